@@ -1,0 +1,230 @@
+-- The three stages of measuring: residuals, buckets of sums, and measurements of windows.
+
+-- One row per prediction that was read, with its label if there is one. The only stage that joins the source.
+create table trueup.residual (
+    plan_id       bigint not null references trueup.plan (id),
+    key           text not null,
+    model_version text not null,
+    bucket_start  timestamptz not null,
+    -- Where it was before its event time changed, so that the old bucket is recomputed too.
+    prior_bucket  timestamptz,
+    event_at      timestamptz not null,
+    dimensions    text[] not null,
+    predicted     float8,
+    actual        float8,
+    class         text not null,
+    copies        integer not null,
+    label_at      timestamptz,
+    digest        bigint not null,
+    -- The as_of of its last change: a bucket that is older than one of its residuals is due.
+    as_of         timestamptz not null,
+    primary key (plan_id, key, model_version),
+    constraint residual_class_is_known check (class in
+        ('pair', 'unlabeled', 'null', 'non_finite', 'out_of_range', 'duplicate_prediction', 'ambiguous_label'))
+);
+create index residual_by_bucket on trueup.residual (plan_id, bucket_start);
+create index residual_by_change on trueup.residual (plan_id, as_of);
+
+-- The smallest slice of event time of one cohort and version. Always recomputed whole, never added to.
+create table trueup.bucket (
+    plan_id       bigint not null references trueup.plan (id),
+    bucket_start  timestamptz not null,
+    cohort_set    smallint not null,
+    cohort_values text[] not null,
+    model_version text not null,
+    predictions   bigint not null,
+    labeled       bigint not null,
+    excluded      bigint not null,
+    duplicates    bigint not null,
+    ambiguous     bigint not null,
+    -- In the order of the plan's catalogue of sums.
+    sums          float8[] not null,
+    -- Order-independent, so that it is equal whatever the plan of the query: floats would not be.
+    digest        numeric not null,
+    as_of         timestamptz not null,
+    primary key (plan_id, bucket_start, cohort_set, cohort_values, model_version)
+);
+
+-- Which windows were measured, and when each became final.
+create table trueup.measured_window (
+    id            bigint generated always as identity primary key,
+    job_id        bigint not null references trueup.job (id),
+    window_name   text not null,
+    window_start  timestamptz not null,
+    window_end    timestamptz not null,
+    first_run_id  bigint not null references trueup.run (id),
+    measured_at   timestamptz not null default clock_timestamp(),
+    finalized_at  timestamptz,
+    constraint measured_window_is_unique unique (job_id, window_name, window_end),
+    constraint measured_window_is_not_empty check (window_start < window_end)
+);
+create index measured_window_provisional on trueup.measured_window (job_id, window_end) where finalized_at is null;
+
+create table trueup.measurement (
+    id            bigint generated always as identity primary key,
+    window_id     bigint not null references trueup.measured_window (id),
+    cohort        text not null,
+    cohort_values jsonb not null,
+    model_version text,
+    revision      integer not null,
+    predictions   bigint not null,
+    labeled       bigint not null,
+    excluded      bigint not null,
+    duplicates    bigint not null,
+    ambiguous     bigint not null,
+    metrics       jsonb not null,
+    intervals     jsonb not null,
+    digest        numeric not null,
+    -- True when the cohort is no longer in the window: the history says so instead of keeping a stale number.
+    removed       boolean not null default false,
+    plan_id       bigint not null references trueup.plan (id),
+    run_id        bigint not null references trueup.run (id),
+    as_of         timestamptz not null,
+    superseded_as_of timestamptz,
+    computed_at   timestamptz not null default clock_timestamp(),
+    constraint measurement_revision_starts_at_one check (revision >= 1),
+    constraint measurement_counts_add_up check (predictions >= 0 and labeled >= 0 and excluded >= 0 and labeled + excluded <= predictions)
+);
+create unique index measurement_is_unique_per_revision
+    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), revision);
+create unique index measurement_has_one_latest
+    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null)) where superseded_as_of is null;
+
+create view trueup.window_revisions as
+select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
+       case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
+       m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, m.excluded,
+       case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
+       (m.metrics ->> 'mse')::float8 as mse,
+       (m.intervals -> 'mse' ->> 0)::float8 as mse_ci_low,
+       (m.intervals -> 'mse' ->> 1)::float8 as mse_ci_high,
+       (m.metrics ->> 'rmse')::float8 as rmse,
+       (m.intervals -> 'rmse' ->> 0)::float8 as rmse_ci_low,
+       (m.intervals -> 'rmse' ->> 1)::float8 as rmse_ci_high,
+       (m.metrics ->> 'mae')::float8 as mae,
+       (m.metrics ->> 'bias')::float8 as bias,
+       (m.metrics ->> 'mape')::float8 as mape,
+       (m.metrics ->> 'smape')::float8 as smape,
+       (m.metrics ->> 'rmsle')::float8 as rmsle,
+       (m.metrics ->> 'r2')::float8 as r2,
+       (m.metrics ->> 'p50_abs_error')::float8 as p50_abs_error,
+       (m.metrics ->> 'p90_squared_error')::float8 as p90_squared_error,
+       (m.metrics ->> 'label_latency_p50')::float8 as label_latency_p50,
+       (m.metrics ->> 'label_latency_p95')::float8 as label_latency_p95,
+       (m.metrics - array['mse', 'rmse', 'mae', 'bias', 'mape', 'smape', 'rmsle', 'r2', 'p50_abs_error',
+                          'p90_squared_error', 'label_latency_p50', 'label_latency_p95']) as extra,
+       m.as_of, m.superseded_as_of, m.removed, m.plan_id, m.duplicates, m.ambiguous, w.finalized_at,
+       m.revision = 1 as first_reported
+from trueup.measurement m
+join trueup.measured_window w on w.id = m.window_id
+join trueup.job j on j.id = w.job_id;
+comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it.';
+
+create view trueup.window_history as
+select job, window_name, window_start, window_end, cohort, cohort_values, model_version, status, revision, computed_at, run_id,
+       predictions, labeled, excluded, coverage, mse, mse_ci_low, mse_ci_high, rmse, rmse_ci_low, rmse_ci_high, mae, bias,
+       mape, smape, rmsle, r2, p50_abs_error, p90_squared_error, label_latency_p50, label_latency_p95, extra,
+       as_of, plan_id, duplicates, ambiguous, finalized_at
+from trueup.window_revisions
+where superseded_as_of is null and not removed;
+comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version.';
+
+create view trueup.metric_revisions as
+select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.model_version,
+       metric.key as metric, (metric.value #>> '{}')::float8 as value,
+       (m.intervals -> metric.key ->> 0)::float8 as ci_low, (m.intervals -> metric.key ->> 1)::float8 as ci_high,
+       m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
+       case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
+       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported
+from trueup.measurement m
+join trueup.measured_window w on w.id = m.window_id
+join trueup.job j on j.id = w.job_id
+cross join lateral jsonb_each(m.metrics) as metric(key, value);
+comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric.';
+
+create view trueup.metric_history as
+select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
+       status, revision, computed_at
+from trueup.metric_revisions
+where superseded_as_of is null and not removed;
+comment on view trueup.metric_history is 'The latest revision of each metric, one long row per metric: what a chart or a pivot wants.';
+
+create function trueup.metric_history_as_of(believed_at timestamptz)
+returns table (job text, window_name text, window_start timestamptz, window_end timestamptz, cohort text, model_version text,
+               metric text, value float8, ci_low float8, ci_high float8, labeled bigint, coverage float8, status text,
+               revision integer, computed_at timestamptz)
+language sql stable
+as $$
+    select r.job, r.window_name, r.window_start, r.window_end, r.cohort, r.model_version, r.metric, r.value, r.ci_low, r.ci_high,
+           r.labeled, r.coverage,
+           case when w.finalized_at <= believed_at then 'final' else 'provisional' end,
+           r.revision, r.computed_at
+    from trueup.metric_revisions r
+    join trueup.job j on j.name = r.job
+    join trueup.measured_window w on w.job_id = j.id and w.window_name = r.window_name and w.window_end = r.window_end
+    where r.as_of <= believed_at and (r.superseded_as_of is null or r.superseded_as_of > believed_at) and not r.removed
+$$;
+comment on function trueup.metric_history_as_of is 'metric_history as it was believed at a moment: revisions whose as_of is not later, and that were not yet superseded.';
+
+do $$
+declare
+    view_name text;
+    described record;
+begin
+    foreach view_name in array array['window_revisions', 'window_history', 'metric_revisions', 'metric_history'] loop
+        for described in
+            select a.attname, d.text
+            from pg_attribute a
+            join (values
+                ('job', 'Name of the job, as in its file.'),
+                ('window_name', 'Kind and length: `rolling 24h`, `tumbling 1d`.'),
+                ('window_start', 'Start of the window in event time, inclusive.'),
+                ('window_end', 'End of the window in event time, exclusive.'),
+                ('cohort', '`all`, or dimension=value pairs such as `region=north, tier=2`; `other` where only the top cohorts are kept.'),
+                ('cohort_values', 'The cohort as an object: dimension to value. Empty for `all`.'),
+                ('model_version', 'Version of the model. Null means all versions together.'),
+                ('status', '`provisional` until the labels had label_wait to arrive, then `final`.'),
+                ('revision', '1 is what was reported first; each later recomputation that differed counts up.'),
+                ('computed_at', 'When it was computed, by the database clock.'),
+                ('run_id', 'The run that computed it; see run_history.'),
+                ('predictions', 'Predictions in the window.'),
+                ('labeled', 'Pairs that are averaged: prediction and label both there and finite.'),
+                ('excluded', 'Pairs that are not averaged: NULL, not finite, out of range, duplicate or ambiguous.'),
+                ('coverage', 'labeled / predictions, from 0 to 1.'),
+                ('mse', 'Mean squared error, in the square of the target unit.'),
+                ('mse_ci_low', 'Lower bound of the 95 % interval of mse; pairs are taken as independent.'),
+                ('mse_ci_high', 'Upper bound of the 95 % interval of mse; pairs are taken as independent.'),
+                ('rmse', 'Square root of mse, in the target unit.'),
+                ('rmse_ci_low', 'Lower bound of the 95 % interval of rmse.'),
+                ('rmse_ci_high', 'Upper bound of the 95 % interval of rmse.'),
+                ('mae', 'Mean absolute error, in the target unit.'),
+                ('bias', 'Mean of predicted - actual, in the target unit. Positive: the model predicts too much.'),
+                ('mape', 'Mean absolute percentage error, as a ratio.'),
+                ('smape', 'Symmetric mean absolute percentage error, as a ratio.'),
+                ('rmsle', 'Root mean squared logarithmic error.'),
+                ('r2', 'Share of the variance of the actual that is explained.'),
+                ('p50_abs_error', 'Median absolute error, in the target unit.'),
+                ('p90_squared_error', '90th percentile of squared error.'),
+                ('label_latency_p50', 'Median seconds from event to label.'),
+                ('label_latency_p95', '95th percentile of seconds from event to label.'),
+                ('extra', 'Metrics without a column of their own, by name.'),
+                ('as_of', 'Rows that had arrived by this time were seen.'),
+                ('superseded_as_of', 'As_of of the revision that replaced this one. Null for the latest.'),
+                ('removed', 'The cohort is no longer in the window.'),
+                ('plan_id', 'Which definition of the job it was measured with.'),
+                ('duplicates', 'Predictions left out because their key is not unique.'),
+                ('ambiguous', 'Predictions left out because their labels disagree.'),
+                ('finalized_at', 'When the window became final. Null while provisional.'),
+                ('first_reported', 'True for the revision that was reported first.'),
+                ('metric', 'Name of the metric.'),
+                ('value', 'Value of the metric. Null when there was nothing to average.'),
+                ('ci_low', 'Lower bound of the 95 % interval, where the metric has one.'),
+                ('ci_high', 'Upper bound of the 95 % interval, where the metric has one.')
+            ) as d(name, text) on d.name = a.attname
+            where a.attrelid = format('trueup.%I', view_name)::regclass and a.attnum > 0
+        loop
+            execute format('comment on column trueup.%I.%I is %L', view_name, described.attname, described.text);
+        end loop;
+    end loop;
+end
+$$;

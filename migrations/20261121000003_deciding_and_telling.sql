@@ -1,0 +1,207 @@
+-- Verdicts of rules, the state of alerts, and the outbox that tells people.
+
+create table trueup.verdict (
+    id            bigint generated always as identity primary key,
+    job_id        bigint not null references trueup.job (id),
+    rule          text not null,
+    -- Identifies the rule's definition: verdicts of an older definition do not count towards its state.
+    rule_fingerprint text not null,
+    severity      text not null,
+    cohort        text not null,
+    model_version text,
+    window_id     bigint not null references trueup.measured_window (id),
+    verdict       text not null,
+    value         float8,
+    limit_value   float8 not null,
+    baseline      float8,
+    labeled       bigint,
+    coverage      float8,
+    reason        text not null,
+    retroactive   boolean not null,
+    run_id        bigint not null references trueup.run (id),
+    evaluated_at  timestamptz not null default clock_timestamp(),
+    constraint verdict_is_known check (verdict in ('ok', 'breach', 'insufficient', 'no_data', 'error')),
+    constraint verdict_severity_is_known check (severity in ('page', 'ticket', 'info'))
+);
+create index verdict_by_target on trueup.verdict (job_id, rule, cohort, window_id);
+
+create table trueup.alert (
+    id            bigint generated always as identity primary key,
+    job_id        bigint not null references trueup.job (id),
+    rule          text not null,
+    rule_fingerprint text not null,
+    severity      text not null,
+    cohort        text not null,
+    model_version text,
+    state         text not null,
+    -- End of the first window of the present breach. Null while inactive or resolved.
+    since         timestamptz,
+    fired_at      timestamptz,
+    changed_at    timestamptz not null default clock_timestamp(),
+    constraint alert_state_is_known check (state in ('inactive', 'pending', 'firing', 'resolved')),
+    constraint alert_has_a_start_while_open check ((state in ('pending', 'firing')) = (since is not null))
+);
+create unique index alert_is_unique
+    on trueup.alert (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null));
+
+create table trueup.alert_transition (
+    id          bigint generated always as identity primary key,
+    alert_id    bigint not null references trueup.alert (id),
+    run_id      bigint not null references trueup.run (id),
+    severity    text not null,
+    from_state  text not null,
+    to_state    text not null,
+    reason      text not null,
+    value       float8,
+    limit_value float8,
+    since       timestamptz,
+    evidence    jsonb not null,
+    changed_at  timestamptz not null default clock_timestamp(),
+    constraint alert_transition_changes_state check (from_state <> to_state)
+);
+create index alert_transition_by_alert on trueup.alert_transition (alert_id, id);
+
+-- The intent to tell. Written with the transition it tells of, sent afterwards by whoever leases it.
+create table trueup.notification (
+    id              uuid primary key,
+    -- Order of telling: a later one of the same receiver and topic waits for the earlier one.
+    sequence        bigint generated always as identity,
+    job_id          bigint not null references trueup.job (id),
+    run_id          bigint not null references trueup.run (id),
+    receiver        text not null,
+    topic           text not null,
+    kind            text not null,
+    body            jsonb not null,
+    state           text not null default 'pending',
+    attempt         integer not null default 0,
+    next_attempt_at timestamptz not null default clock_timestamp(),
+    lease_until     timestamptz,
+    epoch           integer not null default 0,
+    created_at      timestamptz not null default clock_timestamp(),
+    settled_at      timestamptz,
+    constraint notification_kind_is_known check (kind in ('firing', 'resolved', 'test')),
+    constraint notification_state_is_known check (state in ('pending', 'sent', 'dead')),
+    constraint notification_is_settled_when_it_ended check ((state = 'pending') = (settled_at is null))
+);
+create index notification_pending on trueup.notification (receiver, topic, sequence) where state = 'pending';
+
+create table trueup.delivery_attempt (
+    id              bigint generated always as identity primary key,
+    notification_id uuid not null references trueup.notification (id),
+    attempt         integer not null,
+    attempted_at    timestamptz not null,
+    duration_ms     bigint not null,
+    outcome         text not null,
+    status_code     integer,
+    failure         text,
+    next_attempt_at timestamptz,
+    constraint delivery_outcome_is_known check (outcome in ('sent', 'retry', 'dead')),
+    constraint delivery_failure_is_explained check ((outcome = 'sent') = (failure is null))
+);
+create index delivery_attempt_by_notification on trueup.delivery_attempt (notification_id, attempt);
+
+create view trueup.verdict_history as
+select j.name as job, v.rule, v.severity, v.cohort, v.model_version, w.window_name, w.window_start, w.window_end, v.verdict,
+       v.value, v.limit_value, v.baseline, v.labeled, v.coverage, v.reason, v.retroactive, v.run_id, v.evaluated_at
+from trueup.verdict v
+join trueup.job j on j.id = v.job_id
+join trueup.measured_window w on w.id = v.window_id;
+comment on view trueup.verdict_history is 'One row per verdict of a rule on a window, passes included.';
+
+create view trueup.alert_history as
+select j.name as job, a.rule, t.severity, a.cohort, a.model_version, t.from_state, t.to_state, t.reason, t.value, t.limit_value,
+       t.since, t.changed_at, t.evidence, t.run_id
+from trueup.alert_transition t
+join trueup.alert a on a.id = t.alert_id
+join trueup.job j on j.id = a.job_id;
+comment on view trueup.alert_history is 'One row per change of state of an alert: inactive, pending, firing, resolved.';
+
+create view trueup.delivery_history as
+select d.notification_id, n.receiver, n.kind, j.name as job, d.attempt, d.attempted_at, d.outcome, d.status_code, d.failure,
+       d.next_attempt_at, d.duration_ms
+from trueup.delivery_attempt d
+join trueup.notification n on n.id = d.notification_id
+join trueup.job j on j.id = n.job_id;
+comment on view trueup.delivery_history is 'One row per attempt to deliver a notification, and its answer.';
+
+do $$
+declare
+    described record;
+begin
+    for described in
+        select c.relname, a.attname, d.text
+        from pg_class c
+        join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        join (values
+            ('verdict_history', 'job', 'Name of the job, as in its file.'),
+            ('verdict_history', 'rule', 'Name of the rule, as in the job file.'),
+            ('verdict_history', 'severity', 'page, ticket or info.'),
+            ('verdict_history', 'cohort', 'The cohort that was judged; `all` for everything.'),
+            ('verdict_history', 'model_version', 'Version that was judged. Null means all versions together.'),
+            ('verdict_history', 'window_name', 'Kind and length of the window that was judged.'),
+            ('verdict_history', 'window_start', 'Start of the window, inclusive.'),
+            ('verdict_history', 'window_end', 'End of the window, exclusive.'),
+            ('verdict_history', 'verdict', 'ok, breach, insufficient, no_data or error. Only breach can open an alert, only ok can close one.'),
+            ('verdict_history', 'value', 'Value of the metric that was compared.'),
+            ('verdict_history', 'limit_value', 'The limit it was compared with.'),
+            ('verdict_history', 'baseline', 'The baseline the limit was derived from, if any.'),
+            ('verdict_history', 'labeled', 'Pairs behind the value.'),
+            ('verdict_history', 'coverage', 'Share of the predictions that had a usable label.'),
+            ('verdict_history', 'reason', 'Why this verdict.'),
+            ('verdict_history', 'retroactive', 'True when the window was already final: the verdict moves no alert.'),
+            ('verdict_history', 'run_id', 'The run that judged; see run_history.'),
+            ('verdict_history', 'evaluated_at', 'When it was judged, by the database clock.'),
+            ('alert_history', 'job', 'Name of the job, as in its file.'),
+            ('alert_history', 'rule', 'Name of the rule, as in the job file.'),
+            ('alert_history', 'severity', 'page, ticket or info.'),
+            ('alert_history', 'cohort', 'The cohort the alert is about.'),
+            ('alert_history', 'model_version', 'The version the alert is about. Null means all versions together.'),
+            ('alert_history', 'from_state', 'State before: inactive, pending, firing or resolved.'),
+            ('alert_history', 'to_state', 'State after.'),
+            ('alert_history', 'reason', 'Why the state changed.'),
+            ('alert_history', 'value', 'Value of the metric at the change.'),
+            ('alert_history', 'limit_value', 'The limit at the change.'),
+            ('alert_history', 'since', 'End of the first window of the breach.'),
+            ('alert_history', 'changed_at', 'When the state changed, by the database clock.'),
+            ('alert_history', 'evidence', 'What was known at the change.'),
+            ('alert_history', 'run_id', 'The run that changed it; see run_history.'),
+            ('delivery_history', 'notification_id', 'The same on every retry; receivers see it as webhook-id or Message-ID.'),
+            ('delivery_history', 'receiver', 'Name of the receiver in trueup.toml.'),
+            ('delivery_history', 'kind', 'firing, resolved or test.'),
+            ('delivery_history', 'job', 'Name of the job.'),
+            ('delivery_history', 'attempt', 'First attempt is 1.'),
+            ('delivery_history', 'attempted_at', 'When it was tried.'),
+            ('delivery_history', 'outcome', 'sent, retry (see next_attempt_at) or dead (given up).'),
+            ('delivery_history', 'status_code', 'HTTP status or SMTP reply code, if there was an answer.'),
+            ('delivery_history', 'failure', 'What went wrong, in our words.'),
+            ('delivery_history', 'next_attempt_at', 'When it is tried again. Null when settled.'),
+            ('delivery_history', 'duration_ms', 'How long the attempt took, in milliseconds.')
+        ) as d(view_name, column_name, text) on d.view_name = c.relname and d.column_name = a.attname
+        where c.relnamespace = 'trueup'::regnamespace
+    loop
+        execute format('comment on column trueup.%I.%I is %L', described.relname, described.attname, described.text);
+    end loop;
+end
+$$;
+
+-- Analysts read the views and nothing else. Roles are shared by all databases of a server, so it may exist already.
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'trueup_reader') then
+        create role trueup_reader nologin;
+    end if;
+exception
+    when duplicate_object or unique_violation then null;
+    when insufficient_privilege then
+        raise notice 'role trueup_reader was not created: the migrating role may not create roles';
+end
+$$;
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'trueup_reader') then
+        grant usage on schema trueup to trueup_reader;
+        grant select on trueup.run_history, trueup.window_revisions, trueup.window_history, trueup.metric_revisions,
+            trueup.metric_history, trueup.verdict_history, trueup.alert_history, trueup.delivery_history to trueup_reader;
+    end if;
+end
+$$;

@@ -1,0 +1,8 @@
+//! trueup joins predictions with the labels that arrive later, keeps the revised history of how wrong a model was in
+//! Postgres, and tells the right person, with a runbook link, when it matters.
+//!
+//! One direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half of
+//! `notify` are pure. See `ARCHITECTURE.md`.
+
+pub mod plan;
+pub mod spec;

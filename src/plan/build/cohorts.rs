@@ -1,0 +1,94 @@
+//! `[[cohorts]]`: dimensions by name, so that the order they are written in does not matter.
+
+use super::notes::Notes;
+use crate::plan::cohort::{CohortSet, Dimension};
+use crate::plan::expression::Expression;
+use crate::plan::name::Identifier;
+use crate::spec::job::{CohortSection, DimensionSpec};
+
+/// How many dimensions one declaration may have: their values together must fit an index row.
+const MOST_DIMENSIONS: usize = 5;
+/// How many cohorts of one declaration are kept per window.
+const DEFAULT_TOP: i64 = 100;
+const MOST_TOP: i64 = 10_000;
+
+pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<Dimension>, Vec<CohortSet>) {
+    let declared: Vec<Vec<Dimension>> =
+        specs.iter().enumerate().map(|(index, spec)| declaration(index, spec, notes)).collect();
+    let mut all: Vec<Dimension> = declared.iter().flatten().cloned().collect();
+    all.sort_by(|a, b| (&a.name, &a.sql).cmp(&(&b.name, &b.sql)));
+    all.dedup();
+    if let Some(pair) = all.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        notes
+            .error(
+                "cohorts",
+                "ambiguous-dimension",
+                format!("the dimension `{}` is declared in two ways", pair[0].name),
+            )
+            .hint("give one of them another name");
+    }
+    let mut sets: Vec<CohortSet> = Vec::new();
+    for (index, (spec, dimensions)) in specs.iter().zip(&declared).enumerate() {
+        let mut places: Vec<usize> =
+            dimensions.iter().filter_map(|d| all.iter().position(|other| other == d)).collect();
+        places.sort_unstable();
+        if sets.iter().any(|set| set.dimensions == places) {
+            notes
+                .error(&format!("cohorts[{index}]"), "repeated-entry", "these cohorts are declared twice")
+                .hint("remove one of them");
+        }
+        let top = spec.top.unwrap_or(DEFAULT_TOP);
+        if !(1..=MOST_TOP).contains(&top) {
+            notes
+                .error(&format!("cohorts[{index}].top"), "bad-top", format!("`top` is {top}"))
+                .hint(format!("use 1 to {MOST_TOP}"));
+        }
+        sets.push(CohortSet { dimensions: places, top });
+    }
+    (all, sets)
+}
+
+fn declaration(index: usize, spec: &CohortSection, notes: &mut Notes<'_>) -> Vec<Dimension> {
+    let path = format!("cohorts[{index}].by");
+    if spec.by.is_empty() || spec.by.len() > MOST_DIMENSIONS {
+        notes
+            .error(&path, "bad-dimensions", format!("`by` has {} dimensions", spec.by.len()))
+            .hint(format!("name 1 to {MOST_DIMENSIONS}"));
+    }
+    let mut found: Vec<Dimension> = Vec::new();
+    for (place, dimension) in spec.by.iter().enumerate() {
+        let path = format!("{path}[{place}]");
+        match planned(dimension) {
+            Ok(dimension) if found.iter().any(|other| other.name == dimension.name) => {
+                notes
+                    .error(&path, "repeated-entry", format!("`{}` is listed twice", dimension.name))
+                    .hint("remove one of them");
+            }
+            Ok(dimension) => found.push(dimension),
+            Err((code, message)) => notes.error(&path, code, message).hint(
+                "name a column, or write { name = \"hour\", expr = \"extract(hour from at at time zone 'UTC')\" }",
+            ),
+        }
+    }
+    found
+}
+
+fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
+    match spec {
+        DimensionSpec::Column(name) => {
+            let column = Identifier::new(name).map_err(|message| ("bad-column", message))?;
+            Ok(Dimension { name: name.clone(), sql: format!("a.{column}") })
+        }
+        DimensionSpec::Expression(named) => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if named.name.is_empty() || !named.name.chars().all(plain) {
+                return Err((
+                    "bad-name",
+                    format!("`{}` is not a name of a dimension: use letters, digits and `_`", named.name),
+                ));
+            }
+            let expression = Expression::parse(&named.expr).map_err(|message| ("bad-expression", message))?;
+            Ok(Dimension { name: named.name.clone(), sql: expression.to_string() })
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Gives a job file its meaning. Every mistake is found before any is reported.
+
+mod cohorts;
+mod notes;
+mod rules;
+mod schedule;
+mod sources;
+mod windows;
+
+use notes::Notes;
+
+use crate::plan::PlannedJob;
+use crate::plan::metric::{self, Metric};
+use crate::spec::diagnostic::did_you_mean;
+use crate::spec::{Diagnostic, Document, JobSpec, Level};
+
+/// Plans a job, or says everything that keeps it from being planned.
+///
+/// `receivers` are the names declared in `trueup.toml`. Warnings come back beside a plan that works.
+pub fn plan(
+    document: &Document,
+    spec: &JobSpec,
+    receivers: &[String],
+) -> Result<(PlannedJob, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut notes = Notes::new(document);
+    check_job(spec, &mut notes);
+    let schedule = schedule::build(&spec.schedule, &mut notes);
+    let sources = sources::build(spec, &mut notes);
+    let metrics = metrics(spec, &mut notes);
+    let windows = schedule.as_ref().and_then(|schedule| windows::build(&spec.windows, schedule, &mut notes));
+    let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
+    let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
+    let rules = windows
+        .as_ref()
+        .map(|windows| rules::build(spec, windows, &metrics, (&dimensions, &cohort_sets), receivers, &mut notes));
+    let findings = notes.into_findings();
+    let failed = findings.iter().any(|finding| finding.level == Level::Error);
+    let (Some(schedule), Some((predictions, labels)), Some(windows), Some(rules), false) =
+        (schedule, sources, windows, rules, failed)
+    else {
+        return Err(findings);
+    };
+    let job = PlannedJob {
+        name: spec.job.name.clone(),
+        description: spec.job.description.clone(),
+        owner: spec.job.owner.clone(),
+        runbook: spec.job.runbook.clone(),
+        unit: spec.job.unit.clone(),
+        schedule,
+        predictions,
+        labels,
+        keep: keep.unwrap_or(windows.label_wait),
+        windows,
+        dimensions,
+        cohort_sets,
+        sums: metric::sums_of(&metrics),
+        metrics,
+        rules,
+        spec: document.text.clone(),
+    };
+    Ok((job, findings))
+}
+
+fn check_job(spec: &JobSpec, notes: &mut Notes<'_>) {
+    let name = &spec.job.name;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(fits) || name.starts_with('-') {
+        notes
+            .error("job.name", "bad-name", format!("`{name}` is not a job name"))
+            .hint("use 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit");
+    }
+    notes.link("job.runbook", spec.job.runbook.as_deref());
+}
+
+fn metrics(spec: &JobSpec, notes: &mut Notes<'_>) -> Vec<&'static Metric> {
+    let Some(names) = &spec.metrics.include else {
+        return metric::DEFAULT.iter().filter_map(|name| metric::find(name)).collect();
+    };
+    let mut found: Vec<&'static Metric> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let path = format!("metrics.include[{index}]");
+        match metric::find(name) {
+            Some(metric) if found.iter().any(|other| other.name == metric.name) => {
+                notes.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
+            }
+            Some(metric) => found.push(metric),
+            None if metric::NOT_YET.contains(&name.as_str()) => {
+                notes
+                    .error(&path, "not-supported-yet", format!("the metric `{name}` is not supported by this version"))
+                    .hint("remove it for now: a metric that would be left out is refused");
+            }
+            None => unknown_metric(&path, name, notes),
+        }
+    }
+    if names.is_empty() {
+        notes.error("metrics.include", "no-metrics", "no metric is included").hint("name at least one, such as `rmse`");
+    }
+    found
+}
+
+fn unknown_metric(path: &str, name: &str, notes: &mut Notes<'_>) {
+    let known: Vec<&str> = metric::CATALOGUE.iter().map(|metric| metric.name).collect();
+    let hint = match did_you_mean(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known metrics are {}", known.join(", ")),
+    };
+    notes.error(path, "unknown-metric", format!("there is no metric `{name}`")).hint(hint);
+}

@@ -1,0 +1,85 @@
+//! Collects findings while a job is planned, and reads the small values that many keys share.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use crate::plan::duration;
+use crate::spec::diagnostic::did_you_mean;
+use crate::spec::{Diagnostic, Document};
+
+/// Findings so far.
+pub(super) struct Notes<'a> {
+    document: &'a Document,
+    findings: Vec<Diagnostic>,
+}
+
+/// A finding that was just added, to which a hint can be given.
+pub(super) struct Added<'n>(&'n mut Diagnostic);
+
+impl Added<'_> {
+    pub(super) fn hint(self, hint: impl Into<String>) {
+        self.0.hint = Some(hint.into());
+    }
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(document: &'a Document) -> Self {
+        Self { document, findings: Vec::new() }
+    }
+
+    pub(super) fn into_findings(self) -> Vec<Diagnostic> {
+        self.findings
+    }
+
+    pub(super) fn error(&mut self, path: &str, code: &'static str, message: impl Into<String>) -> Added<'_> {
+        let finding = self.document.error(path, code, message);
+        Added(self.push(finding))
+    }
+
+    pub(super) fn warning(&mut self, path: &str, code: &'static str, message: impl Into<String>) -> Added<'_> {
+        let finding = Diagnostic::warning(code, self.document.locate(path), message);
+        Added(self.push(finding))
+    }
+
+    fn push(&mut self, finding: Diagnostic) -> &mut Diagnostic {
+        self.findings.push(finding);
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
+    }
+
+    /// A duration that may be missing.
+    pub(super) fn duration(&mut self, path: &str, text: Option<&str>) -> Option<TimeDelta> {
+        match duration::parse(text?) {
+            Ok(duration) => Some(duration),
+            Err(message) => {
+                self.error(path, "bad-duration", message).hint(duration::HINT);
+                None
+            }
+        }
+    }
+
+    /// An IANA time zone. Default UTC.
+    pub(super) fn zone(&mut self, path: &str, text: Option<&str>) -> Tz {
+        let Some(text) = text else { return Tz::UTC };
+        if let Ok(zone) = text.parse() {
+            return zone;
+        }
+        let near = did_you_mean(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
+        let hint = near.map_or("use an IANA name such as `Europe/Bucharest` or `UTC`".to_owned(), |n| {
+            format!("did you mean `{n}`?")
+        });
+        self.error(path, "unknown-timezone", format!("`{text}` is not a time zone")).hint(hint);
+        Tz::UTC
+    }
+
+    /// An http(s) link that may be missing.
+    pub(super) fn link(&mut self, path: &str, text: Option<&str>) {
+        let Some(text) = text else { return };
+        let valid =
+            reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !valid {
+            self.error(path, "bad-link", format!("`{text}` is not an http(s) link"))
+                .hint("write the whole address, beginning with https://");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `[schedule]`: cron or interval, zone, catch-up, time limits.
+
+use chrono::TimeDelta;
+
+use super::notes::Notes;
+use crate::plan::schedule::{Cadence, CatchUp, Schedule};
+use crate::spec::job::{CatchUpSpec, ScheduleSection};
+
+pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Schedule> {
+    let zone = notes.zone("schedule.timezone", spec.timezone.as_deref());
+    let timeout = notes.duration("schedule.timeout", spec.timeout.as_deref());
+    let overlap = notes.duration("schedule.overlap", spec.overlap.as_deref());
+    let cadence = match (&spec.cron, &spec.every) {
+        (Some(_), Some(_)) => {
+            notes
+                .error("schedule.every", "two-schedules", "`cron` and `every` are both given")
+                .hint("keep one of them");
+            return None;
+        }
+        (None, None) => {
+            notes
+                .error("schedule", "no-schedule", "the job has no schedule")
+                .hint("add `cron = \"*/15 * * * *\"` or `every = \"15m\"`");
+            return None;
+        }
+        (Some(cron), None) => match Cadence::cron(cron, zone) {
+            Ok(cadence) => cadence,
+            Err(message) => {
+                notes
+                    .error("schedule.cron", "bad-cron", message)
+                    .hint("write minute, hour, day, month and weekday, such as `*/15 * * * *`");
+                return None;
+            }
+        },
+        (None, Some(every)) => {
+            if spec.timezone.is_some() {
+                notes
+                    .error("schedule.timezone", "unused-timezone", "`timezone` has no effect with `every`")
+                    .hint("remove it, or use `cron`");
+            }
+            Cadence::Every(notes.duration("schedule.every", Some(every))?)
+        }
+    };
+    if cadence.next_after(chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000)).is_none() {
+        notes.error("schedule.cron", "never-due", "this schedule is never due").hint("choose a day that exists");
+        return None;
+    }
+    Some(Schedule {
+        cadence,
+        catch_up: match spec.catch_up {
+            Some(CatchUpSpec::None) => CatchUp::None,
+            Some(CatchUpSpec::All) => CatchUp::All,
+            Some(CatchUpSpec::Latest) | None => CatchUp::Latest,
+        },
+        timeout: timeout.unwrap_or(TimeDelta::minutes(5)),
+        overlap: overlap.unwrap_or(TimeDelta::minutes(10)),
+    })
+}

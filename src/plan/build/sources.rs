@@ -1,0 +1,130 @@
+//! `[predictions]` and `[labels]`: tables, columns, filter.
+
+use super::notes::Notes;
+use crate::plan::expression::{Expression, SelectQuery};
+use crate::plan::name::{Identifier, TableName};
+use crate::plan::source::{Labels, OnDuplicate, Predictions, Relation};
+use crate::spec::JobSpec;
+use crate::spec::job::{Columns, OnDuplicateSpec};
+
+pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Option<(Predictions, Labels)> {
+    let (p, l) = (&spec.predictions, &spec.labels);
+    let predictions = Predictions {
+        relation: relation("predictions", p.table.as_deref(), p.query.as_deref(), notes)?,
+        id: key("predictions.id", &p.id, notes)?,
+        at: column("predictions.at", &p.at, notes)?,
+        value: column("predictions.value", &p.value, notes)?,
+        version: optional("predictions.version", p.version.as_deref(), notes)?,
+        arrived_at: optional("predictions.arrived_at", p.arrived_at.as_deref(), notes)?,
+        filter: filter(p.filter.as_deref(), notes)?,
+    };
+    let labels = Labels {
+        relation: relation("labels", l.table.as_deref(), l.query.as_deref(), notes)?,
+        id: key("labels.id", &l.id, notes)?,
+        value: column("labels.value", &l.value, notes)?,
+        arrived_at: optional("labels.arrived_at", l.arrived_at.as_deref(), notes)?,
+        on_duplicate: match l.on_duplicate {
+            Some(OnDuplicateSpec::First) => OnDuplicate::First,
+            Some(OnDuplicateSpec::Error) => OnDuplicate::Error,
+            Some(OnDuplicateSpec::Latest) | None => OnDuplicate::Latest,
+        },
+    };
+    if predictions.id.len() != labels.id.len() {
+        let message =
+            format!("the key has {} columns in predictions and {} in labels", predictions.id.len(), labels.id.len());
+        notes.error("labels.id", "key-mismatch", message).hint("list the matching columns in the same order");
+    }
+    if predictions.arrived_at.is_none() || labels.arrived_at.is_none() {
+        let section = if predictions.arrived_at.is_none() { "predictions" } else { "labels" };
+        notes
+            .warning(
+                section,
+                "no-arrived-at",
+                format!("`{section}.arrived_at` is not declared: every run re-reads the whole horizon"),
+            )
+            .hint("name the column that says when a row became visible, if there is one");
+    }
+    Some((predictions, labels))
+}
+
+fn relation(section: &str, table: Option<&str>, query: Option<&str>, notes: &mut Notes<'_>) -> Option<Relation> {
+    match (table, query) {
+        (Some(table), None) => match TableName::parse(table) {
+            Ok(name) => Some(Relation::Table(name)),
+            Err(message) => {
+                notes
+                    .error(&format!("{section}.table"), "bad-table", message)
+                    .hint("write `schema.table`, with double quotes round parts that need them");
+                None
+            }
+        },
+        (None, Some(query)) => match SelectQuery::parse(query) {
+            Ok(query) => Some(Relation::Query(query)),
+            Err(message) => {
+                notes
+                    .error(&format!("{section}.query"), "bad-query", message)
+                    .hint("write one select statement, tables with their schema");
+                None
+            }
+        },
+        (Some(_), Some(_)) => {
+            notes
+                .error(&format!("{section}.query"), "two-sources", format!("`{section}` has both `table` and `query`"))
+                .hint("keep one of them");
+            None
+        }
+        (None, None) => {
+            notes
+                .error(section, "no-source", format!("`{section}` names no table"))
+                .hint("add `table = \"schema.table\"` or `query = \"select ...\"`");
+            None
+        }
+    }
+}
+
+fn column(path: &str, name: &str, notes: &mut Notes<'_>) -> Option<Identifier> {
+    match Identifier::new(name) {
+        Ok(column) => Some(column),
+        Err(message) => {
+            notes.error(path, "bad-column", message).hint("write the column's name as it is stored, without quotes");
+            None
+        }
+    }
+}
+
+/// A column that may be left out: the outer None is a mistake, the inner one a key that is not there.
+#[expect(clippy::option_option, reason = "missing and mistaken are two things")]
+fn optional(path: &str, name: Option<&str>, notes: &mut Notes<'_>) -> Option<Option<Identifier>> {
+    match name {
+        None => Some(None),
+        Some(name) => column(path, name, notes).map(Some),
+    }
+}
+
+fn key(path: &str, columns: &Columns, notes: &mut Notes<'_>) -> Option<Vec<Identifier>> {
+    let list = columns.list();
+    if list.is_empty() {
+        notes.error(path, "no-key", "the key has no column").hint("name at least one column");
+        return None;
+    }
+    let names: Vec<Identifier> = list.iter().filter_map(|name| column(path, name, notes)).collect();
+    if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
+        notes.error(path, "repeated-entry", "a column of the key is listed twice").hint("remove one of them");
+        return None;
+    }
+    (names.len() == list.len()).then_some(names)
+}
+
+#[expect(clippy::option_option, reason = "missing and mistaken are two things")]
+fn filter(text: Option<&str>, notes: &mut Notes<'_>) -> Option<Option<Expression>> {
+    match text.map(Expression::parse) {
+        None => Some(None),
+        Some(Ok(expression)) => Some(Some(expression)),
+        Some(Err(message)) => {
+            notes
+                .error("predictions.where", "bad-expression", message)
+                .hint("write one boolean expression over columns of the prediction row");
+            None
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `[windows]`: lengths, zone, bucket, label wait, horizon.
+
+use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use super::notes::Notes;
+use crate::plan::duration::{self, greatest_common_divisor};
+use crate::plan::job::Windows;
+use crate::plan::schedule::Schedule;
+use crate::plan::window::Window;
+use crate::spec::job::WindowsSection;
+
+pub(super) fn build(spec: &WindowsSection, schedule: &Schedule, notes: &mut Notes<'_>) -> Option<Windows> {
+    let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", notes);
+    all.extend(read(
+        "windows.tumbling",
+        &spec.tumbling,
+        Window::tumbling,
+        "write `1h`, `6h`, `1d`, `1w` or `1mo`",
+        notes,
+    ));
+    if spec.rolling.is_empty() && spec.tumbling.is_empty() {
+        notes
+            .error("windows", "no-windows", "the job keeps no window")
+            .hint("add `rolling = [\"24h\"]` or `tumbling = [\"1d\"]` under [windows]");
+        return None;
+    }
+    let zone = notes.zone("windows.timezone", spec.timezone.as_deref());
+    let label_wait = notes.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
+    let horizon = match notes.duration("windows.horizon", spec.horizon.as_deref()) {
+        Some(horizon) if horizon < label_wait => {
+            let message = format!("`horizon` is shorter than `label_wait` ({})", duration::format(label_wait));
+            notes
+                .error("windows.horizon", "short-horizon", message)
+                .hint("labels that a window waits for must be able to revise it");
+            horizon
+        }
+        Some(horizon) => horizon,
+        None => label_wait.max(TimeDelta::days(7)),
+    };
+    let bucket = bucket(spec, &all, zone, schedule, notes)?;
+    Some(Windows { all, zone, bucket, label_wait, horizon })
+}
+
+fn read(
+    path: &str,
+    texts: &[String],
+    parse: fn(&str) -> Result<Window, String>,
+    hint: &str,
+    notes: &mut Notes<'_>,
+) -> Vec<Window> {
+    let mut found: Vec<Window> = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        match parse(text) {
+            Ok(window) if found.iter().any(|other| other.kind == window.kind) => {
+                notes.error(&path, "repeated-entry", format!("`{text}` is listed twice")).hint("remove one of them");
+            }
+            Ok(window) => found.push(window),
+            Err(message) => notes.error(&path, "bad-window", message).hint(hint),
+        }
+    }
+    found
+}
+
+/// The bucket must divide every window, the gaps of the schedule, and the offsets of the zone if days follow it.
+fn bucket(
+    spec: &WindowsSection,
+    all: &[Window],
+    zone: Tz,
+    schedule: &Schedule,
+    notes: &mut Notes<'_>,
+) -> Option<TimeDelta> {
+    let mut divisor = all.iter().map(Window::divisor_seconds).fold(0, greatest_common_divisor);
+    divisor = greatest_common_divisor(divisor, schedule.cadence.divisor_seconds());
+    if all.iter().any(Window::is_calendar) {
+        divisor = greatest_common_divisor(divisor, offset_divisor(zone));
+    }
+    if divisor == 0 {
+        return None;
+    }
+    match notes.duration("windows.bucket", spec.bucket.as_deref()) {
+        Some(bucket) if divisor % bucket.num_seconds() == 0 => Some(bucket),
+        Some(bucket) => {
+            let message = format!(
+                "a bucket of {} does not divide all windows, the schedule and the zone's offsets",
+                duration::format(bucket)
+            );
+            notes
+                .error("windows.bucket", "bad-bucket", message)
+                .hint(format!("the largest that does is {}", duration::format(TimeDelta::seconds(divisor))));
+            None
+        }
+        None => {
+            let parts = (1..).find(|parts| divisor % parts == 0 && divisor / parts <= 3_600)?;
+            Some(TimeDelta::seconds(divisor / parts))
+        }
+    }
+}
+
+/// Greatest common divisor, in seconds, of the offsets the zone had since 2000 and will have until 2040.
+fn offset_divisor(zone: Tz) -> i64 {
+    let start = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(10_957);
+    let instants = (0..40 * 12).map(|month| start + TimeDelta::days(month * 30 + month / 2));
+    let offset = |at: DateTime<Utc>| i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc());
+    instants.map(offset).fold(86_400, greatest_common_divisor)
+}

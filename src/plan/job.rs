@@ -1,0 +1,104 @@
+//! The validated meaning of a job. No impossible states: what is here can be run.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use crate::plan::cohort::{Cohort, CohortSet, Dimension};
+use crate::plan::metric::{Metric, Sum};
+use crate::plan::rule::Rule;
+use crate::plan::schedule::Schedule;
+use crate::plan::source::{Labels, Predictions};
+use crate::plan::window::{Window, WindowKind};
+
+/// One job, planned.
+#[derive(Debug, Clone)]
+pub struct PlannedJob {
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub runbook: Option<String>,
+    /// Unit of the target, as printed.
+    pub unit: Option<String>,
+    pub schedule: Schedule,
+    pub predictions: Predictions,
+    pub labels: Labels,
+    pub windows: Windows,
+    /// How long residuals are kept, by event time.
+    pub keep: TimeDelta,
+    /// All dimensions of all cohort sets, by name.
+    pub dimensions: Vec<Dimension>,
+    pub cohort_sets: Vec<CohortSet>,
+    pub metrics: Vec<&'static Metric>,
+    /// What buckets keep, in this order.
+    pub sums: Vec<Sum>,
+    pub rules: Vec<Rule>,
+    /// The text of the job file.
+    pub spec: String,
+}
+
+/// Which windows are kept, and when they are final.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    pub all: Vec<Window>,
+    pub zone: Tz,
+    /// The smallest slice of event time.
+    pub bucket: TimeDelta,
+    pub label_wait: TimeDelta,
+    pub horizon: TimeDelta,
+}
+
+impl Windows {
+    /// The longest window there is.
+    pub fn longest(&self) -> TimeDelta {
+        self.all.iter().map(Window::longest).max().unwrap_or(self.bucket)
+    }
+
+    /// The rolling windows.
+    pub fn rolling(&self) -> impl Iterator<Item = (&Window, TimeDelta)> {
+        self.all.iter().filter_map(|window| match window.kind {
+            WindowKind::Rolling(length) => Some((window, length)),
+            WindowKind::Tumbling(_) => None,
+        })
+    }
+
+    /// The tumbling windows.
+    pub fn tumbling(&self) -> impl Iterator<Item = (&Window, crate::plan::window::Grain)> {
+        self.all.iter().filter_map(|window| match window.kind {
+            WindowKind::Rolling(_) => None,
+            WindowKind::Tumbling(grain) => Some((window, grain)),
+        })
+    }
+}
+
+impl PlannedJob {
+    /// Whether a run can read only what arrived since the last one.
+    pub fn is_incremental(&self) -> bool {
+        self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()
+    }
+
+    /// The cohort of a row of a cohort set. Set 0 is everything; set `i` is the `i`-th declaration.
+    pub fn cohort(&self, set: i16, values: Option<Vec<Option<String>>>) -> Cohort {
+        let declared = usize::try_from(set).ok().and_then(|set| self.cohort_sets.get(set.checked_sub(1)?));
+        let Some(declared) = declared else { return Cohort::All };
+        let names = declared.dimensions.iter().map(|at| self.dimensions[*at].name.clone());
+        match values {
+            Some(values) => Cohort::Values(names.zip(values).collect()),
+            None => Cohort::Other(names.collect()),
+        }
+    }
+
+    /// Identifies what is measured: buckets of another fingerprint never mix with these.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let meaning = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            self.predictions,
+            self.labels,
+            self.windows.bucket,
+            self.dimensions,
+            self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),
+            self.sums
+        );
+        Sha256::digest(meaning.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

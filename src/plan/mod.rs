@@ -1,0 +1,18 @@
+//! `JobSpec` in, [`PlannedJob`] out: the validated meaning of a job, with the SQL it will run. Pure: no clock, no I/O.
+
+pub mod build;
+pub mod cohort;
+pub mod duration;
+pub mod expression;
+pub mod interval;
+pub mod job;
+pub mod measurement;
+pub mod metric;
+pub mod name;
+pub mod rule;
+pub mod schedule;
+pub mod source;
+pub mod sql;
+pub mod window;
+
+pub use job::PlannedJob;

@@ -1,0 +1,101 @@
+//! Names in SQL: a column is a newtype that can only be printed quoted, a table is parsed and requoted.
+
+use std::fmt;
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+/// One name in SQL. Displays quoted, always, so that nothing in it can end the name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// A column name, taken literally. Postgres names are 1 to 63 bytes long.
+    pub fn new(name: &str) -> Result<Self, String> {
+        match name {
+            "" => Err("a column name is empty".to_owned()),
+            long if long.len() > 63 => Err(format!("`{name}` is longer than the 63 bytes of a Postgres name")),
+            zero if zero.contains('\0') => Err("a column name holds a NUL character".to_owned()),
+            _ => Ok(Self(name.to_owned())),
+        }
+    }
+
+    /// The bare name, for messages and for comparing with the catalog.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.replace('"', "\"\""))
+    }
+}
+
+/// A table or view with its schema. Displays quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    pub schema: Identifier,
+    pub table: Identifier,
+}
+
+impl TableName {
+    /// Parses `schema.table`, written as in SQL: unquoted names are folded to lower case.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = parse_parts(text).ok_or_else(|| format!("`{text}` is not a table name"))?;
+        match parts.as_slice() {
+            [schema, table] => Ok(Self { schema: Identifier::new(schema)?, table: Identifier::new(table)? }),
+            [_] => Err(format!("`{text}` names no schema")),
+            _ => Err(format!("`{text}` has too many parts")),
+        }
+    }
+}
+
+fn parse_parts(text: &str) -> Option<Vec<String>> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).try_with_sql(text).ok()?;
+    let name = parser.parse_object_name(false).ok()?;
+    if parser.peek_token().token != sqlparser::tokenizer::Token::EOF {
+        return None;
+    }
+    let fold = |ident: &sqlparser::ast::Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    name.0.iter().map(|part| part.as_ident().map(fold)).collect()
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A text literal in SQL, for names of our own that stand in planned statements.
+pub fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_cannot_end_its_quotes() {
+        let column = Identifier::new("a\"; drop table x; --").unwrap();
+        assert_eq!(column.to_string(), "\"a\"\"; drop table x; --\"");
+    }
+
+    #[test]
+    fn a_table_is_read_as_sql_reads_it() {
+        assert_eq!(TableName::parse("Public.Load").unwrap().to_string(), "\"public\".\"load\"");
+        assert_eq!(TableName::parse("public.\"Load Forecast\"").unwrap().to_string(), "\"public\".\"Load Forecast\"");
+    }
+
+    #[test]
+    fn what_is_not_one_qualified_table_is_refused() {
+        for text in ["load", "a.b.c", "a.b; drop table c", "a.b c", "", "(select 1)", "a.b -- x\n c"] {
+            assert!(TableName::parse(text).is_err(), "{text}");
+        }
+    }
+}

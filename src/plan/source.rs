@@ -1,0 +1,93 @@
+//! Where predictions and labels are, and what is known about those tables.
+
+use crate::plan::expression::{Expression, SelectQuery};
+use crate::plan::name::{Identifier, TableName};
+
+/// A table, a view, or a query that stands for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relation {
+    Table(TableName),
+    Query(SelectQuery),
+}
+
+impl Relation {
+    /// As it stands in a `from` clause.
+    pub fn sql(&self) -> String {
+        match self {
+            Self::Table(table) => table.to_string(),
+            Self::Query(query) => format!("({query})"),
+        }
+    }
+}
+
+/// The prediction table and its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predictions {
+    pub relation: Relation,
+    pub id: Vec<Identifier>,
+    pub at: Identifier,
+    pub value: Identifier,
+    pub version: Option<Identifier>,
+    pub arrived_at: Option<Identifier>,
+    pub filter: Option<Expression>,
+}
+
+/// The label table and its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    pub relation: Relation,
+    pub id: Vec<Identifier>,
+    pub value: Identifier,
+    pub arrived_at: Option<Identifier>,
+    pub on_duplicate: OnDuplicate,
+}
+
+/// Which of several labels of one prediction counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    Latest,
+    First,
+    Error,
+}
+
+/// What the catalog says about the source tables. Statements are planned from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceFacts {
+    pub predicted: NumberType,
+    pub actual: NumberType,
+    /// A unique index guarantees one prediction per key (and version).
+    pub predictions_unique: bool,
+    /// A unique index guarantees one label per key.
+    pub labels_unique: bool,
+}
+
+/// How a numeric column becomes a float8 without failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberType {
+    /// Already a float, or an integer: the cast never fails.
+    Plain,
+    /// `numeric`, which has values that float8 has not.
+    Numeric,
+}
+
+impl NumberType {
+    /// The type of a column by its name in Postgres.
+    pub fn of(type_name: &str) -> Option<Self> {
+        match type_name {
+            "FLOAT8" | "FLOAT4" | "INT2" | "INT4" | "INT8" => Some(Self::Plain),
+            "NUMERIC" => Some(Self::Numeric),
+            _ => None,
+        }
+    }
+
+    /// A float8 of the column. Values that float8 cannot hold become infinite or zero, to be classified later.
+    pub fn float(self, column: &str) -> String {
+        match self {
+            Self::Plain => format!("{column}::float8"),
+            Self::Numeric => format!(
+                "case when {column} = 'NaN'::numeric then 'NaN'::float8 when abs({column}) > 1e300 then 'Infinity'::float8 \
+                 when abs({column}) < 1e-300 then 0::float8 else {column}::float8 end"
+            ),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Statements that look at the source without reading it: which types its columns have, and what is unique.
+
+use crate::plan::PlannedJob;
+use crate::plan::name::Identifier;
+use crate::plan::source::Relation;
+use crate::plan::sql::PlannedSql;
+
+/// Selects the prediction columns that the job names, for their types: `at, value, arrived_at?, version?, id …`.
+pub fn prediction_columns(job: &PlannedJob) -> PlannedSql {
+    let source = &job.predictions;
+    let optional = [&source.arrived_at, &source.version];
+    let columns = [&source.at, &source.value].into_iter().chain(optional.into_iter().flatten()).chain(&source.id);
+    columns_of(&source.relation, columns)
+}
+
+/// Selects the label columns that the job names: `value, arrived_at?, id …`.
+pub fn label_columns(job: &PlannedJob) -> PlannedSql {
+    let source = &job.labels;
+    columns_of(&source.relation, std::iter::once(&source.value).chain(&source.arrived_at).chain(&source.id))
+}
+
+/// Evaluates the filter and each expression over no rows, so that a wrong column or type is found before a run.
+pub fn expressions(job: &PlannedJob) -> Vec<(String, PlannedSql)> {
+    let relation = job.predictions.relation.sql();
+    let filter =
+        job.predictions.filter.as_ref().map(|filter| {
+            ("predictions.where".to_owned(), format!("select from {relation} as a where {filter} limit 0"))
+        });
+    let dimensions = job.dimensions.iter().map(|d| {
+        (format!("cohort dimension `{}`", d.name), format!("select ({})::text from {relation} as a limit 0", d.sql))
+    });
+    filter.into_iter().chain(dimensions).map(|(what, sql)| (what, PlannedSql::new(sql))).collect()
+}
+
+/// Lists the columns of a relation, for messages: no rows, all columns.
+pub fn all_columns(relation: &Relation) -> PlannedSql {
+    PlannedSql::new(format!("select * from {} as a limit 0", relation.sql()))
+}
+
+/// Joins no rows by key, so that keys of different types are found before a run.
+pub fn join(job: &PlannedJob) -> PlannedSql {
+    let on = job.predictions.id.iter().zip(&job.labels.id).map(|(p, l)| format!("p.{p} = l.{l}"));
+    PlannedSql::new(format!(
+        "select from {} as p join {} as l on {} limit 0",
+        job.predictions.relation.sql(),
+        job.labels.relation.sql(),
+        on.collect::<Vec<_>>().join(" and "),
+    ))
+}
+
+fn columns_of<'a>(relation: &Relation, columns: impl Iterator<Item = &'a Identifier>) -> PlannedSql {
+    let names = columns.map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
+    PlannedSql::new(format!("select {names} from {} as a limit 0", relation.sql()))
+}

@@ -1,0 +1,52 @@
+//! Statements of the first stage: arrivals into residuals.
+
+use crate::plan::PlannedJob;
+use crate::plan::source::SourceFacts;
+use crate::plan::sql::rows::{self, Selection};
+use crate::plan::sql::{PlannedSql, list};
+
+/// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters. Unchanged rows are not touched.
+///
+/// A residual carries the `as_of` of its last change, and an older run never overwrites a newer one.
+pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
+    let rows = rows::classified(job, facts, selection);
+    PlannedSql::new(format!(
+        r"{with}insert into trueup.residual as r
+    (plan_id, key, model_version, bucket_start, event_at, dimensions, predicted, actual, class, copies, label_at, digest, as_of)
+select $1, s.key, s.model_version, s.bucket_start, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, s.class,
+       s.copies, s.label_at, s.digest, $2
+from {from}
+on conflict (plan_id, key, model_version) do update
+set bucket_start = excluded.bucket_start,
+    prior_bucket = case when r.bucket_start <> excluded.bucket_start then r.bucket_start else r.prior_bucket end,
+    event_at = excluded.event_at, dimensions = excluded.dimensions, predicted = excluded.predicted, actual = excluded.actual,
+    class = excluded.class, copies = excluded.copies, label_at = excluded.label_at, digest = excluded.digest,
+    as_of = excluded.as_of
+where r.as_of <= excluded.as_of
+  and (r.digest, r.bucket_start, r.event_at, r.dimensions, r.copies, r.label_at)
+      is distinct from
+      (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)",
+        with = rows.with,
+        from = rows.from,
+        dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
+    ))
+}
+
+/// Buckets before `$3` that hold arrivals of `($2, $1]`, with how many predictions each: `bucket_start, rows`.
+///
+/// Their residuals are no longer kept, so they are recomputed from the source.
+pub fn older_buckets(job: &PlannedJob) -> PlannedSql {
+    let bucket = rows::bucket_of(job, &format!("a.{}", job.predictions.at));
+    let on = job.predictions.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
+    let mut conditions = vec![format!("isfinite(a.{})", job.predictions.at), format!("a.{} < $3", job.predictions.at)];
+    conditions.extend(job.predictions.arrived_at.as_ref().map(|column| format!("a.{column} <= $1")));
+    conditions.extend(job.predictions.filter.as_ref().map(ToString::to_string));
+    PlannedSql::new(format!(
+        "with {touched}\nselect {bucket} as bucket_start, count(*) as rows\nfrom touched as t\njoin {relation} as a on {on}\n\
+         where {conditions}\ngroup by 1\norder by 1",
+        touched = rows::touched(job, "$2", "$1"),
+        relation = job.predictions.relation.sql(),
+        on = on.collect::<Vec<_>>().join(" and "),
+        conditions = conditions.join(" and "),
+    ))
+}

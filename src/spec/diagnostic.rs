@@ -1,0 +1,101 @@
+//! A user's mistake: where it is, what it is called, and what to do about it.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The job cannot run like this.
+    Error,
+    /// The job runs, and probably not as meant.
+    Warning,
+}
+
+/// One finding in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub level: Level,
+    /// Stable kebab-case name.
+    pub code: &'static str,
+    pub message: String,
+    /// Byte range in the text. Empty at 0 when it is about the whole file.
+    pub span: Range<usize>,
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A mistake that keeps the job from running.
+    pub fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { level: Level::Error, code, message: message.into(), span, hint: None }
+    }
+
+    /// Something that is probably not meant.
+    pub fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, code, message: message.into(), span, hint: None }
+    }
+
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Line and column, both from 1; the column counts characters.
+    pub fn position(&self, text: &str) -> (usize, usize) {
+        let before = &text[..floor_boundary(text, self.span.start)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// The finding with its source line marked, as shown to people.
+    pub fn render(&self, path: &str, text: &str, color: bool) -> String {
+        let severity = match self.level {
+            Level::Error => Severity::ERROR,
+            Level::Warning => Severity::WARNING,
+        };
+        let end = self.span.end.min(text.len());
+        let span = self.span.start.min(end)..end;
+        let snippet = Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(span));
+        let mut group = severity.primary_title(&self.message).id(self.code).element(snippet);
+        if let Some(hint) = &self.hint {
+            group = group.element(Severity::HELP.message(hint));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+}
+
+/// The character boundary at or before `index`.
+fn floor_boundary(text: &str, index: usize) -> usize {
+    (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// The known name nearest to what was written, if one is near enough to be meant.
+pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(written, name), name))
+        .filter(|(distance, name)| *distance <= (name.len().max(written.len()) / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_characters_from_one() {
+        let text = "a = 1\nüb = x\n";
+        let found = Diagnostic::error("x", text.find("b =").unwrap()..text.len(), "m");
+        assert_eq!(found.position(text), (2, 2));
+    }
+
+    #[test]
+    fn a_near_name_is_suggested_and_a_far_one_is_not() {
+        assert_eq!(did_you_mean("abov", ["above", "below"]), Some("above"));
+        assert_eq!(did_you_mean("threshold", ["above", "below"]), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! A TOML file with the place of each of its values, so that any later finding can point at its line.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::spec::diagnostic::{Diagnostic, Level};
+use crate::spec::schema;
+
+/// One file: its name for messages, its text, and where each value stands.
+pub struct Document {
+    /// As it is shown in messages.
+    pub path: String,
+    pub text: String,
+    /// Byte range of every value, by its path: `alerts[0].above`.
+    places: BTreeMap<String, Range<usize>>,
+}
+
+impl Document {
+    /// Parses the text as TOML. All syntax mistakes are returned at once.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let (table, mistakes) = DeTable::parse_recoverable(text);
+        if !mistakes.is_empty() {
+            return Err(mistakes.iter().map(|mistake| syntax_mistake(mistake, text)).collect());
+        }
+        let mut places = BTreeMap::new();
+        place_table(table.get_ref(), "", &mut places);
+        Ok(Self { path: path.to_owned(), text: text.to_owned(), places })
+    }
+
+    /// Reads the document as `T`, or says all that keeps it from being one.
+    pub fn read<T: DeserializeOwned + schemars::JsonSchema>(&self) -> Result<T, Vec<Diagnostic>> {
+        let (table, _) = DeTable::parse_recoverable(&self.text);
+        let findings = schema::validate::<T>(table.get_ref());
+        if findings.iter().any(|finding| finding.level == Level::Error) {
+            return Err(findings);
+        }
+        toml::from_str(&self.text).map_err(|mistake| vec![syntax_mistake(&mistake, &self.text)])
+    }
+
+    /// Where the value at a path such as `alerts[0].above` stands. If it is not written, its nearest parent.
+    pub fn locate(&self, path: &str) -> Range<usize> {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.places.get(path) {
+                return place.clone();
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = &path[..end],
+                None => return 0..0,
+            }
+        }
+    }
+
+    /// Whether the file itself has a value at the path.
+    pub fn has(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
+    /// An error at the value of a path.
+    pub fn error(&self, path: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(code, self.locate(path), message)
+    }
+}
+
+fn syntax_mistake(mistake: &toml::de::Error, text: &str) -> Diagnostic {
+    let span = mistake.span().unwrap_or(0..text.len().min(1));
+    Diagnostic::error("toml-syntax", span, mistake.message().trim().to_owned())
+        .hint("mend the TOML syntax; strings stand in double quotes, tables in [brackets]")
+}
+
+fn place_table(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Range<usize>>) {
+    for (key, value) in table.iter() {
+        let name: &str = key.get_ref();
+        let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        place_value(value, &child, key.span(), places);
+    }
+}
+
+/// A value without a place of its own, such as a table that only its sub-tables imply, stands where its key does.
+fn place_value(
+    value: &Spanned<DeValue<'_>>,
+    path: &str,
+    key: Range<usize>,
+    places: &mut BTreeMap<String, Range<usize>>,
+) {
+    let span = if value.span().is_empty() { key } else { value.span() };
+    match value.get_ref() {
+        DeValue::Table(table) => place_table(table, path, places),
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                place_value(item, &format!("{path}[{index}]"), span.clone(), places);
+            }
+        }
+        _ => {}
+    }
+    places.insert(path.to_owned(), span);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_value() {
+        let text = "[job]\nname = \"a\"\n[[alerts]]\nabove = 1.0\n[[alerts]]\nabove = 2.5\n";
+        let document = Document::parse("a.toml", text).unwrap();
+        assert_eq!(&text[document.locate("alerts[1].above")], "2.5");
+        assert_eq!(&text[document.locate("job.name")], "\"a\"");
+        assert!(document.has("alerts[1].above") && !document.has("alerts[1].below"));
+    }
+
+    #[test]
+    fn a_missing_value_points_at_its_nearest_parent() {
+        let text = "[job]\nname = \"a\"\n";
+        let document = Document::parse("a.toml", text).unwrap();
+        assert_eq!(&text[document.locate("job.owner")], "[job]");
+    }
+}

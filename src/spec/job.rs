@@ -1,0 +1,367 @@
+//! The job file, key by key, as the user wrote it. Values stay text here; `plan` gives them meaning.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// One job: what to join, which windows to keep, and when to tell whom.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    pub job: JobSection,
+    pub schedule: ScheduleSection,
+    pub predictions: PredictionsSection,
+    pub labels: LabelsSection,
+    #[serde(default)]
+    pub windows: WindowsSection,
+    #[serde(default)]
+    pub residuals: ResidualsSection,
+    #[serde(default)]
+    pub cohorts: Vec<CohortSection>,
+    #[serde(default)]
+    pub metrics: MetricsSection,
+    #[serde(default)]
+    pub alerts: Vec<AlertSection>,
+    #[serde(default)]
+    pub slos: Vec<SloSection>,
+}
+
+/// Who the job belongs to.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSection {
+    /// Unique name: a-z, 0-9 and `-`.
+    pub name: String,
+    /// One line for people.
+    pub description: Option<String>,
+    /// Who answers for the model: an address or a team name.
+    pub owner: Option<String>,
+    /// Where on-call finds what to do: an http(s) link.
+    pub runbook: Option<String>,
+    /// Unit of the target, printed with every number.
+    pub unit: Option<String>,
+    /// Receivers of rules that name none.
+    pub notify: Option<Vec<String>>,
+}
+
+/// When the job runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleSection {
+    /// Cron expression of 5 fields, or 6 with seconds first.
+    pub cron: Option<String>,
+    /// Interval such as `15m`, aligned to the Unix epoch. Instead of `cron`.
+    pub every: Option<String>,
+    /// IANA time zone of `cron`. Default `UTC`.
+    pub timezone: Option<String>,
+    /// What to do with slots that were missed: `none`, `latest` (default) or `all`.
+    pub catch_up: Option<CatchUpSpec>,
+    /// Longest time a run may take. Default `5m`.
+    pub timeout: Option<String>,
+    /// How far each run re-reads arrivals. Default `10m`.
+    pub overlap: Option<String>,
+    /// How often history is compared with the source.
+    pub reconcile: Option<String>,
+}
+
+/// Policy for missed slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CatchUpSpec {
+    None,
+    Latest,
+    All,
+}
+
+/// A column, or several that are a key together.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Columns {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Columns {
+    /// The columns in the order they were written.
+    pub fn list(&self) -> Vec<String> {
+        match self {
+            Columns::One(column) => vec![column.clone()],
+            Columns::Many(columns) => columns.clone(),
+        }
+    }
+}
+
+/// Where predictions are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionsSection {
+    /// Table or view, written as in SQL with its schema.
+    pub table: Option<String>,
+    /// One select statement instead of a table.
+    pub query: Option<String>,
+    /// Join key: a column, or a list of columns.
+    pub id: Columns,
+    /// Event time the windows are about: a `timestamptz` column.
+    pub at: String,
+    /// Column of the predicted value.
+    pub value: String,
+    /// Column of the model version.
+    pub version: Option<String>,
+    /// Column of the time the row became visible; enables incremental refresh.
+    pub arrived_at: Option<String>,
+    /// One boolean SQL expression over columns of the row.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+}
+
+/// Where labels are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelsSection {
+    /// Table or view, written as in SQL with its schema.
+    pub table: Option<String>,
+    /// One select statement instead of a table.
+    pub query: Option<String>,
+    /// Join key, matching `predictions.id` column by column.
+    pub id: Columns,
+    /// Column of the actual value.
+    pub value: String,
+    /// Column of the time the label became known.
+    pub arrived_at: Option<String>,
+    /// Which label counts when there are several: `latest` (default), `first` or `error`.
+    pub on_duplicate: Option<OnDuplicateSpec>,
+    /// Age at which a label counts as due.
+    pub expected_within: Option<String>,
+}
+
+/// Which of several labels of one prediction counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDuplicateSpec {
+    Latest,
+    First,
+    Error,
+}
+
+/// Which windows are kept.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowsSection {
+    /// Windows that end at each run: `["1h", "24h"]`.
+    #[serde(default)]
+    pub rolling: Vec<String>,
+    /// Windows of the clock and calendar: `["1h", "1d", "1w", "1mo"]`.
+    #[serde(default)]
+    pub tumbling: Vec<String>,
+    /// IANA time zone of days, weeks and months. Default `UTC`.
+    pub timezone: Option<String>,
+    /// Smallest time slice kept. Default: the coarsest that divides all windows, at most `1h`.
+    pub bucket: Option<String>,
+    /// A window is final this long after its end. Default `1d`.
+    pub label_wait: Option<String>,
+    /// How late a label may still revise history by itself. Default: `label_wait`, at least `7d`.
+    pub horizon: Option<String>,
+}
+
+/// How long raw residuals are kept.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualsSection {
+    /// Default: `windows.label_wait`.
+    pub keep: Option<String>,
+}
+
+/// A dimension: a column, or a named expression.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DimensionSpec {
+    Column(String),
+    Expression(NamedExpression),
+}
+
+/// A dimension that is computed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedExpression {
+    /// Name of the dimension in `cohort`.
+    pub name: String,
+    /// One scalar SQL expression over columns of the prediction row.
+    pub expr: String,
+}
+
+/// Which groups are measured apart.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CohortSection {
+    /// Dimensions: column names, or `{ name = "...", expr = "..." }`.
+    pub by: Vec<DimensionSpec>,
+    /// How many cohorts are kept, by predictions in the window; the rest is `other`. Default 100.
+    pub top: Option<i64>,
+}
+
+/// Which metrics are kept.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Names from the catalogue. Default: `mse, rmse, mae, bias`.
+    pub include: Option<Vec<String>>,
+    /// Defines `within_tolerance` and `outlier_rate`.
+    pub tolerance: Option<f64>,
+    /// Where Huber loss turns from squared to linear.
+    pub huber_delta: Option<f64>,
+    /// Column of the weight of a prediction.
+    pub weight: Option<String>,
+    /// Exact percentiles instead of sketches.
+    pub exact: Option<bool>,
+    /// Ratios of sums of your own.
+    #[serde(default)]
+    pub custom: Vec<CustomMetricSection>,
+}
+
+/// A ratio of two sums.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CustomMetricSection {
+    pub name: String,
+    /// Summed over pairs; may use predicted, actual, error and columns of the prediction row.
+    pub sum: String,
+    /// Divided by the sum of this. Default `1`: one per pair.
+    pub per: Option<String>,
+}
+
+/// Consecutive evaluations, or a duration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ForSpec {
+    Evaluations(i64),
+    Duration(String),
+}
+
+/// Which cohorts a rule judges.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CohortsSpec {
+    Word(String),
+    Values(BTreeMap<String, String>),
+}
+
+/// A rule: a condition on a metric of a window, and who is told.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertSection {
+    pub name: String,
+    /// Name of a metric of the job, or `predictions`, `labeled`, `coverage`.
+    pub metric: String,
+    /// A window of the job: `rolling 24h`, `tumbling 1d`.
+    pub window: String,
+    /// Breach when the value is greater.
+    pub above: Option<f64>,
+    /// Breach when the value is less.
+    pub below: Option<f64>,
+    /// Breach when this far above the baseline: `"20%"` or a number.
+    pub above_baseline: Option<PercentOrNumber>,
+    /// Breach when this far below the baseline.
+    pub below_baseline: Option<PercentOrNumber>,
+    /// What `above_baseline` compares with.
+    pub baseline: Option<BTreeMap<String, BaselineValue>>,
+    /// Consecutive windows in breach before the alert fires. Default 1.
+    #[serde(rename = "for")]
+    pub persistence: Option<ForSpec>,
+    /// `[2, 3]`: two of the last three windows.
+    pub of: Option<Vec<i64>>,
+    /// The alert clears only below this.
+    pub clear_below: Option<f64>,
+    /// The alert clears only above this.
+    pub clear_above: Option<f64>,
+    /// Consecutive calm windows before the alert clears.
+    pub clear_for: Option<ForSpec>,
+    /// Fewer labeled pairs than this are `insufficient`. Default 1.
+    pub min_samples: Option<i64>,
+    /// Less coverage than this is `insufficient`. From 0 to 1; default 0.
+    pub min_coverage: Option<f64>,
+    /// Breach only if the confidence bound is beyond the limit too.
+    pub significant: Option<bool>,
+    /// Judge windows only once they are final. Default false.
+    pub on_final_only: Option<bool>,
+    /// `all` (default), `each`, or `{ dimension = "value" }`.
+    pub cohorts: Option<CohortsSpec>,
+    /// `together` (default) or `each`.
+    pub versions: Option<VersionsSpec>,
+    /// `page`, `ticket` (default) or `info`.
+    pub severity: Option<SeveritySpec>,
+    /// Receivers from `trueup.toml`. Default: `job.notify`.
+    pub notify: Option<Vec<String>>,
+    /// Where on-call finds what to do. Default: `job.runbook`.
+    pub runbook: Option<String>,
+    /// Who answers for this rule. Default: `job.owner`.
+    pub owner: Option<String>,
+}
+
+/// `"20%"` or a plain number.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PercentOrNumber {
+    Number(f64),
+    Percent(String),
+}
+
+/// A value in a baseline declaration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BaselineValue {
+    Number(f64),
+    Text(String),
+}
+
+/// Whether versions are judged together or apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionsSpec {
+    Together,
+    Each,
+}
+
+/// How urgent a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SeveritySpec {
+    Page,
+    Ticket,
+    Info,
+}
+
+/// An objective with an error budget.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SloSection {
+    pub name: String,
+    /// Which predictions are good: one boolean expression over predicted, actual and error.
+    pub good: Option<String>,
+    pub metric: Option<String>,
+    pub window: Option<String>,
+    pub above: Option<f64>,
+    pub below: Option<f64>,
+    pub objective: f64,
+    pub period: String,
+    pub burn: Option<BurnSpec>,
+    pub notify: Option<Vec<String>>,
+}
+
+/// `auto`, or a list of burn-rate windows.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BurnSpec {
+    Preset(String),
+    Windows(Vec<BurnWindow>),
+}
+
+/// One pair of burn-rate windows.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BurnWindow {
+    pub long: String,
+    pub short: String,
+    pub factor: f64,
+    pub severity: SeveritySpec,
+}

@@ -1,0 +1,12 @@
+//! TOML text in, [`JobSpec`] or diagnostics out: what the user wrote, typed but not yet believed.
+
+pub mod diagnostic;
+pub mod document;
+pub mod job;
+pub mod receivers;
+pub mod schema;
+pub mod support;
+
+pub use diagnostic::{Diagnostic, Level};
+pub use document::Document;
+pub use job::JobSpec;
