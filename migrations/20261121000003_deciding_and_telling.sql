@@ -10,6 +10,7 @@ create table trueup.verdict (
     cohort        text not null,
     model_version text,
     window_id     bigint not null references trueup.measured_window (id),
+    window_end    timestamptz not null,
     verdict       text not null,
     value         float8,
     limit_value   float8 not null,
@@ -23,7 +24,7 @@ create table trueup.verdict (
     constraint verdict_is_known check (verdict in ('ok', 'breach', 'insufficient', 'no_data', 'error')),
     constraint verdict_severity_is_known check (severity in ('page', 'ticket', 'info'))
 );
-create index verdict_by_target on trueup.verdict (job_id, rule, cohort, window_id);
+create index verdict_by_target on trueup.verdict (job_id, rule, cohort, model_version, window_end desc, id desc);
 
 create table trueup.alert (
     id            bigint generated always as identity primary key,

@@ -4,5 +4,14 @@
 //! One direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half of
 //! `notify` are pure. See `ARCHITECTURE.md`.
 
+pub mod evaluate;
+pub mod measure;
+pub mod notify;
+pub mod outbox;
+pub mod pipeline;
 pub mod plan;
+pub mod postgres;
+pub mod scheduler;
+pub mod settings;
 pub mod spec;
+pub mod store;

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cohort;
+pub mod due;
 pub mod duration;
 pub mod expression;
 pub mod interval;

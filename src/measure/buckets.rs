@@ -1,0 +1,40 @@
+//! Second stage: sums of whole buckets, recomputed from residuals and replaced.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::measure::session::{self, Bind};
+use crate::plan::PlannedJob;
+use crate::plan::sql::bucket;
+
+/// Recomputes buckets from their residuals.
+pub async fn recompute(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    starts: &[DateTime<Utc>],
+) -> sqlx::Result<()> {
+    if starts.is_empty() {
+        return Ok(());
+    }
+    clear(connection, plan_id, as_of, starts).await?;
+    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(starts)];
+    session::execute(connection, &bucket::from_residuals(job), &binds).await.map(drop)
+}
+
+/// Removes buckets before they are written anew, so that vanished cohorts go too. Newer ones stay.
+pub(super) async fn clear(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    starts: &[DateTime<Utc>],
+) -> sqlx::Result<()> {
+    sqlx::query("delete from trueup.bucket where plan_id = $1 and bucket_start = any($2) and as_of <= $3")
+        .bind(plan_id)
+        .bind(starts)
+        .bind(as_of)
+        .execute(connection)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,10 @@
+//! Runs the planned SQL: arrivals into residuals, residuals into buckets, buckets into windows.
+//!
+//! Everything here is harmless to repeat: residuals are upserted by key, buckets recomputed whole, windows only read.
+
+pub mod arrivals;
+pub mod buckets;
+pub mod rebuild;
+pub mod session;
+pub mod source;
+pub mod windows;

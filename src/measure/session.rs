@@ -1,0 +1,67 @@
+//! The only file that sends SQL built from a job file, and so the only one that says `AssertSqlSafe`.
+//!
+//! What it sends is a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Column, Executor, PgConnection, Postgres, SqlSafeStr, Statement, TypeInfo};
+
+use crate::plan::sql::PlannedSql;
+
+/// A value of a parameter.
+#[derive(Debug, Clone)]
+pub enum Bind<'a> {
+    Id(i64),
+    Time(DateTime<Utc>),
+    Times(&'a [DateTime<Utc>]),
+    Numbers(&'a [i32]),
+}
+
+/// Name and type of a result column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnType {
+    pub name: String,
+    /// As Postgres calls it, in capitals: `FLOAT8`, `TIMESTAMPTZ`.
+    pub type_name: String,
+}
+
+/// Runs a statement; says how many rows it touched.
+pub async fn execute(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<u64> {
+    Ok(query(sql, binds).execute(connection).await?.rows_affected())
+}
+
+/// Runs a statement and returns its rows.
+pub async fn fetch(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<Vec<PgRow>> {
+    query(sql, binds).fetch_all(connection).await
+}
+
+/// Lets the server parse a statement without running it, for the types of its result columns.
+pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<Vec<ColumnType>> {
+    let statement = connection.prepare(AssertSqlSafe(sql.as_str()).into_sql_str()).await?;
+    let column = |c: &sqlx::postgres::PgColumn| ColumnType {
+        name: c.name().to_owned(),
+        type_name: c.type_info().name().to_owned(),
+    };
+    Ok(statement.columns().iter().map(column).collect())
+}
+
+/// Asks the server how it would run a statement.
+pub async fn plan_of(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<Vec<PgRow>> {
+    let text = format!("explain (costs off) {sql}");
+    bound(sqlx::query(AssertSqlSafe(text)), binds).persistent(false).fetch_all(connection).await
+}
+
+/// Not kept as a prepared statement: its best plan depends on the values, and there would be one for every job.
+fn query<'q>(sql: &PlannedSql, binds: &[Bind<'q>]) -> Query<'q, Postgres, PgArguments> {
+    bound(sqlx::query(AssertSqlSafe(sql.as_str())), binds).persistent(false)
+}
+
+fn bound<'q>(query: Query<'q, Postgres, PgArguments>, binds: &[Bind<'q>]) -> Query<'q, Postgres, PgArguments> {
+    binds.iter().fold(query, |query, bind| match bind {
+        Bind::Id(id) => query.bind(*id),
+        Bind::Time(time) => query.bind(*time),
+        Bind::Times(times) => query.bind(*times),
+        Bind::Numbers(numbers) => query.bind(*numbers),
+    })
+}

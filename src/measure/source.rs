@@ -1,0 +1,266 @@
+//! Compares a job with the tables it names: types, time zones, uniqueness. Read before every run, because tables change.
+
+use sqlx::PgConnection;
+
+use crate::measure::session::{self, ColumnType};
+use crate::plan::PlannedJob;
+use crate::plan::name::Identifier;
+use crate::plan::source::{NumberType, Relation, SourceFacts};
+use crate::plan::sql::{PlannedSql, probe};
+use crate::spec::diagnostic::did_you_mean;
+
+/// Something about the source that keeps the job from running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceMistake {
+    /// Where in the job file: `predictions.at`.
+    pub path: String,
+    pub code: &'static str,
+    pub message: String,
+    pub hint: String,
+}
+
+/// What went wrong while looking at the source.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The job does not fit the tables.
+    Mistakes(Vec<SourceMistake>),
+    /// The tables could not be looked at.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for SourceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What the catalog says about the source, or every way in which the job does not fit it.
+pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, SourceError> {
+    let mut mistakes = Vec::new();
+    let (p, l) = (&job.predictions, &job.labels);
+    let prediction_names: Vec<(&str, &Identifier)> =
+        [Some(("predictions.at", &p.at)), Some(("predictions.value", &p.value))]
+            .into_iter()
+            .chain([
+                p.arrived_at.as_ref().map(|c| ("predictions.arrived_at", c)),
+                p.version.as_ref().map(|c| ("predictions.version", c)),
+            ])
+            .flatten()
+            .chain(p.id.iter().map(|c| ("predictions.id", c)))
+            .collect();
+    let label_names: Vec<(&str, &Identifier)> =
+        [Some(("labels.value", &l.value)), l.arrived_at.as_ref().map(|c| ("labels.arrived_at", c))]
+            .into_iter()
+            .flatten()
+            .chain(l.id.iter().map(|c| ("labels.id", c)))
+            .collect();
+    let predictions = columns(
+        connection,
+        "predictions",
+        &p.relation,
+        &probe::prediction_columns(job),
+        &prediction_names,
+        &mut mistakes,
+    )
+    .await?;
+    let labels =
+        columns(connection, "labels", &l.relation, &probe::label_columns(job), &label_names, &mut mistakes).await?;
+    let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
+    expect_instants(&prediction_names, &predictions, &mut mistakes);
+    expect_instants(&label_names, &labels, &mut mistakes);
+    let predicted = expect_number("predictions.value", &predictions[1], &mut mistakes);
+    let actual = expect_number("labels.value", &labels[0], &mut mistakes);
+    for (what, sql) in probe::expressions(job) {
+        check(
+            connection,
+            &what,
+            "bad-expression",
+            &sql,
+            "the names in it must be columns of the prediction row",
+            &mut mistakes,
+        )
+        .await?;
+    }
+    check(
+        connection,
+        "labels.id",
+        "key-types",
+        &probe::join(job),
+        "cast one side in a `query` so that the keys have one type",
+        &mut mistakes,
+    )
+    .await?;
+    let (Some(predicted), Some(actual), true) = (predicted, actual, mistakes.is_empty()) else {
+        return Err(SourceError::Mistakes(mistakes));
+    };
+    let mut version_key = p.id.clone();
+    version_key.extend(p.version.clone());
+    Ok(SourceFacts {
+        predicted,
+        actual,
+        predictions_unique: is_unique(connection, &p.relation, &version_key, true).await?,
+        labels_unique: is_unique(connection, &l.relation, &l.id, false).await?,
+    })
+}
+
+/// Types of the named columns. None when the table or a column is not there, which is then among the mistakes.
+async fn columns(
+    connection: &mut PgConnection,
+    section: &str,
+    relation: &Relation,
+    sql: &PlannedSql,
+    names: &[(&str, &Identifier)],
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<Option<Vec<ColumnType>>> {
+    let error = match session::describe(connection, sql).await {
+        Ok(columns) => return Ok(Some(columns)),
+        Err(error) => error,
+    };
+    let Some(code) = user_code(&error) else { return Err(error) };
+    let all = match session::describe(connection, &probe::all_columns(relation)).await {
+        Ok(all) => all,
+        Err(second) if user_code(&second).is_some() => {
+            let (path, hint) = match relation {
+                Relation::Table(_) => {
+                    (format!("{section}.table"), "check the name, and that the role may select from it")
+                }
+                Relation::Query(_) => (format!("{section}.query"), "run the query in psql to see what is wrong"),
+            };
+            mistakes.push(SourceMistake {
+                path,
+                code: "no-table",
+                message: in_our_words(&code),
+                hint: hint.to_owned(),
+            });
+            return Ok(None);
+        }
+        Err(second) => return Err(second),
+    };
+    let known: Vec<&str> = all.iter().map(|column| column.name.as_str()).collect();
+    for (path, name) in names.iter().filter(|(_, name)| !known.contains(&name.as_str())) {
+        let hint = did_you_mean(name.as_str(), known.iter().copied())
+            .map_or_else(|| format!("its columns are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+        let message = format!("there is no column `{}` in the {section} table", name.as_str());
+        mistakes.push(SourceMistake { path: (*path).to_owned(), code: "no-column", message, hint });
+    }
+    if mistakes.is_empty() {
+        mistakes.push(SourceMistake {
+            path: section.to_owned(),
+            code: "no-table",
+            message: in_our_words(&code),
+            hint: "check that the role may select from it".to_owned(),
+        });
+    }
+    Ok(None)
+}
+
+fn expect_instants(names: &[(&str, &Identifier)], columns: &[ColumnType], mistakes: &mut Vec<SourceMistake>) {
+    for ((path, name), column) in names.iter().zip(columns) {
+        if (path.ends_with(".at") || path.ends_with(".arrived_at")) && column.type_name != "TIMESTAMPTZ" {
+            mistakes.push(SourceMistake {
+                path: (*path).to_owned(),
+                code: "no-timezone",
+                message: format!("`{}` is {}, not timestamptz", name.as_str(), column.type_name.to_lowercase()),
+                hint: format!(
+                    "use a `query` that says its zone, such as `{} at time zone 'UTC' as {}`",
+                    name.as_str(),
+                    name.as_str()
+                ),
+            });
+        }
+    }
+}
+
+fn expect_number(path: &str, column: &ColumnType, mistakes: &mut Vec<SourceMistake>) -> Option<NumberType> {
+    let found = NumberType::of(&column.type_name);
+    if found.is_none() {
+        mistakes.push(SourceMistake {
+            path: path.to_owned(),
+            code: "not-a-number",
+            message: format!("`{}` is {}, not a number", column.name, column.type_name.to_lowercase()),
+            hint: format!("use a `query` that casts it, such as `{}::float8 as {}`", column.name, column.name),
+        });
+    }
+    found
+}
+
+/// Lets the server parse a statement; a refusal is a mistake of the job.
+async fn check(
+    connection: &mut PgConnection,
+    path: &str,
+    code: &'static str,
+    sql: &PlannedSql,
+    hint: &str,
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<()> {
+    match session::describe(connection, sql).await {
+        Ok(_) => Ok(()),
+        Err(error) => match user_code(&error) {
+            Some(state) => {
+                mistakes.push(SourceMistake {
+                    path: path.to_owned(),
+                    code,
+                    message: in_our_words(&state),
+                    hint: hint.to_owned(),
+                });
+                Ok(())
+            }
+            None => Err(error),
+        },
+    }
+}
+
+/// SQLSTATE of an error that is the job's fault: wrong names, types, rights. None for any other.
+fn user_code(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?.into_owned();
+    (code.starts_with("42") || code.starts_with("22") || code.starts_with("3F")).then_some(code)
+}
+
+/// The server's own text may hold data of the source, so its state is put in our words.
+fn in_our_words(code: &str) -> String {
+    let words = match code {
+        "42P01" => "the table does not exist",
+        "3F000" => "the schema does not exist",
+        "42501" => "the role may not read the table",
+        "42703" => "a column does not exist",
+        "42883" => "an operator or function does not exist for these types",
+        "42804" => "the types do not fit",
+        "42846" => "a value cannot be cast to the type that is needed",
+        "22P02" | "22007" | "22008" => "a literal does not have the form of its type",
+        "42601" => "the statement is not valid SQL",
+        _ => "Postgres refuses the statement",
+    };
+    format!("{words} (SQLSTATE {code})")
+}
+
+/// Whether a unique index guarantees one row per key. `not_null`: also that NULLs cannot slip through.
+async fn is_unique(
+    connection: &mut PgConnection,
+    relation: &Relation,
+    key: &[Identifier],
+    not_null: bool,
+) -> sqlx::Result<bool> {
+    let Relation::Table(table) = relation else { return Ok(false) };
+    let names: Vec<String> = key.iter().map(|column| column.as_str().to_owned()).collect();
+    sqlx::query_scalar(
+        r"
+        -- An index over part of the key is as good: what is unique stays unique with more columns.
+        select exists (
+            select
+            from pg_index i
+            where i.indrelid = to_regclass($1) and i.indisunique and i.indisvalid and i.indimmediate
+              and i.indpred is null and i.indexprs is null
+              and not exists (
+                  select
+                  from unnest(i.indkey[0:i.indnkeyatts - 1]) as k(attnum)
+                  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                  where a.attname <> all($2) or ($3 and not a.attnotnull)
+              )
+        )",
+    )
+    .bind(table.to_string())
+    .bind(names)
+    .bind(not_null)
+    .fetch_one(connection)
+    .await
+}

@@ -1,0 +1,371 @@
+//! Every word a receiver reads. A [`Notice`] holds the facts; it is stored in the outbox and is the webhook body as it is.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Version of the body's shape. It changes only by adding.
+pub const SCHEMA: &str = "trueup/v1";
+/// How many alerts a text names; the rest is counted.
+const MOST_NAMED: usize = 5;
+
+/// One message about one rule of one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    pub schema: String,
+    /// Stable over retries.
+    pub id: String,
+    /// `firing`, `resolved` or `test`.
+    pub kind: String,
+    /// What was known when it was decided.
+    pub as_of: DateTime<Utc>,
+    pub job: JobFacts,
+    pub rule: RuleFacts,
+    /// Worst first.
+    pub alerts: Vec<AlertFacts>,
+    /// SQL that shows the numbers again.
+    pub query: String,
+}
+
+/// Whose alert it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobFacts {
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    /// Unit of the target.
+    pub unit: Option<String>,
+}
+
+/// Which condition it is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleFacts {
+    pub name: String,
+    pub severity: String,
+    pub metric: String,
+    pub window: String,
+    /// In words: `above 250`.
+    pub condition: String,
+    /// Windows in a row that it takes.
+    pub persistence: u32,
+    pub runbook: Option<String>,
+    pub owner: Option<String>,
+}
+
+/// One alert of the rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertFacts {
+    pub cohort: String,
+    /// None: all versions together.
+    pub model_version: Option<String>,
+    pub state: String,
+    pub value: Option<f64>,
+    pub limit: f64,
+    /// Unit of value and limit, with a leading space; empty if none is declared.
+    pub unit: String,
+    pub ci_low: Option<f64>,
+    pub ci_high: Option<f64>,
+    pub labeled: i64,
+    pub predictions: i64,
+    pub coverage: Option<f64>,
+    pub window_start: DateTime<Utc>,
+    pub window_end: DateTime<Utc>,
+    /// `provisional` or `final`.
+    pub status: String,
+    /// End of the first window of the breach.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Notice {
+    /// One line: what, how bad, for whom.
+    pub fn title(&self) -> String {
+        let word = match self.kind.as_str() {
+            "resolved" => "RESOLVED",
+            "test" => "TEST",
+            _ => "FIRING",
+        };
+        let target = match self.alerts.as_slice() {
+            [] => String::new(),
+            [only] => format!(": {} {} for {}", self.rule.metric, amount(only.value, &only.unit), only.target()),
+            [worst, ..] => format!(
+                ": {} {} for {}, and {} more",
+                self.rule.metric,
+                amount(worst.value, &worst.unit),
+                worst.target(),
+                self.alerts.len() - 1
+            ),
+        };
+        single_line(&format!("[{word}] {} {}/{}{target}", self.rule.severity, self.job.name, self.rule.name))
+    }
+
+    /// The whole message as plain text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n\n{}\n", self.title(), self.summary());
+        if let Some(runbook) = &self.rule.runbook {
+            let _infallible = writeln!(text, "\nRunbook: {runbook}");
+        }
+        for alert in self.alerts.iter().take(MOST_NAMED) {
+            let _infallible = writeln!(text, "\n{}", single_line(&alert.target()));
+            for (name, value) in self.rows(alert) {
+                let _infallible = writeln!(text, "  {name:<12} {}", single_line(&value));
+            }
+        }
+        if self.alerts.len() > MOST_NAMED {
+            let _infallible = writeln!(
+                text,
+                "\nand {} more; all of them are in trueup.alert_history",
+                self.alerts.len() - MOST_NAMED
+            );
+        }
+        let _infallible = writeln!(text, "\nThe numbers again:\n{}\n", self.query);
+        text.push_str(&self.footer());
+        text.push('\n');
+        text
+    }
+
+    /// The whole message as HTML with inline styles only: mail clients drop everything else.
+    pub fn html(&self) -> String {
+        let color = if self.kind == "resolved" { "#1a7f37" } else { "#b42318" };
+        let mut html = format!(
+            "<!doctype html><html><body style=\"margin:0;padding:16px;font:15px/1.45 system-ui,sans-serif;color:#1f2328\">\
+             <p style=\"margin:0 0 4px;font-size:18px;font-weight:600;color:{color}\">{}</p><p style=\"margin:0 0 12px\">{}</p>",
+            escape(&self.title()),
+            escape(&self.summary())
+        );
+        if let Some(runbook) = self.rule.runbook.as_deref().filter(|link| is_web_link(link)) {
+            let _infallible = write!(
+                html,
+                "<p style=\"margin:0 0 16px\"><a href=\"{0}\" style=\"background:#1f2328;color:#fff;padding:8px 14px;\
+                 border-radius:6px;text-decoration:none;display:inline-block\">Open the runbook</a><br>\
+                 <span style=\"font-size:12px;color:#59636e\">{0}</span></p>",
+                escape(runbook)
+            );
+        }
+        for alert in self.alerts.iter().take(MOST_NAMED) {
+            let _infallible = write!(
+                html,
+                "<p style=\"margin:0;font-weight:600\">{}</p><table style=\"border-collapse:collapse;margin:2px 0 14px\">",
+                escape(&alert.target())
+            );
+            for (name, value) in self.rows(alert) {
+                let _infallible = write!(
+                    html,
+                    "<tr><td style=\"padding:1px 14px 1px 0;color:#59636e\">{}</td><td style=\"padding:1px 0\">{}</td></tr>",
+                    escape(name),
+                    escape(&value)
+                );
+            }
+            html.push_str("</table>");
+        }
+        if self.alerts.len() > MOST_NAMED {
+            let _infallible = write!(
+                html,
+                "<p>and {} more; all of them are in trueup.alert_history</p>",
+                self.alerts.len() - MOST_NAMED
+            );
+        }
+        let _infallible = write!(
+            html,
+            "<p style=\"margin:0\">The numbers again:</p><pre style=\"background:#f6f8fa;padding:10px;white-space:pre-wrap\">{}</pre>\
+             <p style=\"font-size:12px;color:#59636e\">{}</p></body></html>",
+            escape(&self.query),
+            escape(&self.footer())
+        );
+        html
+    }
+
+    fn summary(&self) -> String {
+        let rule = &self.rule;
+        let often =
+            if rule.persistence > 1 { format!(" for {} windows in a row", rule.persistence) } else { String::new() };
+        match self.kind.as_str() {
+            "resolved" => format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition),
+            "test" => "This is a test: nothing is wrong.".to_owned(),
+            _ => format!("{} of {} is {}{often}.", rule.metric, rule.window, rule.condition),
+        }
+    }
+
+    fn rows(&self, alert: &AlertFacts) -> Vec<(&'static str, String)> {
+        let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+        let mut rows =
+            vec![("value", amount(alert.value, &alert.unit)), ("limit", format!("{}{}", alert.limit, alert.unit))];
+        if let (Some(low), Some(high)) = (alert.ci_low, alert.ci_high) {
+            rows.push(("interval", format!("{} to {}{} (95 %)", number(low), number(high), alert.unit)));
+        }
+        rows.push(("samples", format!("{} labeled of {} predictions", alert.labeled, alert.predictions)));
+        rows.push(("coverage", alert.coverage.map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0))));
+        rows.push(("window", format!("{} to {} ({})", time(alert.window_start), time(alert.window_end), alert.status)));
+        if let Some(since) = alert.since {
+            rows.push(("since", time(since)));
+        }
+        rows
+    }
+
+    fn footer(&self) -> String {
+        let owner = self
+            .rule
+            .owner
+            .as_deref()
+            .or(self.job.owner.as_deref())
+            .map_or(String::new(), |owner| format!(", owned by {owner}"));
+        single_line(&format!(
+            "{}{owner}. As of {}. {}",
+            self.job.description.as_deref().unwrap_or(&self.job.name),
+            self.as_of.to_rfc3339(),
+            self.id
+        ))
+    }
+}
+
+impl AlertFacts {
+    fn target(&self) -> String {
+        match &self.model_version {
+            Some(version) => format!("{}, version {version}", self.cohort),
+            None => self.cohort.clone(),
+        }
+    }
+}
+
+fn amount(value: Option<f64>, unit: &str) -> String {
+    value.map_or("no value".to_owned(), |value| format!("{}{unit}", number(value)))
+}
+
+/// Four significant digits, or all digits before the point.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || magnitude >= 1_000.0 && magnitude < 1e15 {
+        return format!("{value:.0}");
+    }
+    if !(1e-4..1e15).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the magnitude was just bounded")]
+    let decimals = (3 - magnitude.log10().floor() as i32).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// Whether a link may be clicked: http(s) and nothing else.
+fn is_web_link(link: &str) -> bool {
+    link.starts_with("https://") || link.starts_with("http://")
+}
+
+/// Text from data cannot break a line: every control character becomes a space.
+pub fn single_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Text as HTML shows it.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(kind: &str, cohort: &str) -> Notice {
+        let at = |text: &str| text.parse().unwrap();
+        Notice {
+            schema: SCHEMA.into(),
+            id: "0190".into(),
+            kind: kind.into(),
+            as_of: at("2024-05-02T06:15:00Z"),
+            job: JobFacts {
+                name: "load".into(),
+                description: Some("Day-ahead load".into()),
+                owner: Some("grid@example.org".into()),
+                unit: Some("MW".into()),
+            },
+            rule: RuleFacts {
+                name: "rmse-high".into(),
+                severity: "page".into(),
+                metric: "rmse".into(),
+                window: "rolling 24h".into(),
+                condition: "above 250".into(),
+                persistence: 3,
+                runbook: Some("https://runbooks.example.org/load".into()),
+                owner: None,
+            },
+            alerts: vec![AlertFacts {
+                cohort: cohort.into(),
+                model_version: Some("v2".into()),
+                state: kind.into(),
+                value: Some(412.345),
+                limit: 250.0,
+                unit: " MW".into(),
+                ci_low: Some(371.5),
+                ci_high: Some(466.25),
+                labeled: 91,
+                predictions: 96,
+                coverage: Some(91.0 / 96.0),
+                window_start: at("2024-05-01T06:15:00Z"),
+                window_end: at("2024-05-02T06:15:00Z"),
+                status: "provisional".into(),
+                since: Some(at("2024-05-02T05:45:00Z")),
+            }],
+            query: "select * from trueup.window_history".into(),
+        }
+    }
+
+    #[test]
+    fn a_firing_message_says_everything_on_call_needs() {
+        insta::assert_snapshot!(notice("firing", "region=north").text(), @r"
+        [FIRING] page load/rmse-high: rmse 412.3 MW for region=north, version v2
+
+        rmse of rolling 24h is above 250 for 3 windows in a row.
+
+        Runbook: https://runbooks.example.org/load
+
+        region=north, version v2
+          value        412.3 MW
+          limit        250 MW
+          interval     371.5 to 466.2 MW (95 %)
+          samples      91 labeled of 96 predictions
+          coverage     94.8 %
+          window       2024-05-01 06:15 UTC to 2024-05-02 06:15 UTC (provisional)
+          since        2024-05-02 05:45 UTC
+
+        The numbers again:
+        select * from trueup.window_history
+
+        Day-ahead load, owned by grid@example.org. As of 2024-05-02T06:15:00+00:00. 0190
+        ");
+    }
+
+    #[test]
+    fn a_resolved_message_says_so_first() {
+        let text = notice("resolved", "all").text();
+        assert!(text.starts_with("[RESOLVED] page load/rmse-high") && text.contains("no longer above 250"), "{text}");
+    }
+
+    #[test]
+    fn a_hostile_cohort_is_inert() {
+        let hostile = notice("firing", "x\r\nBcc: all@example.org <script>alert(1)</script>");
+        assert!(!hostile.title().contains(['\r', '\n']));
+        assert!(!hostile.html().contains("<script>"));
+        let mut linked = hostile;
+        linked.rule.runbook = Some("javascript:alert(1)".into());
+        assert!(!linked.html().contains("href=\"javascript"));
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        for (value, text) in
+            [(412.345, "412.3"), (0.012_345_6, "0.01235"), (123_456.7, "123457"), (0.0, "0"), (1e-9, "1.000e-9")]
+        {
+            assert_eq!(number(value), text);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Sends what is in the outbox: leased, in order per receiver and topic, every attempt recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{TimeDelta, Utc};
+use sqlx::PgPool;
+use tracing::{info, warn};
+
+use crate::notify::message::Notice;
+use crate::notify::receiver::{Delivery, Receiver};
+use crate::notify::retry;
+use crate::store::outbox::{self, Attempted, Leased};
+
+/// Longer than any attempt takes: SMTP may wait 30 s.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+/// Receivers by name; None where one could not be prepared, with why.
+pub type Receivers = BTreeMap<String, Result<Receiver, String>>;
+
+/// Makes one attempt for each notification that a run caused. Returns how many were accepted.
+pub async fn deliver_run(pool: &PgPool, receivers: &Receivers, run_id: i64) -> anyhow::Result<Summary> {
+    let due = outbox::receivers_due(&mut *pool.acquire().await?).await?;
+    let one = |name: String| async move { drain(pool, receivers, &name, Some(run_id)).await };
+    let all = futures::future::join_all(due.into_iter().map(one)).await;
+    all.into_iter().try_fold(Summary::default(), |sum, one| Ok(sum.plus(one?)))
+}
+
+/// Makes an attempt for everything that is due now. Receivers do not wait for each other.
+pub async fn deliver_due(pool: &PgPool, receivers: &Arc<Receivers>) -> anyhow::Result<Summary> {
+    let due = outbox::receivers_due(&mut *pool.acquire().await?).await?;
+    let one = |name: String| async move { drain(pool, receivers, &name, None).await };
+    let all = futures::future::join_all(due.into_iter().map(one)).await;
+    all.into_iter().try_fold(Summary::default(), |sum, one| Ok(sum.plus(one?)))
+}
+
+/// What attempts came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub sent: usize,
+    pub retried: usize,
+    pub dead: usize,
+}
+
+impl Summary {
+    fn plus(self, other: Self) -> Self {
+        Self { sent: self.sent + other.sent, retried: self.retried + other.retried, dead: self.dead + other.dead }
+    }
+}
+
+/// Sends to one receiver, one after the other, until nothing more is due there.
+pub async fn drain(pool: &PgPool, receivers: &Receivers, name: &str, run_id: Option<i64>) -> anyhow::Result<Summary> {
+    let mut summary = Summary::default();
+    loop {
+        let leased = outbox::lease(&mut *pool.acquire().await?, name, run_id, LEASE).await?;
+        let Some(leased) = leased else { return Ok(summary) };
+        let attempted = attempt(receivers, &leased).await;
+        // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
+        let mut transaction = pool.begin().await?;
+        let held = outbox::record(&mut transaction, &leased, &attempted).await?;
+        transaction.commit().await?;
+        log(&leased, &attempted, held);
+        match attempted.outcome {
+            "sent" => summary.sent += 1,
+            "retry" => summary.retried += 1,
+            _ => summary.dead += 1,
+        }
+    }
+}
+
+async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
+    let started = Instant::now();
+    let attempted_at = Utc::now();
+    let delivery = deliver(receivers, leased).await;
+    let age = attempted_at - leased.created_at;
+    let (outcome, status, failure, wait) = match delivery {
+        Delivery::Accepted { status } => ("sent", status, None, None),
+        Delivery::Refused { status, failure } => ("dead", status, Some(failure), None),
+        Delivery::Failed { status, failure, retry_after } => match retry::wait(leased.attempt, age, retry_after) {
+            Some(wait) => ("retry", status, Some(failure), Some(wait)),
+            None => ("dead", status, Some(format!("{failure}; given up after a day")), None),
+        },
+    };
+    Attempted {
+        attempted_at,
+        duration_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+        outcome,
+        status_code: status.map(i32::from),
+        failure,
+        wait,
+    }
+}
+
+async fn deliver(receivers: &Receivers, leased: &Leased) -> Delivery {
+    let notice: Notice = match serde_json::from_value(leased.body.clone()) {
+        Ok(notice) => notice,
+        Err(error) => {
+            return Delivery::Refused { status: None, failure: format!("the stored message cannot be read: {error}") };
+        }
+    };
+    match receivers.get(&leased.receiver) {
+        Some(Ok(receiver)) => {
+            let topic = format!("{}/{}", notice.job.name, notice.rule.name);
+            receiver.deliver(leased.id, &topic, &notice).await
+        }
+        // Both can be mended in the settings, so the message waits.
+        Some(Err(why)) => {
+            Delivery::Failed { status: None, failure: format!("the receiver cannot be used: {why}"), retry_after: None }
+        }
+        None => Delivery::Failed {
+            status: None,
+            failure: "the receiver is not in the settings".to_owned(),
+            retry_after: None,
+        },
+    }
+}
+
+fn log(leased: &Leased, attempted: &Attempted, held: bool) {
+    let (id, receiver, attempt) = (leased.id, &leased.receiver, leased.attempt);
+    match (&attempted.failure, held) {
+        (_, false) => {
+            warn!(notification.id = %id, receiver.name = %receiver, "a delivery took longer than its lease; it may be repeated with the same id")
+        }
+        (None, true) => info!(notification.id = %id, receiver.name = %receiver, attempt, "delivered"),
+        (Some(failure), true) => {
+            warn!(notification.id = %id, receiver.name = %receiver, attempt, outcome = attempted.outcome, "not delivered: {failure}")
+        }
+    }
+}

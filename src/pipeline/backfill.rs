@@ -1,0 +1,197 @@
+//! Past windows, computed from all that is known now. Chunk by chunk, so that a kill costs one chunk; never an alert.
+
+use std::ops::Range;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Connection, PgConnection, PgPool};
+
+use super::failure::{self, RunError};
+use super::{fence, inspect, publish, stages};
+use crate::measure::windows::{self, DueWindow};
+use crate::measure::{arrivals, rebuild};
+use crate::plan::PlannedJob;
+use crate::plan::source::SourceFacts;
+use crate::postgres::held::Held;
+use crate::store::backfill::{self as ledger, Asked, BackfillRow};
+use crate::store::job::{self, PlanRow};
+use crate::store::measurement::{self, Publisher};
+use crate::store::run::{self, Claim, Done};
+
+/// What to compute.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Windows that overlap this range.
+    pub range: Range<DateTime<Utc>>,
+    /// Distance of rolling windows; None: one at each scheduled tick.
+    pub step: Option<TimeDelta>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub windows_done: usize,
+    pub windows_total: usize,
+    pub predictions: i64,
+}
+
+/// Event time that is rebuilt in one transaction.
+const CHUNK: TimeDelta = TimeDelta::days(14);
+/// Windows that are merged and published in one transaction.
+const WINDOWS_AT_ONCE: usize = 500;
+
+/// Runs a claimed backfill. `report` is told after every chunk.
+pub async fn run(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    request: &Request,
+    report: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Done, RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let done = run_on(&mut held, job, claim, request, report).await;
+    held.release();
+    done
+}
+
+async fn run_on(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    claim: &Claim,
+    request: &Request,
+    report: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Done, RunError> {
+    failure::limit_time(connection, job.schedule.timeout).await?;
+    let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec).await?;
+    let facts = inspect(connection, job).await?;
+    let now = run::now(connection).await?;
+    let windows = asked_windows(job, request, now);
+    let Some(span) = span(&windows) else {
+        return finish(connection, claim, &plan, now, Done::default(), None).await;
+    };
+    let asked = Asked {
+        plan_id: plan.id,
+        from: request.range.start,
+        to: request.range.end,
+        step_ms: request.step.map(|step| step.num_milliseconds()),
+    };
+    let row = match ledger::unfinished(connection, asked).await? {
+        Some(row) => row,
+        None => ledger::begin(connection, asked, now, span.start).await?,
+    };
+    let mut done = Done::default();
+    let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
+    // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
+    let mut at = row.done_until.max(span.start);
+    while at < span.end {
+        let chunk = at..(at + CHUNK).min(span.end);
+        let counted = rebuild_chunk(connection, job, &facts, &plan, claim, &row, &chunk).await?;
+        done.buckets_recomputed += counted.0;
+        done.rows_read += counted.1;
+        while next < windows.len() && windows[next].slice.end <= chunk.end {
+            let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
+            let batch = &windows[next..next + ready.min(WINDOWS_AT_ONCE)];
+            done.windows_written += publish_batch(connection, job, &plan, claim, &row, batch).await?;
+            next += batch.len();
+            report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
+        }
+        ledger::advance(connection, row.id, chunk.end).await?;
+        at = chunk.end;
+    }
+    finish(connection, claim, &plan, row.as_of, done, Some(row.id)).await
+}
+
+/// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
+fn asked_windows(job: &PlannedJob, request: &Request, now: DateTime<Utc>) -> Vec<DueWindow> {
+    let until = request.range.end.min(now);
+    let ticks = match request.step {
+        None => job.schedule.cadence.slots(request.range.start - TimeDelta::seconds(1), until, usize::MAX),
+        Some(step) => {
+            let mut ticks = Vec::new();
+            let mut tick = request.range.start;
+            while tick <= until {
+                ticks.push(tick);
+                tick += step;
+            }
+            ticks
+        }
+    };
+    let mut windows = job.windows.overlapping(&request.range, now);
+    windows.extend(job.windows.rolling_at(&ticks));
+    stages::named(windows)
+}
+
+fn span(windows: &[DueWindow]) -> Option<Range<DateTime<Utc>>> {
+    let start = windows.iter().map(|window| window.slice.start).min()?;
+    let end = windows.iter().map(|window| window.slice.end).max()?;
+    Some(start..end)
+}
+
+/// Rebuilds the buckets of a chunk from the source, and its residuals where they are kept. Returns buckets and predictions.
+async fn rebuild_chunk(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    plan: &PlanRow,
+    claim: &Claim,
+    row: &BackfillRow,
+    chunk: &Range<DateTime<Utc>>,
+) -> Result<(i64, i64), RunError> {
+    let mut transaction = connection.begin().await?;
+    job::lock_stages(&mut transaction, plan.id).await?;
+    fence(&mut transaction, claim).await?;
+    rebuild::range(&mut transaction, job, facts, plan.id, row.as_of, chunk).await?;
+    // The next run recomputes buckets from residuals: they must know what the source knows.
+    if let Some(progress) = plan.progress.filter(|progress| job.is_incremental() && chunk.end > progress.residual_from)
+    {
+        let range = chunk.start.max(progress.residual_from)..chunk.end;
+        arrivals::reread(&mut transaction, job, facts, plan.id, row.as_of, range).await?;
+    }
+    let counts = job::range_counts(&mut transaction, plan.id, chunk).await?;
+    transaction.commit().await?;
+    Ok(counts)
+}
+
+async fn publish_batch(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    plan: &PlanRow,
+    claim: &Claim,
+    row: &BackfillRow,
+    batch: &[DueWindow],
+) -> Result<i64, RunError> {
+    let measurements = windows::measure(connection, job, plan.id, batch).await?;
+    let mut transaction = connection.begin().await?;
+    job::lock_stages(&mut transaction, plan.id).await?;
+    fence(&mut transaction, claim).await?;
+    let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
+    let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
+    let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
+    let ids = measurement::upsert_windows(&mut transaction, claim.job_id, claim.run_id, &names, &starts, &ends).await?;
+    let publisher = Publisher { run_id: claim.run_id, plan_id: plan.id, as_of: row.as_of };
+    let pairs: Vec<(i64, &DueWindow)> = ids.iter().copied().zip(batch).collect();
+    let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
+    let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
+    let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();
+    measurement::finalize(&mut transaction, &final_now, row.as_of).await?;
+    transaction.commit().await?;
+    Ok(i64::try_from(written.len()).unwrap_or(i64::MAX))
+}
+
+async fn finish(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    plan: &PlanRow,
+    as_of: DateTime<Utc>,
+    done: Done,
+    backfill_id: Option<i64>,
+) -> Result<Done, RunError> {
+    let mut transaction = connection.begin().await?;
+    if let Some(id) = backfill_id {
+        ledger::finish(&mut transaction, id).await?;
+    }
+    if !run::finish_ok(&mut transaction, claim, plan.id, as_of, done).await? {
+        return Err(RunError::LostLease);
+    }
+    transaction.commit().await?;
+    Ok(done)
+}

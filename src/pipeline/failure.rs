@@ -1,0 +1,155 @@
+//! What can go wrong in a run, told apart by what should be done about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+
+use crate::measure::source::SourceMistake;
+
+/// Why a run did not publish.
+#[derive(Debug)]
+pub enum RunError {
+    /// The job does not fit its tables.
+    Source(Vec<SourceMistake>),
+    Database(sqlx::Error),
+    /// Another runner has taken over.
+    LostLease,
+    /// It took longer than `schedule.timeout`.
+    TimedOut(TimeDelta),
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// Try the run again in a moment.
+    Retry,
+    /// The database cannot be used now: give the run back and wait.
+    Wait,
+    /// No retry helps until the job or its data change.
+    Fail,
+    /// Publish nothing: it is somebody else's run now.
+    Abandon,
+}
+
+impl From<sqlx::Error> for RunError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl RunError {
+    /// What to do about it, by SQLSTATE.
+    pub fn cure(&self) -> Cure {
+        match self {
+            Self::Source(_) | Self::TimedOut(_) => Cure::Fail,
+            Self::LostLease => Cure::Abandon,
+            Self::Database(error) => match error.as_database_error().and_then(|e| e.code()) {
+                Some(code) => cure_of(&code),
+                None if matches!(
+                    error,
+                    sqlx::Error::Io(_)
+                        | sqlx::Error::PoolTimedOut
+                        | sqlx::Error::PoolClosed
+                        | sqlx::Error::WorkerCrashed
+                        | sqlx::Error::Tls(_)
+                ) =>
+                {
+                    Cure::Wait
+                }
+                None => Cure::Fail,
+            },
+        }
+    }
+}
+
+fn cure_of(code: &str) -> Cure {
+    match code {
+        // Serialisation, deadlock, lock not available; 23505: two runners met, the second attempt sees the first.
+        "40001" | "40P01" | "55P03" | "23505" => Cure::Retry,
+        _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "25P03" => {
+            Cure::Wait
+        }
+        _ => Cure::Fail,
+    }
+}
+
+impl fmt::Display for RunError {
+    /// In our words: the server's text can hold data of the source, and this is stored and shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(mistakes) => {
+                let parts: Vec<String> =
+                    mistakes.iter().map(|m| format!("{}: {} ({})", m.path, m.message, m.hint)).collect();
+                write!(f, "{}", parts.join("; "))
+            }
+            Self::LostLease => write!(f, "the lease was lost to another runner"),
+            Self::TimedOut(limit) => {
+                write!(f, "it took longer than `schedule.timeout` ({})", crate::plan::duration::format(*limit))
+            }
+            Self::Database(error) => match error.as_database_error().and_then(|e| e.code()) {
+                Some(code) => write!(f, "{} (SQLSTATE {code})", words(&code)),
+                None => match error {
+                    sqlx::Error::PoolTimedOut => write!(f, "no database connection became free in time"),
+                    sqlx::Error::Io(_) | sqlx::Error::Tls(_) => write!(f, "the connection to the database was lost"),
+                    other => write!(f, "the database answered something unexpected: {other}"),
+                },
+            },
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+fn words(code: &str) -> &'static str {
+    match code {
+        "57014" => "a statement took longer than `schedule.timeout`",
+        "42501" => "the role lacks a right",
+        "53100" => "the database's disk is full",
+        "53300" => "the database has too many connections",
+        "25006" => "the database is read-only",
+        "3F000" | "42P01" => "a table is missing; run `trueup migrate`",
+        _ if code.starts_with("22") => "a value in the source cannot be computed with",
+        _ if code.starts_with("23") => "a constraint of the history was violated",
+        _ if code.starts_with("40") => "the transaction lost against another one",
+        _ if code.starts_with("42") => "the statement does not fit the tables",
+        _ if code.starts_with("08") || code.starts_with("57P") => "the database went away",
+        _ => "the database refused a statement",
+    }
+}
+
+/// Lets no statement of the session run longer than a limit.
+pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta) -> sqlx::Result<()> {
+    sqlx::query("select set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', $1, false)")
+        .bind(limit.num_milliseconds().to_string())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// A limit for the whole run, a little longer than the server's for one statement.
+pub fn deadline(limit: TimeDelta) -> Duration {
+    limit.to_std().unwrap_or_default() + Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_cured_by_their_state() {
+        for (code, cure) in [
+            ("40001", Cure::Retry),
+            ("40P01", Cure::Retry),
+            ("57P01", Cure::Wait),
+            ("53300", Cure::Wait),
+            ("08006", Cure::Wait),
+            ("42P01", Cure::Fail),
+            ("57014", Cure::Fail),
+            ("22003", Cure::Fail),
+        ] {
+            assert_eq!(cure_of(code), cure, "{code}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
+
+pub mod backfill;
+pub mod execute;
+pub mod failure;
+mod judge;
+mod publish;
+mod stages;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::measure::source::{self, SourceError};
+use crate::plan::PlannedJob;
+use crate::plan::due::Since;
+use crate::plan::measurement::Measurement;
+use crate::plan::source::SourceFacts;
+use crate::postgres::held::Held;
+use crate::store::job::Progress;
+use crate::store::run::{Claim, Done};
+use crate::store::{job, run};
+use failure::RunError;
+
+/// How a run ended, when it did not fail.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Published.
+    Ok(Published),
+    /// Not run, with the reason that is recorded.
+    Skipped(String),
+}
+
+/// What a run published.
+#[derive(Debug, Default)]
+pub struct Published {
+    pub done: Done,
+    /// What was measured, written or not.
+    pub measurements: Vec<Measurement>,
+    pub transitions: Vec<publish::Told>,
+}
+
+pub use publish::Told;
+
+/// Runs a claimed job as of a time, and publishes.
+pub async fn run_job(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    as_of: DateTime<Utc>,
+) -> Result<Outcome, RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let outcome = run_on(&mut held, job, claim, as_of).await;
+    held.release();
+    outcome
+}
+
+async fn run_on(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    claim: &Claim,
+    as_of: DateTime<Utc>,
+) -> Result<Outcome, RunError> {
+    failure::limit_time(connection, job.schedule.timeout).await?;
+    let known = job::register(connection, &job.name).await?;
+    if let Some(newest) = known.published_as_of.filter(|newest| *newest > as_of) {
+        return Ok(Outcome::Skipped(format!("a run as of {} has published already", newest.to_rfc3339())));
+    }
+    let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec).await?;
+    let facts = inspect(connection, job).await?;
+
+    let read = stages::read(connection, job, &facts, &plan, claim, as_of).await?;
+    let summed = stages::sum(connection, job, &facts, &plan, claim, as_of, &read).await?;
+    let windows = stages::due_windows(connection, job, known.id, &plan, as_of, &read, &summed).await?;
+    let measurements = crate::measure::windows::measure(connection, job, plan.id, &windows).await?;
+
+    let context = publish::Context {
+        job,
+        claim,
+        plan_id: plan.id,
+        as_of,
+        progress: read.progress(job, as_of),
+        first_run: plan.progress.is_none(),
+    };
+    let done = Done {
+        rows_read: read.rows,
+        rows_beyond_horizon: read.beyond_horizon,
+        buckets_recomputed: summed.buckets,
+        windows_written: 0,
+    };
+    publish::publish(connection, &context, &windows, measurements, done).await.map(Outcome::Ok)
+}
+
+/// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
+pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let mut transaction = held.begin().await?;
+    let connection = &mut *transaction;
+    failure::limit_time(connection, job.schedule.timeout).await?;
+    let known = job::register(connection, &job.name).await?;
+    // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
+    let plan = job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec).await?;
+    let facts = inspect(connection, job).await?;
+    let from = job.windows.reach(as_of);
+    let range = from..as_of + job.windows.bucket;
+    crate::measure::rebuild::range(connection, job, &facts, plan.id, as_of, &range).await?;
+    let since = Since { last: None, as_of, built_from: from, touched: &[] };
+    let windows = stages::named(job.windows.due(&since));
+    let measured = crate::measure::windows::measure(connection, job, plan.id, &windows).await?;
+    transaction.rollback().await?;
+    held.release();
+    Ok(measured)
+}
+
+async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
+    source::inspect(connection, job).await.map_err(|error| match error {
+        SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
+        SourceError::Database(error) => RunError::Database(error),
+    })
+}
+
+/// Fails unless the claim still holds: a runner that lost its lease writes nothing more.
+async fn fence(connection: &mut PgConnection, claim: &Claim) -> Result<(), RunError> {
+    if run::holds(connection, claim).await? { Ok(()) } else { Err(RunError::LostLease) }
+}
+
+impl stages::Read {
+    fn progress(&self, job: &PlannedJob, as_of: DateTime<Utc>) -> Progress {
+        let keep_from = crate::plan::window::floor(as_of - job.keep, job.windows.bucket);
+        Progress {
+            measured_as_of: as_of,
+            residual_from: self.residual_from.max(keep_from),
+            built_from: self.built_from,
+        }
+    }
+}

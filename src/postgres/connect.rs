@@ -1,0 +1,60 @@
+//! Connections: one pool per process, every session in the same known state.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgPool};
+
+/// How long to wait for a connection before saying that the database cannot be reached.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection may take to answer before it counts as dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Puts a session into a known state: nothing depends on the settings of a role or a server.
+const SESSION: &str = "set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
+                       set statement_timeout = '60s'; set lock_timeout = '30s'; \
+                       set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning";
+
+/// Options from a `postgres://` address.
+pub fn options(url: &str) -> Result<PgConnectOptions> {
+    // The address may hold a password: the error must not repeat it.
+    url.parse().map_err(|_| anyhow::anyhow!("`DATABASE_URL` is not a postgres:// address"))
+}
+
+/// A pool of at most `max_connections`. Fails when the database cannot be reached.
+pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
+    let place = place(&options);
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                // A dead connection would eat the whole acquire timeout; one used a moment ago is not dead.
+                if meta.idle_for < Duration::from_secs(1) {
+                    return Ok(true);
+                }
+                Ok(matches!(tokio::time::timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
+            })
+        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A cancelled transaction would swallow the next borrower's writes.
+                connection.execute("rollback").await.map(|_| true)
+            })
+        })
+        .connect_with(options.application_name("trueup"))
+        .await
+        .with_context(|| format!("could not connect to the database at {place}"))
+}
+
+/// Host and database, for messages: never user or password.
+pub fn place(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    format!("{host}, database `{}`", options.get_database().unwrap_or("(default)"))
+}

@@ -1,0 +1,114 @@
+//! Finds the newest installed Postgres that is new enough.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+/// The oldest major version that works.
+const OLDEST: u32 = 14;
+
+/// The folder with `initdb` and `postgres`, or one message that says how to get them.
+pub fn find() -> Result<PathBuf> {
+    let mut seen = Vec::new();
+    for folder in candidates() {
+        if let Some(version) = version_of(&folder) {
+            if version >= OLDEST {
+                return Ok(folder);
+            }
+            seen.push(format!("Postgres {version} in {}", folder.display()));
+        }
+    }
+    anyhow::bail!("{}", advice(&seen));
+}
+
+fn advice(seen: &[String]) -> String {
+    let found = if seen.is_empty() { String::new() } else { format!(" (found only {})", seen.join(", ")) };
+    format!(
+        "no Postgres {OLDEST} or newer is installed here{found}. Install it:\n  \
+         Debian, Ubuntu   sudo apt-get install postgresql\n  \
+         Fedora           sudo dnf install postgresql-server\n  \
+         macOS            brew install postgresql@17\n\
+         or use a server you have: export DATABASE_URL=postgres://user@host/database"
+    )
+}
+
+/// Folders to look into, the likeliest first.
+fn candidates() -> Vec<PathBuf> {
+    let on_path =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let mut folders = Vec::new();
+    folders.extend(pg_config_folder());
+    for pattern in [
+        ("/usr/lib/postgresql", "bin"),
+        ("/opt/homebrew/opt", "bin"),
+        ("/usr/local/opt", "bin"),
+        ("/Applications/Postgres.app/Contents/Versions", "bin"),
+    ] {
+        folders.extend(versions_below(Path::new(pattern.0), pattern.1));
+    }
+    folders.extend(
+        ["/usr/pgsql-18/bin", "/usr/pgsql-17/bin", "/usr/pgsql-16/bin", "/usr/pgsql-15/bin", "/usr/pgsql-14/bin"]
+            .map(PathBuf::from),
+    );
+    folders.extend(on_path.into_iter().filter_map(|folder| real_folder(&folder)));
+    folders.retain(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file());
+    folders
+}
+
+/// Where the `postgres` on PATH really lives: a link or wrapper on PATH may stand far from its siblings.
+fn real_folder(folder: &Path) -> Option<PathBuf> {
+    let program = folder.join("postgres").canonicalize().ok()?;
+    let real = program.parent()?;
+    if real.join("initdb").is_file() { Some(real.to_owned()) } else { Some(folder.to_owned()) }
+}
+
+fn pg_config_folder() -> Option<PathBuf> {
+    // No pg_config is nothing unusual: the other places are looked at.
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// `<root>/<version>/<inner>`, newest first.
+fn versions_below(root: &Path, inner: &str) -> Vec<PathBuf> {
+    // A folder that is not there holds no versions.
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let number =
+                name.trim_start_matches("postgresql").trim_start_matches('@').split('.').next()?.parse().ok()?;
+            Some((number, entry.path().join(inner)))
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// Major version of `postgres` in a folder.
+fn version_of(folder: &Path) -> Option<u32> {
+    // A binary that cannot be run is no candidate.
+    let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_names_each_system_and_the_way_round() {
+        let text = advice(&["Postgres 12 in /x".to_owned()]);
+        for part in ["apt-get install", "dnf install", "brew install", "DATABASE_URL", "Postgres 12"] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn the_binaries_of_this_machine_are_found() {
+        let folder = find().unwrap();
+        assert!(folder.join("postgres").is_file());
+    }
+}

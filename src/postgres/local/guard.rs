@@ -1,0 +1,99 @@
+//! The guard: a small process that runs the server and stops it when its last user is gone.
+//!
+//! It needs no signal from the users: their shared lock on `in-use.lock` ends with them, even after kill -9.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::account::Account;
+use super::folder::{self, Folder};
+
+/// What the guard is told on its command line.
+#[derive(Debug, Clone)]
+pub struct GuardOptions {
+    pub folder: PathBuf,
+    pub socket: PathBuf,
+    pub binaries: PathBuf,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub throw_away: bool,
+    pub linger: Duration,
+}
+
+/// Runs until the server ended. Starts it unless it runs already.
+pub fn run(options: &GuardOptions) -> Result<()> {
+    let folder =
+        Folder { root: options.folder.clone(), data: options.folder.join("data"), socket: options.socket.clone() };
+    ensure!(folder.root.join(folder::MARKER).is_file(), "`{}` is not a folder of trueup", folder.root.display());
+    let alone = folder::lock_file(&folder.root.join("guard.lock"))?;
+    ensure!(alone.try_lock().is_ok(), "another guard runs already");
+    let mut server = match folder.server_pid() {
+        Some(_) => None,
+        None => Some(start_server(&folder, options)?),
+    };
+    let in_use = folder::lock_file(&folder.root.join("in-use.lock"))?;
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let ended = match &mut server {
+            Some(child) => child.try_wait()?.is_some(),
+            None => folder.server_pid().is_none(),
+        };
+        if ended {
+            return Ok(());
+        }
+        if in_use.try_lock().is_ok() && wants_to_stop(&folder, &in_use, options.linger)? {
+            return stop(&folder, server, options);
+        }
+    }
+}
+
+/// After a moment of grace, whether still nobody uses the server. Holds `in_use` exclusively when it says yes.
+fn wants_to_stop(folder: &Folder, in_use: &File, linger: Duration) -> Result<bool> {
+    in_use.unlock()?;
+    std::thread::sleep(linger);
+    if folder.root.join(folder::KEEP).exists() {
+        return Ok(false);
+    }
+    Ok(in_use.try_lock().is_ok())
+}
+
+fn start_server(folder: &Folder, options: &GuardOptions) -> Result<Child> {
+    let account = options.uid.zip(options.gid).map(|(uid, gid)| Account { name: String::new(), uid, gid });
+    let log = OpenOptions::new().create(true).append(true).open(folder.root.join("server.log"))?;
+    let mut server = folder::command(&options.binaries.join("postgres"), account.as_ref());
+    server.arg("-D").arg(&folder.data).arg("-k").arg(&folder.socket).args(["-p", &folder::PORT.to_string()]);
+    let mut settings =
+        vec!["listen_addresses=", "max_connections=200", "timezone=UTC", "log_timezone=UTC", "logging_collector=off"];
+    if options.throw_away {
+        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum_naptime=5s"]);
+    }
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
+    server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    server.spawn().context("could not start the local Postgres")
+}
+
+/// Ends the server in order and, if its data are not to be kept, removes them. The lock on `in-use` is still held.
+fn stop(folder: &Folder, server: Option<Child>, options: &GuardOptions) -> Result<()> {
+    let pid = folder.server_pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        kill_process(pid, Signal::INT).context("could not stop the local Postgres")?;
+    }
+    match server {
+        Some(mut child) => {
+            child.wait()?;
+        }
+        None => {
+            while folder.server_pid().is_some() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    if options.throw_away { folder::remove_tree(&folder.data) } else { Ok(()) }
+}

@@ -1,0 +1,160 @@
+//! A Postgres that starts by itself, from the binaries installed on this machine.
+//!
+//! A folder holds one cluster. Every program that uses it holds a shared lock on `in-use.lock`; a guard process of our
+//! own waits for that lock alone and stops the server when the last user is gone, however it went.
+
+mod account;
+mod binaries;
+mod folder;
+pub mod guard;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection};
+
+use folder::Folder;
+
+/// How a local server is run.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// The program that becomes the guard: `trueup` itself.
+    pub guard: PathBuf,
+    /// Data that need not survive: faster, and removed when the last user is gone.
+    pub throw_away: bool,
+    /// How long the server outlives its last user.
+    pub linger: Duration,
+}
+
+/// The databases of a local server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalDatabase {
+    /// What commands use when no `DATABASE_URL` is given.
+    Main,
+    /// What `demo` makes anew each time.
+    Demo,
+}
+
+impl LocalDatabase {
+    /// Its name in Postgres.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Main => "trueup",
+            Self::Demo => "trueup_demo",
+        }
+    }
+}
+
+/// A local server in use. It may stop once this is dropped and nobody else uses it.
+pub struct LocalServer {
+    socket: PathBuf,
+    folder: PathBuf,
+    /// Where the binaries are, `psql` among them where it is installed.
+    pub binaries: PathBuf,
+    _in_use: File,
+}
+
+impl LocalServer {
+    /// Starts the server of a folder, or joins the one that runs. The first start makes the cluster.
+    pub async fn start(path: &Path, options: LocalOptions) -> Result<Self> {
+        let path = std::path::absolute(path)?;
+        tokio::task::spawn_blocking(move || start(&path, &options)).await?
+    }
+
+    /// Connection options for one of its databases.
+    pub fn options(&self, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .socket(&self.socket)
+            .port(folder::PORT)
+            .username(folder::SUPERUSER)
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
+    }
+
+    /// Makes a database unless it is there.
+    pub async fn ensure_database(&self, database: LocalDatabase) -> Result<()> {
+        let mut connection =
+            self.options("postgres").connect().await.context("could not connect to the local Postgres")?;
+        let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(database.name())
+            .fetch_one(&mut connection)
+            .await?;
+        if !exists {
+            create(&mut connection, database).await?;
+        }
+        Ok(connection.close().await?)
+    }
+
+    /// Removes a database and everything in it, if it is there.
+    pub async fn drop_database(&self, database: LocalDatabase) -> Result<()> {
+        let mut connection =
+            self.options("postgres").connect().await.context("could not connect to the local Postgres")?;
+        let sql = match database {
+            LocalDatabase::Main => "drop database if exists trueup with (force)",
+            LocalDatabase::Demo => "drop database if exists trueup_demo with (force)",
+        };
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// The command that opens one of its databases in psql.
+    pub fn psql(&self, database: &str) -> String {
+        format!("psql \"host={} user={} dbname={database}\"", self.socket.display(), folder::SUPERUSER)
+    }
+
+    /// Where the cluster lives.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keeps the server running after its last user is gone, until [`stop_keeping`].
+    pub fn keep_running(&self) -> Result<()> {
+        std::fs::write(self.folder.join(folder::KEEP), "").context("could not mark the local Postgres to keep running")
+    }
+}
+
+/// Lets a kept server stop once nobody uses it. Says whether one was kept.
+pub fn stop_keeping(path: &Path) -> Result<bool> {
+    let path = std::path::absolute(path)?;
+    let mut kept = false;
+    for place in folder::places(&path) {
+        let mark = place.join(folder::KEEP);
+        if mark.exists() {
+            std::fs::remove_file(&mark).with_context(|| format!("could not remove `{}`", mark.display()))?;
+            kept = true;
+        }
+    }
+    Ok(kept)
+}
+
+/// Another program may make the same database at the same moment: then it is there, which is all that is wanted.
+async fn create(connection: &mut sqlx::PgConnection, database: LocalDatabase) -> Result<()> {
+    let sql = match database {
+        LocalDatabase::Main => "create database trueup",
+        LocalDatabase::Demo => "create database trueup_demo",
+    };
+    match sqlx::raw_sql(sql).execute(connection).await {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("could not create the local database `{}`", database.name())),
+    }
+}
+
+fn start(path: &Path, options: &LocalOptions) -> Result<LocalServer> {
+    let binaries = binaries::find()?;
+    let account = account::choose()?;
+    let folder = Folder::open(path, account.as_ref())?;
+    let gate = folder.lock_gate()?;
+    let in_use = folder.lock_in_use()?;
+    if folder.is_running() {
+        folder.adopt_if_unguarded(options, &binaries, account.as_ref())?;
+    } else {
+        folder.make_cluster(&binaries, account.as_ref(), options.throw_away)?;
+        folder.launch(options, &binaries, account.as_ref())?;
+    }
+    drop(gate);
+    Ok(LocalServer { socket: folder.socket.clone(), folder: folder.root.clone(), binaries, _in_use: in_use })
+}

@@ -1,0 +1,46 @@
+//! Brings the `trueup` schema up to date.
+
+use anyhow::{Context, Result};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+
+/// All migrations, compiled in.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// The oldest server that works: `date_bin` and multiple ranges of functions used here came with it.
+const OLDEST_SERVER: i32 = 140_000;
+
+/// Applies what is missing. Safe to run from several programs at once.
+///
+/// A failed migration keeps its advisory lock, so it runs on a connection of its own, which is closed whatever happens.
+pub async fn run(options: &PgConnectOptions) -> Result<()> {
+    let mut connection = options.clone().connect().await.context("could not connect to migrate")?;
+    let outcome = apply(&mut connection).await;
+    let closed = connection.close().await;
+    outcome?;
+    closed.context("could not close the migrating connection")
+}
+
+async fn apply(connection: &mut PgConnection) -> Result<()> {
+    let version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut *connection).await?;
+    anyhow::ensure!(version >= OLDEST_SERVER, "this server is Postgres {}; trueup needs 14 or newer", version / 10_000);
+    connection.execute("set client_min_messages = warning").await?;
+    MIGRATOR.run(connection).await.context("could not migrate the `trueup` schema")
+}
+
+/// How many migrations this program has that the database has not.
+pub async fn pending(connection: &mut PgConnection) -> Result<usize> {
+    let exists: bool = sqlx::query_scalar(
+        "select to_regclass('_sqlx_migrations') is not null or to_regclass('public._sqlx_migrations') is not null",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !exists {
+        return Ok(MIGRATOR.iter().count());
+    }
+    let applied: i64 =
+        sqlx::query_scalar("select count(*) from public._sqlx_migrations where success").fetch_one(connection).await?;
+    Ok(MIGRATOR.iter().count().saturating_sub(usize::try_from(applied).unwrap_or(0)))
+}

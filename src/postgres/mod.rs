@@ -1,0 +1,6 @@
+//! The database: how it is connected to, migrated, and started when none is given.
+
+pub mod connect;
+pub mod held;
+pub mod local;
+pub mod migrate;

@@ -1,0 +1,218 @@
+//! `serve`: a heartbeat wakes it; what is due is computed from the ledger in Postgres, and claimed there.
+//!
+//! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_cron_scheduler::{Job, JobScheduler};
+use tracing::{error, info, warn};
+
+use crate::outbox::{self, Receivers};
+use crate::pipeline::execute::{self, Ended};
+use crate::plan::PlannedJob;
+use crate::plan::schedule::CatchUp;
+use crate::store::schedule::{self, Advance, Cursor, Slot};
+use crate::store::{job, run};
+
+/// What a scheduler works with.
+pub struct Scheduler {
+    pub pool: PgPool,
+    pub jobs: BTreeMap<String, Arc<PlannedJob>>,
+    pub receivers: Arc<Receivers>,
+    pub lease: TimeDelta,
+    pub poll: TimeDelta,
+    /// Names this process in the ledger.
+    pub name: String,
+    /// Runs at the same time.
+    pub parallel: usize,
+}
+
+/// Slots of one job that are put into the ledger in one transaction.
+const MOST_SLOTS: usize = 1_000;
+/// How long runs may take to end after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(20);
+
+impl Scheduler {
+    /// Serves until `stop` says so. Runs under way are given time to end; what does not end is given back.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let this = Arc::new(self);
+        this.register().await?;
+        let beat = Arc::new(Notify::new());
+        let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
+        let slots = Arc::new(Semaphore::new(this.parallel));
+        let mut runs = JoinSet::new();
+        let sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
+        info!(jobs = this.jobs.len(), "serving");
+        while !*stop.borrow() {
+            if let Err(error) = this.beat(&slots, &mut runs).await {
+                error!("could not look at the ledger: {error:#}");
+            }
+            while let Some(ended) = runs.try_join_next() {
+                ended?;
+            }
+            tokio::select! {
+                () = wait(&beat, this.poll) => {}
+                // A free slot or an ended run may mean more to claim.
+                Some(ended) = runs.join_next() => ended?,
+                _ = stop.changed() => {}
+            }
+        }
+        info!(runs = runs.len(), "stopping: no run is claimed any more");
+        heartbeat.shutdown().await?;
+        let ended = tokio::time::timeout(GRACE, async { while runs.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            warn!(runs = runs.len(), "runs did not end in time; their leases run out and another runner takes them");
+        }
+        runs.shutdown().await;
+        sender.await?;
+        Ok(())
+    }
+
+    /// Enters the jobs into the ledger. Their next slots are computed anew, because schedules may have changed.
+    async fn register(&self) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        for name in self.jobs.keys() {
+            job::register(&mut connection, name).await?;
+        }
+        schedule::recompute_next(&mut connection, &self.names()).await?;
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.jobs.keys().cloned().collect()
+    }
+
+    /// One look at the ledger: what became due is entered, what is due is claimed and started.
+    async fn beat(self: &Arc<Self>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Result<()> {
+        self.enter_due().await?;
+        while let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
+            let mut connection = self.pool.acquire().await?;
+            let Some(claim) = run::claim_next(&mut connection, &self.names(), &self.name, self.lease).await? else {
+                break;
+            };
+            drop(connection);
+            let this = Arc::clone(self);
+            runs.spawn(async move {
+                this.run(claim).await;
+                drop(permit);
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts the slots that became due into the ledger, each once whatever the number of schedulers.
+    async fn enter_due(&self) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        let cursors = schedule::lock_due(&mut transaction, &self.names()).await?;
+        let mut slots = Vec::new();
+        let mut advances = Vec::new();
+        for cursor in cursors {
+            let Some(job) = self.jobs.get(&cursor.name) else { continue };
+            let (entered, advance) = due_slots(job, &cursor, self.lease + self.poll);
+            slots.extend(entered);
+            advances.push(advance);
+        }
+        if !advances.is_empty() {
+            schedule::insert(&mut transaction, &slots).await?;
+            schedule::advance(&mut transaction, &advances).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn run(&self, claim: run::Claim) {
+        let Some(job) = self.jobs.get(&claim.job) else { return };
+        let ended = execute::execute(&self.pool, job, &claim, claim.scheduled_for, self.lease).await;
+        let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
+        match ended {
+            Ended::Ok(published) => {
+                info!(job.name = %name, run.id = id, scheduled_for = %slot, windows = published.done.windows_written, "run published");
+            }
+            Ended::Skipped(reason) => {
+                info!(job.name = %name, run.id = id, scheduled_for = %slot, "run skipped: {reason}")
+            }
+            Ended::Failed(failure) => {
+                error!(job.name = %name, run.id = id, scheduled_for = %slot, "run failed: {failure}")
+            }
+            Ended::GivenBack(failure, pause) => {
+                warn!(job.name = %name, run.id = id, pause_ms = pause.num_milliseconds(), "run will be tried again: {failure}");
+            }
+            Ended::Abandoned(failure) => warn!(job.name = %name, run.id = id, "run abandoned: {failure}"),
+        }
+    }
+}
+
+/// The slots of one job that became due, and where its schedule stands then. Pure but for the cursor's clock.
+///
+/// A slot is missed when a later one is due already, or when it is older than `grace` (so nobody was there to run it).
+pub fn due_slots(job: &PlannedJob, cursor: &Cursor, grace: TimeDelta) -> (Vec<Slot>, Advance) {
+    let cadence = &job.schedule.cadence;
+    // A job that was never scheduled begins now: it has missed nothing.
+    let last = cursor.last_scheduled_for.unwrap_or(cursor.now);
+    let due = cadence.slots(last, cursor.now, MOST_SLOTS);
+    let reached = due.last().copied().unwrap_or(last);
+    let next = cadence.next_after(reached);
+    // More may be due than fit into one transaction: then none of these is the newest.
+    let more = next.is_some_and(|next| next <= cursor.now);
+    let newest = due.last().copied().filter(|_| !more);
+    let entered =
+        due.into_iter().map(|slot| entry(job.schedule.catch_up, cursor, slot, Some(slot) == newest, grace)).collect();
+    (entered, Advance { job_id: cursor.job_id, last_scheduled_for: reached, next_due_at: next })
+}
+
+fn entry(policy: CatchUp, cursor: &Cursor, slot: DateTime<Utc>, newest: bool, grace: TimeDelta) -> Slot {
+    let late = cursor.now - slot > grace;
+    let missed = late || !newest;
+    let skipped = match policy {
+        CatchUp::All => None,
+        CatchUp::Latest if newest => None,
+        CatchUp::Latest => Some("missed; catch_up = \"latest\" runs only the last one"),
+        CatchUp::None if !missed => None,
+        CatchUp::None => Some("missed; catch_up = \"none\""),
+    };
+    Slot {
+        job_id: cursor.job_id,
+        scheduled_for: slot,
+        trigger: if missed { "catch_up" } else { "schedule" },
+        skipped: skipped.map(str::to_owned),
+    }
+}
+
+/// One wake-up per second. It carries no meaning: a beat that is late or lost delays nothing but the next look.
+async fn heartbeat(beat: Arc<Notify>) -> Result<JobScheduler> {
+    let scheduler = JobScheduler::new().await?;
+    let job = Job::new_async("* * * * * *", move |_, _| {
+        let beat = Arc::clone(&beat);
+        Box::pin(async move { beat.notify_one() })
+    })?;
+    scheduler.add(job).await?;
+    scheduler.start().await?;
+    Ok(scheduler)
+}
+
+/// Until the next beat, or a little longer than `poll` should beats fail to come.
+async fn wait(beat: &Notify, poll: TimeDelta) {
+    let longest = poll.to_std().unwrap_or(Duration::from_secs(2));
+    // A beat that does not come is what the limit is for.
+    let _beaten = tokio::time::timeout(longest, beat.notified()).await;
+}
+
+/// Delivers what is in the outbox, beside the runs.
+async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(error) = outbox::deliver_due(&this.pool, &this.receivers).await {
+            error!("could not look at the outbox: {error:#}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}

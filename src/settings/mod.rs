@@ -1,0 +1,109 @@
+//! `trueup.toml` and the environment: what a process needs to know besides its jobs.
+
+mod receivers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use chrono::TimeDelta;
+
+pub use receivers::ReceiverSettings;
+
+use crate::plan::duration;
+use crate::spec::diagnostic::Diagnostic;
+use crate::spec::receivers::SettingsSpec;
+use crate::spec::{Document, Level};
+
+/// Settings of a process.
+#[derive(Debug)]
+pub struct Settings {
+    pub receivers: BTreeMap<String, ReceiverSettings>,
+    pub max_connections: u32,
+    /// How long a claim lasts without renewal.
+    pub lease: TimeDelta,
+    /// How often the ledger is looked at.
+    pub poll: TimeDelta,
+}
+
+/// Settings, or the mistakes in them; with the document, to show the findings in.
+pub struct Loaded {
+    pub document: Option<Document>,
+    pub settings: Option<Settings>,
+    pub findings: Vec<Diagnostic>,
+    /// The path as it is shown.
+    pub path: String,
+    pub text: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            receivers: BTreeMap::new(),
+            max_connections: 8,
+            lease: TimeDelta::seconds(30),
+            poll: TimeDelta::seconds(2),
+        }
+    }
+}
+
+/// Reads a settings file. A file that is not there means defaults, unless the user named it.
+pub fn load(path: &Path, named: bool) -> Result<Loaded> {
+    let shown = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+            let settings = Some(Settings::default());
+            return Ok(Loaded { document: None, settings, findings: vec![], path: shown, text: String::new() });
+        }
+        Err(error) => return Err(error).with_context(|| format!("could not read settings file `{shown}`")),
+    };
+    let document = match Document::parse(&shown, &text) {
+        Ok(document) => document,
+        Err(findings) => return Ok(Loaded { document: None, settings: None, findings, path: shown, text }),
+    };
+    let (settings, findings) = match document.read::<SettingsSpec>() {
+        Ok(spec) => build(&document, &spec),
+        Err(findings) => (None, findings),
+    };
+    Ok(Loaded { document: Some(document), settings, findings, path: shown, text })
+}
+
+fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Diagnostic>) {
+    let mut findings = Vec::new();
+    let mut receivers = BTreeMap::new();
+    for (name, receiver) in &spec.receivers {
+        match receivers::build(document, name, receiver) {
+            Ok(settings) => drop(receivers.insert(name.clone(), settings)),
+            Err(mistakes) => findings.extend(mistakes),
+        }
+    }
+    let defaults = Settings::default();
+    let max_connections = match spec.database.max_connections {
+        None => defaults.max_connections,
+        Some(n @ 2..=100) => u32::try_from(n).unwrap_or(defaults.max_connections),
+        Some(n) => {
+            let message = format!("`max_connections` is {n}");
+            findings
+                .push(document.error("database.max_connections", "bad-max-connections", message).hint("use 2 to 100"));
+            defaults.max_connections
+        }
+    };
+    let mut period = |path: &str, text: Option<&str>, default: TimeDelta| match text.map(duration::parse) {
+        None => default,
+        Some(Ok(period)) => period,
+        Some(Err(message)) => {
+            findings.push(document.error(path, "bad-duration", message).hint(duration::HINT));
+            default
+        }
+    };
+    let lease = period("scheduler.lease", spec.scheduler.lease.as_deref(), defaults.lease);
+    let poll = period("scheduler.poll", spec.scheduler.poll.as_deref(), defaults.poll);
+    let failed = findings.iter().any(|finding| finding.level == Level::Error);
+    ((!failed).then_some(Settings { receivers, max_connections, lease, poll }), findings)
+}
+
+/// Value of an environment variable that is set and not empty.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

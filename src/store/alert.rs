@@ -1,0 +1,97 @@
+//! The state of alerts, and each change of it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
+use sqlx::PgConnection;
+
+use crate::store::verdict::RuleKey;
+
+/// The state of one alert.
+#[derive(Debug, Clone)]
+pub struct AlertRow {
+    pub id: i64,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub rule_fingerprint: String,
+    pub state: String,
+    pub since: Option<DateTime<Utc>>,
+    pub fired_at: Option<DateTime<Utc>>,
+}
+
+/// A change of state to be stored.
+#[derive(Debug, Clone)]
+pub struct NewTransition {
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub from_state: &'static str,
+    pub to_state: &'static str,
+    pub reason: String,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    /// When the breach that it is about began.
+    pub since: Option<DateTime<Utc>>,
+    pub fired_at: Option<DateTime<Utc>>,
+    pub evidence: Json,
+}
+
+/// All alerts of a rule that were ever open, locked until the transaction ends.
+pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<AlertRow>> {
+    sqlx::query_as!(
+        AlertRow,
+        r#"
+        select id, cohort, model_version, rule_fingerprint, state, since, fired_at
+        from trueup.alert where job_id = $1 and rule = $2
+        for update
+        "#,
+        job_id,
+        rule
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Stores a change of state: the alert as it is now, and the change beside the earlier ones.
+pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change: &NewTransition) -> sqlx::Result<()> {
+    let open = matches!(change.to_state, "pending" | "firing");
+    let alert_id = sqlx::query_scalar!(
+        r#"
+        insert into trueup.alert (job_id, rule, rule_fingerprint, severity, cohort, model_version, state, since, fired_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        on conflict (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null)) do update
+        set rule_fingerprint = excluded.rule_fingerprint, severity = excluded.severity, state = excluded.state,
+            since = excluded.since, fired_at = excluded.fired_at, changed_at = clock_timestamp()
+        returning id
+        "#,
+        rule.job_id,
+        rule.rule,
+        rule.fingerprint,
+        rule.severity,
+        change.cohort,
+        change.model_version,
+        change.to_state,
+        change.since.filter(|_| open),
+        change.fired_at.filter(|_| open)
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        insert into trueup.alert_transition
+            (alert_id, run_id, severity, from_state, to_state, reason, value, limit_value, since, evidence)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "#,
+        alert_id,
+        rule.run_id,
+        rule.severity,
+        change.from_state,
+        change.to_state,
+        change.reason,
+        change.value,
+        change.limit_value,
+        change.since,
+        change.evidence
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}

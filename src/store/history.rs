@@ -1,0 +1,164 @@
+//! What `history`, `status` and `alerts` show: the public views, read back.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A filter for [`metrics`].
+#[derive(Debug, Clone, Default)]
+pub struct HistoryFilter {
+    pub job: String,
+    pub metric: Option<String>,
+    pub window: Option<String>,
+    pub cohort: Option<String>,
+    /// As it was believed then.
+    pub as_of: Option<DateTime<Utc>>,
+    pub limit: i64,
+}
+
+/// One metric of one measurement.
+#[derive(Debug, Clone)]
+pub struct MetricRow {
+    pub window_name: String,
+    pub window_start: DateTime<Utc>,
+    pub window_end: DateTime<Utc>,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub metric: String,
+    pub value: Option<f64>,
+    pub ci_low: Option<f64>,
+    pub ci_high: Option<f64>,
+    pub labeled: i64,
+    pub coverage: Option<f64>,
+    pub status: String,
+    pub revision: i32,
+}
+
+/// The newest measurements that match, oldest first.
+pub async fn metrics(connection: &mut PgConnection, filter: &HistoryFilter) -> sqlx::Result<Vec<MetricRow>> {
+    let mut rows = match filter.as_of {
+        None => {
+            sqlx::query_as!(
+                MetricRow,
+                r#"
+                select window_name as "window_name!", window_start as "window_start!", window_end as "window_end!",
+                       cohort as "cohort!", model_version, metric as "metric!", value, ci_low, ci_high, labeled as "labeled!",
+                       coverage, status as "status!", revision as "revision!"
+                from trueup.metric_history
+                where job = $1 and ($2::text is null or metric = $2) and ($3::text is null or window_name = $3)
+                  and ($4::text is null or cohort = $4)
+                order by window_end desc, window_name, cohort, model_version nulls first, metric
+                limit $5
+                "#,
+                filter.job,
+                filter.metric,
+                filter.window,
+                filter.cohort,
+                filter.limit
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        Some(moment) => {
+            sqlx::query_as!(
+                MetricRow,
+                r#"
+                select window_name as "window_name!", window_start as "window_start!", window_end as "window_end!",
+                       cohort as "cohort!", model_version, metric as "metric!", value, ci_low, ci_high, labeled as "labeled!",
+                       coverage, status as "status!", revision as "revision!"
+                from trueup.metric_history_as_of($6)
+                where job = $1 and ($2::text is null or metric = $2) and ($3::text is null or window_name = $3)
+                  and ($4::text is null or cohort = $4)
+                order by window_end desc, window_name, cohort, model_version nulls first, metric
+                limit $5
+                "#,
+                filter.job,
+                filter.metric,
+                filter.window,
+                filter.cohort,
+                filter.limit,
+                moment
+            )
+            .fetch_all(connection)
+            .await?
+        }
+    };
+    rows.reverse();
+    Ok(rows)
+}
+
+/// How a job stands.
+#[derive(Debug, Clone)]
+pub struct JobStatus {
+    pub job: String,
+    pub last_state: Option<String>,
+    pub last_scheduled_for: Option<DateTime<Utc>>,
+    pub last_failure: Option<String>,
+    pub last_ok_as_of: Option<DateTime<Utc>>,
+    pub next_due_at: Option<DateTime<Utc>>,
+    pub missed: i64,
+    pub unfinished: i64,
+    pub firing: i64,
+    pub undelivered: i64,
+}
+
+/// The state of every job that the ledger knows, by name.
+pub async fn status(connection: &mut PgConnection) -> sqlx::Result<Vec<JobStatus>> {
+    sqlx::query_as!(
+        JobStatus,
+        r#"
+        select j.name as job, last.state as "last_state?", last.scheduled_for as "last_scheduled_for?", last.failure as last_failure,
+               j.published_as_of as last_ok_as_of, j.next_due_at,
+               (select count(*) from trueup.run r where r.job_id = j.id and r.state = 'skipped'
+                    and r.created_at > clock_timestamp() - interval '7 days') as "missed!",
+               (select count(*) from trueup.run r where r.job_id = j.id and r.state in ('due', 'running')) as "unfinished!",
+               (select count(*) from trueup.alert a where a.job_id = j.id and a.state = 'firing') as "firing!",
+               (select count(*) from trueup.notification n where n.job_id = j.id and n.state = 'pending') as "undelivered!"
+        from trueup.job j
+        left join lateral (
+            select r.state, r.scheduled_for, r.failure from trueup.run r
+            where r.job_id = j.id and r.state in ('ok', 'failed')
+            order by r.finished_at desc limit 1
+        ) as last on true
+        order by j.name
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One alert, as it stands.
+#[derive(Debug, Clone)]
+pub struct AlertStatus {
+    pub job: String,
+    pub rule: String,
+    pub severity: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub state: String,
+    pub since: Option<DateTime<Utc>>,
+    pub changed_at: DateTime<Utc>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+}
+
+/// Alerts, those that are open first. With `all`, also those that are not.
+pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool) -> sqlx::Result<Vec<AlertStatus>> {
+    sqlx::query_as!(
+        AlertStatus,
+        r#"
+        select j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.changed_at,
+               last.value, last.limit_value
+        from trueup.alert a
+        join trueup.job j on j.id = a.job_id
+        left join lateral (
+            select t.value, t.limit_value from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
+        ) as last on true
+        where ($1::text is null or j.name = $1) and ($2 or a.state in ('pending', 'firing'))
+        order by array_position(array['firing', 'pending', 'resolved', 'inactive'], a.state), a.since, j.name, a.rule, a.cohort
+        "#,
+        job,
+        all
+    )
+    .fetch_all(connection)
+    .await
+}

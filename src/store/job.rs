@@ -1,0 +1,179 @@
+//! Jobs, and the plans that say what each measured.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A job that the ledger knows.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    pub id: i64,
+    /// The newest `as_of` that was published.
+    pub published_as_of: Option<DateTime<Utc>>,
+}
+
+/// A definition of what a job measures.
+#[derive(Debug, Clone)]
+pub struct PlanRow {
+    pub id: i64,
+    /// How far its residuals and buckets are. None before the first run.
+    pub progress: Option<Progress>,
+}
+
+/// How far a plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Arrivals up to here are in residuals and buckets.
+    pub measured_as_of: DateTime<Utc>,
+    /// Residuals are complete for buckets from here on.
+    pub residual_from: DateTime<Utc>,
+    /// Buckets are complete from here on.
+    pub built_from: DateTime<Utc>,
+}
+
+/// Registers a job by name, or finds it.
+pub async fn register(connection: &mut PgConnection, name: &str) -> sqlx::Result<JobRow> {
+    sqlx::query_as!(
+        JobRow,
+        r#"
+        with made as (
+            insert into trueup.job (name) values ($1) on conflict (name) do nothing returning id, published_as_of
+        )
+        select id as "id!", published_as_of from made
+        union all
+        select id, published_as_of from trueup.job where name = $1
+        limit 1
+        "#,
+        name
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The newest `as_of` that was published, locked until the transaction ends.
+pub async fn lock_published(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select published_as_of from trueup.job where id = $1 for update", job_id)
+        .fetch_one(connection)
+        .await
+}
+
+/// Registers a plan by fingerprint, or finds it.
+pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str, spec: &str) -> sqlx::Result<PlanRow> {
+    let row = sqlx::query!(
+        r#"
+        with made as (
+            insert into trueup.plan (job_id, fingerprint, spec) values ($1, $2, $3)
+            on conflict (job_id, fingerprint) do nothing
+            returning id, measured_as_of, residual_from, built_from
+        )
+        select id as "id!", measured_as_of, residual_from, built_from from made
+        union all
+        select id, measured_as_of, residual_from, built_from from trueup.plan where job_id = $1 and fingerprint = $2
+        limit 1
+        "#,
+        job_id,
+        fingerprint,
+        spec
+    )
+    .fetch_one(connection)
+    .await?;
+    let progress = match (row.measured_as_of, row.residual_from, row.built_from) {
+        (Some(measured_as_of), Some(residual_from), Some(built_from)) => {
+            Some(Progress { measured_as_of, residual_from, built_from })
+        }
+        _ => None,
+    };
+    Ok(PlanRow { id: row.id, progress })
+}
+
+/// Keeps two runners from writing the residuals, buckets or windows of one plan at the same time, until the transaction ends.
+pub async fn lock_stages(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('trueup.plan', $1))", plan_id)
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Records how far a plan is, and the newest time the job published.
+pub async fn advance(connection: &mut PgConnection, job_id: i64, plan_id: i64, progress: Progress) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.plan set measured_as_of = $2, residual_from = $3, built_from = $4 where id = $1",
+        plan_id,
+        progress.measured_as_of,
+        progress.residual_from,
+        progress.built_from
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update trueup.job set published_as_of = greatest(published_as_of, $2) where id = $1",
+        job_id,
+        progress.measured_as_of
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Buckets that hold a residual changed after `after`, and those such a residual has left.
+pub async fn changed_buckets(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    after: DateTime<Utc>,
+) -> sqlx::Result<Vec<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"
+        select bucket_start as "start!" from trueup.residual where plan_id = $1 and as_of > $2
+        union
+        select prior_bucket from trueup.residual where plan_id = $1 and as_of > $2 and prior_bucket is not null
+        order by 1
+        "#,
+        plan_id,
+        after
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Removes residuals of buckets that start before `before`.
+pub async fn prune_residuals(connection: &mut PgConnection, plan_id: i64, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!("delete from trueup.residual where plan_id = $1 and bucket_start < $2", plan_id, before)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Counts of buckets and predictions of a range, for a run's record.
+pub async fn range_counts(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    range: &std::ops::Range<DateTime<Utc>>,
+) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"
+        select count(distinct bucket_start) as "buckets!", coalesce(sum(predictions) filter (where cohort_set = 0), 0)::bigint as "predictions!"
+        from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3
+        "#,
+        plan_id,
+        range.start,
+        range.end
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((row.buckets, row.predictions))
+}
+
+/// Starts of the buckets of a range.
+pub async fn bucket_starts(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    range: &std::ops::Range<DateTime<Utc>>,
+) -> sqlx::Result<Vec<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select distinct bucket_start from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 order by 1",
+        plan_id,
+        range.start,
+        range.end
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,291 @@
+//! Windows and measurements. A measurement is never overwritten: what changed becomes a new revision beside the old.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
+use sqlx::PgConnection;
+use sqlx::types::Json as SqlJson;
+
+/// A window as it is stored.
+#[derive(Debug, Clone)]
+pub struct WindowRow {
+    pub id: i64,
+    pub name: String,
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+    pub finalized_at: Option<DateTime<Utc>>,
+}
+
+/// A measurement to be stored.
+#[derive(Debug, Clone)]
+pub struct NewMeasurement {
+    pub window_id: i64,
+    pub cohort: String,
+    pub cohort_values: Json,
+    pub model_version: Option<String>,
+    pub predictions: i64,
+    pub labeled: i64,
+    pub excluded: i64,
+    pub duplicates: i64,
+    pub ambiguous: i64,
+    pub metrics: Json,
+    pub intervals: Json,
+    /// Decimal text.
+    pub digest: String,
+}
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy)]
+pub struct Publisher {
+    pub run_id: i64,
+    pub plan_id: i64,
+    pub as_of: DateTime<Utc>,
+}
+
+/// A measurement that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub window_id: i64,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    /// 1 is the first report.
+    pub revision: i32,
+}
+
+/// Windows of a job that are stored and not final, ending at or before `until`.
+pub async fn provisional(
+    connection: &mut PgConnection,
+    job_id: i64,
+    until: DateTime<Utc>,
+) -> sqlx::Result<Vec<WindowRow>> {
+    sqlx::query_as!(
+        WindowRow,
+        r#"
+        select id, window_name as name, window_start as start, window_end as "end", finalized_at
+        from trueup.measured_window
+        where job_id = $1 and finalized_at is null and window_end <= $2
+        order by window_end
+        "#,
+        job_id,
+        until
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Which of these windows are stored already.
+pub async fn stored(
+    connection: &mut PgConnection,
+    job_id: i64,
+    names: &[String],
+    ends: &[DateTime<Utc>],
+) -> sqlx::Result<Vec<WindowRow>> {
+    sqlx::query_as!(
+        WindowRow,
+        r#"
+        select w.id, w.window_name as name, w.window_start as start, w.window_end as "end", w.finalized_at
+        from unnest($2::text[], $3::timestamptz[]) as asked (name, ends)
+        join trueup.measured_window w on w.job_id = $1 and w.window_name = asked.name and w.window_end = asked.ends
+        "#,
+        job_id,
+        names,
+        ends
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Stores windows, in the order given, and returns their ids.
+pub async fn upsert_windows(
+    connection: &mut PgConnection,
+    job_id: i64,
+    run_id: i64,
+    names: &[String],
+    starts: &[DateTime<Utc>],
+    ends: &[DateTime<Utc>],
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        with asked as (
+            select * from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) with ordinality as a (name, starts, ends, place)
+        ), made as (
+            insert into trueup.measured_window (job_id, window_name, window_start, window_end, first_run_id)
+            select $1, name, starts, ends, $2 from asked
+            on conflict (job_id, window_name, window_end) do update set window_start = excluded.window_start
+            returning id, window_name, window_end
+        )
+        select made.id as "id!" from asked join made on made.window_name = asked.name and made.window_end = asked.ends
+        order by asked.place
+        "#,
+        job_id,
+        run_id,
+        names,
+        starts,
+        ends
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Marks windows as final. One that is final stays so from when it first was.
+pub async fn finalize(connection: &mut PgConnection, windows: &[i64], as_of: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.measured_window set finalized_at = $2 where id = any($1) and finalized_at is null",
+        windows,
+        as_of
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Writes what differs from the latest revision, and says what that was. `windows` are all that were measured.
+pub async fn publish(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    windows: &[i64],
+    measurements: &[NewMeasurement],
+) -> sqlx::Result<Vec<Written>> {
+    supersede(connection, publisher, windows, measurements).await?;
+    let mut written = insert(connection, publisher, measurements).await?;
+    written.extend(bury(connection, publisher, windows).await?);
+    Ok(written)
+}
+
+/// Ends the latest revisions that differ from what was measured, or whose cohort is no longer there.
+async fn supersede(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    windows: &[i64],
+    measurements: &[NewMeasurement],
+) -> sqlx::Result<()> {
+    let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
+    let cohorts: Vec<String> = measurements.iter().map(|m| m.cohort.clone()).collect();
+    let versions: Vec<Option<String>> = measurements.iter().map(|m| m.model_version.clone()).collect();
+    let predictions: Vec<i64> = measurements.iter().map(|m| m.predictions).collect();
+    let labeled: Vec<i64> = measurements.iter().map(|m| m.labeled).collect();
+    let excluded: Vec<i64> = measurements.iter().map(|m| m.excluded).collect();
+    let digests: Vec<String> = measurements.iter().map(|m| m.digest.clone()).collect();
+    sqlx::query!(
+        r#"
+        with measured as (
+            select window_id, cohort, model_version, predictions, labeled, excluded, digest::numeric as digest
+            from unnest($3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
+                as m (window_id, cohort, model_version, predictions, labeled, excluded, digest)
+        )
+        update trueup.measurement as old
+        set superseded_as_of = $2
+        where old.window_id = any($1) and old.superseded_as_of is null
+          -- Compared by digest and counts, never by floats: their sums depend on the order of the rows.
+          and not exists (
+              select from measured m
+              where m.window_id = old.window_id and m.cohort = old.cohort and m.model_version is not distinct from old.model_version
+                and m.digest = old.digest and m.predictions = old.predictions and m.labeled = old.labeled
+                and m.excluded = old.excluded and not old.removed and old.plan_id = $10
+          )
+          -- A cohort that was gone and still is needs no second note.
+          and not (old.removed and not exists (
+              select from measured m
+              where m.window_id = old.window_id and m.cohort = old.cohort and m.model_version is not distinct from old.model_version
+          ))
+        "#,
+        windows,
+        publisher.as_of,
+        &ids,
+        &cohorts,
+        &versions as &[Option<String>],
+        &predictions,
+        &labeled,
+        &excluded,
+        &digests,
+        publisher.plan_id
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Inserts every measurement that has no latest revision now.
+async fn insert(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    measurements: &[NewMeasurement],
+) -> sqlx::Result<Vec<Written>> {
+    let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
+    let cohorts: Vec<String> = measurements.iter().map(|m| m.cohort.clone()).collect();
+    let values: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.cohort_values.clone())).collect();
+    let versions: Vec<Option<String>> = measurements.iter().map(|m| m.model_version.clone()).collect();
+    let counts = |pick: fn(&NewMeasurement) -> i64| measurements.iter().map(pick).collect::<Vec<i64>>();
+    let metrics: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.metrics.clone())).collect();
+    let intervals: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.intervals.clone())).collect();
+    let digests: Vec<String> = measurements.iter().map(|m| m.digest.clone()).collect();
+    sqlx::query_as!(
+        Written,
+        r#"
+        insert into trueup.measurement
+            (window_id, cohort, cohort_values, model_version, revision, predictions, labeled, excluded, duplicates, ambiguous,
+             metrics, intervals, digest, plan_id, run_id, as_of)
+        select m.window_id, m.cohort, m.cohort_values, m.model_version,
+               1 + coalesce((select max(old.revision) from trueup.measurement old
+                             where old.window_id = m.window_id and old.cohort = m.cohort
+                               and old.model_version is not distinct from m.model_version), 0),
+               m.predictions, m.labeled, m.excluded, m.duplicates, m.ambiguous, m.metrics, m.intervals, m.digest::numeric,
+               $2, $1, $3
+        from unnest($4::bigint[], $5::text[], $6::jsonb[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[],
+                    $11::bigint[], $12::bigint[], $13::jsonb[], $14::jsonb[], $15::text[])
+            as m (window_id, cohort, cohort_values, model_version, predictions, labeled, excluded, duplicates, ambiguous,
+                  metrics, intervals, digest)
+        where not exists (
+            select from trueup.measurement latest
+            where latest.window_id = m.window_id and latest.cohort = m.cohort
+              and latest.model_version is not distinct from m.model_version and latest.superseded_as_of is null
+        )
+        returning window_id, cohort, model_version, revision
+        "#,
+        publisher.run_id,
+        publisher.plan_id,
+        publisher.as_of,
+        &ids,
+        &cohorts,
+        &values as &[SqlJson<Json>],
+        &versions as &[Option<String>],
+        &counts(|m| m.predictions),
+        &counts(|m| m.labeled),
+        &counts(|m| m.excluded),
+        &counts(|m| m.duplicates),
+        &counts(|m| m.ambiguous),
+        &metrics as &[SqlJson<Json>],
+        &intervals as &[SqlJson<Json>],
+        &digests
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Notes that cohorts are no longer there: a last revision that says so, instead of a number that went stale.
+async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &[i64]) -> sqlx::Result<Vec<Written>> {
+    sqlx::query_as!(
+        Written,
+        r#"
+        insert into trueup.measurement
+            (window_id, cohort, cohort_values, model_version, revision, predictions, labeled, excluded, duplicates, ambiguous,
+             metrics, intervals, digest, removed, plan_id, run_id, as_of)
+        select distinct on (old.window_id, old.cohort, old.model_version)
+               old.window_id, old.cohort, old.cohort_values, old.model_version, old.revision + 1, 0, 0, 0, 0, 0, '{}', '{}', 0, true,
+               $2, $1, $3
+        from trueup.measurement old
+        where old.window_id = any($4) and not exists (
+            select from trueup.measurement latest
+            where latest.window_id = old.window_id and latest.cohort = old.cohort
+              and latest.model_version is not distinct from old.model_version and latest.superseded_as_of is null
+        )
+        order by old.window_id, old.cohort, old.model_version, old.revision desc
+        returning window_id, cohort, model_version, revision
+        "#,
+        publisher.run_id,
+        publisher.plan_id,
+        publisher.as_of,
+        windows
+    )
+    .fetch_all(connection)
+    .await
+}

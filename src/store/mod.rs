@@ -1,0 +1,14 @@
+//! The `trueup` schema: the ledger of runs, measurements and their revisions, verdicts, alerts, the outbox.
+//!
+//! All SQL about our own tables is here, checked when it is compiled. Functions take a connection; transactions are
+//! opened by callers.
+
+pub mod alert;
+pub mod backfill;
+pub mod history;
+pub mod job;
+pub mod measurement;
+pub mod outbox;
+pub mod run;
+pub mod schedule;
+pub mod verdict;

@@ -1,0 +1,239 @@
+//! The running half of the ledger: claims, leases and epochs. The database clock decides, and the epoch is the fence.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+/// A run that this runner holds.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub run_id: i64,
+    pub job_id: i64,
+    pub job: String,
+    pub scheduled_for: DateTime<Utc>,
+    /// What a publish must match.
+    pub epoch: i32,
+    /// How often it was claimed, this time included.
+    pub attempt: i32,
+}
+
+/// What a finished run did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Done {
+    pub rows_read: i64,
+    pub rows_beyond_horizon: i64,
+    pub buckets_recomputed: i64,
+    pub windows_written: i64,
+}
+
+/// Claims the oldest run that is due, or whose runner died, of one of these jobs. One run of a job at a time, in order.
+pub async fn claim_next(
+    connection: &mut PgConnection,
+    jobs: &[String],
+    claimer: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Option<Claim>> {
+    sqlx::query_as!(
+        Claim,
+        r#"
+        with candidate as (
+            select r.id
+            from trueup.run r
+            join trueup.job j on j.id = r.job_id
+            where j.name = any($1)
+              and r.trigger in ('schedule', 'catch_up')
+              and (r.state = 'due' or (r.state = 'running' and r.lease_until < clock_timestamp()))
+              and coalesce(r.not_before, '-infinity') <= clock_timestamp()
+              and not exists (
+                  -- Ticks of a job run in order, and never beside a manual run.
+                  select from trueup.run o
+                  where o.job_id = r.job_id and o.id <> r.id and o.state in ('due', 'running')
+                    and case when o.trigger in ('schedule', 'catch_up') then o.scheduled_for < r.scheduled_for
+                             else o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp() end
+              )
+            order by r.scheduled_for
+            limit 1
+            -- The job's row is locked too, so that a manual run cannot slip in between.
+            for update of r, j skip locked
+        )
+        update trueup.run r
+        set state = 'running', epoch = r.epoch + 1, attempt = r.attempt + 1, claimed_by = $2, started_at = clock_timestamp(),
+            lease_until = clock_timestamp() + $3
+        from candidate, trueup.job j
+        where r.id = candidate.id and j.id = r.job_id
+        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.epoch, r.attempt
+        "#,
+        jobs,
+        claimer,
+        interval(lease)
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Enters a manual run or backfill into the ledger and claims it, unless another run of the job is under way.
+///
+/// The caller holds the job's row locked.
+pub async fn claim_manual(
+    connection: &mut PgConnection,
+    job_id: i64,
+    scheduled_for: DateTime<Utc>,
+    trigger: &str,
+    claimer: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Option<Claim>> {
+    sqlx::query_as!(
+        Claim,
+        r#"
+        insert into trueup.run (job_id, scheduled_for, trigger, state, epoch, attempt, claimed_by, started_at, lease_until)
+        select j.id, $2, $3, 'running', 1, 1, $4, clock_timestamp(), clock_timestamp() + $5
+        from trueup.job j
+        where j.id = $1 and not exists (
+            select from trueup.run o
+            where o.job_id = j.id and o.state = 'running' and o.lease_until >= clock_timestamp()
+              and (o.trigger = 'backfill') = ($3 = 'backfill')
+        )
+        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, epoch, attempt
+        "#,
+        job_id,
+        scheduled_for,
+        trigger,
+        claimer,
+        interval(lease)
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Ends manual runs and backfills whose runner died: nobody takes them over.
+pub async fn bury_dead(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update trueup.run
+        set state = 'failed', failure = 'its runner ended before it was done', finished_at = clock_timestamp(), lease_until = null
+        where job_id = $1 and trigger in ('manual', 'backfill') and state = 'running' and lease_until < clock_timestamp()
+        "#,
+        job_id
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Extends a lease. False when it is lost.
+pub async fn renew(connection: &mut PgConnection, claim: &Claim, lease: TimeDelta) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update trueup.run set lease_until = clock_timestamp() + $3
+        where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        "#,
+        claim.run_id,
+        claim.epoch,
+        interval(lease)
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the claim still holds.
+pub async fn holds(connection: &mut PgConnection, claim: &Claim) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from trueup.run
+            where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        ) as "holds!"
+        "#,
+        claim.run_id,
+        claim.epoch
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Ends a run as ok: the fence of its publishing transaction. False when the claim is lost: then nothing may be published.
+pub async fn finish_ok(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    done: Done,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run
+        set state = 'ok', finished_at = clock_timestamp(), lease_until = null, plan_id = $3, as_of = $4, rows_read = $5,
+            rows_beyond_horizon = $6, buckets_recomputed = $7, windows_written = $8, failure = null
+        where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        "#,
+        claim.run_id,
+        claim.epoch,
+        plan_id,
+        as_of,
+        done.rows_read,
+        done.rows_beyond_horizon,
+        done.buckets_recomputed,
+        done.windows_written
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Ends a run as failed. False when the claim is lost.
+pub async fn finish_failed(connection: &mut PgConnection, claim: &Claim, failure: &str) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run set state = 'failed', failure = $3, finished_at = clock_timestamp(), lease_until = null
+        where id = $1 and epoch = $2 and state = 'running'
+        "#,
+        claim.run_id,
+        claim.epoch,
+        failure
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Ends a run as skipped. False when the claim is lost.
+pub async fn finish_skipped(connection: &mut PgConnection, claim: &Claim, reason: &str) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run set state = 'skipped', reason = $3, finished_at = clock_timestamp(), lease_until = null
+        where id = $1 and epoch = $2 and state = 'running'
+        "#,
+        claim.run_id,
+        claim.epoch,
+        reason
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Gives a run back, to be claimed again after a while.
+pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: TimeDelta) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run set state = 'due', lease_until = null, not_before = clock_timestamp() + $3
+        where id = $1 and epoch = $2 and state = 'running'
+        "#,
+        claim.run_id,
+        claim.epoch,
+        interval(after)
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// The database clock.
+pub async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
+}
+
+pub(super) fn interval(duration: TimeDelta) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: duration.num_microseconds().unwrap_or(i64::MAX) }
+}

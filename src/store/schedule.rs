@@ -1,0 +1,102 @@
+//! The due half of the ledger: which slots were put into it, computed from the last one and never from now.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A job whose next slot may be due, locked by us.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    pub job_id: i64,
+    pub name: String,
+    pub last_scheduled_for: Option<DateTime<Utc>>,
+    /// The database clock, the only one that counts.
+    pub now: DateTime<Utc>,
+}
+
+/// A slot to be put into the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    pub job_id: i64,
+    pub scheduled_for: DateTime<Utc>,
+    pub trigger: &'static str,
+    /// Why it is not run, if it is not.
+    pub skipped: Option<String>,
+}
+
+/// Where a job's schedule stands now.
+#[derive(Debug, Clone)]
+pub struct Advance {
+    pub job_id: i64,
+    pub last_scheduled_for: DateTime<Utc>,
+    pub next_due_at: Option<DateTime<Utc>>,
+}
+
+/// Locks the jobs that may be due. Jobs that another runner looks at are left to it.
+pub async fn lock_due(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<Cursor>> {
+    sqlx::query_as!(
+        Cursor,
+        r#"
+        select id as job_id, name, last_scheduled_for, clock_timestamp() as "now!"
+        from trueup.job
+        where name = any($1) and (next_due_at is null or next_due_at <= clock_timestamp())
+        order by id
+        for update skip locked
+        "#,
+        names
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Puts slots into the ledger. One that is there already stays as it is.
+pub async fn insert(connection: &mut PgConnection, slots: &[Slot]) -> sqlx::Result<()> {
+    let jobs: Vec<i64> = slots.iter().map(|slot| slot.job_id).collect();
+    let times: Vec<DateTime<Utc>> = slots.iter().map(|slot| slot.scheduled_for).collect();
+    let triggers: Vec<String> = slots.iter().map(|slot| slot.trigger.to_owned()).collect();
+    let skipped: Vec<Option<String>> = slots.iter().map(|slot| slot.skipped.clone()).collect();
+    sqlx::query!(
+        r#"
+        insert into trueup.run (job_id, scheduled_for, trigger, state, reason, finished_at)
+        select job_id, scheduled_for, trigger, case when reason is null then 'due' else 'skipped' end, reason,
+               case when reason is not null then clock_timestamp() end
+        from unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) as slot (job_id, scheduled_for, trigger, reason)
+        on conflict (job_id, scheduled_for) where trigger in ('schedule', 'catch_up') do nothing
+        "#,
+        &jobs,
+        &times,
+        &triggers,
+        &skipped as &[Option<String>]
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Moves the cursors on.
+pub async fn advance(connection: &mut PgConnection, cursors: &[Advance]) -> sqlx::Result<()> {
+    let jobs: Vec<i64> = cursors.iter().map(|cursor| cursor.job_id).collect();
+    let last: Vec<DateTime<Utc>> = cursors.iter().map(|cursor| cursor.last_scheduled_for).collect();
+    let next: Vec<Option<DateTime<Utc>>> = cursors.iter().map(|cursor| cursor.next_due_at).collect();
+    sqlx::query!(
+        r#"
+        update trueup.job as j
+        set last_scheduled_for = c.last, next_due_at = c.next
+        from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as c (job_id, last, next)
+        where j.id = c.job_id
+        "#,
+        &jobs,
+        &last,
+        &next as &[Option<DateTime<Utc>>]
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Makes schedulers compute the next slot of a job anew: its schedule may have changed since the slot was stored.
+pub async fn recompute_next(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.job set next_due_at = null where name = any($1)", names)
+        .execute(connection)
+        .await
+        .map(drop)
+}
