@@ -15,3 +15,5 @@ pub mod scheduler;
 pub mod settings;
 pub mod spec;
 pub mod store;
+pub mod cli;
+pub mod commands;

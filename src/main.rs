@@ -1,1 +1,37 @@
-fn main() {}
+//! The `trueup` program: reads the command line, runs one command, and turns its end into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use trueup::cli::Cli;
+use trueup::commands::{self, UserError};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            // Help and version come this way too, and are no mistake.
+            let mistake = asked.use_stderr();
+            let printed = asked.print();
+            return if mistake || printed.is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+        }
+    };
+    trueup::notify::webhook::install_tls();
+    match commands::dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let user = error.downcast_ref::<UserError>().is_some();
+            anstream::eprintln!("error: {}", chain(&error));
+            ExitCode::from(if user { 1 } else { 2 })
+        }
+    }
+}
+
+/// The causes in one line. Some libraries repeat a cause in their own text: then it is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => said.to_owned(),
+        said => format!("{said}: {cause}"),
+    })
+}

@@ -234,7 +234,7 @@ fn amount(value: Option<f64>, unit: &str) -> String {
 /// Four significant digits, or all digits before the point.
 pub fn number(value: f64) -> String {
     let magnitude = value.abs();
-    if value == 0.0 || magnitude >= 1_000.0 && magnitude < 1e15 {
+    if value == 0.0 || (1_000.0..1e15).contains(&magnitude) {
         return format!("{value:.0}");
     }
     if !(1e-4..1e15).contains(&magnitude) {

@@ -1,6 +1,7 @@
 //! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
 pub mod backfill;
+pub mod enter;
 pub mod execute;
 pub mod failure;
 mod judge;

@@ -192,11 +192,11 @@ impl SelectQuery {
             return Err("expected one select statement".to_owned());
         };
         let mut inner = 0;
-        let _: ControlFlow<()> = visit_statements(&statements, |_| {
+        let visited: ControlFlow<()> = visit_statements(&statements, |_| {
             inner += 1;
             ControlFlow::Continue(())
         });
-        if inner > 1 || !only_selects(query) {
+        if visited.is_break() || inner > 1 || !only_selects(query) {
             return Err("a query may only select: no insert, update, delete, into or lock".to_owned());
         }
         unqualified_table(query)?;

@@ -26,14 +26,15 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
     let version: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut *connection).await?;
     anyhow::ensure!(version >= OLDEST_SERVER, "this server is Postgres {}; trueup needs 14 or newer", version / 10_000);
-    connection.execute("set client_min_messages = warning").await?;
+    // Pinned, because a role named like our schema would otherwise find another table of migrations the second time.
+    connection.execute("set client_min_messages = warning; set search_path = public").await?;
     MIGRATOR.run(connection).await.context("could not migrate the `trueup` schema")
 }
 
 /// How many migrations this program has that the database has not.
 pub async fn pending(connection: &mut PgConnection) -> Result<usize> {
     let exists: bool = sqlx::query_scalar(
-        "select to_regclass('_sqlx_migrations') is not null or to_regclass('public._sqlx_migrations') is not null",
+        "select to_regclass('public._sqlx_migrations') is not null",
     )
     .fetch_one(&mut *connection)
     .await?;

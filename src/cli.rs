@@ -1,0 +1,198 @@
+//! The command line, as types.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::plan::duration;
+
+/// Joins predictions with the labels that arrive later, keeps the revised history of their error, and alerts.
+#[derive(Debug, Parser)]
+#[command(name = "trueup", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Settings: receivers and limits. A file that is not there means defaults
+    #[arg(long, global = true, value_name = "FILE", default_value = "trueup.toml")]
+    pub config: PathBuf,
+    /// Folder of the job files
+    #[arg(long, global = true, value_name = "DIR", default_value = "jobs")]
+    pub jobs: PathBuf,
+    /// The database; without one, most commands start a private Postgres in `.trueup/`
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// How data is printed
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+    Csv,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check job files and settings, and say every mistake at once
+    Check {
+        /// A job file, or a folder of them. Default: the jobs folder
+        path: Option<PathBuf>,
+    },
+    /// Bring the `trueup` schema of the database up to date
+    Migrate,
+    /// Run a job once, now or as of a past time
+    Run(RunArgs),
+    /// Compute past windows from all that is known now
+    Backfill(BackfillArgs),
+    /// Run all jobs on their schedules until stopped
+    Serve,
+    /// Show measured metrics
+    History(HistoryArgs),
+    /// Show how each job stands
+    Status,
+    /// Show alerts that are open
+    Alerts {
+        /// Only of this job
+        #[arg(long)]
+        job: Option<String>,
+        /// Also those that are not open
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show what a job does: its plan in words, its SQL, and how the database runs it
+    Explain {
+        /// Name of a job, or path of its file
+        job: String,
+    },
+    /// Tell the whole story on made-up data: late labels, revisions, an alert, an email and a webhook
+    Demo {
+        /// Leave the database running afterwards
+        #[arg(long)]
+        keep: bool,
+        /// Stop a database that was left running
+        #[arg(long, conflicts_with = "keep")]
+        stop: bool,
+    },
+    #[command(hide = true)]
+    LocalPostgresGuard(GuardArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Name of a job, or path of its file
+    pub job: String,
+    /// Behave as if it were this time: `2024-05-02T06:15:00Z`, or `2024-05-02` for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<DateTime<Utc>>,
+    /// Show what would be measured and judged, and write and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `backfill`.
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    /// Name of a job, or path of its file
+    pub job: String,
+    /// Windows that overlap the range from here …
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: DateTime<Utc>,
+    /// … to here (exclusive)
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: DateTime<Utc>,
+    /// Distance of rolling windows, such as `1h`. Default: one at each scheduled tick
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub step: Option<TimeDelta>,
+    /// Whom to tell: a backfill never moves an alert, and `none` is the only choice so far
+    #[arg(long, value_enum, default_value_t = BackfillNotify::None)]
+    pub notify: BackfillNotify,
+}
+
+/// Whom a backfill tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackfillNotify {
+    None,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Name of a job
+    pub job: String,
+    /// Only this metric
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Only this window, such as `rolling 24h`
+    #[arg(long)]
+    pub window: Option<String>,
+    /// Only this cohort, such as `all` or `region=north`
+    #[arg(long)]
+    pub cohort: Option<String>,
+    /// What was believed at this time
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub as_of: Option<DateTime<Utc>>,
+    /// Most rows
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    pub limit: i64,
+}
+
+/// Arguments of the guard of a local Postgres.
+#[derive(Debug, Args)]
+pub struct GuardArgs {
+    #[arg(long)]
+    pub folder: PathBuf,
+    #[arg(long)]
+    pub socket: PathBuf,
+    #[arg(long)]
+    pub binaries: PathBuf,
+    #[arg(long)]
+    pub uid: Option<u32>,
+    #[arg(long)]
+    pub gid: Option<u32>,
+    #[arg(long)]
+    pub throw_away: bool,
+    #[arg(long, default_value_t = 0)]
+    pub linger_ms: u64,
+}
+
+/// An instant with its offset, or a day.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return Ok(instant.with_timezone(&Utc));
+    }
+    match text.parse::<NaiveDate>() {
+        Ok(day) => Ok(day.and_time(NaiveTime::MIN).and_utc()),
+        Err(_) => Err("write a time with its offset, such as 2024-05-02T06:15:00Z, or a day such as 2024-05-02".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_needs_its_offset() {
+        assert!(instant("2024-05-02T06:15:00+02:00").is_ok() && instant("2024-05-02").is_ok());
+        assert!(instant("2024-05-02T06:15:00").is_err() && instant("yesterday").is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! `backfill`: past windows from all that is known now, with a progress bar.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::{context, jobs, output, progress, user_error};
+use crate::cli::{BackfillArgs, BackfillNotify, Global};
+use crate::pipeline::backfill::{self, Progress, Request};
+use crate::pipeline::enter::{Asked, enter};
+use crate::pipeline::execute;
+use crate::store::run as ledger;
+
+pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode> {
+    let BackfillNotify::None = args.notify;
+    if args.from >= args.to {
+        return Err(user_error("`--from` must be before `--to`"));
+    }
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, &args.job)?;
+    let database = context::database(global, &settings).await?;
+    let pool = &database.pool;
+
+    let Ok(claim) = enter(pool, &job, Asked::Backfill, &context::runner_name(), settings.lease).await? else {
+        bail!("another backfill of `{}` is under way; try again when it is done", job.name);
+    };
+    let bar = progress::bar(0, "windows");
+    let mut report = |progress: Progress| {
+        bar.set_length(u64::try_from(progress.windows_total).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(progress.windows_done).unwrap_or(u64::MAX));
+        bar.set_message(format!("{} predictions", progress.predictions));
+    };
+    let request = Request { range: args.from..args.to, step: args.step };
+    let work = backfill::run(pool, &job, &claim, &request, &mut report);
+    let done = execute::leased(pool, &claim, settings.lease, work).await;
+    bar.finish_and_clear();
+    match done {
+        Ok(done) => {
+            output::print(&format!(
+                "{}: {} predictions read, {} buckets rebuilt, {} measurements written",
+                job.name, done.rows_read, done.buckets_recomputed, done.windows_written
+            ))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            ledger::finish_failed(&mut *pool.acquire().await?, &claim, &error.to_string()).await?;
+            Err(anyhow!("the backfill stopped: {error}; the same command goes on where it stopped"))
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `check`: every mistake of the job files and the settings, at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use sqlx::PgPool;
+
+use super::output::{self, Table};
+use super::{jobs, progress};
+use crate::cli::{Global, Output};
+use crate::measure::source::{self, SourceError};
+use crate::postgres::connect;
+use crate::settings::{Loaded, ReceiverSettings};
+use crate::spec::{Diagnostic, Level};
+use jobs::JobFile;
+
+pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode> {
+    let mut loaded = jobs::load_settings(global)?;
+    missing_secrets(&mut loaded);
+    let receivers: Vec<String> = loaded.settings.iter().flat_map(|settings| settings.receivers.keys().cloned()).collect();
+    let mut files = Vec::new();
+    for path in jobs::files(path.unwrap_or(&global.jobs))? {
+        files.push(JobFile::load(&path, &receivers).map_err(|error| super::user_error(format!("{error:#}")))?);
+    }
+    repeated_names(&mut files);
+    if let Some(url) = &global.database_url {
+        compare_with_database(url, &mut files).await;
+    }
+    match global.output {
+        Output::Table => show(&loaded, &files)?,
+        other => output::print(&table(&loaded, &files).render(other))?,
+    }
+    let failed = loaded.findings.iter().any(|f| f.level == Level::Error) || files.iter().any(JobFile::has_errors);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// A secret may be set only where jobs run, so one that is missing here is a warning.
+fn missing_secrets(loaded: &mut Loaded) {
+    let (Some(settings), Some(document)) = (&loaded.settings, &loaded.document) else { return };
+    for (name, receiver) in &settings.receivers {
+        if let Err(why) = ReceiverSettings::connect(receiver) {
+            let span = document.locate(&format!("receivers.{name}"));
+            let finding = Diagnostic::warning("unusable-receiver", span, format!("`{name}` cannot be used here: {why}"));
+            loaded.findings.push(finding.hint("set it where `trueup run` or `trueup serve` runs"));
+        }
+    }
+}
+
+fn repeated_names(files: &mut [JobFile]) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for file in files {
+        let (Some(job), Some(document)) = (&file.job, &file.document) else { continue };
+        match seen.get(&job.name) {
+            Some(first) => file.findings.push(
+                document
+                    .error("job.name", "repeated-job", format!("the job `{}` is declared in `{first}` too", job.name))
+                    .hint("rename one of them"),
+            ),
+            None => drop(seen.insert(job.name.clone(), file.path.clone())),
+        }
+    }
+}
+
+/// Compares the jobs with their tables, where the database can be reached.
+async fn compare_with_database(url: &str, files: &mut [JobFile]) {
+    let spinner = progress::spinner("comparing with the database");
+    let pool = match connect::options(url) {
+        Ok(options) => connect::pool(options, 2).await,
+        Err(error) => Err(error),
+    };
+    match pool {
+        Err(error) => output::note(&format!("note: the jobs were not compared with the database: {error:#}")),
+        Ok(pool) => {
+            for file in files {
+                if let Err(error) = compare(&pool, file).await {
+                    output::note(&format!("note: `{}` was not compared with the database: {error}", file.path));
+                }
+            }
+        }
+    }
+    spinner.finish_and_clear();
+}
+
+async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
+    let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
+    let mut transaction = pool.begin().await?;
+    sqlx::query("set transaction read only").execute(&mut *transaction).await?;
+    let facts = source::inspect(&mut transaction, job).await;
+    transaction.rollback().await?;
+    match facts {
+        Ok(facts) => {
+            if !facts.predictions_unique {
+                let finding = Diagnostic::warning("no-unique-key", document.locate("predictions.id"), "no unique index guarantees one prediction per key");
+                file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
+            }
+        }
+        Err(SourceError::Mistakes(mistakes)) => {
+            let finding = |m: source::SourceMistake| Diagnostic::error(m.code, document.locate(&m.path), m.message).hint(m.hint);
+            file.findings.extend(mistakes.into_iter().map(finding));
+        }
+        Err(SourceError::Database(error)) => return Err(error),
+    }
+    Ok(())
+}
+
+fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
+    if !loaded.findings.is_empty() {
+        output::print(&format!("{}\n", jobs::render(&loaded.path, &loaded.text, &loaded.findings)))?;
+    }
+    for file in files.iter().filter(|file| !file.findings.is_empty()) {
+        output::print(&format!("{}\n", file.render()))?;
+    }
+    let count = |level: Level| {
+        let in_files = files.iter().flat_map(|file| &file.findings).filter(|f| f.level == level).count();
+        in_files + loaded.findings.iter().filter(|f| f.level == level).count()
+    };
+    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    let jobs = files.len();
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    output::print(&format!("{} checked: {}, {}", plural(jobs, "job file"), plural(errors, "error"), plural(warnings, "warning")))
+}
+
+fn table(loaded: &Loaded, files: &[JobFile]) -> Table {
+    let mut table = Table::new(&["file", "line", "column", "level", "code", "message", "hint"]);
+    let settings = std::iter::once((loaded.path.as_str(), loaded.text.as_str(), &loaded.findings));
+    let jobs = files.iter().map(|file| (file.path.as_str(), file.text.as_str(), &file.findings));
+    for (path, text, findings) in settings.chain(jobs) {
+        for finding in findings {
+            let (line, column) = finding.position(text);
+            let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            let level = if finding.level == Level::Error { "error" } else { "warning" };
+            table.push(vec![
+                path.into(),
+                number(line).into(),
+                number(column).into(),
+                level.into(),
+                finding.code.into(),
+                finding.message.clone().into(),
+                finding.hint.clone().into(),
+            ]);
+        }
+    }
+    table
+}

@@ -1,0 +1,81 @@
+//! What commands share: the database they work on, and the receivers they send to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgPool};
+
+use super::{progress, user_error};
+use crate::cli::Global;
+use crate::outbox::Receivers;
+use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
+use crate::postgres::{connect, migrate};
+use crate::settings::Settings;
+
+/// The folder of the private Postgres.
+pub(super) const LOCAL_FOLDER: &str = ".trueup";
+
+/// A database in use. A local server may stop once this is dropped.
+pub(super) struct Database {
+    pub pool: PgPool,
+    /// Shown to people.
+    pub place: String,
+    _local: Option<LocalServer>,
+}
+
+/// Connects to `DATABASE_URL`, or starts the private Postgres. The schema must be, or is then, up to date.
+pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Database> {
+    match &global.database_url {
+        Some(url) => {
+            let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
+            expect_migrated(&options).await?;
+            let place = connect::place(&options);
+            let pool = connect::pool(options, settings.max_connections).await?;
+            Ok(Database { pool, place, _local: None })
+        }
+        None => {
+            let local = local_server(Path::new(LOCAL_FOLDER)).await?;
+            local.ensure_database(LocalDatabase::Main).await?;
+            let options = local.options(LocalDatabase::Main.name());
+            migrate::run(&options).await?;
+            let place = format!("the local Postgres in {}", local.folder().display());
+            let pool = connect::pool(options, settings.max_connections).await?;
+            Ok(Database { pool, place, _local: Some(local) })
+        }
+    }
+}
+
+async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
+    let place = connect::place(options);
+    let mut connection = options.clone().connect().await.with_context(|| format!("could not connect to the database at {place}"))?;
+    let pending = migrate::pending(&mut connection).await?;
+    connection.close().await?;
+    if pending > 0 {
+        return Err(user_error(format!("the `trueup` schema at {place} lacks {pending} migrations; run `trueup migrate`")));
+    }
+    Ok(())
+}
+
+/// Starts or joins the private Postgres of a folder.
+pub(super) async fn local_server(folder: &Path) -> Result<LocalServer> {
+    let spinner = progress::spinner("starting the local Postgres");
+    let guard = std::env::current_exe().context("could not find this program's own file")?;
+    let options = LocalOptions { guard, throw_away: false, linger: Duration::from_millis(300) };
+    let started = LocalServer::start(folder, options).await;
+    spinner.finish_and_clear();
+    started
+}
+
+/// Prepares every receiver. One that cannot be prepared does not keep the others from being used.
+pub(super) fn receivers(settings: &Settings) -> Receivers {
+    settings.receivers.iter().map(|(name, receiver)| (name.clone(), receiver.connect())).collect()
+}
+
+/// Names this process in the ledger.
+pub(super) fn runner_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}/{}/{}", if host.is_empty() { "runner" } else { host }, std::process::id(), uuid::Uuid::new_v4().simple())
+}

@@ -1,0 +1,145 @@
+//! `explain`: the plan in words, the SQL of each stage, and how the database would run it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::{context, jobs, output, user_error};
+use crate::cli::Global;
+use crate::measure::session::{self, Bind};
+use crate::measure::source::{self, SourceError};
+use crate::pipeline::failure::RunError;
+use crate::plan::PlannedJob;
+use crate::plan::duration;
+use crate::plan::source::SourceFacts;
+use crate::plan::sql::rows::Selection;
+use crate::plan::sql::{PlannedSql, bucket, residual, window};
+use crate::store::run;
+
+pub(super) async fn run(global: &Global, name: &str) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, name)?;
+    let database = context::database(global, &settings).await?;
+    let now = run::now(&mut *database.pool.acquire().await?).await?;
+    output::print(&words(&job, now))?;
+    let mut transaction = database.pool.begin().await?;
+    sqlx::query("set transaction read only").execute(&mut *transaction).await?;
+    let facts = match source::inspect(&mut transaction, &job).await {
+        Ok(facts) => facts,
+        Err(SourceError::Mistakes(mistakes)) => return Err(user_error(RunError::Source(mistakes).to_string())),
+        Err(SourceError::Database(error)) => return Err(error.into()),
+    };
+    for step in steps(&job, &facts, now) {
+        output::print(&format!("\n-- {}\n{};", step.title, step.sql))?;
+        let plan = plan(&mut transaction, &step).await?;
+        output::print(&format!("-- How this database runs it:\n{plan}"))?;
+    }
+    transaction.rollback().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One statement with values to plan it for.
+struct Step {
+    title: &'static str,
+    sql: PlannedSql,
+    binds: Vec<Value>,
+}
+
+/// A bind that owns its value.
+enum Value {
+    Id,
+    Time(DateTime<Utc>),
+    Times(Vec<DateTime<Utc>>),
+    Numbers(Vec<i32>),
+}
+
+fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step> {
+    let recent = now - TimeDelta::minutes(15) - job.schedule.overlap;
+    let reach = job.windows.reach(now);
+    vec![
+        Step {
+            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 residuals kept from)",
+            sql: residual::upsert(job, facts, Selection::Arrivals),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep)],
+        },
+        Step {
+            title: "2. Residuals into buckets: whole buckets, replaced ($1 plan, $2 as of, $3 bucket starts)",
+            sql: bucket::from_residuals(job),
+            binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now])],
+        },
+        Step {
+            title: "3. Buckets into windows ($1 plan, $2 numbers, $3 starts, $4 ends)",
+            sql: window::merge(job),
+            binds: vec![Value::Id, Value::Numbers(vec![0]), Value::Times(vec![reach]), Value::Times(vec![now])],
+        },
+        Step {
+            title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to)",
+            sql: bucket::from_source(job, facts, Selection::Range),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now)],
+        },
+    ]
+}
+
+async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
+    let binds: Vec<Bind<'_>> = step
+        .binds
+        .iter()
+        .map(|value| match value {
+            Value::Id => Bind::Id(0),
+            Value::Time(time) => Bind::Time(*time),
+            Value::Times(times) => Bind::Times(times),
+            Value::Numbers(numbers) => Bind::Numbers(numbers),
+        })
+        .collect();
+    let rows = session::plan_of(connection, &step.sql, &binds).await?;
+    let lines: Vec<String> = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<_, _>>()?;
+    Ok(lines.join("\n"))
+}
+
+fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
+    let windows = job.windows.all.iter().map(|window| window.name.clone()).collect::<Vec<_>>().join(", ");
+    let next = job.schedule.cadence.next_after(now).map_or("never".to_owned(), |next| next.to_rfc3339());
+    let cohorts: Vec<String> = job
+        .cohort_sets
+        .iter()
+        .map(|set| {
+            let names = set.dimensions.iter().map(|at| job.dimensions[*at].name.as_str()).collect::<Vec<_>>().join(", ");
+            format!("{names} (top {})", set.top)
+        })
+        .collect();
+    let metrics = job.metrics.iter().map(|metric| format!("  {:<6} {}", metric.name, metric.meaning)).collect::<Vec<_>>().join("\n");
+    let rules: Vec<String> = job
+        .rules
+        .iter()
+        .map(|rule| {
+            format!(
+                "  {} ({}): {} of {} {}, {} window(s) in a row, at least {} labeled; tells {}",
+                rule.name,
+                rule.severity.as_str(),
+                rule.metric.name(),
+                rule.window,
+                rule.condition.describe(),
+                rule.persistence,
+                rule.min_samples,
+                if rule.notify.is_empty() { "nobody".to_owned() } else { rule.notify.join(", ") }
+            )
+        })
+        .collect();
+    let reads = if job.is_incremental() {
+        format!("what arrived since the last run, and {} before it again", duration::format(job.schedule.overlap))
+    } else {
+        "the whole horizon at every run, because `arrived_at` is not declared on both tables".to_owned()
+    };
+    format!(
+        "{}: {}\nruns next   {next}\nreads       {reads}\nwindows     {windows}\nbuckets     {}\nfinal       {} after the end of a window; labels revise it for {}\ncohorts     all{}\nmetrics\n{metrics}\nrules\n{}",
+        job.name,
+        job.description.as_deref().unwrap_or("(no description)"),
+        duration::format(job.windows.bucket),
+        duration::format(job.windows.label_wait),
+        duration::format(job.windows.horizon),
+        cohorts.iter().map(|cohort| format!("; {cohort}")).collect::<String>(),
+        if rules.is_empty() { "  none".to_owned() } else { rules.join("\n") }
+    )
+}

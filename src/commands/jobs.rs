@@ -1,0 +1,132 @@
+//! Finds and plans job files for commands.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{output, user_error};
+use crate::cli::Global;
+use crate::plan::{self, PlannedJob};
+use crate::settings::{self, Loaded, Settings};
+use crate::spec::support;
+use crate::spec::{Diagnostic, Document, JobSpec, Level};
+
+/// A job file with what was found in it.
+pub(super) struct JobFile {
+    pub path: String,
+    pub text: String,
+    pub document: Option<Document>,
+    pub job: Option<PlannedJob>,
+    pub findings: Vec<Diagnostic>,
+}
+
+impl JobFile {
+    /// Reads and plans one file.
+    pub(super) fn load(path: &Path, receivers: &[String]) -> Result<Self> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| format!("could not read job file `{shown}`"))?;
+        let document = match Document::parse(&shown, &text) {
+            Ok(document) => document,
+            Err(findings) => return Ok(Self { path: shown, text, document: None, job: None, findings }),
+        };
+        let (job, mut findings) = match document.read::<JobSpec>() {
+            Err(findings) => (None, findings),
+            Ok(spec) => {
+                let mut findings = support::unsupported_job_keys(&document, &spec);
+                let refused = !findings.is_empty();
+                let job = match plan::build::plan(&document, &spec, receivers) {
+                    Ok((job, warnings)) => {
+                        findings.extend(warnings);
+                        Some(job).filter(|_| !refused)
+                    }
+                    Err(mistakes) => {
+                        findings.extend(mistakes);
+                        None
+                    }
+                };
+                (job, findings)
+            }
+        };
+        findings.sort_by_key(|finding| finding.span.start);
+        Ok(Self { path: shown, text, document: Some(document), job, findings })
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// All findings, as shown to people.
+    pub(super) fn render(&self) -> String {
+        render(&self.path, &self.text, &self.findings)
+    }
+}
+
+/// Findings of one file, as shown to people. Colours are stripped where the output takes none.
+pub(super) fn render(path: &str, text: &str, findings: &[Diagnostic]) -> String {
+    findings.iter().map(|finding| finding.render(path, text, true)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Job files below a path, sorted. A file stands for itself.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path)
+        .map_err(|error| user_error(format!("could not read the jobs folder `{}`: {error}", path.display())))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The settings, or an error after all mistakes were shown.
+pub(super) fn settings(global: &Global) -> Result<Settings> {
+    let loaded = load_settings(global)?;
+    if !loaded.findings.is_empty() {
+        output::note(&render(&loaded.path, &loaded.text, &loaded.findings));
+    }
+    loaded.settings.ok_or_else(|| user_error(format!("`{}` has mistakes", loaded.path)))
+}
+
+pub(super) fn load_settings(global: &Global) -> Result<Loaded> {
+    let named = global.config != Path::new("trueup.toml");
+    settings::load(&global.config, named).map_err(|error| user_error(format!("{error:#}")))
+}
+
+/// The job of a name, or of a path to its file. Mistakes are shown first.
+pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<PlannedJob> {
+    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
+    let as_path = Path::new(name);
+    let candidates = if as_path.extension().is_some_and(|e| e == "toml") { vec![as_path.to_owned()] } else { files(&global.jobs)? };
+    let by_path = candidates.len() == 1 && candidates[0] == as_path;
+    let mut known = Vec::new();
+    for path in candidates {
+        let file = JobFile::load(&path, &receivers).map_err(|error| user_error(format!("{error:#}")))?;
+        let declared = declared_name(&file);
+        if !by_path && declared.as_deref() != Some(name) {
+            known.extend(declared);
+            continue;
+        }
+        if !file.findings.is_empty() {
+            output::note(&file.render());
+        }
+        return file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", path.display())));
+    }
+    let near = crate::spec::diagnostic::did_you_mean(name, known.iter().map(String::as_str));
+    let hint = near.map_or_else(|| format!("known jobs: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    Err(user_error(format!("there is no job `{name}` in `{}`; {hint}", global.jobs.display())))
+}
+
+/// The name a file declares, even when the rest of it has mistakes.
+fn declared_name(file: &JobFile) -> Option<String> {
+    if let Some(job) = &file.job {
+        return Some(job.name.clone());
+    }
+    let table: toml::Table = file.text.parse().ok()?;
+    Some(table.get("job")?.get("name")?.as_str()?.to_owned())
+}

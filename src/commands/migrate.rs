@@ -1,0 +1,23 @@
+//! `migrate`: brings the schema up to date.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{context, output, user_error};
+use crate::cli::Global;
+use crate::postgres::{connect, migrate};
+
+pub(super) async fn run(global: &Global) -> Result<ExitCode> {
+    let place = match &global.database_url {
+        Some(url) => {
+            let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
+            migrate::run(&options).await?;
+            connect::place(&options)
+        }
+        // Connecting to the local database migrates it.
+        None => context::database(global, &crate::settings::Settings::default()).await?.place,
+    };
+    output::print(&format!("the `trueup` schema is up to date at {place}"))?;
+    Ok(ExitCode::SUCCESS)
+}

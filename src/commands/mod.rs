@@ -1,0 +1,95 @@
+//! One file per command: the only code that prints.
+
+mod alerts;
+mod backfill;
+mod check;
+mod context;
+mod demo;
+mod explain;
+mod history;
+mod jobs;
+mod migrate;
+mod output;
+mod progress;
+mod run;
+mod serve;
+mod status;
+
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, GuardArgs};
+use crate::postgres::local::guard::{self, GuardOptions};
+
+/// A failure on the user's side: exit code 1.
+#[derive(Debug)]
+pub struct UserError(pub String);
+
+impl fmt::Display for UserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UserError {}
+
+/// A user's mistake as an error.
+fn user_error(message: impl Into<String>) -> anyhow::Error {
+    UserError(message.into()).into()
+}
+
+/// Runs one command.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    if let Command::LocalPostgresGuard(args) = cli.command {
+        return run_guard(args);
+    }
+    log_to_stderr(matches!(cli.command, Command::Serve));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    let done = runtime.block_on(command(cli));
+    // Blocking look-ups of names may hang on: they are not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+async fn command(cli: Cli) -> Result<ExitCode> {
+    let global = cli.global;
+    match cli.command {
+        Command::Check { path } => check::run(&global, path.as_deref()).await,
+        Command::Migrate => migrate::run(&global).await,
+        Command::Run(args) => run::run(&global, &args).await,
+        Command::Backfill(args) => backfill::run(&global, &args).await,
+        Command::Serve => serve::run(&global).await,
+        Command::History(args) => history::run(&global, args).await,
+        Command::Status => status::run(&global).await,
+        Command::Alerts { job, all } => alerts::run(&global, job.as_deref(), all).await,
+        Command::Explain { job } => explain::run(&global, &job).await,
+        Command::Demo { stop: true, .. } => demo::stop(),
+        Command::Demo { keep, .. } => demo::run(keep).await,
+        Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),
+    }
+}
+
+fn run_guard(args: GuardArgs) -> Result<ExitCode> {
+    let options = GuardOptions {
+        folder: args.folder,
+        socket: args.socket,
+        binaries: args.binaries,
+        uid: args.uid,
+        gid: args.gid,
+        throw_away: args.throw_away,
+        linger: Duration::from_millis(args.linger_ms),
+    };
+    guard::run(&options)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs go to stderr. `serve` says what it does; other commands print their results instead and log only trouble.
+fn log_to_stderr(serving: bool) {
+    let default = if serving { "info,tokio_cron_scheduler=warn" } else { "error" };
+    let filter = EnvFilter::try_from_env("TRUEUP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

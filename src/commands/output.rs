@@ -1,0 +1,188 @@
+//! Tables for people, JSON and CSV for programs.
+
+use std::io::{ErrorKind, Write as _};
+
+use anyhow::Result;
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn, presets};
+use serde_json::{Map, Value as Json, json};
+
+use crate::cli::Output;
+use crate::notify::message::{number, single_line};
+
+/// One value of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Text(String),
+    Count(i64),
+    Number(f64),
+    Time(DateTime<Utc>),
+    Nothing,
+}
+
+/// Rows under named columns.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(count: i64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<DateTime<Utc>> for Cell {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self::Time(time)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Nothing, Into::into)
+    }
+}
+
+impl Cell {
+    fn for_people(&self) -> String {
+        match self {
+            Self::Text(text) => single_line(text),
+            Self::Count(count) => count.to_string(),
+            Self::Number(value) => number(*value),
+            Self::Time(time) => time.format("%Y-%m-%d %H:%M").to_string(),
+            Self::Nothing => "-".to_owned(),
+        }
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Text(text) => json!(text),
+            Self::Count(count) => json!(count),
+            Self::Number(value) => json!(value),
+            Self::Time(time) => json!(time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            Self::Nothing => Json::Null,
+        }
+    }
+
+    fn csv(&self) -> String {
+        match self {
+            Self::Text(text) => csv_text(text),
+            Self::Count(count) => count.to_string(),
+            Self::Number(value) => value.to_string(),
+            Self::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            Self::Nothing => String::new(),
+        }
+    }
+}
+
+/// Quoted where needed; a text that a spreadsheet would run as a formula is disarmed.
+fn csv_text(text: &str) -> String {
+    let armed = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let safe = if armed { format!("'{text}") } else { text.to_owned() };
+    if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
+}
+
+impl Table {
+    pub(super) fn new(columns: &[&'static str]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn render(&self, output: Output) -> String {
+        match output {
+            Output::Table => self.draw(),
+            Output::Json => {
+                let object = |row: &Vec<Cell>| -> Map<String, Json> {
+                    self.columns.iter().map(|c| (*c).to_owned()).zip(row.iter().map(Cell::json)).collect()
+                };
+                let rows: Vec<Json> = self.rows.iter().map(|row| Json::Object(object(row))).collect();
+                format!("{:#}", Json::Array(rows))
+            }
+            Output::Csv => {
+                let head = self.columns.join(",");
+                let rows = self.rows.iter().map(|row| row.iter().map(Cell::csv).collect::<Vec<_>>().join(","));
+                std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    fn draw(&self) -> String {
+        let mut table = Drawn::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(self.columns.iter().map(|column| column.replace('_', " ")));
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| {
+                let drawn = comfy_table::Cell::new(cell.for_people());
+                match cell {
+                    Cell::Count(_) | Cell::Number(_) => drawn.set_alignment(CellAlignment::Right),
+                    _ => drawn,
+                }
+            }));
+        }
+        table.to_string()
+    }
+}
+
+/// Prints a line to stdout. A reader that went away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> Result<()> {
+    match writeln!(anstream::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints a line for people to stderr.
+pub(super) fn note(text: &str) {
+    anstream::eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["cohort", "value", "labeled"]);
+        table.push(vec!["=cmd|'/c calc'!A0".into(), 1.5.into(), 3.into()]);
+        table.push(vec!["a,\"b\"".into(), Cell::Nothing, 0.into()]);
+        table
+    }
+
+    #[test]
+    fn csv_is_quoted_and_disarmed() {
+        assert_eq!(table().render(Output::Csv), "cohort,value,labeled\n'=cmd|'/c calc'!A0,1.5,3\n\"a,\"\"b\"\"\",,0");
+    }
+
+    #[test]
+    fn json_keeps_numbers_and_nothing() {
+        let parsed: Json = serde_json::from_str(&table().render(Output::Json)).unwrap();
+        assert_eq!(parsed[0]["value"], json!(1.5));
+        assert_eq!(parsed[1]["value"], Json::Null);
+    }
+}

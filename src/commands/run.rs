@@ -1,0 +1,146 @@
+//! `run`: one run of one job, now or as of a past time.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use chrono::{DateTime, Utc};
+
+use super::output::{self, Cell, Table};
+use super::{context, jobs, progress, user_error};
+use crate::cli::{Global, Output, RunArgs};
+use crate::evaluate::threshold;
+use crate::outbox;
+use crate::pipeline::execute::{self, Ended};
+use crate::pipeline::enter::{Asked, Refused, enter};
+use crate::pipeline::failure::{Cure, RunError};
+use crate::pipeline::{self, Published};
+use crate::plan::PlannedJob;
+use crate::plan::measurement::Measurement;
+use crate::settings::Settings;
+use crate::store::run::Claim;
+use crate::store::run as ledger;
+use sqlx::PgPool;
+
+pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, &args.job)?;
+    let database = context::database(global, &settings).await?;
+    let now = ledger::now(&mut *database.pool.acquire().await?).await?;
+    let at = args.at.unwrap_or(now);
+    if args.dry_run {
+        return dry_run(global, &database.pool, &job, at).await;
+    }
+    let spinner = progress::spinner(&format!("running {}", job.name));
+    let claim = claim(&database.pool, &settings, &job, at).await?;
+    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease).await;
+    spinner.finish_and_clear();
+    let published = match ended {
+        Ended::Ok(published) => published,
+        Ended::Skipped(reason) => return Err(user_error(format!("not run: {reason}; use --dry-run to look at that time"))),
+        Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
+    };
+    let receivers = context::receivers(&settings);
+    let spinner = progress::spinner("delivering");
+    let summary = outbox::deliver_run(&database.pool, &receivers, claim.run_id).await?;
+    spinner.finish_and_clear();
+    show(global, &job, at, &published, summary)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A job that does not fit its data is the user's to mend; everything else is ours.
+fn failed(error: RunError) -> anyhow::Error {
+    match error.cure() {
+        Cure::Fail if matches!(error, RunError::Source(_)) => user_error(format!("the run failed: {error}")),
+        _ => anyhow!("the run failed: {error}"),
+    }
+}
+
+/// Enters the run into the ledger, or says why it cannot be.
+async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, at: DateTime<Utc>) -> Result<Claim> {
+    match enter(pool, job, Asked::RunAt(at), &context::runner_name(), settings.lease).await? {
+        Ok(claim) => Ok(claim),
+        Err(Refused::InTheFuture { .. }) => {
+            Err(user_error(format!("`--at {}` is in the future; use --dry-run to look at it", at.to_rfc3339())))
+        }
+        Err(Refused::AlreadyPublished { newest }) => Err(user_error(format!(
+            "`{}` has published as of {} already, and a run for an earlier time would rewrite that; \
+             use --dry-run to look, or `backfill` to recompute",
+            job.name,
+            newest.to_rfc3339()
+        ))),
+        Err(Refused::UnderWay) => bail!("`{}` is being run by another process; try again when it is done", job.name),
+    }
+}
+
+async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<Utc>) -> Result<ExitCode> {
+    let spinner = progress::spinner(&format!("measuring {} without writing", job.name));
+    let measured = pipeline::dry_run(pool, job, at).await.map_err(failed)?;
+    spinner.finish_and_clear();
+    let newest = newest(&measured);
+    output::print(&measurements(job, &newest).render(global.output))?;
+    if global.output == Output::Table {
+        for rule in &job.rules {
+            let judged = newest.iter().filter(|m| m.window == rule.window && m.model_version.is_none() && m.cohort.label() == "all");
+            for measurement in judged {
+                let judgement = threshold::judge(rule, Some(measurement));
+                output::print(&format!("rule `{}`: {} ({})", rule.name, judgement.verdict.as_str(), judgement.reason.describe()))?;
+            }
+        }
+        output::note("nothing was written or sent");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The last window of each name.
+fn newest(measured: &[Measurement]) -> Vec<&Measurement> {
+    let last = |name: &str| measured.iter().filter(|m| m.window == name).map(|m| m.slice.end).max();
+    measured.iter().filter(|m| Some(m.slice.end) == last(&m.window)).collect()
+}
+
+fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
+    let metrics: Vec<&'static str> = job.metrics.iter().map(|metric| metric.name).collect();
+    let columns = [&["window", "window_end", "cohort", "version"][..], &metrics, &["labeled", "predictions", "coverage"]].concat();
+    let mut table = Table::new(&columns);
+    for m in measured {
+        let mut row: Vec<Cell> = vec![
+            m.window.clone().into(),
+            m.slice.end.into(),
+            m.cohort.label().into(),
+            m.model_version.clone().into(),
+        ];
+        row.extend(metrics.iter().map(|name| Cell::from(m.metrics.get(name).copied().flatten())));
+        row.extend([m.counts.labeled.into(), m.counts.predictions.into(), m.counts.coverage().into()]);
+        table.push(row);
+    }
+    table
+}
+
+fn show(global: &Global, job: &PlannedJob, at: DateTime<Utc>, published: &Published, summary: outbox::Summary) -> Result<()> {
+    let newest = newest(&published.measurements);
+    output::print(&measurements(job, &newest).render(global.output))?;
+    if global.output != Output::Table {
+        return Ok(());
+    }
+    let done = published.done;
+    output::note(&format!(
+        "{} as of {}: {} rows read, {} buckets recomputed, {} measurements written",
+        job.name,
+        at.format("%Y-%m-%d %H:%M:%S UTC"),
+        done.rows_read,
+        done.buckets_recomputed,
+        done.windows_written
+    ));
+    if !job.is_incremental() {
+        output::note("note: without `arrived_at` on both tables every run re-reads the whole horizon");
+    }
+    if done.rows_beyond_horizon > 0 {
+        output::note(&format!("note: {} changed rows are older than the horizon; `backfill` brings them in", done.rows_beyond_horizon));
+    }
+    for told in &published.transitions {
+        output::note(&format!("alert `{}` for {}: {} -> {}", told.rule, told.cohort, told.from.as_str(), told.to.as_str()));
+    }
+    if summary != outbox::Summary::default() {
+        output::note(&format!("notifications: {} sent, {} to be tried again, {} given up", summary.sent, summary.retried, summary.dead));
+    }
+    Ok(())
+}

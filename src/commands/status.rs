@@ -1,0 +1,65 @@
+//! `status`: how each job stands.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::output::{self, Table};
+use super::{context, jobs};
+use crate::cli::{Global, Output};
+use crate::plan::duration;
+use crate::store::history;
+use jobs::JobFile;
+
+pub(super) async fn run(global: &Global) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let database = context::database(global, &settings).await?;
+    let rows = history::status(&mut *database.pool.acquire().await?).await?;
+    let mut table = Table::new(&[
+        "job", "last_run", "scheduled_for", "published_as_of", "next_due", "unfinished", "skipped_7d", "firing", "undelivered", "failure",
+    ]);
+    for row in rows {
+        table.push(vec![
+            row.job.into(),
+            row.last_state.into(),
+            row.last_scheduled_for.into(),
+            row.last_ok_as_of.into(),
+            row.next_due_at.into(),
+            row.unfinished.into(),
+            row.missed.into(),
+            row.firing.into(),
+            row.undelivered.into(),
+            row.last_failure.into(),
+        ]);
+    }
+    if table.is_empty() && global.output == Output::Table {
+        output::note("no job has run yet; try `trueup run JOB`");
+    } else {
+        output::print(&table.render(global.output))?;
+    }
+    if global.output == Output::Table {
+        bounds(global, &settings)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How late a change in the source may come and still be in history by itself.
+fn bounds(global: &Global, settings: &crate::settings::Settings) -> Result<()> {
+    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
+    // Status is about the database; a folder without jobs only means that nothing can be said about their bounds.
+    let Ok(files) = jobs::files(&global.jobs) else { return Ok(()) };
+    for path in files {
+        let Some(job) = JobFile::load(&path, &receivers)?.job else { continue };
+        let bound = if job.is_incremental() {
+            format!(
+                "rows are read when they arrive (again for {}); a label may be {} late",
+                duration::format(job.schedule.overlap),
+                duration::format(job.windows.horizon)
+            )
+        } else {
+            format!("without `arrived_at` every run re-reads {} of event time", duration::format(job.windows.horizon + job.windows.longest()))
+        };
+        output::note(&format!("{}: {bound}", job.name));
+    }
+    Ok(())
+}

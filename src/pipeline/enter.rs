@@ -1,0 +1,53 @@
+//! Enters a run that somebody asked for into the ledger, or says why it may not be.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+
+use crate::plan::PlannedJob;
+use crate::store::run::{self, Claim};
+use crate::store::job;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked {
+    /// One run as of a time.
+    RunAt(DateTime<Utc>),
+    Backfill,
+}
+
+/// Why it is not entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The time is after the database's now.
+    InTheFuture { now: DateTime<Utc> },
+    /// A newer time has been published: an older run would rewrite what is already known.
+    AlreadyPublished { newest: DateTime<Utc> },
+    /// Another process runs the same.
+    UnderWay,
+}
+
+/// Claims a manual run or a backfill for `runner`.
+pub async fn enter(
+    pool: &PgPool,
+    job: &PlannedJob,
+    asked: Asked,
+    runner: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Result<Claim, Refused>> {
+    let mut transaction = pool.begin().await?;
+    let known = job::register(&mut transaction, &job.name).await?;
+    let published = job::lock_published(&mut transaction, known.id).await?;
+    let now = run::now(&mut transaction).await?;
+    let (at, trigger) = match asked {
+        Asked::RunAt(at) if at > now => return Ok(Err(Refused::InTheFuture { now })),
+        Asked::RunAt(at) => (at, "manual"),
+        Asked::Backfill => (now, "backfill"),
+    };
+    if let (Asked::RunAt(_), Some(newest)) = (asked, published.filter(|newest| *newest > at)) {
+        return Ok(Err(Refused::AlreadyPublished { newest }));
+    }
+    run::bury_dead(&mut transaction, known.id).await?;
+    let claim = run::claim_manual(&mut transaction, known.id, at, trigger, runner, lease).await?;
+    transaction.commit().await?;
+    Ok(claim.ok_or(Refused::UnderWay))
+}

@@ -1,0 +1,5 @@
+//! What tests share.
+
+pub mod data;
+pub mod database;
+pub mod world;
