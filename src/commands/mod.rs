@@ -4,7 +4,7 @@ mod alerts;
 mod backfill;
 mod check;
 mod context;
-mod demo;
+pub mod demo;
 mod explain;
 mod history;
 mod jobs;

@@ -1,5 +1,72 @@
-//! `demo`.
-use std::process::ExitCode;
-use anyhow::Result;
-pub(super) async fn run(_keep: bool) -> Result<ExitCode> { Ok(ExitCode::SUCCESS) }
-pub(super) fn stop() -> Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+//! `demo`: the whole story on made-up data, with a real Postgres, a real SMTP conversation and real HTTP.
+
+mod chart;
+pub mod receivers;
+mod scene;
+mod story;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use owo_colors::OwoColorize as _;
+
+use super::{context, output};
+use crate::postgres::local::{self, LocalDatabase, LocalServer};
+use scene::Scene;
+
+pub(super) async fn run(keep: bool) -> Result<ExitCode> {
+    let started = std::time::Instant::now();
+    let server = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
+    heading("trueup demo")?;
+    output::print(&format!("A private Postgres runs in {}.", server.folder().display()))?;
+    let scene = Scene::build(&server).await?;
+    story::tell(&scene, &server).await?;
+    next_steps(&server, keep)?;
+    if keep {
+        server.keep_running()?;
+    }
+    output::note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a database that `demo --keep` left running stop.
+pub(super) fn stop() -> Result<ExitCode> {
+    let kept = local::stop_keeping(Path::new(context::LOCAL_FOLDER))?;
+    output::print(if kept { "the demo's database stops" } else { "no database was kept running here" })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A heading that stands out, with or without colour.
+fn heading(text: &str) -> Result<()> {
+    output::print(&format!("\n{}\n{}", text.bold(), "─".repeat(text.chars().count())))
+}
+
+/// The query that an analyst would type, run by psql itself where it is installed.
+fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
+    let name = LocalDatabase::Demo.name();
+    let program = server.binaries.join("psql");
+    let program = if program.is_file() { program } else { "psql".into() };
+    let asked = Command::new(program).arg(server.conninfo(name)).args(["-X", "-P", "pager=off", "-c", query]).output();
+    match asked {
+        Ok(output) if output.status.success() => Ok(Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())),
+        Ok(output) => anyhow::bail!("psql failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("could not run psql"),
+    }
+}
+
+fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
+    heading("What next")?;
+    let open = server.psql(LocalDatabase::Demo.name());
+    if keep {
+        output::print(&format!("The database keeps running:\n  {open}\nand stops with:\n  trueup demo --stop"))?;
+    } else {
+        output::print(&format!("Leave the database running to look around:\n  trueup demo --keep\n  {open}"))?;
+    }
+    output::print(
+        "Your own job is one TOML file in jobs/:\n  trueup check          every mistake, with line and hint\n  \
+         trueup run JOB        once, now; --at TIME replays a past moment, --dry-run writes nothing\n  \
+         trueup backfill JOB --from 2025-01-01 --to 2025-06-01\n  trueup serve          on schedule, with DATABASE_URL set",
+    )
+}

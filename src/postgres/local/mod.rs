@@ -102,7 +102,13 @@ impl LocalServer {
 
     /// The command that opens one of its databases in psql.
     pub fn psql(&self, database: &str) -> String {
-        format!("psql \"host={} user={} dbname={database}\"", self.socket.display(), folder::SUPERUSER)
+        format!("psql \"{}\"", self.conninfo(database))
+    }
+
+    /// How libpq connects to one of its databases. The socket's path is quoted: it may hold spaces.
+    pub fn conninfo(&self, database: &str) -> String {
+        let socket = self.socket.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
+        format!("host='{socket}' user={} dbname={database}", folder::SUPERUSER)
     }
 
     /// Where the cluster lives.
