@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Drawn, TableStyle};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::Output;
@@ -26,6 +26,9 @@ pub(super) struct Table {
     columns: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }
+
+/// Columns under a line: reads well, copies well, fits 80 columns.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
@@ -135,7 +138,7 @@ impl Table {
 
     fn draw(&self) -> String {
         let mut table = Drawn::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(self.columns.iter().map(|column| column.replace('_', " ")));
         for row in &self.rows {
             table.add_row(row.iter().map(|cell| {

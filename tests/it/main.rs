@@ -1,5 +1,17 @@
 //! All integration tests: one program, one throw-away Postgres, a fresh database for each test.
 
+mod alerts;
+mod architecture;
+mod backfill;
+mod cli;
+mod crash;
+mod delivery;
+mod demo;
 mod history;
+mod local_postgres;
+mod mistakes;
 mod romania;
+mod serve;
+mod settings;
 mod support;
+mod values;

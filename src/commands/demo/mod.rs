@@ -58,15 +58,17 @@ fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
 
 fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
     heading("What next")?;
+    // As it was started, so that the lines below can be pasted.
+    let trueup = std::env::args().next().unwrap_or_else(|| "trueup".to_owned());
     let open = server.psql(LocalDatabase::Demo.name());
     if keep {
-        output::print(&format!("The database keeps running:\n  {open}\nand stops with:\n  trueup demo --stop"))?;
+        output::print(&format!("The database keeps running:\n  {open}\nand stops with:\n  {trueup} demo --stop"))?;
     } else {
-        output::print(&format!("Leave the database running to look around:\n  trueup demo --keep\n  {open}"))?;
+        output::print(&format!("Leave the database running to look around:\n  {trueup} demo --keep\n  {open}"))?;
     }
-    output::print(
-        "Your own job is one TOML file in jobs/:\n  trueup check          every mistake, with line and hint\n  \
-         trueup run JOB        once, now; --at TIME replays a past moment, --dry-run writes nothing\n  \
-         trueup backfill JOB --from 2025-01-01 --to 2025-06-01\n  trueup serve          on schedule, with DATABASE_URL set",
-    )
+    output::print(&format!(
+        "Your own job is one TOML file in jobs/:\n  {trueup} check          every mistake, with line and hint\n  \
+         {trueup} run JOB        once, now; --at TIME replays a past moment, --dry-run writes nothing\n  \
+         {trueup} backfill JOB --from 2025-01-01 --to 2025-06-01\n  {trueup} serve          on schedule, with DATABASE_URL set"
+    ))
 }

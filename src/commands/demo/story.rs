@@ -71,8 +71,8 @@ async fn replay(scene: &Scene) -> Result<Vec<Moment>> {
 
 /// RMSE of each region over the replayed days.
 async fn regions(scene: &Scene) -> Result<()> {
-    heading("RMSE by region, rolling 6h (MW), 30 April to 2 May")?;
-    let mut table = Table::new(&["region", "lowest", "highest", "last", "every_2_hours_(full_block_is_the_limit_of_450)"]);
+    heading("RMSE by region, rolling 6h, in MW; a full block is the limit of 450")?;
+    let mut table = Table::new(&["region", "lowest", "highest", "last", "every_2_hours"]);
     for region in ["east", "north", "south", "west"] {
         let filter = HistoryFilter {
             job: scene.job.name.clone(),

@@ -27,16 +27,14 @@ pub fn plan(
     let schedule = schedule::build(&spec.schedule, &mut notes);
     let sources = sources::build(spec, &mut notes);
     let metrics = metrics(spec, &mut notes);
-    let windows = schedule.as_ref().and_then(|schedule| windows::build(&spec.windows, schedule, &mut notes));
+    let listed = windows::listed(&spec.windows, &mut notes);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
     let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
-    let rules = windows
-        .as_ref()
-        .map(|windows| rules::build(spec, windows, &metrics, (&dimensions, &cohort_sets), receivers, &mut notes));
+    let rules = rules::build(spec, &listed, &metrics, (&dimensions, &cohort_sets), receivers, &mut notes);
+    let windows = windows::build(&spec.windows, listed, schedule.as_ref(), &mut notes);
     let findings = notes.into_findings();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
-    let (Some(schedule), Some((predictions, labels)), Some(windows), Some(rules), false) =
-        (schedule, sources, windows, rules, failed)
+    let (Some(schedule), Some((predictions, labels)), Some(windows), false) = (schedule, sources, windows, failed)
     else {
         return Err(findings);
     };

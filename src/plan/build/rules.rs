@@ -2,8 +2,8 @@
 
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::job::Windows;
 use crate::plan::metric::Metric;
+use crate::plan::window::Window;
 use crate::plan::rule::{CohortChoice, Condition, Rule, RuleMetric, Severity, VersionChoice};
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
@@ -13,7 +13,7 @@ type Cohorts<'a> = (&'a [Dimension], &'a [CohortSet]);
 
 pub(super) fn build(
     spec: &JobSpec,
-    windows: &Windows,
+    windows: &[Window],
     metrics: &[&'static Metric],
     cohorts: (&Vec<Dimension>, &Vec<CohortSet>),
     receivers: &[String],
@@ -39,7 +39,7 @@ fn rule(
     spec: &JobSpec,
     alert: &AlertSection,
     path: &str,
-    windows: &Windows,
+    windows: &[Window],
     metrics: &[&'static Metric],
     cohorts: Cohorts<'_>,
     receivers: &[String],
@@ -117,11 +117,11 @@ fn metric(alert: &AlertSection, path: &str, metrics: &[&'static Metric], notes: 
     None
 }
 
-fn window(alert: &AlertSection, path: &str, windows: &Windows, notes: &mut Notes<'_>) -> Option<String> {
-    if windows.all.iter().any(|window| window.name == alert.window) {
+fn window(alert: &AlertSection, path: &str, windows: &[Window], notes: &mut Notes<'_>) -> Option<String> {
+    if windows.iter().any(|window| window.name == alert.window) {
         return Some(alert.window.clone());
     }
-    let known = windows.all.iter().map(|window| format!("`{}`", window.name)).collect::<Vec<_>>().join(", ");
+    let known = windows.iter().map(|window| format!("`{}`", window.name)).collect::<Vec<_>>().join(", ");
     notes
         .error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{}`", alert.window))
         .hint(format!("use one of {known}, or add it to [windows]"));

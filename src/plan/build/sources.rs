@@ -9,20 +9,30 @@ use crate::spec::job::{Columns, OnDuplicateSpec};
 
 pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Option<(Predictions, Labels)> {
     let (p, l) = (&spec.predictions, &spec.labels);
+    // Everything is read before anything is given up, so that all mistakes are found at once.
+    let p_relation = relation("predictions", p.table.as_deref(), p.query.as_deref(), notes);
+    let (p_id, at) = (key("predictions.id", &p.id, notes), column("predictions.at", &p.at, notes));
+    let p_value = column("predictions.value", &p.value, notes);
+    let version = optional("predictions.version", p.version.as_deref(), notes);
+    let p_arrived_at = optional("predictions.arrived_at", p.arrived_at.as_deref(), notes);
+    let filter = filter(p.filter.as_deref(), notes);
+    let l_relation = relation("labels", l.table.as_deref(), l.query.as_deref(), notes);
+    let (l_id, l_value) = (key("labels.id", &l.id, notes), column("labels.value", &l.value, notes));
+    let l_arrived_at = optional("labels.arrived_at", l.arrived_at.as_deref(), notes);
     let predictions = Predictions {
-        relation: relation("predictions", p.table.as_deref(), p.query.as_deref(), notes)?,
-        id: key("predictions.id", &p.id, notes)?,
-        at: column("predictions.at", &p.at, notes)?,
-        value: column("predictions.value", &p.value, notes)?,
-        version: optional("predictions.version", p.version.as_deref(), notes)?,
-        arrived_at: optional("predictions.arrived_at", p.arrived_at.as_deref(), notes)?,
-        filter: filter(p.filter.as_deref(), notes)?,
+        relation: p_relation?,
+        id: p_id?,
+        at: at?,
+        value: p_value?,
+        version: version?,
+        arrived_at: p_arrived_at?,
+        filter: filter?,
     };
     let labels = Labels {
-        relation: relation("labels", l.table.as_deref(), l.query.as_deref(), notes)?,
-        id: key("labels.id", &l.id, notes)?,
-        value: column("labels.value", &l.value, notes)?,
-        arrived_at: optional("labels.arrived_at", l.arrived_at.as_deref(), notes)?,
+        relation: l_relation?,
+        id: l_id?,
+        value: l_value?,
+        arrived_at: l_arrived_at?,
         on_duplicate: match l.on_duplicate {
             Some(OnDuplicateSpec::First) => OnDuplicate::First,
             Some(OnDuplicateSpec::Error) => OnDuplicate::Error,

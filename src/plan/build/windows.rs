@@ -10,21 +10,24 @@ use crate::plan::schedule::Schedule;
 use crate::plan::window::Window;
 use crate::spec::job::WindowsSection;
 
-pub(super) fn build(spec: &WindowsSection, schedule: &Schedule, notes: &mut Notes<'_>) -> Option<Windows> {
+/// The windows that are listed, for whatever refers to them.
+pub(super) fn listed(spec: &WindowsSection, notes: &mut Notes<'_>) -> Vec<Window> {
     let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", notes);
-    all.extend(read(
-        "windows.tumbling",
-        &spec.tumbling,
-        Window::tumbling,
-        "write `1h`, `6h`, `1d`, `1w` or `1mo`",
-        notes,
-    ));
+    all.extend(read("windows.tumbling", &spec.tumbling, Window::tumbling, "write `1h`, `6h`, `1d`, `1w` or `1mo`", notes));
     if spec.rolling.is_empty() && spec.tumbling.is_empty() {
         notes
             .error("windows", "no-windows", "the job keeps no window")
             .hint("add `rolling = [\"24h\"]` or `tumbling = [\"1d\"]` under [windows]");
-        return None;
     }
+    all
+}
+
+pub(super) fn build(
+    spec: &WindowsSection,
+    all: Vec<Window>,
+    schedule: Option<&Schedule>,
+    notes: &mut Notes<'_>,
+) -> Option<Windows> {
     let zone = notes.zone("windows.timezone", spec.timezone.as_deref());
     let label_wait = notes.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
     let horizon = match notes.duration("windows.horizon", spec.horizon.as_deref()) {
@@ -38,7 +41,7 @@ pub(super) fn build(spec: &WindowsSection, schedule: &Schedule, notes: &mut Note
         Some(horizon) => horizon,
         None => label_wait.max(TimeDelta::days(7)),
     };
-    let bucket = bucket(spec, &all, zone, schedule, notes)?;
+    let bucket = bucket(spec, &all, zone, schedule?, notes)?;
     Some(Windows { all, zone, bucket, label_wait, horizon })
 }
 

@@ -71,3 +71,48 @@ impl World {
         leased(&self.db.pool, &claim, LEASE, work).await.expect("a backfill")
     }
 }
+
+/// Tables `public.p` and `public.l`, empty.
+pub const TABLES: &str = "
+    create table public.p (
+        id bigint primary key, at timestamptz not null, predicted float8, version text, region text, seen timestamptz not null);
+    create table public.l (id bigint primary key, actual float8, seen timestamptz not null);
+    create index on public.p (at); create index on public.p (seen); create index on public.l (seen);";
+
+/// A job over `public.p` and `public.l`, every hour, with what a test adds: `[windows]`, `[[cohorts]]`, `[[alerts]]`.
+pub fn hourly(rest: &str) -> String {
+    format!(
+        r#"
+[job]
+name = "hourly"
+owner = "team@example.org"
+runbook = "https://runbooks.example.org/hourly"
+[schedule]
+every = "1h"
+[predictions]
+table = "public.p"
+id = "id"
+at = "at"
+value = "predicted"
+version = "version"
+arrived_at = "seen"
+[labels]
+table = "public.l"
+id = "id"
+value = "actual"
+arrived_at = "seen"
+{rest}"#
+    )
+}
+
+/// Predictions every 15 minutes from `start` for `hours`, ids from 1, known an hour ahead, regions `a` and `b` in turn,
+/// version `v1`, value 100; labels 30 minutes after the event, with an error of 1 (predicted too much).
+pub fn quarter_hours(start: &str, hours: i64) -> String {
+    format!(
+        "insert into public.p
+         select n, t, 100, 'v1', (array['a', 'b'])[1 + n % 2], t - interval '1 hour'
+         from (select n, timestamptz '{start}' + (n - 1) * interval '15 minutes' as t from generate_series(1, {hours} * 4) as n) as q;
+         insert into public.l select id, 99, at + interval '30 minutes' from public.p where id not in (select id from public.l);
+         analyze public.p; analyze public.l;"
+    )
+}

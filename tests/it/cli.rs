@@ -1,0 +1,174 @@
+//! The commands as a person types them: exit code, stdout, stderr.
+
+use std::path::Path;
+
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Run};
+use crate::support::world::{TABLES, hourly, quarter_hours};
+
+const JOB: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\n";
+
+async fn scene() -> (TestDatabase, Folder) {
+    let db = TestDatabase::new().await;
+    db.execute(TABLES).await;
+    db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
+    let folder = Folder::new("cli");
+    folder.write("jobs/hourly.toml", &hourly(JOB));
+    (db, folder)
+}
+
+fn run(folder: &Folder, db: &TestDatabase, arguments: &[&str]) -> Run {
+    Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ten_line_job_of_the_readme_checks_runs_and_shows_its_history() {
+    let (db, folder) = scene().await;
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let job = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a job in the README");
+    db.execute("create table public.forecast (id bigint primary key, at timestamptz, predicted float8); create table public.actual (id bigint primary key, actual float8);
+        insert into public.forecast select id, now() - interval '1 day' + n * interval '1 hour', 100 from (select n as id, n from generate_series(1, 20) n) q;
+        insert into public.actual select id, 90 from public.forecast;").await;
+    let folder = { folder.write("jobs/hourly.toml", job); folder };
+    let checked = run(&folder, &db, &["check"]).ok();
+    assert!(checked.stdout.contains("1 job file checked: 0 errors"), "{}", checked.stdout);
+    let ran = run(&folder, &db, &["run", "demand"]).ok();
+    assert!(ran.stdout.contains("rolling 24h"), "{}{}", ran.stdout, ran.stderr);
+    let history = run(&folder, &db, &["history", "demand", "--metric", "rmse", "--output", "csv"]).ok();
+    assert!(history.stdout.lines().count() > 1 && history.stdout.contains(",rmse,10,"), "{}", history.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_can_be_replayed_looked_at_and_queried() {
+    let (db, folder) = scene().await;
+    let dry = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02T06:00:00Z", "--dry-run"]).ok();
+    assert!(dry.stdout.contains("rolling 6h") && dry.stderr.contains("nothing was written or sent"), "{}{}", dry.stdout, dry.stderr);
+    assert_eq!(db.scalar::<i64>("select (select count(*) from trueup.run) + (select count(*) from trueup.bucket) + (select count(*) from trueup.plan)").await, 0);
+    let ran = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02T06:00:00Z"]).ok();
+    assert!(ran.stderr.contains("hourly as of 2024-05-02 06:00:00 UTC"), "{}", ran.stderr);
+    let json: serde_json::Value = serde_json::from_str(&run(&folder, &db, &["history", "hourly", "--output", "json", "--metric", "mse", "--window", "tumbling 1d", "--cohort", "all"]).ok().stdout).unwrap();
+    assert_eq!(json[0]["value"], serde_json::json!(1.0));
+    assert_eq!(json[0]["status"], "provisional");
+    let older = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02"]);
+    assert_eq!(older.code, Some(1));
+    assert!(older.stderr.contains("has published as of 2024-05-02T06:00:00+00:00 already"), "{}", older.stderr);
+    let future = run(&folder, &db, &["run", "hourly", "--at", "2999-01-01"]);
+    assert_eq!((future.code, future.stderr.contains("is in the future")), (Some(1), true));
+    let backfill = run(&folder, &db, &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-03"]).ok();
+    assert!(backfill.stdout.contains("192 predictions read"), "{}", backfill.stdout);
+    let status = run(&folder, &db, &["status", "--output", "csv"]).ok();
+    assert!(status.stdout.contains("hourly,ok,"), "{}", status.stdout);
+    assert_eq!(run(&folder, &db, &["alerts"]).ok().stdout.trim(), "no alert is open");
+    let explained = run(&folder, &db, &["explain", "hourly"]).ok();
+    for words in ["insert into trueup.residual", "Index Scan", "buckets of 1h", "mean squared error"] {
+        assert!(explained.stdout.contains(words), "`{words}` is not in\n{}", explained.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_compares_with_the_database() {
+    let (db, folder) = scene().await;
+    folder.write("jobs/hourly.toml", &hourly(JOB).replace("value = \"predicted\"", "value = \"predictd\"").replace("at = \"at\"", "at = \"at\"\nwhere = \"regio = 'a'\""));
+    let checked = run(&folder, &db, &["check"]);
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.stdout.contains("error[no-column]: there is no column `predictd`") && checked.stdout.contains("did you mean `predicted`?"), "{}", checked.stdout);
+    db.execute("alter table public.p alter at type timestamp").await;
+    folder.write("jobs/hourly.toml", &hourly(JOB));
+    let checked = run(&folder, &db, &["check"]);
+    assert!(checked.stdout.contains("error[no-timezone]: `at` is timestamp, not timestamptz"), "{}", checked.stdout);
+    let ran = run(&folder, &db, &["run", "hourly"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("not timestamptz"), "{}", ran.stderr);
+    assert_eq!(db.lines("select state from trueup.run_history").await, ["failed"]);
+}
+
+#[test]
+fn the_shipped_job_and_settings_check() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Folder::new("shipped");
+    let settings = std::fs::read_to_string(root.join("trueup.toml")).unwrap();
+    folder.write("trueup.toml", &settings);
+    let jobs = root.join("jobs");
+    let mut command = folder.trueup(&["check", jobs.to_str().unwrap()]);
+    let checked = Run::of(command.env("TRUEUP_HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").output().unwrap()).ok();
+    assert!(checked.stdout.ends_with("0 errors, 0 warnings\n"), "{}", checked.stdout);
+}
+
+#[test]
+fn the_published_example_is_read_and_what_is_not_supported_yet_is_listed() {
+    let Some(data) = crate::support::data::folder() else {
+        // The shipped job stands in: with one key more than is supported, it is refused in the same way.
+        let folder = Folder::new("example");
+        let job = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/ro-load.toml")).unwrap();
+        folder.write("jobs/ro-load.toml", &job.replace("timeout = \"5m\"", "timeout = \"5m\"\nreconcile = \"1h\"").replace("notify = [\"oncall-email\", \"oncall-hook\"]", ""));
+        let checked = folder.run(&["check", "--output", "csv"]);
+        assert_eq!(checked.code, Some(1));
+        assert!(checked.stdout.contains("not-supported-yet,`schedule.reconcile`"), "{}", checked.stdout);
+        return;
+    };
+    let folder = Folder::new("example");
+    for (from, to) in [("examples/ro-load.toml", "jobs/ro-load.toml"), ("examples/trueup.toml", "trueup.toml")] {
+        folder.write(to, &std::fs::read_to_string(data.join(from)).unwrap());
+    }
+    let checked = folder.run(&["check", "--output", "json"]);
+    assert_eq!(checked.code, Some(1));
+    let findings: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    let listed: Vec<String> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["level"] == "error")
+        .map(|finding| format!("{}:{} {}", finding["line"], finding["code"].as_str().unwrap(), finding["message"].as_str().unwrap()))
+        .collect();
+    assert!(listed.iter().all(|line| line.contains("not-supported-yet")), "{listed:#?}");
+    for words in ["schedule.reconcile", "`mape`", "`r2`", "`p50_abs_error`", "`p90_squared_error`", "metrics.tolerance", "metrics.custom[0]", "clear_below", "significant", "slos[0]"] {
+        assert!(listed.iter().any(|line| line.contains(words)), "`{words}` is not listed in {listed:#?}");
+    }
+    assert_eq!(listed.len(), 10, "{listed:#?}");
+}
+
+#[test]
+fn mistakes_of_usage_exit_with_1_and_say_what_to_do() {
+    let folder = Folder::new("usage");
+    folder.write("jobs/hourly.toml", &hourly(JOB));
+    for (arguments, words) in [
+        (&["frobnicate"][..], "unrecognized subcommand"),
+        (&["run"][..], "required arguments were not provided"),
+        (&["run", "hourly", "--at", "yesterday"][..], "write a time with its offset"),
+        (&["run", "hurly"][..], "did you mean `hourly`?"),
+        (&["check", "nowhere"][..], "could not read the jobs folder"),
+        (&["--config", "nowhere.toml", "check"][..], "could not read settings file"),
+        (&["--database-url", "mysql://x", "status"][..], "not a postgres:// address"),
+        (&["backfill", "hourly", "--from", "2024-01-02", "--to", "2024-01-01"][..], "must be before"),
+    ] {
+        let run = folder.run(arguments);
+        assert_eq!(run.code, Some(1), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
+    }
+    let help = folder.run(&["--help"]).ok();
+    for command in ["check", "migrate", "run", "backfill", "serve", "history", "status", "alerts", "explain", "demo"] {
+        assert!(help.stdout.contains(command), "{command}");
+    }
+    assert!(!help.stdout.contains("guard"));
+}
+
+#[test]
+fn an_unreachable_database_is_our_side_and_shows_no_password() {
+    let folder = Folder::new("unreachable");
+    let mut command = folder.trueup(&["status"]);
+    let run = Run::of(command.env("DATABASE_URL", "postgres://user:s3cret@127.0.0.1:1/db").output().unwrap());
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("could not connect to the database at 127.0.0.1:1") && !run.stderr.contains("s3cret"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_the_schema_is_told_to_be_migrated() {
+    let (db, folder) = scene().await;
+    db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    let before = run(&folder, &db, &["status"]);
+    assert_eq!(before.code, Some(1));
+    assert!(before.stderr.contains("run `trueup migrate`"), "{}", before.stderr);
+    run(&folder, &db, &["migrate"]).ok();
+    run(&folder, &db, &["migrate"]).ok();
+    run(&folder, &db, &["status"]).ok();
+}

@@ -1,0 +1,145 @@
+//! `serve`: several of them share one ledger, and any of them may die at any moment.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Process};
+
+/// A one-second job over a slow view, so that kills hit runs in their middle.
+const TICK: &str = r#"
+[job]
+name = "tick"
+[schedule]
+every = "1s"
+catch_up = "all"
+overlap = "5s"
+[predictions]
+table = "public.slow"
+id = "id"
+at = "at"
+value = "predicted"
+arrived_at = "seen"
+[labels]
+table = "public.l"
+id = "id"
+value = "actual"
+arrived_at = "seen"
+[windows]
+rolling = ["10s"]
+label_wait = "30s"
+horizon = "30s"
+"#;
+const SETTINGS: &str = "[scheduler]\nlease = \"2s\"\npoll = \"1s\"\n";
+const TICKS: i64 = 200;
+/// Ticks that were due before anything was served.
+const MISSED: i64 = 160;
+
+/// One prediction a second around now, labels at once, errors that tell the seconds apart.
+const SCENE: &str = "
+    create table public.p (id bigint primary key, at timestamptz not null, predicted float8, seen timestamptz not null);
+    create table public.l (id bigint primary key, actual float8, seen timestamptz not null);
+    insert into public.p select extract(epoch from t)::bigint, t, extract(epoch from t)::bigint % 7, t - interval '1 hour'
+        from generate_series(date_trunc('second', now()) - interval '400 seconds', now() + interval '400 seconds', interval '1 second') t;
+    insert into public.l select id, 0, at from public.p;
+    create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
+    analyze public.p; analyze public.l;
+    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.05)) as s;";
+
+fn serve(folder: &Folder, db: &TestDatabase) -> Process {
+    let mut command = folder.trueup(&["serve"]);
+    command.env("DATABASE_URL", db.url()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Process(command.spawn().expect("a server"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_killed_at_random_give_every_tick_exactly_one_result() {
+    let db = TestDatabase::new().await;
+    db.execute(SCENE).await;
+    let folder = Folder::new("serve");
+    folder.write("jobs/tick.toml", TICK).write("trueup.toml", SETTINGS);
+    db.execute(&format!("insert into trueup.job (name, last_scheduled_for) values ('tick', date_trunc('second', now()) - interval '{MISSED} seconds')")).await;
+    let first: DateTime<Utc> = db.scalar("select last_scheduled_for from trueup.job").await;
+
+    let mut servers = [serve(&folder, &db), serve(&folder, &db)];
+    let mut dice = Dice(u64::try_from(first.timestamp()).expect("after 1970"));
+    println!("seed {}", dice.0);
+    let deadline = Instant::now() + Duration::from_secs(240);
+    let mut kills = 0;
+    loop {
+        let done: i64 = db.scalar("select count(*) from trueup.run where state = 'ok'").await;
+        if done >= TICKS {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{done} of {TICKS} ticks are done");
+        tokio::time::sleep(Duration::from_millis(150 + dice.roll(900))).await;
+        let victim = usize::try_from(dice.roll(2)).expect("0 or 1");
+        servers[victim].kill();
+        servers[victim] = serve(&folder, &db);
+        kills += 1;
+    }
+    for server in &mut servers {
+        server.kill();
+    }
+
+    let taken_over: i64 = db.scalar("select count(*) from trueup.run where state = 'ok' and attempt > 1").await;
+    println!("{kills} kills, {taken_over} runs taken over");
+    assert!(taken_over > 0, "no kill hit a run in its middle");
+    let last: DateTime<Utc> = db.scalar("select max(scheduled_for) from trueup.run where state = 'ok'").await;
+    let ticks = (last - first).num_seconds();
+    let results = db.lines(&format!("select count(*), count(distinct scheduled_for) from trueup.run where state = 'ok' and scheduled_for <= '{last}'")).await;
+    assert_eq!(results, [format!("{ticks} | {ticks}")], "each tick has one result, and none is missing");
+    assert_eq!(db.scalar::<i64>("select count(*) from trueup.run where state in ('failed', 'skipped')").await, 0);
+    // Every tick's window is there once, and says what plain SQL over the source says.
+    let wrong = db.lines(&format!(
+        "select t, m.labeled, m.mse from generate_series(timestamptz '{first}' + interval '1 second', '{last}', interval '1 second') t
+         left join trueup.window_history m on m.window_name = 'rolling 10s' and m.window_end = t and m.cohort = 'all'
+         cross join lateral (select count(*) as n, avg(predicted * predicted) as mse from public.p where at >= t - interval '10 seconds' and at < t) as o
+         where m.labeled is distinct from o.n or abs(m.mse - o.mse) > 1e-9"
+    )).await;
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_stops_a_server_cleanly_and_leaves_no_run_behind() {
+    let db = TestDatabase::new().await;
+    db.execute(SCENE).await;
+    let folder = Folder::new("sigterm");
+    folder.write("jobs/tick.toml", TICK).write("trueup.toml", SETTINGS);
+    let mut server = serve(&folder, &db);
+    let stderr = server.0.stderr.take().expect("stderr");
+    let mut lines = BufReader::new(stderr).lines();
+    let published = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("run published")));
+    assert!(published.is_some(), "it runs the job");
+    server.signal("TERM");
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let status = server.0.wait().expect("its end");
+    assert_eq!(status.code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("stopping")), "{rest:?}");
+    assert_eq!(db.scalar::<i64>("select count(*) from trueup.run where state = 'running'").await, 0);
+}
+
+#[test]
+fn without_a_database_it_says_what_to_do() {
+    let folder = Folder::new("serve-none");
+    folder.write("jobs/tick.toml", TICK);
+    let run = folder.run(&["serve"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("DATABASE_URL=postgres://") && run.stderr.contains("trueup run"), "{}", run.stderr);
+}
+
+/// A small generator with a seed that is printed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        // xorshift64*, by Vigna.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % below
+    }
+}
