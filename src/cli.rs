@@ -175,7 +175,9 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     }
     match text.parse::<NaiveDate>() {
         Ok(day) => Ok(day.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => Err("write a time with its offset, such as 2024-05-02T06:15:00Z, or a day such as 2024-05-02".to_owned()),
+        Err(_) => {
+            Err("write a time with its offset, such as 2024-05-02T06:15:00Z, or a day such as 2024-05-02".to_owned())
+        }
     }
 }
 

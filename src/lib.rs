@@ -4,6 +4,8 @@
 //! One direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half of
 //! `notify` are pure. See `ARCHITECTURE.md`.
 
+pub mod cli;
+pub mod commands;
 pub mod evaluate;
 pub mod measure;
 pub mod notify;
@@ -15,5 +17,3 @@ pub mod scheduler;
 pub mod settings;
 pub mod spec;
 pub mod store;
-pub mod cli;
-pub mod commands;

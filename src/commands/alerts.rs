@@ -13,7 +13,8 @@ pub(super) async fn run(global: &Global, job: Option<&str>, all: bool) -> Result
     let settings = jobs::settings(global)?;
     let database = context::database(global, &settings).await?;
     let rows = history::alerts(&mut *database.pool.acquire().await?, job, all).await?;
-    let mut table = Table::new(&["state", "severity", "job", "rule", "cohort", "version", "value", "limit", "since", "changed"]);
+    let mut table =
+        Table::new(&["state", "severity", "job", "rule", "cohort", "version", "value", "limit", "since", "changed"]);
     for row in rows {
         table.push(vec![
             row.state.into(),

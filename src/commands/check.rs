@@ -19,7 +19,8 @@ use jobs::JobFile;
 pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode> {
     let mut loaded = jobs::load_settings(global)?;
     missing_secrets(&mut loaded);
-    let receivers: Vec<String> = loaded.settings.iter().flat_map(|settings| settings.receivers.keys().cloned()).collect();
+    let receivers: Vec<String> =
+        loaded.settings.iter().flat_map(|settings| settings.receivers.keys().cloned()).collect();
     let mut files = Vec::new();
     for path in jobs::files(path.unwrap_or(&global.jobs))? {
         files.push(JobFile::load(&path, &receivers).map_err(|error| super::user_error(format!("{error:#}")))?);
@@ -42,7 +43,8 @@ fn missing_secrets(loaded: &mut Loaded) {
     for (name, receiver) in &settings.receivers {
         if let Err(why) = ReceiverSettings::connect(receiver) {
             let span = document.locate(&format!("receivers.{name}"));
-            let finding = Diagnostic::warning("unusable-receiver", span, format!("`{name}` cannot be used here: {why}"));
+            let finding =
+                Diagnostic::warning("unusable-receiver", span, format!("`{name}` cannot be used here: {why}"));
             loaded.findings.push(finding.hint("set it where `trueup run` or `trueup serve` runs"));
         }
     }
@@ -85,19 +87,23 @@ async fn compare_with_database(url: &str, files: &mut [JobFile]) {
 
 async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
-    let mut transaction = pool.begin().await?;
-    sqlx::query("set transaction read only").execute(&mut *transaction).await?;
-    let facts = source::inspect(&mut transaction, job).await;
-    transaction.rollback().await?;
-    match facts {
+    let mut connection = pool.acquire().await?;
+    // Not in one transaction: the first mistake would end it, and hide the others.
+    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    match source::inspect(&mut connection, job).await {
         Ok(facts) => {
             if !facts.predictions_unique {
-                let finding = Diagnostic::warning("no-unique-key", document.locate("predictions.id"), "no unique index guarantees one prediction per key");
+                let finding = Diagnostic::warning(
+                    "no-unique-key",
+                    document.locate("predictions.id"),
+                    "no unique index guarantees one prediction per key",
+                );
                 file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
             }
         }
         Err(SourceError::Mistakes(mistakes)) => {
-            let finding = |m: source::SourceMistake| Diagnostic::error(m.code, document.locate(&m.path), m.message).hint(m.hint);
+            let finding =
+                |m: source::SourceMistake| Diagnostic::error(m.code, document.locate(&m.path), m.message).hint(m.hint);
             file.findings.extend(mistakes.into_iter().map(finding));
         }
         Err(SourceError::Database(error)) => return Err(error),
@@ -119,7 +125,12 @@ fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     let jobs = files.len();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    output::print(&format!("{} checked: {}, {}", plural(jobs, "job file"), plural(errors, "error"), plural(warnings, "warning")))
+    output::print(&format!(
+        "{} checked: {}, {}",
+        plural(jobs, "job file"),
+        plural(errors, "error"),
+        plural(warnings, "warning")
+    ))
 }
 
 fn table(loaded: &Loaded, files: &[JobFile]) -> Table {

@@ -49,11 +49,14 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
 
 async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     let place = connect::place(options);
-    let mut connection = options.clone().connect().await.with_context(|| format!("could not connect to the database at {place}"))?;
+    let mut connection =
+        options.clone().connect().await.with_context(|| format!("could not connect to the database at {place}"))?;
     let pending = migrate::pending(&mut connection).await?;
     connection.close().await?;
     if pending > 0 {
-        return Err(user_error(format!("the `trueup` schema at {place} lacks {pending} migrations; run `trueup migrate`")));
+        return Err(user_error(format!(
+            "the `trueup` schema at {place} lacks {pending} migrations; run `trueup migrate`"
+        )));
     }
     Ok(())
 }
@@ -77,5 +80,10 @@ pub(super) fn receivers(settings: &Settings) -> Receivers {
 pub(super) fn runner_name() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}/{}/{}", if host.is_empty() { "runner" } else { host }, std::process::id(), uuid::Uuid::new_v4().simple())
+    format!(
+        "{}/{}/{}",
+        if host.is_empty() { "runner" } else { host },
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    )
 }

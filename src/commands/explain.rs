@@ -24,19 +24,18 @@ pub(super) async fn run(global: &Global, name: &str) -> Result<ExitCode> {
     let database = context::database(global, &settings).await?;
     let now = run::now(&mut *database.pool.acquire().await?).await?;
     output::print(&words(&job, now))?;
-    let mut transaction = database.pool.begin().await?;
-    sqlx::query("set transaction read only").execute(&mut *transaction).await?;
-    let facts = match source::inspect(&mut transaction, &job).await {
+    let mut connection = database.pool.acquire().await?;
+    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    let facts = match source::inspect(&mut connection, &job).await {
         Ok(facts) => facts,
         Err(SourceError::Mistakes(mistakes)) => return Err(user_error(RunError::Source(mistakes).to_string())),
         Err(SourceError::Database(error)) => return Err(error.into()),
     };
     for step in steps(&job, &facts, now) {
         output::print(&format!("\n-- {}\n{};", step.title, step.sql))?;
-        let plan = plan(&mut transaction, &step).await?;
+        let plan = plan(&mut connection, &step).await?;
         output::print(&format!("-- How this database runs it:\n{plan}"))?;
     }
-    transaction.rollback().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,11 +104,17 @@ fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
         .cohort_sets
         .iter()
         .map(|set| {
-            let names = set.dimensions.iter().map(|at| job.dimensions[*at].name.as_str()).collect::<Vec<_>>().join(", ");
+            let names =
+                set.dimensions.iter().map(|at| job.dimensions[*at].name.as_str()).collect::<Vec<_>>().join(", ");
             format!("{names} (top {})", set.top)
         })
         .collect();
-    let metrics = job.metrics.iter().map(|metric| format!("  {:<6} {}", metric.name, metric.meaning)).collect::<Vec<_>>().join("\n");
+    let metrics = job
+        .metrics
+        .iter()
+        .map(|metric| format!("  {:<6} {}", metric.name, metric.meaning))
+        .collect::<Vec<_>>()
+        .join("\n");
     let rules: Vec<String> = job
         .rules
         .iter()

@@ -23,8 +23,19 @@ pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> 
     let rows = history::metrics(&mut *database.pool.acquire().await?, &filter).await?;
     let full = rows.len() == usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut table = Table::new(&[
-        "window", "window_start", "window_end", "cohort", "version", "metric", "value", "ci_low", "ci_high", "labeled", "coverage",
-        "status", "revision",
+        "window",
+        "window_start",
+        "window_end",
+        "cohort",
+        "version",
+        "metric",
+        "value",
+        "ci_low",
+        "ci_high",
+        "labeled",
+        "coverage",
+        "status",
+        "revision",
     ]);
     for row in rows {
         table.push(vec![
@@ -49,7 +60,10 @@ pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> 
     }
     output::print(&table.render(global.output))?;
     if full && global.output == Output::Table {
-        output::note(&format!("the newest {} rows; --limit shows more, --metric, --window and --cohort narrow it", args.limit));
+        output::note(&format!(
+            "the newest {} rows; --limit shows more, --metric, --window and --cohort narrow it",
+            args.limit
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -102,7 +102,8 @@ pub(super) fn load_settings(global: &Global) -> Result<Loaded> {
 pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<PlannedJob> {
     let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     let as_path = Path::new(name);
-    let candidates = if as_path.extension().is_some_and(|e| e == "toml") { vec![as_path.to_owned()] } else { files(&global.jobs)? };
+    let candidates =
+        if as_path.extension().is_some_and(|e| e == "toml") { vec![as_path.to_owned()] } else { files(&global.jobs)? };
     let by_path = candidates.len() == 1 && candidates[0] == as_path;
     let mut known = Vec::new();
     for path in candidates {
@@ -118,7 +119,8 @@ pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<P
         return file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", path.display())));
     }
     let near = crate::spec::diagnostic::did_you_mean(name, known.iter().map(String::as_str));
-    let hint = near.map_or_else(|| format!("known jobs: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    let hint =
+        near.map_or_else(|| format!("known jobs: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
     Err(user_error(format!("there is no job `{name}` in `{}`; {hint}", global.jobs.display())))
 }
 

@@ -48,7 +48,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         return run_guard(args);
     }
     log_to_stderr(matches!(cli.command, Command::Serve));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let done = runtime.block_on(command(cli));
     // Blocking look-ups of names may hang on: they are not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));

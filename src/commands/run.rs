@@ -10,15 +10,15 @@ use super::{context, jobs, progress, user_error};
 use crate::cli::{Global, Output, RunArgs};
 use crate::evaluate::threshold;
 use crate::outbox;
-use crate::pipeline::execute::{self, Ended};
 use crate::pipeline::enter::{Asked, Refused, enter};
+use crate::pipeline::execute::{self, Ended};
 use crate::pipeline::failure::{Cure, RunError};
 use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
 use crate::plan::measurement::Measurement;
 use crate::settings::Settings;
-use crate::store::run::Claim;
 use crate::store::run as ledger;
+use crate::store::run::Claim;
 use sqlx::PgPool;
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
@@ -36,7 +36,9 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
     spinner.finish_and_clear();
     let published = match ended {
         Ended::Ok(published) => published,
-        Ended::Skipped(reason) => return Err(user_error(format!("not run: {reason}; use --dry-run to look at that time"))),
+        Ended::Skipped(reason) => {
+            return Err(user_error(format!("not run: {reason}; use --dry-run to look at that time")));
+        }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
     let receivers = context::receivers(&settings);
@@ -80,10 +82,17 @@ async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<
     output::print(&measurements(job, &newest).render(global.output))?;
     if global.output == Output::Table {
         for rule in &job.rules {
-            let judged = newest.iter().filter(|m| m.window == rule.window && m.model_version.is_none() && m.cohort.label() == "all");
+            let judged = newest
+                .iter()
+                .filter(|m| m.window == rule.window && m.model_version.is_none() && m.cohort.label() == "all");
             for measurement in judged {
                 let judgement = threshold::judge(rule, Some(measurement));
-                output::print(&format!("rule `{}`: {} ({})", rule.name, judgement.verdict.as_str(), judgement.reason.describe()))?;
+                output::print(&format!(
+                    "rule `{}`: {} ({})",
+                    rule.name,
+                    judgement.verdict.as_str(),
+                    judgement.reason.describe()
+                ))?;
             }
         }
         output::note("nothing was written or sent");
@@ -99,15 +108,13 @@ fn newest(measured: &[Measurement]) -> Vec<&Measurement> {
 
 fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
     let metrics: Vec<&'static str> = job.metrics.iter().map(|metric| metric.name).collect();
-    let columns = [&["window", "window_end", "cohort", "version"][..], &metrics, &["labeled", "predictions", "coverage"]].concat();
+    let columns =
+        [&["window", "window_end", "cohort", "version"][..], &metrics, &["labeled", "predictions", "coverage"]]
+            .concat();
     let mut table = Table::new(&columns);
     for m in measured {
-        let mut row: Vec<Cell> = vec![
-            m.window.clone().into(),
-            m.slice.end.into(),
-            m.cohort.label().into(),
-            m.model_version.clone().into(),
-        ];
+        let mut row: Vec<Cell> =
+            vec![m.window.clone().into(), m.slice.end.into(), m.cohort.label().into(), m.model_version.clone().into()];
         row.extend(metrics.iter().map(|name| Cell::from(m.metrics.get(name).copied().flatten())));
         row.extend([m.counts.labeled.into(), m.counts.predictions.into(), m.counts.coverage().into()]);
         table.push(row);
@@ -115,7 +122,13 @@ fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
     table
 }
 
-fn show(global: &Global, job: &PlannedJob, at: DateTime<Utc>, published: &Published, summary: outbox::Summary) -> Result<()> {
+fn show(
+    global: &Global,
+    job: &PlannedJob,
+    at: DateTime<Utc>,
+    published: &Published,
+    summary: outbox::Summary,
+) -> Result<()> {
     let newest = newest(&published.measurements);
     output::print(&measurements(job, &newest).render(global.output))?;
     if global.output != Output::Table {
@@ -134,13 +147,25 @@ fn show(global: &Global, job: &PlannedJob, at: DateTime<Utc>, published: &Publis
         output::note("note: without `arrived_at` on both tables every run re-reads the whole horizon");
     }
     if done.rows_beyond_horizon > 0 {
-        output::note(&format!("note: {} changed rows are older than the horizon; `backfill` brings them in", done.rows_beyond_horizon));
+        output::note(&format!(
+            "note: {} changed rows are older than the horizon; `backfill` brings them in",
+            done.rows_beyond_horizon
+        ));
     }
     for told in &published.transitions {
-        output::note(&format!("alert `{}` for {}: {} -> {}", told.rule, told.cohort, told.from.as_str(), told.to.as_str()));
+        output::note(&format!(
+            "alert `{}` for {}: {} -> {}",
+            told.rule,
+            told.cohort,
+            told.from.as_str(),
+            told.to.as_str()
+        ));
     }
     if summary != outbox::Summary::default() {
-        output::note(&format!("notifications: {} sent, {} to be tried again, {} given up", summary.sent, summary.retried, summary.dead));
+        output::note(&format!(
+            "notifications: {} sent, {} to be tried again, {} given up",
+            summary.sent, summary.retried, summary.dead
+        ));
     }
     Ok(())
 }

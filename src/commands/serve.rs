@@ -34,7 +34,10 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         // A bad job never stops the others.
         match file.job {
             Some(job) if planned.contains_key(&job.name) => {
-                return Err(user_error(format!("the job `{}` is declared twice; `{}` is the second", job.name, file.path)));
+                return Err(user_error(format!(
+                    "the job `{}` is declared twice; `{}` is the second",
+                    job.name, file.path
+                )));
             }
             Some(job) => drop(planned.insert(job.name.clone(), Arc::new(job))),
             None => output::note(&format!("error: `{}` has mistakes and is not served", file.path)),

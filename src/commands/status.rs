@@ -16,7 +16,16 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let database = context::database(global, &settings).await?;
     let rows = history::status(&mut *database.pool.acquire().await?).await?;
     let mut table = Table::new(&[
-        "job", "last_run", "scheduled_for", "published_as_of", "next_due", "unfinished", "skipped_7d", "firing", "undelivered", "failure",
+        "job",
+        "last_run",
+        "scheduled_for",
+        "published_as_of",
+        "next_due",
+        "unfinished",
+        "skipped_7d",
+        "firing",
+        "undelivered",
+        "failure",
     ]);
     for row in rows {
         table.push(vec![
@@ -57,7 +66,10 @@ fn bounds(global: &Global, settings: &crate::settings::Settings) -> Result<()> {
                 duration::format(job.windows.horizon)
             )
         } else {
-            format!("without `arrived_at` every run re-reads {} of event time", duration::format(job.windows.horizon + job.windows.longest()))
+            format!(
+                "without `arrived_at` every run re-reads {} of event time",
+                duration::format(job.windows.horizon + job.windows.longest())
+            )
         };
         output::note(&format!("{}: {bound}", job.name));
     }

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
 use crate::plan::PlannedJob;
-use crate::store::run::{self, Claim};
 use crate::store::job;
+use crate::store::run::{self, Claim};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]

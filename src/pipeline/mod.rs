@@ -95,13 +95,13 @@ async fn run_on(
 /// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
 pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
     let mut held = Held::acquire(pool).await?;
+    failure::limit_time(&mut held, job.schedule.timeout).await?;
+    let facts = inspect(&mut held, job).await?;
     let mut transaction = held.begin().await?;
     let connection = &mut *transaction;
-    failure::limit_time(connection, job.schedule.timeout).await?;
     let known = job::register(connection, &job.name).await?;
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
     let plan = job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec).await?;
-    let facts = inspect(connection, job).await?;
     let from = job.windows.reach(as_of);
     let range = from..as_of + job.windows.bucket;
     crate::measure::rebuild::range(connection, job, &facts, plan.id, as_of, &range).await?;

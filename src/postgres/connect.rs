@@ -19,7 +19,9 @@ const SESSION: &str = "set search_path = pg_catalog; set time zone 'UTC'; set ex
 /// Options from a `postgres://` address.
 pub fn options(url: &str) -> Result<PgConnectOptions> {
     // The address may hold a password: the error must not repeat it.
-    url.parse().map_err(|_| anyhow::anyhow!("`DATABASE_URL` is not a postgres:// address"))
+    let problem = || anyhow::anyhow!("`DATABASE_URL` is not a postgres:// address");
+    anyhow::ensure!(url.starts_with("postgres://") || url.starts_with("postgresql://"), problem());
+    url.parse().map_err(|_| problem())
 }
 
 /// A pool of at most `max_connections`. Fails when the database cannot be reached.

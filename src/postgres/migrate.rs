@@ -33,11 +33,9 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
 
 /// How many migrations this program has that the database has not.
 pub async fn pending(connection: &mut PgConnection) -> Result<usize> {
-    let exists: bool = sqlx::query_scalar(
-        "select to_regclass('public._sqlx_migrations') is not null",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let exists: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
     if !exists {
         return Ok(MIGRATOR.iter().count());
     }

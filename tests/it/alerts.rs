@@ -25,7 +25,10 @@ async fn story(world: &World, hours: u32) -> Vec<String> {
     for hour in 1..=hours {
         world.run_at(at("2024-05-01T00:00:00Z") + chrono::TimeDelta::hours(i64::from(hour))).await;
     }
-    world.db.lines("select to_state, since, value from trueup.alert_history where cohort = 'all' order by changed_at").await
+    world
+        .db
+        .lines("select to_state, since, value from trueup.alert_history where cohort = 'all' order by changed_at")
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +52,11 @@ async fn an_alert_is_pending_then_firing_then_resolved() {
             "resolved | hook | hourly/r | https://runbooks.example.org/hourly | 2.0 | page"
         ]
     );
-    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.verdict_history where cohort = 'all'").await, 7, "passes are kept too");
+    assert_eq!(
+        world.db.scalar::<i64>("select count(*) from trueup.verdict_history where cohort = 'all'").await,
+        7,
+        "passes are kept too"
+    );
 }
 
 /// The verdicts on `all` of one hour with an error of 9, under one setting.
@@ -74,8 +81,14 @@ async fn low_coverage_is_insufficient_and_neither_opens_nor_closes() {
     world.db.execute("delete from public.l where id in (11, 12)").await;
     assert_eq!(story(&world, 2).await.len(), 1, "fired by the first hour, and not resolved by the second");
     assert_eq!(story_more(&world, 3).await, ["firing", "resolved"]);
-    let verdicts = world.db.lines("select verdict, reason from trueup.verdict_history where cohort = 'all' order by window_end").await;
-    assert_eq!(verdicts, ["breach | above the limit", "insufficient | coverage 0.500, 0.900 needed", "ok | within the limit"]);
+    let verdicts = world
+        .db
+        .lines("select verdict, reason from trueup.verdict_history where cohort = 'all' order by window_end")
+        .await;
+    assert_eq!(
+        verdicts,
+        ["breach | above the limit", "insufficient | coverage 0.500, 0.900 needed", "ok | within the limit"]
+    );
 }
 
 async fn story_more(world: &World, hour: i64) -> Vec<String> {
@@ -88,8 +101,18 @@ async fn without_labels_there_is_no_data_and_never_calm() {
     let world = world("above = 5.0", &[9.0, 1.0]).await;
     world.db.execute("delete from public.l where id / 10 = 1").await;
     story(&world, 3).await;
-    let verdicts = world.db.lines("select verdict, reason from trueup.verdict_history where cohort = 'all' order by window_end").await;
-    assert_eq!(verdicts, ["breach | above the limit", "no_data | no usable labels in the window", "no_data | no predictions in the window"]);
+    let verdicts = world
+        .db
+        .lines("select verdict, reason from trueup.verdict_history where cohort = 'all' order by window_end")
+        .await;
+    assert_eq!(
+        verdicts,
+        [
+            "breach | above the limit",
+            "no_data | no usable labels in the window",
+            "no_data | no predictions in the window"
+        ]
+    );
     assert_eq!(world.db.lines("select state from trueup.alert where cohort = 'all'").await, ["firing"]);
 }
 
@@ -114,7 +137,10 @@ async fn on_final_only_waits_until_labels_had_their_time() {
 async fn a_rule_judges_the_cohorts_and_versions_it_names(#[case] choice: &str, #[case] expected: &[&str]) {
     let world = world(&format!("above = 5.0\n{choice}"), &[9.0]).await;
     story(&world, 1).await;
-    assert_eq!(world.db.lines("select cohort, model_version from trueup.verdict_history order by 1, 2").await, expected);
+    assert_eq!(
+        world.db.lines("select cohort, model_version from trueup.verdict_history order by 1, 2").await,
+        expected
+    );
     let told = world.db.lines("select jsonb_array_length(body -> 'alerts') from trueup.notification").await;
     assert_eq!(told, [expected.len().to_string()], "one message for all of them");
 }
@@ -123,8 +149,17 @@ async fn a_rule_judges_the_cohorts_and_versions_it_names(#[case] choice: &str, #
 async fn a_first_run_judges_only_the_newest_window() {
     let world = world("above = 5.0", &[9.0, 9.0, 1.0]).await;
     world.run_at(at("2024-05-01T03:00:00Z")).await;
-    assert_eq!(world.db.lines("select window_end, verdict from trueup.verdict_history where cohort = 'all'").await, ["2024-05-01T03:00:00+00:00 | ok"]);
-    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.window_history where cohort = 'all' and model_version is null").await, 3);
+    assert_eq!(
+        world.db.lines("select window_end, verdict from trueup.verdict_history where cohort = 'all'").await,
+        ["2024-05-01T03:00:00+00:00 | ok"]
+    );
+    assert_eq!(
+        world
+            .db
+            .scalar::<i64>("select count(*) from trueup.window_history where cohort = 'all' and model_version is null")
+            .await,
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +167,8 @@ async fn windows_that_become_due_together_are_judged_in_order_and_the_last_state
     let world = world("above = 5.0\nfor = 2", &[1.0, 9.0, 9.0, 9.0, 1.0]).await;
     world.run_at(at("2024-05-01T01:00:00Z")).await;
     world.run_at(at("2024-05-01T05:00:00Z")).await;
-    let verdicts = world.db.lines("select verdict from trueup.verdict_history where cohort = 'all' order by window_end").await;
+    let verdicts =
+        world.db.lines("select verdict from trueup.verdict_history where cohort = 'all' order by window_end").await;
     assert_eq!(verdicts, ["ok", "breach", "breach", "breach", "ok"]);
     assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.notification").await, 0, "it is calm now");
 }
@@ -143,7 +179,11 @@ async fn a_changed_rule_starts_anew() {
     world.run_at(at("2024-05-01T01:00:00Z")).await;
     world.job.rules[0].condition = trueup::plan::rule::Condition::Above(6.0);
     world.run_at(at("2024-05-01T02:00:00Z")).await;
-    assert_eq!(world.db.lines("select state from trueup.alert where cohort = 'all'").await, ["pending"], "one breach of the new rule, not two");
+    assert_eq!(
+        world.db.lines("select state from trueup.alert where cohort = 'all'").await,
+        ["pending"],
+        "one breach of the new rule, not two"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +198,10 @@ async fn a_revision_of_the_newest_window_can_end_an_alert() {
 async fn a_backfill_moves_no_alert() {
     let world = world("above = 5.0", &[9.0, 9.0]).await;
     world.backfill(at("2024-05-01T00:00:00Z")..at("2024-05-01T02:00:00Z"), None).await;
-    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.window_history").await, 2 * 3 * 2 + 2, "both hours, all and two regions, together and by version");
+    assert_eq!(
+        world.db.scalar::<i64>("select count(*) from trueup.window_history").await,
+        2 * 3 * 2 + 2,
+        "both hours, all and two regions, together and by version"
+    );
     assert_eq!(world.db.scalar::<i64>("select (select count(*) from trueup.verdict) + (select count(*) from trueup.alert) + (select count(*) from trueup.notification)").await, 0);
 }

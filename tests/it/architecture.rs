@@ -52,7 +52,8 @@ fn imports_follow_the_data() {
             continue;
         };
         for (start, _) in text.match_indices("crate::") {
-            let target: String = text[start + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let target: String =
+                text[start + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             if !target.is_empty() && target != mine && !allowed.contains(&target.as_str()) {
                 wrong.push(format!("{} imports `{target}`", path.display()));
             }
@@ -63,8 +64,11 @@ fn imports_follow_the_data() {
 
 #[test]
 fn sql_that_is_not_checked_at_compile_time_is_sent_from_one_file() {
-    let files: Vec<String> =
-        sources("src").into_iter().filter(|(_, text)| text.contains("AssertSqlSafe(")).map(|(path, _)| path.display().to_string()).collect();
+    let files: Vec<String> = sources("src")
+        .into_iter()
+        .filter(|(_, text)| text.contains("AssertSqlSafe("))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
     assert_eq!(files, ["src/measure/session.rs"]);
 }
 
@@ -82,7 +86,8 @@ fn only_the_edges_read_the_clock_or_the_environment() {
     for (path, text) in sources("src") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let pure = ["spec", "plan", "evaluate", "store", "measure"].contains(&room(&path).as_str());
-        let impure = ["Utc::now", "Instant::now", "SystemTime", "env::var", "thread_rng"].iter().any(|word| code.contains(word));
+        let impure =
+            ["Utc::now", "Instant::now", "SystemTime", "env::var", "thread_rng"].iter().any(|word| code.contains(word));
         assert!(!(pure && impure), "{} reads the clock or the environment", path.display());
     }
 }
@@ -90,7 +95,9 @@ fn only_the_edges_read_the_clock_or_the_environment() {
 #[test]
 fn nothing_is_left_open() {
     for (path, text) in sources("src").into_iter().chain(sources("tests")) {
-        for word in [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore"), concat!("FIX", "ME")] {
+        for word in
+            [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore"), concat!("FIX", "ME")]
+        {
             assert!(!text.contains(word), "{} has `{word}`", path.display());
         }
     }

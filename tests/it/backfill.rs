@@ -38,7 +38,12 @@ async fn a_backfill_sees_late_commits_and_deletes_and_the_next_run_keeps_them() 
     world.run_at(today).await;
     // A commit that came long after its arrival time, and a deleted prediction.
     let late = (yesterday + TimeDelta::hours(2)).to_rfc3339();
-    world.db.execute(&format!("insert into public.p values (9001, '{late}', 100, 'v1', 'a', '{late}'); delete from public.p where id = 90")).await;
+    world
+        .db
+        .execute(&format!(
+            "insert into public.p values (9001, '{late}', 100, 'v1', 'a', '{late}'); delete from public.p where id = 90"
+        ))
+        .await;
     world.run_at(Utc::now()).await;
     let day = "select predictions, labeled from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and model_version is null order by window_end desc limit 1";
     assert_eq!(world.db.lines(day).await, ["96 | 96"], "beyond the overlap a run does not see them");
@@ -55,7 +60,10 @@ async fn rolling_windows_are_backfilled_at_each_tick_or_step() {
         let world = World::new(TABLES, &hourly(JOB)).await;
         world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
         world.backfill(at("2024-05-01T00:00:00Z")..at("2024-05-02T00:00:00Z"), step).await;
-        let windows: i64 = world.db.scalar("select count(distinct window_end) from trueup.measured_window where window_name = 'rolling 6h'").await;
+        let windows: i64 = world
+            .db
+            .scalar("select count(distinct window_end) from trueup.measured_window where window_name = 'rolling 6h'")
+            .await;
         assert_eq!(windows, expected, "{step:?}");
     }
 }

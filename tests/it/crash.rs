@@ -19,7 +19,10 @@ async fn world() -> World {
     let world = World::new(TABLES, &hourly(JOB)).await;
     world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 5)).await;
     // Every seventh label is late, some of them by more than residuals are kept.
-    world.db.execute("update public.l set actual = id % 5, seen = seen + (id % 4) * interval '3 hours' where id % 7 = 0").await;
+    world
+        .db
+        .execute("update public.l set actual = id % 5, seen = seen + (id % 4) * interval '3 hours' where id % 7 = 0")
+        .await;
     world
 }
 
@@ -43,7 +46,10 @@ async fn cut_off<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 
 /// As if the lease of whoever held a run had run out.
 async fn expire(world: &World) {
-    world.db.execute("update trueup.run set lease_until = clock_timestamp() - interval '1 second' where state = 'running'").await;
+    world
+        .db
+        .execute("update trueup.run set lease_until = clock_timestamp() - interval '1 second' where state = 'running'")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +68,10 @@ async fn a_run_cut_off_at_any_await_loses_nothing() {
     let verdicts = "select rule, cohort, window_end, verdict from trueup.verdict_history order by 3, evaluated_at";
     let transitions = "select to_state, since, value from trueup.alert_history order by changed_at";
     assert_eq!(cut.db.lines(transitions).await, clean.db.lines(transitions).await);
-    assert_eq!(cut.db.scalar::<i64>("select count(*) from trueup.notification").await, clean.db.scalar::<i64>("select count(*) from trueup.notification").await);
+    assert_eq!(
+        cut.db.scalar::<i64>("select count(*) from trueup.notification").await,
+        clean.db.scalar::<i64>("select count(*) from trueup.notification").await
+    );
     assert!(!cut.db.lines(verdicts).await.is_empty());
     assert!(completed < 60, "{completed} of 80 runs were not cut off at all");
     let idle: i64 = cut.db.scalar("select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'").await;
@@ -108,6 +117,10 @@ async fn a_backfill_cut_off_goes_on_where_it_stopped() {
     }
     assert_eq!(cut.db.lines(HISTORY).await, clean.db.lines(HISTORY).await);
     assert!(pieces > 2, "it was cut off {pieces} times");
-    assert!(read < whole.rows_read, "the last piece read {read} of {} rows: what was done is not done again", whole.rows_read);
+    assert!(
+        read < whole.rows_read,
+        "the last piece read {read} of {} rows: what was done is not done again",
+        whole.rows_read
+    );
     assert_eq!(cut.db.scalar::<i64>("select max(revision)::bigint from trueup.window_revisions").await, 1);
 }

@@ -30,7 +30,11 @@ fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
         credentials: None,
     };
     let address = |text: &str| text.parse().map_err(|_| "no address".to_owned());
-    Ok(Receiver::Email(Box::new(EmailReceiver::new(vec![address("oncall@example.org")?], address("trueup@example.org")?, &server)?)))
+    Ok(Receiver::Email(Box::new(EmailReceiver::new(
+        vec![address("oncall@example.org")?],
+        address("trueup@example.org")?,
+        &server,
+    )?)))
 }
 
 /// A job whose alert fires at hour 1 and resolves at hour 2, told to `mail` and `hook`; nothing is sent yet.
@@ -59,7 +63,8 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
     let world = fired_and_resolved().await;
     let (hook, mail) = (LocalReceiver::http().await.unwrap(), LocalReceiver::smtp().await.unwrap());
     hook.book.answer_next(&[500, 500, 500, 500, 500]);
-    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook)), ("mail".to_owned(), email(&mail))]));
+    let receivers: Arc<Receivers> =
+        Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook)), ("mail".to_owned(), email(&mail))]));
     let first = outbox::deliver_due(&world.db.pool, &receivers).await.unwrap();
     // The webhook's trouble delays the mail by nothing.
     assert_eq!((first.sent, first.retried), (2, 1), "both mails, and the first attempt of the webhook");
@@ -72,7 +77,8 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
     let ids: Vec<&str> = received.iter().map(|r| r.header("webhook-id").unwrap()).collect();
     assert!(ids[..6].iter().all(|id| *id == ids[0]), "one id on every retry: {ids:?}");
     assert_ne!(ids[6], ids[0]);
-    let kinds: Vec<serde_json::Value> = received.iter().map(|r| serde_json::from_str::<serde_json::Value>(&r.body).unwrap()["kind"].clone()).collect();
+    let kinds: Vec<serde_json::Value> =
+        received.iter().map(|r| serde_json::from_str::<serde_json::Value>(&r.body).unwrap()["kind"].clone()).collect();
     assert_eq!(kinds[5..], ["firing", "resolved"]);
     let history = world.db.lines("select attempt, outcome, status_code, failure from trueup.delivery_history where receiver = 'hook' order by attempted_at").await;
     assert_eq!(
@@ -102,7 +108,10 @@ async fn a_signature_can_be_verified_and_a_changed_body_is_refused() {
     let verify = |body: &str| {
         let script = "import sys, hmac, hashlib, base64; key = base64.b64decode(sys.argv[1][6:]); print('v1,' + base64.b64encode(hmac.new(key, f'{sys.argv[2]}.{sys.argv[3]}.{sys.argv[4]}'.encode(), hashlib.sha256).digest()).decode())";
         let (id, timestamp) = (request.header("webhook-id").unwrap(), request.header("webhook-timestamp").unwrap());
-        let output = std::process::Command::new("python3").args(["-c", script, SECRET, id, timestamp, body]).output().expect("python3");
+        let output = std::process::Command::new("python3")
+            .args(["-c", script, SECRET, id, timestamp, body])
+            .output()
+            .expect("python3");
         String::from_utf8(output.stdout).unwrap().trim() == request.header("webhook-signature").unwrap()
     };
     assert!(verify(&request.body));
@@ -127,7 +136,15 @@ async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
     assert_eq!(header(0, "References"), header(1, "References"), "one thread");
     assert_eq!(header(0, "Auto-Submitted"), "auto-generated");
     let text = plain_text(&mails[0].body);
-    for part in ["value        9.000", "limit        5", "4 labeled of 4 predictions", "coverage     100.0 %", "since        2024-05-01 01:00 UTC", "Runbook: https://runbooks.example.org/hourly", "trueup.window_revisions"] {
+    for part in [
+        "value        9.000",
+        "limit        5",
+        "4 labeled of 4 predictions",
+        "coverage     100.0 %",
+        "since        2024-05-01 01:00 UTC",
+        "Runbook: https://runbooks.example.org/hourly",
+        "trueup.window_revisions",
+    ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     assert!(mails[0].body.contains("text/html"));
@@ -140,17 +157,26 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
     let closed = LocalReceiver { address: "127.0.0.1:1".parse().unwrap(), ..hook.clone() };
-    let down: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&closed)), ("mail".to_owned(), Err("the secret is not set".to_owned()))]));
+    let down: Arc<Receivers> = Arc::new(BTreeMap::from([
+        ("hook".to_owned(), webhook(&closed)),
+        ("mail".to_owned(), Err("the secret is not set".to_owned())),
+    ]));
     let summary = outbox::deliver_due(&world.db.pool, &down).await.unwrap();
     assert_eq!((summary.sent, summary.retried, summary.dead), (0, 2, 0));
     let failures = world.db.lines("select receiver, failure from trueup.delivery_history order by receiver").await;
-    assert_eq!(failures, ["hook | the receiver could not be connected to", "mail | the receiver cannot be used: the secret is not set"]);
+    assert_eq!(
+        failures,
+        ["hook | the receiver could not be connected to", "mail | the receiver cannot be used: the secret is not set"]
+    );
     // Up again, but the first is refused for good; the second still goes out.
     hook.book.answer_next(&[410]);
     let up: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
     let summary = next_attempts(&world, &up).await;
     assert_eq!((summary.sent, summary.dead), (1, 1));
-    assert_eq!(world.db.lines("select kind, state from trueup.notification where receiver = 'hook' order by sequence").await, ["firing | dead", "resolved | sent"]);
+    assert_eq!(
+        world.db.lines("select kind, state from trueup.notification where receiver = 'hook' order by sequence").await,
+        ["firing | dead", "resolved | sent"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +185,15 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
     // As after a kill between the receiver's answer and our record: leased, nothing recorded, and the lease runs out.
-    let leased = trueup::store::outbox::lease(&mut world.db.pool.acquire().await.unwrap(), "hook", None, chrono::TimeDelta::seconds(60)).await.unwrap().unwrap();
+    let leased = trueup::store::outbox::lease(
+        &mut world.db.pool.acquire().await.unwrap(),
+        "hook",
+        None,
+        chrono::TimeDelta::seconds(60),
+    )
+    .await
+    .unwrap()
+    .unwrap();
     assert_eq!(outbox::deliver_due(&world.db.pool, &receivers).await.unwrap().sent, 0, "leased by somebody");
     world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
     outbox::deliver_due(&world.db.pool, &receivers).await.unwrap();

@@ -92,7 +92,11 @@ async fn a_rolling_window_is_stored_when_first_evaluated_and_once_more_when_fina
     let world = world(WINDOWS).await;
     let window = "select revision, status, labeled from trueup.window_revisions where window_name = 'rolling 6h' and window_end = '2024-05-01T06:00Z' and cohort = 'all' and model_version is null order by revision";
     world.run_at(at("2024-05-01T06:00:00Z")).await;
-    assert_eq!(world.db.lines(window).await, ["1 | provisional | 22"], "labels of the last half hour, and the missing one, are not there yet");
+    assert_eq!(
+        world.db.lines(window).await,
+        ["1 | provisional | 22"],
+        "labels of the last half hour, and the missing one, are not there yet"
+    );
     world.run_at(at("2024-05-01T07:00:00Z")).await;
     assert_eq!(world.db.lines(window).await, ["1 | provisional | 22"], "not before it is final");
     world.run_at(at("2024-05-03T06:00:00Z")).await;
@@ -104,10 +108,13 @@ async fn a_corrected_label_a_changed_event_time_and_a_new_version_are_followed()
     let world = world(WINDOWS).await;
     world.run_at(at("2024-05-02T01:00:00Z")).await;
     // A label is corrected, a prediction moves from the first day to the second.
-    world.db.execute(
-        "update public.l set actual = 90, seen = '2024-05-02T01:30Z' where id = 20;
+    world
+        .db
+        .execute(
+            "update public.l set actual = 90, seen = '2024-05-02T01:30Z' where id = 20;
          update public.p set at = '2024-05-02T00:05Z', seen = '2024-05-02T01:30Z' where id = 30;",
-    ).await;
+        )
+        .await;
     world.run_at(at("2024-05-02T02:00:00Z")).await;
     let expected = (93.0 + 100.0) / 94.0;
     assert_eq!(world.db.lines(DAY_ONE).await.last(), Some(&format!("2 | provisional | 94 | 95 | {expected}")));
@@ -120,7 +127,12 @@ async fn a_corrected_label_a_changed_event_time_and_a_new_version_are_followed()
 async fn a_cohort_that_vanishes_is_noted_and_not_kept_stale() {
     let world = world(&format!("{WINDOWS}\n[[cohorts]]\nby = [\"region\"]\n")).await;
     world.run_at(at("2024-05-02T01:00:00Z")).await;
-    world.db.execute("update public.p set region = 'c', seen = '2024-05-02T01:30Z' where region = 'b' and at < '2024-05-02Z'").await;
+    world
+        .db
+        .execute(
+            "update public.p set region = 'c', seen = '2024-05-02T01:30Z' where region = 'b' and at < '2024-05-02Z'",
+        )
+        .await;
     world.run_at(at("2024-05-02T02:00:00Z")).await;
     let now = "select cohort, predictions from trueup.window_history where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and model_version is null order by 1";
     assert_eq!(world.db.lines(now).await, ["all | 96", "region=a | 48", "region=c | 48"]);
@@ -156,20 +168,39 @@ async fn every_column_of_every_public_view_is_described() {
 async fn the_views_have_the_columns_that_analysts_rely_on() {
     let world = World::new(TABLES, &hourly(WINDOWS)).await;
     let contract = [
-        ("window_history", "job, window_name, window_start, window_end, cohort, cohort_values, model_version, status, revision, computed_at, run_id, predictions, labeled, excluded, coverage, mse, mse_ci_low, mse_ci_high, rmse, rmse_ci_low, rmse_ci_high, mae, bias, mape, smape, rmsle, r2, p50_abs_error, label_latency_p50, label_latency_p95, extra"),
-        ("metric_history", "job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage, status, revision, computed_at"),
+        (
+            "window_history",
+            "job, window_name, window_start, window_end, cohort, cohort_values, model_version, status, revision, computed_at, run_id, predictions, labeled, excluded, coverage, mse, mse_ci_low, mse_ci_high, rmse, rmse_ci_low, rmse_ci_high, mae, bias, mape, smape, rmsle, r2, p50_abs_error, label_latency_p50, label_latency_p95, extra",
+        ),
+        (
+            "metric_history",
+            "job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage, status, revision, computed_at",
+        ),
         ("window_revisions", "revision, first_reported, mse"),
         ("metric_revisions", "revision, first_reported, metric, value"),
-        ("verdict_history", "job, rule, severity, cohort, model_version, window_name, window_start, window_end, verdict, value, limit_value, baseline, labeled, coverage, reason, retroactive, run_id, evaluated_at"),
-        ("alert_history", "job, rule, severity, cohort, model_version, from_state, to_state, reason, value, limit_value, since, changed_at, evidence"),
-        ("run_history", "job, scheduled_for, trigger, state, started_at, finished_at, as_of, rows_read, buckets_recomputed, windows_written, failure"),
-        ("delivery_history", "notification_id, receiver, kind, job, attempt, attempted_at, outcome, status_code, failure, next_attempt_at"),
+        (
+            "verdict_history",
+            "job, rule, severity, cohort, model_version, window_name, window_start, window_end, verdict, value, limit_value, baseline, labeled, coverage, reason, retroactive, run_id, evaluated_at",
+        ),
+        (
+            "alert_history",
+            "job, rule, severity, cohort, model_version, from_state, to_state, reason, value, limit_value, since, changed_at, evidence",
+        ),
+        (
+            "run_history",
+            "job, scheduled_for, trigger, state, started_at, finished_at, as_of, rows_read, buckets_recomputed, windows_written, failure",
+        ),
+        (
+            "delivery_history",
+            "notification_id, receiver, kind, job, attempt, attempted_at, outcome, status_code, failure, next_attempt_at",
+        ),
     ];
     for (view, columns) in contract {
         world.db.lines(&format!("select {columns} from trueup.{view}")).await;
     }
     // A reader may look at the views and at nothing else.
     world.db.execute("set role trueup_reader; select count(*) from trueup.window_history; reset role;").await;
-    let denied = sqlx::raw_sql("set role trueup_reader; select count(*) from trueup.measurement").execute(&world.db.pool).await;
+    let denied =
+        sqlx::raw_sql("set role trueup_reader; select count(*) from trueup.measurement").execute(&world.db.pool).await;
     assert!(denied.is_err(), "a reader may not read tables");
 }

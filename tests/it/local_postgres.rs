@@ -40,7 +40,8 @@ fn it_is_made_once_reused_and_stopped_with_its_last_user_in_a_path_with_spaces()
 #[test]
 fn several_programs_share_one_server() {
     let folder = Folder::new("several");
-    let children: Vec<_> = (0..5).map(|_| folder.trueup(&["migrate"]).stdout(std::process::Stdio::null()).spawn().unwrap()).collect();
+    let children: Vec<_> =
+        (0..5).map(|_| folder.trueup(&["migrate"]).stdout(std::process::Stdio::null()).spawn().unwrap()).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
@@ -54,7 +55,11 @@ fn it_comes_back_after_its_server_and_its_guard_were_killed() {
     folder.run(&["migrate"]).ok();
     // A stale pid file that names a living process which is no Postgres.
     eventually("the server stops", || server_pid(&folder.0).is_none());
-    std::fs::write(folder.0.join(".trueup/data/postmaster.pid"), format!("{}\n/x\n0\n5432\n\n\n\nready\n", std::process::id())).unwrap();
+    std::fs::write(
+        folder.0.join(".trueup/data/postmaster.pid"),
+        format!("{}\n/x\n0\n5432\n\n\n\nready\n", std::process::id()),
+    )
+    .unwrap();
     folder.run(&["status"]).ok();
     // Killed while in use: `demo --keep` leaves it running.
     eventually("the server stops", || server_pid(&folder.0).is_none());
@@ -75,7 +80,14 @@ fn a_user_killed_with_9_takes_its_server_along() {
     folder.run(&["migrate"]).ok();
     eventually("the server stops", || server_pid(&folder.0).is_none());
     // `explain` of a job whose tables are missing ends quickly; the demo runs long enough to be killed in its middle.
-    let mut user = Process(folder.trueup(&["demo"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
+    let mut user = Process(
+        folder
+            .trueup(&["demo"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
     eventually("the server runs", || server_pid(&folder.0).is_some());
     user.kill();
     eventually("the server stops", || server_pid(&folder.0).is_none());

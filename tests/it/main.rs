@@ -1,4 +1,10 @@
 //! All integration tests: one program, one throw-away Postgres, a fresh database for each test.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test tells whoever runs it, and may end"
+)]
 
 mod alerts;
 mod architecture;

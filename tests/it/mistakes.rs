@@ -8,7 +8,9 @@ use crate::support::world::hourly;
 
 /// A job that is right in every line.
 fn good() -> String {
-    hourly("[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"high\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0\nnotify = [\"hook\"]\n")
+    hourly(
+        "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"high\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0\nnotify = [\"hook\"]\n",
+    )
 }
 
 fn findings(toml: &str) -> Vec<Diagnostic> {
@@ -39,8 +41,18 @@ fn a_job_that_is_right_has_no_findings() {
 #[case::unknown_key("above = 5.0", "abov = 5.0", "unknown-key", "did you mean `above`")]
 #[case::far_key("above = 5.0", "threshold = 5.0", "unknown-key", "known keys are")]
 #[case::wrong_type("above = 5.0", "above = \"5\"", "wrong-type", "must be a number, not a text")]
-#[case::wrong_list("notify = [\"hook\"]", "notify = \"hook\"", "wrong-type", "must be a list in [brackets], not a text")]
-#[case::wrong_choice("by = [\"region\"]", "by = [3]", "wrong-type", "must be a text in quotes or a table, not a whole number")]
+#[case::wrong_list(
+    "notify = [\"hook\"]",
+    "notify = \"hook\"",
+    "wrong-type",
+    "must be a list in [brackets], not a text"
+)]
+#[case::wrong_choice(
+    "by = [\"region\"]",
+    "by = [3]",
+    "wrong-type",
+    "must be a text in quotes or a table, not a whole number"
+)]
 #[case::missing_key("at = \"at\"\n", "", "missing-key", "`predictions.at` is missing")]
 #[case::bad_name("name = \"hourly\"", "name = \"Hourly Job\"", "bad-name", "is not a job name")]
 #[case::bad_runbook("https://runbooks.example.org/hourly", "javascript:alert(1)", "bad-link", "not an http(s) link")]
@@ -49,33 +61,98 @@ fn a_job_that_is_right_has_no_findings() {
 #[case::bad_cron("every = \"1h\"", "cron = \"61 * * * *\"", "bad-cron", "not a cron expression")]
 #[case::never_due("every = \"1h\"", "cron = \"0 0 31 2 *\"", "never-due", "never due")]
 #[case::bad_duration("every = \"1h\"", "every = \"1 hour\"", "bad-duration", "is not a duration")]
-#[case::unknown_zone("[windows]", "[windows]\ntimezone = \"Europe/Bukarest\"", "unknown-timezone", "did you mean `Europe/Bucharest`")]
+#[case::unknown_zone(
+    "[windows]",
+    "[windows]\ntimezone = \"Europe/Bukarest\"",
+    "unknown-timezone",
+    "did you mean `Europe/Bucharest`"
+)]
 #[case::unused_zone("every = \"1h\"", "every = \"1h\"\ntimezone = \"UTC\"", "unused-timezone", "no effect")]
-#[case::unknown_word("every = \"1h\"", "every = \"1h\"\ncatch_up = \"lates\"", "unknown-value", "did you mean `latest`")]
+#[case::unknown_word(
+    "every = \"1h\"",
+    "every = \"1h\"\ncatch_up = \"lates\"",
+    "unknown-value",
+    "did you mean `latest`"
+)]
 #[case::no_schema("table = \"public.p\"", "table = \"p\"", "bad-table", "names no schema")]
 #[case::bad_table("table = \"public.p\"", "table = \"public.p; drop table x\"", "bad-table", "is not a table name")]
-#[case::two_sources("table = \"public.p\"", "table = \"public.p\"\nquery = \"select 1\"", "two-sources", "both `table` and `query`")]
+#[case::two_sources(
+    "table = \"public.p\"",
+    "table = \"public.p\"\nquery = \"select 1\"",
+    "two-sources",
+    "both `table` and `query`"
+)]
 #[case::no_source("table = \"public.p\"\n", "", "no-source", "names no table")]
-#[case::bad_query("table = \"public.p\"", "query = \"delete from public.p\"", "bad-query", "expected one select statement")]
-#[case::bad_where("version = \"version\"", "where = \"true; drop table x\"", "bad-expression", "expected one expression")]
-#[case::subselect("version = \"version\"", "where = \"id in (select 1)\"", "bad-expression", "a subselect is not allowed")]
-#[case::bad_function("version = \"version\"", "where = \"pg_sleep(9) is null\"", "bad-expression", "`pg_sleep` is not allowed")]
-#[case::key_mismatch("table = \"public.l\"\nid = \"id\"", "table = \"public.l\"\nid = [\"id\", \"seen\"]", "key-mismatch", "1 columns in predictions and 2 in labels")]
-#[case::repeated_key("table = \"public.p\"\nid = \"id\"", "table = \"public.p\"\nid = [\"id\", \"id\"]", "repeated-entry", "listed twice")]
+#[case::bad_query(
+    "table = \"public.p\"",
+    "query = \"delete from public.p\"",
+    "bad-query",
+    "expected one select statement"
+)]
+#[case::bad_where(
+    "version = \"version\"",
+    "where = \"true; drop table x\"",
+    "bad-expression",
+    "expected one expression"
+)]
+#[case::subselect(
+    "version = \"version\"",
+    "where = \"id in (select 1)\"",
+    "bad-expression",
+    "a subselect is not allowed"
+)]
+#[case::bad_function(
+    "version = \"version\"",
+    "where = \"pg_sleep(9) is null\"",
+    "bad-expression",
+    "`pg_sleep` is not allowed"
+)]
+#[case::key_mismatch(
+    "table = \"public.l\"\nid = \"id\"",
+    "table = \"public.l\"\nid = [\"id\", \"seen\"]",
+    "key-mismatch",
+    "1 columns in predictions and 2 in labels"
+)]
+#[case::repeated_key(
+    "table = \"public.p\"\nid = \"id\"",
+    "table = \"public.p\"\nid = [\"id\", \"id\"]",
+    "repeated-entry",
+    "listed twice"
+)]
 #[case::empty_column("at = \"at\"", "at = \"\"", "bad-column", "a column name is empty")]
 #[case::no_windows("rolling = [\"6h\"]\ntumbling = [\"1d\"]", "", "no-windows", "keeps no window")]
 #[case::bad_window("\"1d\"", "\"1 day\"", "bad-window", "is not a duration")]
 #[case::odd_window("\"1d\"", "\"7h\"", "bad-window", "does not divide a day")]
 #[case::repeated_window("[\"6h\"]", "[\"6h\", \"360m\"]", "repeated-entry", "listed twice")]
 #[case::bad_bucket("[windows]", "[windows]\nbucket = \"45m\"", "bad-bucket", "the largest that does is 1h")]
-#[case::short_horizon("[windows]", "[windows]\nlabel_wait = \"2d\"\nhorizon = \"1d\"", "short-horizon", "shorter than `label_wait`")]
+#[case::short_horizon(
+    "[windows]",
+    "[windows]\nlabel_wait = \"2d\"\nhorizon = \"1d\"",
+    "short-horizon",
+    "shorter than `label_wait`"
+)]
 #[case::bad_top("by = [\"region\"]", "by = [\"region\"]\ntop = 0", "bad-top", "`top` is 0")]
 #[case::no_dimensions("by = [\"region\"]", "by = []", "bad-dimensions", "0 dimensions")]
 #[case::repeated_dimension("by = [\"region\"]", "by = [\"region\", \"region\"]", "repeated-entry", "listed twice")]
-#[case::bad_dimension("by = [\"region\"]", "by = [{ name = \"x\", expr = \"count(*)\" }]", "bad-expression", "`count` is not allowed")]
-#[case::odd_dimension("by = [\"region\"]", "by = [{ name = \"x\" }]", "missing-key", "`cohorts[0].by[0].expr` is missing")]
+#[case::bad_dimension(
+    "by = [\"region\"]",
+    "by = [{ name = \"x\", expr = \"count(*)\" }]",
+    "bad-expression",
+    "`count` is not allowed"
+)]
+#[case::odd_dimension(
+    "by = [\"region\"]",
+    "by = [{ name = \"x\" }]",
+    "missing-key",
+    "`cohorts[0].by[0].expr` is missing"
+)]
 #[case::unknown_metric("metric = \"rmse\"", "metric = \"rsme\"", "unknown-metric", "did you mean `rmse`")]
-#[case::unknown_window("window = \"rolling 6h\"", "window = \"rolling 5h\"", "unknown-window", "use one of `rolling 6h`, `tumbling 1d`")]
+#[case::unknown_window(
+    "window = \"rolling 6h\"",
+    "window = \"rolling 5h\"",
+    "unknown-window",
+    "use one of `rolling 6h`, `tumbling 1d`"
+)]
 #[case::no_condition("above = 5.0\n", "", "no-condition", "has no condition")]
 #[case::always("above = 5.0", "above = 5.0\nbelow = 6.0", "always-in-breach", "every value is")]
 #[case::infinite("above = 5.0", "above = inf", "bad-limit", "not a finite number")]
@@ -83,13 +160,33 @@ fn a_job_that_is_right_has_no_findings() {
 #[case::bad_samples("above = 5.0", "above = 5.0\nmin_samples = 0", "bad-min-samples", "`min_samples` is 0")]
 #[case::bad_coverage("above = 5.0", "above = 5.0\nmin_coverage = 90.0", "bad-min-coverage", "from 0 to 1")]
 #[case::bad_cohorts("above = 5.0", "above = 5.0\ncohorts = \"every\"", "unknown-value", "\"each\"")]
-#[case::unknown_cohort("above = 5.0", "above = 5.0\ncohorts = { tier = \"1\" }", "unknown-cohort", "declared by `tier`")]
+#[case::unknown_cohort(
+    "above = 5.0",
+    "above = 5.0\ncohorts = { tier = \"1\" }",
+    "unknown-cohort",
+    "declared by `tier`"
+)]
 #[case::no_version("version = \"version\"", "", "no-version", "declares no model version")]
 #[case::no_runbook("runbook = \"https://runbooks.example.org/hourly\"\n", "", "no-runbook", "has no runbook")]
 #[case::unknown_receiver("notify = [\"hook\"]", "notify = [\"hok\"]", "unknown-receiver", "did you mean `hook`")]
-#[case::repeated_rule("[[alerts]]", "[[alerts]]\nname = \"high\"\nmetric = \"mse\"\nwindow = \"rolling 6h\"\nabove = 1\n[[alerts]]", "repeated-entry", "two rules are named")]
-#[case::later_metric("[windows]", "[metrics]\ninclude = [\"rmse\", \"mape\"]\n[windows]", "not-supported-yet", "the metric `mape` is not supported")]
-#[case::later_key("every = \"1h\"", "every = \"1h\"\nreconcile = \"1h\"", "not-supported-yet", "`schedule.reconcile` is not supported")]
+#[case::repeated_rule(
+    "[[alerts]]",
+    "[[alerts]]\nname = \"high\"\nmetric = \"mse\"\nwindow = \"rolling 6h\"\nabove = 1\n[[alerts]]",
+    "repeated-entry",
+    "two rules are named"
+)]
+#[case::later_metric(
+    "[windows]",
+    "[metrics]\ninclude = [\"rmse\", \"mape\"]\n[windows]",
+    "not-supported-yet",
+    "the metric `mape` is not supported"
+)]
+#[case::later_key(
+    "every = \"1h\"",
+    "every = \"1h\"\nreconcile = \"1h\"",
+    "not-supported-yet",
+    "`schedule.reconcile` is not supported"
+)]
 #[case::later_baseline("above = 5.0", "above_baseline = \"20%\"", "not-supported-yet", "above_baseline")]
 #[case::later_duration("above = 5.0", "above = 5.0\nfor = \"10m\"", "not-supported-yet", "alerts[0].for")]
 fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[case] code: &str, #[case] words: &str) {
@@ -110,7 +207,8 @@ fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[c
     assert!(shown[place].contains("job.toml:"), "file and line are shown");
     let written = wrong.lines().last().unwrap_or_default();
     let (line, _) = findings[place].position(&broken);
-    let first = broken.lines().position(|text| !wrong.is_empty() && text.contains(wrong.lines().next().unwrap_or_default()));
+    let first =
+        broken.lines().position(|text| !wrong.is_empty() && text.contains(wrong.lines().next().unwrap_or_default()));
     // The finding is at or near the change, never at the top of the file by default.
     if let (Some(first), false) = (first, written.is_empty()) {
         let distance = line.abs_diff(first + 1);

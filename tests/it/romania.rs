@@ -45,7 +45,8 @@ struct Reference {
 const METRICS: [&str; 4] = ["mse", "rmse", "mae", "bias"];
 
 /// (window name, start, cohort) to reference values.
-type Oracle = BTreeMap<(String, DateTime<Utc>, String), Reference>;
+type Oracle = BTreeMap<Key, Reference>;
+type Key = (String, DateTime<Utc>, String);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_equals_scikit_learn_in_every_row() {
@@ -84,7 +85,8 @@ async fn scene() -> (World, Oracle) {
     let oracle = match data::folder() {
         Some(folder) => {
             data::load_forecasts(&world.db, &data::gunzip(&folder.join("data/ro_load_2023_2024.csv.gz"))).await;
-            let text = std::fs::read_to_string(folder.join("oracle/ro_load_2023_2024_metrics.csv")).expect("reference values");
+            let text =
+                std::fs::read_to_string(folder.join("oracle/ro_load_2023_2024_metrics.csv")).expect("reference values");
             read_oracle(&text)
         }
         None => {
@@ -99,7 +101,8 @@ async fn scene() -> (World, Oracle) {
 fn read_oracle(text: &str) -> Oracle {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
-    let place = |name: &str| header.iter().position(|column| *column == name).unwrap_or_else(|| panic!("no column {name}"));
+    let place =
+        |name: &str| header.iter().position(|column| *column == name).unwrap_or_else(|| panic!("no column {name}"));
     let mut oracle = Oracle::new();
     for line in lines {
         let cells: Vec<&str> = line.split(',').collect();
@@ -131,14 +134,17 @@ fn made_up_csv() -> String {
     for n in 0..31 * 96_i32 {
         let forecast = 6_000 + (n * 37) % 900;
         let actual = if n % 50 == 7 { String::new() } else { (forecast + (n * 53) % 401 - 180).to_string() };
-        csv.push_str(&format!("{},{forecast},{actual}\n", (start + TimeDelta::minutes(15 * i64::from(n))).to_rfc3339()));
+        csv.push_str(&format!(
+            "{},{forecast},{actual}\n",
+            (start + TimeDelta::minutes(15 * i64::from(n))).to_rfc3339()
+        ));
     }
     csv
 }
 
 /// The same numbers by plain arithmetic, sharing no code with the engine.
 fn recompute(csv: &str) -> Oracle {
-    let mut groups: BTreeMap<(String, DateTime<Utc>, String), (i64, Vec<f64>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, (i64, Vec<f64>)> = BTreeMap::new();
     for line in csv.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
         let time = at(cells[0]);
@@ -146,7 +152,11 @@ fn recompute(csv: &str) -> Oracle {
         let day = DateTime::from_timestamp(time.timestamp().div_euclid(86_400) * 86_400, 0).expect("a day");
         let month = at("2024-01-01T00:00:00Z");
         let hour = format!("utc_hour={}", time.timestamp().rem_euclid(86_400) / 3_600);
-        for key in [("tumbling 1d", day, "all".to_owned()), ("tumbling 1mo", month, "all".to_owned()), ("tumbling 1mo", month, hour)] {
+        for key in [
+            ("tumbling 1d", day, "all".to_owned()),
+            ("tumbling 1mo", month, "all".to_owned()),
+            ("tumbling 1mo", month, hour),
+        ] {
             let group = groups.entry((key.0.to_owned(), key.1, key.2)).or_default();
             group.0 += 1;
             group.1.extend(error);
@@ -174,7 +184,7 @@ async fn compare(world: &World, oracle: &Oracle) {
     .fetch_all(&world.db.pool)
     .await
     .expect("the history");
-    let history: BTreeMap<(String, DateTime<Utc>, String), &sqlx::postgres::PgRow> =
+    let history: BTreeMap<Key, &sqlx::postgres::PgRow> =
         rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row)).collect();
     for ((window, start, cohort), reference) in oracle {
         let key = (window.clone(), *start, cohort.clone());
@@ -186,7 +196,10 @@ async fn compare(world: &World, oracle: &Oracle) {
             match (found, reference.metrics[place]) {
                 (Some(found), Some(expected)) => {
                     let scale = expected.abs().max(if *name == "bias" { 1.0 } else { 0.0 });
-                    assert!((found - expected).abs() <= 1e-9 * scale, "{name} of {key:?}: {found}, expected {expected}");
+                    assert!(
+                        (found - expected).abs() <= 1e-9 * scale,
+                        "{name} of {key:?}: {found}, expected {expected}"
+                    );
                 }
                 (found, expected) => assert_eq!(found, expected, "{name} of {key:?}"),
             }

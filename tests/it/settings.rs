@@ -38,7 +38,10 @@ async fn label_wait_decides_when_a_window_is_final(#[case] setting: &str, #[case
 async fn overlap_decides_how_late_a_commit_may_be(#[case] overlap: &str, #[case] expected: i64) {
     let toml = windows("").replace("every = \"1h\"", &format!("every = \"1h\"\noverlap = \"{overlap}\""));
     let world = ran(&toml, "2024-05-02T02:00:00Z").await;
-    world.db.execute("insert into public.p values (9001, '2024-05-01T20:00Z', 100, 'v1', 'a', '2024-05-02T01:00Z')").await;
+    world
+        .db
+        .execute("insert into public.p values (9001, '2024-05-01T20:00Z', 100, 'v1', 'a', '2024-05-02T01:00Z')")
+        .await;
     world.run_at(at("2024-05-02T03:00:00Z")).await;
     let count = format!("select predictions from trueup.window_history {ALL} and window_start = '2024-05-01Z'");
     assert_eq!(world.db.scalar::<i64>(&count).await, expected);
@@ -63,7 +66,12 @@ async fn a_late_label_of_a_bucket_without_residuals_is_computed_from_the_source(
     let world = ran(&toml, "2024-05-02T12:00:00Z").await;
     world.db.execute("update public.l set actual = 0, seen = '2024-05-02T12:30Z' where id = 40").await;
     world.run_at(at("2024-05-02T13:00:00Z")).await;
-    let row = world.db.lines(&format!("select revision, labeled, mse from trueup.window_history {ALL} and window_start = '2024-05-01Z'")).await;
+    let row = world
+        .db
+        .lines(&format!(
+            "select revision, labeled, mse from trueup.window_history {ALL} and window_start = '2024-05-01Z'"
+        ))
+        .await;
     assert_eq!(row, [format!("2 | 96 | {}", (95.0 + 10_000.0) / 96.0)]);
 }
 
@@ -88,10 +96,14 @@ async fn buckets_are_as_small_as_they_are_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_takes_longer_than_its_timeout_fails_and_the_next_is_not_kept_from_running() {
-    let toml = windows("").replace("every = \"1h\"", "every = \"1h\"\ntimeout = \"1s\"").replace("public.p", "public.slow");
+    let toml =
+        windows("").replace("every = \"1h\"", "every = \"1h\"\ntimeout = \"1s\"").replace("public.p", "public.slow");
     let world = World::new(TABLES, &toml).await;
     world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24)).await;
-    world.db.execute("create view public.slow as select p.* from public.p as p, lateral (select pg_sleep(0.2), p.id) as s").await;
+    world
+        .db
+        .execute("create view public.slow as select p.* from public.p as p, lateral (select pg_sleep(0.2), p.id) as s")
+        .await;
     let ended = world.try_run_at(at("2024-05-02T00:00:00Z")).await;
     assert!(matches!(ended, Ok(trueup::pipeline::execute::Ended::Failed(_))), "{ended:?}");
     let rows = world.db.lines("select state, failure from trueup.run_history").await;
@@ -115,7 +127,9 @@ fn catch_up_decides_what_becomes_of_missed_slots(#[case] policy: &str, #[case] e
     let (slots, advance) = due_slots(&job, &cursor, TimeDelta::seconds(32));
     let found: Vec<String> = slots
         .iter()
-        .map(|slot| format!("{} {}", if slot.skipped.is_some() { "skip" } else { "run" }, slot.scheduled_for.format("%H:%M")))
+        .map(|slot| {
+            format!("{} {}", if slot.skipped.is_some() { "skip" } else { "run" }, slot.scheduled_for.format("%H:%M"))
+        })
         .collect();
     assert_eq!(found, expected);
     assert_eq!(advance.last_scheduled_for, at("2024-05-01T03:00:00Z"));
@@ -126,8 +140,16 @@ fn catch_up_decides_what_becomes_of_missed_slots(#[case] policy: &str, #[case] e
 fn a_slot_on_time_runs_under_every_policy_and_a_new_job_has_missed_nothing() {
     for policy in ["all", "latest", "none"] {
         let job = plan_job(&windows("").replace("every = \"1h\"", &format!("every = \"1h\"\ncatch_up = \"{policy}\"")));
-        assert!(matches!((policy, job.schedule.catch_up), ("all", CatchUp::All) | ("latest", CatchUp::Latest) | ("none", CatchUp::None)));
-        let mut cursor = Cursor { job_id: 1, name: "hourly".into(), last_scheduled_for: Some(at("2024-05-01T00:00:00Z")), now: at("2024-05-01T01:00:01Z") };
+        assert!(matches!(
+            (policy, job.schedule.catch_up),
+            ("all", CatchUp::All) | ("latest", CatchUp::Latest) | ("none", CatchUp::None)
+        ));
+        let mut cursor = Cursor {
+            job_id: 1,
+            name: "hourly".into(),
+            last_scheduled_for: Some(at("2024-05-01T00:00:00Z")),
+            now: at("2024-05-01T01:00:01Z"),
+        };
         let (slots, _) = due_slots(&job, &cursor, TimeDelta::seconds(32));
         assert!(slots.len() == 1 && slots[0].skipped.is_none() && slots[0].trigger == "schedule", "{policy} {slots:?}");
         cursor.last_scheduled_for = None;

@@ -8,10 +8,18 @@ const COUNTS: &str = "select predictions, labeled, excluded, duplicates, ambiguo
 
 /// A day with the given (predicted, actual) pairs as SQL values.
 async fn measured(types: (&str, &str), pairs: &[(&str, &str)]) -> World {
-    let tables = TABLES.replace("predicted float8", &format!("predicted {}", types.0)).replace("actual float8", &format!("actual {}", types.1));
+    let tables = TABLES
+        .replace("predicted float8", &format!("predicted {}", types.0))
+        .replace("actual float8", &format!("actual {}", types.1));
     let world = World::new(&tables, &hourly(WINDOWS)).await;
     for (n, (predicted, actual)) in pairs.iter().enumerate() {
-        world.db.execute(&format!("insert into public.p values ({n}, '{DAY}T{:02}:00Z', {predicted}, 'v1', 'a', '{DAY}Z')", n % 24)).await;
+        world
+            .db
+            .execute(&format!(
+                "insert into public.p values ({n}, '{DAY}T{:02}:00Z', {predicted}, 'v1', 'a', '{DAY}Z')",
+                n % 24
+            ))
+            .await;
         if *actual != "missing" {
             world.db.execute(&format!("insert into public.l values ({n}, {actual}, '{DAY}Z')")).await;
         }
@@ -43,7 +51,8 @@ async fn floats_that_are_no_numbers_are_counted_and_never_averaged() {
     .await;
     assert_eq!(world.db.lines(COUNTS).await, ["13 | 3 | 8 | 0 | 0"]);
     // Errors 2, 1e-200 (0 in powers) and 5e-324 (0 in powers).
-    let mse: f64 = world.db.scalar("select mse from trueup.window_history where cohort = 'all' and model_version is null").await;
+    let mse: f64 =
+        world.db.scalar("select mse from trueup.window_history where cohort = 'all' and model_version is null").await;
     assert_eq!(mse, 4.0 / 3.0);
 }
 
@@ -61,7 +70,8 @@ async fn numerics_beyond_float8_are_excluded_and_not_fatal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn integers_are_cast_before_they_are_subtracted() {
-    let world = measured(("int2", "int8"), &[("32767", "-9223372036854775808"), ("-32768", "9223372036854775807")]).await;
+    let world =
+        measured(("int2", "int8"), &[("32767", "-9223372036854775808"), ("-32768", "9223372036854775807")]).await;
     assert_eq!(world.db.lines(COUNTS).await, ["2 | 2 | 0 | 0 | 0"]);
 }
 
@@ -77,7 +87,8 @@ async fn an_offset_of_1e8_costs_no_digits() {
     let pairs: Vec<(String, String)> = (0..20).map(|n| (format!("1e8 + {n} * 1e-3"), "1e8".to_owned())).collect();
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(p, a)| (p.as_str(), a.as_str())).collect();
     let world = measured(("float8", "float8"), &pairs).await;
-    let mse: f64 = world.db.scalar("select mse from trueup.window_history where cohort = 'all' and model_version is null").await;
+    let mse: f64 =
+        world.db.scalar("select mse from trueup.window_history where cohort = 'all' and model_version is null").await;
     let expected = (0..20).map(|n| (1e8 + f64::from(n) * 1e-3 - 1e8).powi(2)).sum::<f64>() / 20.0;
     assert!((mse / expected - 1.0).abs() < 1e-12, "{mse} {expected}");
 }
@@ -125,7 +136,10 @@ async fn two_predictions_of_one_key_are_a_data_failure_with_a_count() {
     let rows = world.db.lines("select model_version, predictions, labeled, excluded, duplicates from trueup.window_history where cohort = 'all' order by 1 nulls first").await;
     assert_eq!(rows, ["- | 4 | 2 | 2 | 2", "(null) | 1 | 1 | 0 | 0", "v1 | 2 | 0 | 2 | 2", "v2 | 1 | 1 | 0 | 0"]);
     // The same when the copies arrive one after the other.
-    world.db.execute(&format!("insert into public.p values (2, '{DAY}T02:00Z', 9, null, 'a', '2024-05-02T00:30Z')")).await;
+    world
+        .db
+        .execute(&format!("insert into public.p values (2, '{DAY}T02:00Z', 9, null, 'a', '2024-05-02T00:30Z')"))
+        .await;
     world.run_at(at("2024-05-02T01:00:00Z")).await;
     let rows = world.db.lines("select predictions, labeled, duplicates from trueup.window_history where cohort = 'all' and model_version is null").await;
     assert_eq!(rows, ["5 | 1 | 4"]);
@@ -149,7 +163,17 @@ async fn hostile_and_missing_cohort_values_are_only_values() {
     let cohorts = world.db.lines("select cohort from trueup.window_history where model_version is null and length(cohort) < 60 order by cohort collate \"C\"").await;
     assert_eq!(
         cohorts,
-        ["all", "region=\"\"", "region=\"(null)\"", "region=\"a=b, c\"", "region=\"other\"", "region=\"x\\r\\ny\"", "region='; drop table trueup.run; --", "region=(null)", "region=<script>"]
+        [
+            "all",
+            "region=\"\"",
+            "region=\"(null)\"",
+            "region=\"a=b, c\"",
+            "region=\"other\"",
+            "region=\"x\\r\\ny\"",
+            "region='; drop table trueup.run; --",
+            "region=(null)",
+            "region=<script>"
+        ]
     );
     let longest: i32 = world.db.scalar("select max(octet_length(cohort)) from trueup.window_history").await;
     assert!(longest < 200, "{longest}");
@@ -181,7 +205,12 @@ async fn dimensions_have_one_identity_whatever_the_order() {
         let world = World::new(TABLES, &toml(by)).await;
         world.db.execute(&format!("insert into public.p values (1, '{DAY}T07:00Z', 5, 'v1', 'a', '{DAY}Z')")).await;
         world.run_at(at("2024-05-02T00:00:00Z")).await;
-        let rows = world.db.lines("select cohort, cohort_values from trueup.window_history where model_version is null order by cohort").await;
+        let rows = world
+            .db
+            .lines(
+                "select cohort, cohort_values from trueup.window_history where model_version is null order by cohort",
+            )
+            .await;
         assert_eq!(rows, ["all | {}", "hour=7, region=a | {\"hour\": \"7\", \"region\": \"a\"}"], "{by}");
     }
 }
@@ -199,7 +228,8 @@ async fn a_key_may_have_several_columns_and_a_source_may_be_a_query() {
     );
     let world = World::new(&scene, &toml).await;
     world.run_at(at("2024-05-02T00:00:00Z")).await;
-    let row = "select predictions, labeled, mse from trueup.window_history where cohort = 'all' and model_version is null";
+    let row =
+        "select predictions, labeled, mse from trueup.window_history where cohort = 'all' and model_version is null";
     assert_eq!(world.db.lines(row).await, ["3 | 2 | 10"]);
     world.db.execute("insert into public.l2 values ('b', 1, 1, '2024-05-02T00:30Z')").await;
     world.run_at(at("2024-05-02T01:00:00Z")).await;

@@ -49,7 +49,9 @@ fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
     let program = if program.is_file() { program } else { "psql".into() };
     let asked = Command::new(program).arg(server.conninfo(name)).args(["-X", "-P", "pager=off", "-c", query]).output();
     match asked {
-        Ok(output) if output.status.success() => Ok(Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())),
+        Ok(output) if output.status.success() => {
+            Ok(Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()))
+        }
         Ok(output) => anyhow::bail!("psql failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("could not run psql"),

@@ -166,14 +166,22 @@ pub fn plain_text(mail: &str) -> String {
     let part = &mail[start..];
     let Some((headers, rest)) = part.split_once("\r\n\r\n") else { return String::new() };
     let body = rest.split("\r\n--").next().unwrap_or_default();
-    if headers.contains("quoted-printable") { quoted_printable(body) } else if headers.contains("base64") { base64_text(body) } else { body.to_owned() }
+    if headers.contains("quoted-printable") {
+        quoted_printable(body)
+    } else if headers.contains("base64") {
+        base64_text(body)
+    } else {
+        body.to_owned()
+    }
 }
 
 /// A header of a mail, unfolded, with encoded words left as they are.
 pub fn mail_header(mail: &str, name: &str) -> Option<String> {
     let head = mail.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
     let prefix = format!("{}:", name.to_ascii_lowercase());
-    head.lines().find(|line| line.to_ascii_lowercase().starts_with(&prefix)).map(|line| line[prefix.len()..].trim().to_owned())
+    head.lines()
+        .find(|line| line.to_ascii_lowercase().starts_with(&prefix))
+        .map(|line| line[prefix.len()..].trim().to_owned())
 }
 
 fn base64_text(body: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use sqlx::{Connection as _, ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::receivers::LocalReceiver;
 use crate::commands::progress;
@@ -49,10 +49,8 @@ impl Scene {
         spinner.finish_and_clear();
         let mail = LocalReceiver::smtp().await?;
         let hook = LocalReceiver::http().await?;
-        let receivers = BTreeMap::from([
-            ("oncall-email".to_owned(), email(&mail)),
-            ("oncall-hook".to_owned(), webhook(&hook)),
-        ]);
+        let receivers =
+            BTreeMap::from([("oncall-email".to_owned(), email(&mail)), ("oncall-hook".to_owned(), webhook(&hook))]);
         Ok(Self { pool: connect::pool(options, 4).await?, job: job()?, receivers, mail, hook })
     }
 

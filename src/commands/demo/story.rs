@@ -31,12 +31,18 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
     for moment in &moments {
         let told = &moment.told;
         let word = match told.to {
-            State::Firing => format!("{}", "FIRING".red().bold()),
+            State::Firing => format!("{}", "FIRING  ".red().bold()),
             State::Resolved => format!("{}", "RESOLVED".green().bold()),
             State::Pending | State::Inactive => continue,
         };
         let value = told.value.map_or("-".to_owned(), number);
-        output::print(&format!("{}  {word:<10} {} {}: rmse {value} MW, limit {} MW", moment.at.format("%Y-%m-%d %H:%M"), told.rule, told.cohort, told.limit))?;
+        output::print(&format!(
+            "{}  {word}  {} {}: rmse {value} MW, limit {} MW",
+            moment.at.format("%Y-%m-%d %H:%M"),
+            told.rule,
+            told.cohort,
+            told.limit
+        ))?;
     }
     messages(scene)?;
     late_label(server)?;
@@ -83,7 +89,8 @@ async fn regions(scene: &Scene) -> Result<()> {
             limit: 100_000,
         };
         let rows = history::metrics(&mut *scene.pool.acquire().await?, &filter).await?;
-        let values: Vec<Option<f64>> = rows.iter().filter(|row| row.model_version.is_none()).map(|row| row.value).collect();
+        let values: Vec<Option<f64>> =
+            rows.iter().filter(|row| row.model_version.is_none()).map(|row| row.value).collect();
         let known = values.iter().flatten().copied();
         let every: Vec<Option<f64>> = values.iter().step_by(8).copied().collect();
         table.push(vec![

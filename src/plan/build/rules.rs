@@ -3,8 +3,8 @@
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::metric::Metric;
-use crate::plan::window::Window;
 use crate::plan::rule::{CohortChoice, Condition, Rule, RuleMetric, Severity, VersionChoice};
+use crate::plan::window::Window;
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::job::{AlertSection, CohortsSpec, ForSpec, SeveritySpec, VersionsSpec};

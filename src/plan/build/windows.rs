@@ -13,7 +13,13 @@ use crate::spec::job::WindowsSection;
 /// The windows that are listed, for whatever refers to them.
 pub(super) fn listed(spec: &WindowsSection, notes: &mut Notes<'_>) -> Vec<Window> {
     let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", notes);
-    all.extend(read("windows.tumbling", &spec.tumbling, Window::tumbling, "write `1h`, `6h`, `1d`, `1w` or `1mo`", notes));
+    all.extend(read(
+        "windows.tumbling",
+        &spec.tumbling,
+        Window::tumbling,
+        "write `1h`, `6h`, `1d`, `1w` or `1mo`",
+        notes,
+    ));
     if spec.rolling.is_empty() && spec.tumbling.is_empty() {
         notes
             .error("windows", "no-windows", "the job keeps no window")

@@ -74,13 +74,15 @@ impl Folder {
         // No pid file, no server.
         let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
         let pid: u32 = text.lines().next()?.trim().parse().ok()?;
-        let output = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+        let output = Command::new("ps").args(["-o", "stat=,comm=", "-p", &pid.to_string()]).output();
         let command = match output {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
             // Without `ps` the kernel's own word is taken.
-            Err(_) => fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default(),
+            Err(_) => fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default(),
         };
-        command.contains("postgres").then_some(pid)
+        // A killed server is still listed, as a zombie, until its parent has looked.
+        let zombie = command.trim_start().starts_with('Z');
+        (!zombie && command.trim_end().ends_with("postgres")).then_some(pid)
     }
 
     fn is_ready(&self) -> bool {
@@ -112,6 +114,18 @@ impl Folder {
 
     /// Starts a guard, which starts the server, and waits until it is ready.
     pub fn launch(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
+        let mut attempts = 5;
+        loop {
+            match self.try_launch(options, binaries, account) {
+                // The helpers of a server that was killed hold its memory for a moment longer.
+                Err(_) if attempts > 1 => std::thread::sleep(Duration::from_millis(300)),
+                outcome => return outcome,
+            }
+            attempts -= 1;
+        }
+    }
+
+    fn try_launch(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
         // A pid file without its server would keep a new one from starting if the pid is in use by something else.
         remove_file(&self.data.join("postmaster.pid"))?;
         self.spawn_guard(options, binaries, account)?;

@@ -116,6 +116,11 @@ impl LocalServer {
         &self.folder
     }
 
+    /// The folder of its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Keeps the server running after its last user is gone, until [`stop_keeping`].
     pub fn keep_running(&self) -> Result<()> {
         std::fs::write(self.folder.join(folder::KEEP), "").context("could not mark the local Postgres to keep running")

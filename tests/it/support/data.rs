@@ -37,7 +37,8 @@ pub async fn load_forecasts(db: &TestDatabase, csv: &str) {
     )
     .await;
     let mut connection = db.connection().await;
-    let mut copy = connection.copy_in_raw("copy public.ro_load from stdin with (format csv, header true)").await.expect("copy");
+    let mut copy =
+        connection.copy_in_raw("copy public.ro_load from stdin with (format csv, header true)").await.expect("copy");
     copy.send(csv.as_bytes()).await.expect("rows");
     copy.finish().await.expect("the end of the rows");
     db.execute(

@@ -45,7 +45,10 @@ impl TestDatabase {
     /// Runs statements that set a scene.
     pub async fn execute(&self, sql: &str) {
         let mut connection = self.connection().await;
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap_or_else(|e| panic!("{e}\n{sql}"));
         connection.close().await.expect("to close");
     }
 
@@ -54,12 +57,17 @@ impl TestDatabase {
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
-        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&self.pool).await.unwrap_or_else(|e| panic!("{e}\n{sql}"))
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap_or_else(|e| panic!("{e}\n{sql}"))
     }
 
     /// Rows as text, columns joined by ` | `, for comparing with what is expected.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
-        let wrapped = format!("select array_to_string(array(select coalesce(value, '-') from json_each_text(row_to_json(q))), ' | ') from ({sql}) as q");
+        let wrapped = format!(
+            "select array_to_string(array(select coalesce(value, '-') from json_each_text(row_to_json(q))), ' | ') from ({sql}) as q"
+        );
         sqlx::query_scalar(AssertSqlSafe(wrapped)).fetch_all(&self.pool).await.unwrap_or_else(|e| panic!("{e}\n{sql}"))
     }
 
@@ -143,6 +151,9 @@ async fn make_template(local: &LocalServer, template: &str) {
 
 async fn admin(local: &LocalServer, sql: &str) {
     let mut connection = local.options("postgres").connect().await.expect("a connection");
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{sql}"));
     connection.close().await.expect("to close");
 }

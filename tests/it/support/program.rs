@@ -25,7 +25,12 @@ impl Folder {
     /// The program, in this folder, without anything of the caller's environment that it reads.
     pub fn trueup(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
-        command.current_dir(&self.0).args(arguments).env_remove("DATABASE_URL").env_remove("TRUEUP_LOG").env("NO_COLOR", "1");
+        command
+            .current_dir(&self.0)
+            .args(arguments)
+            .env_remove("DATABASE_URL")
+            .env_remove("TRUEUP_LOG")
+            .env("NO_COLOR", "1");
         command.stdin(Stdio::null());
         command
     }
@@ -92,5 +97,6 @@ impl Drop for Process {
 
 /// Whether a program is on PATH.
 pub fn has_program(name: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| Path::new(&folder).join(name).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| Path::new(&folder).join(name).is_file()))
 }

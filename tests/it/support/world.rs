@@ -64,7 +64,10 @@ impl World {
 
     /// Backfills a range, rolling windows at each tick or step.
     pub async fn backfill(&self, range: Range<DateTime<Utc>>, step: Option<TimeDelta>) -> Done {
-        let claim = enter(&self.db.pool, &self.job, Asked::Backfill, "test", LEASE).await.expect("the ledger").expect("a claim");
+        let claim = enter(&self.db.pool, &self.job, Asked::Backfill, "test", LEASE)
+            .await
+            .expect("the ledger")
+            .expect("a claim");
         let request = Request { range, step };
         let mut report = |_| {};
         let work = backfill::run(&self.db.pool, &self.job, &claim, &request, &mut report);
