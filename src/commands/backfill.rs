@@ -9,7 +9,7 @@ use crate::cli::{BackfillArgs, BackfillNotify, Global};
 use crate::pipeline::backfill::{self, Progress, Request};
 use crate::pipeline::enter::{Asked, enter};
 use crate::pipeline::execute;
-use crate::store::run as ledger;
+use crate::store::run::{self as ledger, End};
 
 pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode> {
     let BackfillNotify::None = args.notify;
@@ -43,7 +43,7 @@ pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            ledger::finish_failed(&mut *pool.acquire().await?, &claim, &error.to_string()).await?;
+            ledger::finish_without(&mut *pool.acquire().await?, &claim, End::Failed(&error.to_string())).await?;
             Err(anyhow!("the backfill stopped: {error}; the same command goes on where it stopped"))
         }
     }

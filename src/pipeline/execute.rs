@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use super::failure::{self, Cure, RunError};
 use super::{Outcome, Published, run_job};
 use crate::plan::PlannedJob;
-use crate::store::run::{self, Claim};
+use crate::store::run::{self, Claim, End};
 
 /// How a claimed run ended.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ async fn renew(pool: &PgPool, claim: &Claim, lease: TimeDelta) -> sqlx::Result<b
 
 async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
-    run::finish_skipped(&mut connection, claim, reason).await.map(drop)
+    run::finish_without(&mut connection, claim, End::Skipped(reason)).await.map(drop)
 }
 
 async fn record_failure(pool: &PgPool, claim: &Claim, error: RunError) -> Ended {
@@ -98,7 +98,7 @@ async fn record_failure(pool: &PgPool, claim: &Claim, error: RunError) -> Ended 
     let recorded = async {
         let mut connection = pool.acquire().await?;
         match cure {
-            Cure::Fail => run::finish_failed(&mut connection, claim, &error.to_string()).await,
+            Cure::Fail => run::finish_without(&mut connection, claim, End::Failed(&error.to_string())).await,
             Cure::Retry | Cure::Wait => run::give_back(&mut connection, claim, pause(claim.attempt, cure)).await,
             Cure::Abandon => Ok(false),
         }

@@ -7,6 +7,7 @@ pub mod failure;
 mod judge;
 mod publish;
 mod stages;
+mod tell;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -38,10 +39,10 @@ pub struct Published {
     pub done: Done,
     /// What was measured, written or not.
     pub measurements: Vec<Measurement>,
-    pub transitions: Vec<publish::Told>,
+    pub transitions: Vec<Told>,
 }
 
-pub use publish::Told;
+pub use tell::Told;
 
 /// Runs a claimed job as of a time, and publishes.
 pub async fn run_job(

@@ -35,53 +35,28 @@ pub struct MetricRow {
 
 /// The newest measurements that match, oldest first.
 pub async fn metrics(connection: &mut PgConnection, filter: &HistoryFilter) -> sqlx::Result<Vec<MetricRow>> {
-    let mut rows = match filter.as_of {
-        None => {
-            sqlx::query_as!(
-                MetricRow,
-                r#"
-                select window_name as "window_name!", window_start as "window_start!", window_end as "window_end!",
-                       cohort as "cohort!", model_version, metric as "metric!", value, ci_low, ci_high, labeled as "labeled!",
-                       coverage, status as "status!", revision as "revision!"
-                from trueup.metric_history
-                where job = $1 and ($2::text is null or metric = $2) and ($3::text is null or window_name = $3)
-                  and ($4::text is null or cohort = $4)
-                order by window_end desc, window_name, cohort, model_version nulls first, metric
-                limit $5
-                "#,
-                filter.job,
-                filter.metric,
-                filter.window,
-                filter.cohort,
-                filter.limit
-            )
-            .fetch_all(connection)
-            .await?
-        }
-        Some(moment) => {
-            sqlx::query_as!(
-                MetricRow,
-                r#"
-                select window_name as "window_name!", window_start as "window_start!", window_end as "window_end!",
-                       cohort as "cohort!", model_version, metric as "metric!", value, ci_low, ci_high, labeled as "labeled!",
-                       coverage, status as "status!", revision as "revision!"
-                from trueup.metric_history_as_of($6)
-                where job = $1 and ($2::text is null or metric = $2) and ($3::text is null or window_name = $3)
-                  and ($4::text is null or cohort = $4)
-                order by window_end desc, window_name, cohort, model_version nulls first, metric
-                limit $5
-                "#,
-                filter.job,
-                filter.metric,
-                filter.window,
-                filter.cohort,
-                filter.limit,
-                moment
-            )
-            .fetch_all(connection)
-            .await?
-        }
-    };
+    let mut rows = sqlx::query_as!(
+        MetricRow,
+        r#"
+        select window_name as "window_name!", window_start as "window_start!", window_end as "window_end!",
+               cohort as "cohort!", model_version, metric as "metric!", value, ci_low, ci_high, labeled as "labeled!",
+               coverage, status as "status!", revision as "revision!"
+        -- As of the end of time is as of now.
+        from trueup.metric_history_as_of(coalesce($6, 'infinity'::timestamptz))
+        where job = $1 and ($2::text is null or metric = $2) and ($3::text is null or window_name = $3)
+          and ($4::text is null or cohort = $4)
+        order by window_end desc, window_name, cohort, model_version nulls first, metric
+        limit $5
+        "#,
+        filter.job,
+        filter.metric,
+        filter.window,
+        filter.cohort,
+        filter.limit,
+        filter.as_of
+    )
+    .fetch_all(connection)
+    .await?;
     rows.reverse();
     Ok(rows)
 }

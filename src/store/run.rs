@@ -181,31 +181,31 @@ pub async fn finish_ok(
     Ok(updated.rows_affected() == 1)
 }
 
-/// Ends a run as failed. False when the claim is lost.
-pub async fn finish_failed(connection: &mut PgConnection, claim: &Claim, failure: &str) -> sqlx::Result<bool> {
-    let updated = sqlx::query!(
-        r#"
-        update trueup.run set state = 'failed', failure = $3, finished_at = clock_timestamp(), lease_until = null
-        where id = $1 and epoch = $2 and state = 'running'
-        "#,
-        claim.run_id,
-        claim.epoch,
-        failure
-    )
-    .execute(connection)
-    .await?;
-    Ok(updated.rows_affected() == 1)
+/// How a run ends when it publishes nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// With what went wrong.
+    Failed(&'a str),
+    /// With why it was not run.
+    Skipped(&'a str),
 }
 
-/// Ends a run as skipped. False when the claim is lost.
-pub async fn finish_skipped(connection: &mut PgConnection, claim: &Claim, reason: &str) -> sqlx::Result<bool> {
+/// Ends a run that publishes nothing. False when the claim is lost.
+pub async fn finish_without(connection: &mut PgConnection, claim: &Claim, end: End<'_>) -> sqlx::Result<bool> {
+    let (state, failure, reason) = match end {
+        End::Failed(failure) => ("failed", Some(failure), None),
+        End::Skipped(reason) => ("skipped", None, Some(reason)),
+    };
     let updated = sqlx::query!(
         r#"
-        update trueup.run set state = 'skipped', reason = $3, finished_at = clock_timestamp(), lease_until = null
+        update trueup.run
+        set state = $3, failure = $4, reason = coalesce($5, reason), finished_at = clock_timestamp(), lease_until = null
         where id = $1 and epoch = $2 and state = 'running'
         "#,
         claim.run_id,
         claim.epoch,
+        state,
+        failure,
         reason
     )
     .execute(connection)
