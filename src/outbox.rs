@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use tracing::{info, warn};
 
 use crate::notify::message::Notice;
 use crate::notify::receiver::{Delivery, Receiver};
 use crate::notify::retry;
+use crate::postgres::held::Held;
 use crate::store::outbox::{self, Attempted, Leased};
 
 /// Longer than any attempt takes: SMTP may wait 30 s.
@@ -53,14 +54,18 @@ impl Summary {
 pub async fn drain(pool: &PgPool, receivers: &Receivers, name: &str, run_id: Option<i64>) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
     loop {
-        let leased = outbox::lease(&mut *pool.acquire().await?, name, run_id, LEASE).await?;
-        let Some(leased) = leased else { return Ok(summary) };
+        let mut held = Held::acquire(pool).await?;
+        let leased = outbox::lease(&mut held, name, run_id, LEASE).await;
+        held.release();
+        let Some(leased) = leased? else { return Ok(summary) };
         let attempted = attempt(receivers, &leased).await;
         // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
-        let mut transaction = pool.begin().await?;
-        let held = outbox::record(&mut transaction, &leased, &attempted).await?;
+        let mut held = Held::acquire(pool).await?;
+        let mut transaction = held.begin().await?;
+        let still_leased = outbox::record(&mut transaction, &leased, &attempted).await?;
         transaction.commit().await?;
-        log(&leased, &attempted, held);
+        held.release();
+        log(&leased, &attempted, still_leased);
         match attempted.outcome {
             "sent" => summary.sent += 1,
             "retry" => summary.retried += 1,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
@@ -18,6 +18,7 @@ use crate::outbox::{self, Receivers};
 use crate::pipeline::execute::{self, Ended};
 use crate::plan::PlannedJob;
 use crate::plan::schedule::CatchUp;
+use crate::postgres::held::Held;
 use crate::store::schedule::{self, Advance, Cursor, Slot};
 use crate::store::{job, run};
 
@@ -36,6 +37,10 @@ pub struct Scheduler {
 
 /// Slots of one job that are put into the ledger in one transaction.
 const MOST_SLOTS: usize = 1_000;
+/// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
+const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
+/// One round of deliveries.
+const DELIVERY_DEADLINE: Duration = Duration::from_secs(300);
 /// How long runs may take to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -51,8 +56,11 @@ impl Scheduler {
         let sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.jobs.len(), "serving");
         while !*stop.borrow() {
-            if let Err(error) = this.beat(&slots, &mut runs).await {
-                error!("could not look at the ledger: {error:#}");
+            // A connection that answers nothing any more must not keep this loop from ever looking again.
+            match tokio::time::timeout(LEDGER_DEADLINE, this.beat(&slots, &mut runs)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => error!("could not look at the ledger: {error:#}"),
+                Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
             }
             while let Some(ended) = runs.try_join_next() {
                 ended?;
@@ -68,9 +76,10 @@ impl Scheduler {
         heartbeat.shutdown().await?;
         let ended = tokio::time::timeout(GRACE, async { while runs.join_next().await.is_some() {} }).await;
         if ended.is_err() {
-            warn!(runs = runs.len(), "runs did not end in time; their leases run out and another runner takes them");
+            warn!(runs = runs.len(), "runs did not end in time; they are given back");
+            runs.shutdown().await;
+            run::give_back_all(&mut *this.pool.acquire().await?, &this.name).await?;
         }
-        runs.shutdown().await;
         sender.await?;
         Ok(())
     }
@@ -109,7 +118,8 @@ impl Scheduler {
 
     /// Puts the slots that became due into the ledger, each once whatever the number of schedulers.
     async fn enter_due(&self) -> Result<()> {
-        let mut transaction = self.pool.begin().await?;
+        let mut held = Held::acquire(&self.pool).await?;
+        let mut transaction = held.begin().await?;
         let cursors = schedule::lock_due(&mut transaction, &self.names()).await?;
         let mut slots = Vec::new();
         let mut advances = Vec::new();
@@ -124,6 +134,7 @@ impl Scheduler {
             schedule::advance(&mut transaction, &advances).await?;
         }
         transaction.commit().await?;
+        held.release();
         Ok(())
     }
 
@@ -207,8 +218,11 @@ async fn wait(beat: &Notify, poll: TimeDelta) {
 /// Delivers what is in the outbox, beside the runs.
 async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        if let Err(error) = outbox::deliver_due(&this.pool, &this.receivers).await {
-            error!("could not look at the outbox: {error:#}");
+        // Long enough for every receiver to time out once; what is cut off is leased, and tried again.
+        match tokio::time::timeout(DELIVERY_DEADLINE, outbox::deliver_due(&this.pool, &this.receivers)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => error!("could not look at the outbox: {error:#}"),
+            Err(_) => error!("deliveries did not end within {} s", DELIVERY_DEADLINE.as_secs()),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -85,7 +85,7 @@ async fn run_on(
         first_run: plan.progress.is_none(),
     };
     let done = Done {
-        rows_read: read.rows,
+        rows_read: summed.rebuilt_from.unwrap_or(read.rows),
         rows_beyond_horizon: read.beyond_horizon,
         buckets_recomputed: summed.buckets,
         windows_written: 0,

@@ -37,6 +37,8 @@ pub(super) struct Summed {
     /// Starts of the buckets that were recomputed; empty when all of them were.
     pub touched: Vec<DateTime<Utc>>,
     pub buckets: i64,
+    /// Predictions that were read straight from the source.
+    pub rebuilt_from: Option<i64>,
 }
 
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
@@ -123,12 +125,12 @@ pub(super) async fn sum(
     let summed = if read.rebuilt {
         let range = job.windows.reach(as_of)..END_OF_TIME;
         rebuild::range(&mut transaction, job, facts, plan.id, as_of, &range).await?;
-        let (buckets, _) = job::range_counts(&mut transaction, plan.id, &range).await?;
+        let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, &range).await?;
         let touched = match plan.progress {
             Some(_) => job::bucket_starts(&mut transaction, plan.id, &range).await?,
             None => Vec::new(),
         };
-        Summed { touched, buckets }
+        Summed { touched, buckets, rebuilt_from: Some(predictions) }
     } else {
         let after = plan.progress.map_or(as_of, |progress| progress.measured_as_of);
         let changed = job::changed_buckets(&mut transaction, plan.id, after).await?;
@@ -138,7 +140,7 @@ pub(super) async fn sum(
         let older: Vec<_> = older.into_iter().collect();
         rebuild::starts(&mut transaction, job, facts, plan.id, as_of, &older).await?;
         let buckets = i64::try_from(recent.len() + older.len()).unwrap_or(i64::MAX);
-        Summed { touched: [recent, older].concat(), buckets }
+        Summed { touched: [recent, older].concat(), buckets, rebuilt_from: None }
     };
     fence(&mut transaction, claim).await?;
     transaction.commit().await?;

@@ -229,6 +229,17 @@ pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: Time
     Ok(updated.rows_affected() == 1)
 }
 
+/// Gives back everything that a runner holds, when it stops before its runs have ended.
+pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx::Result<u64> {
+    let updated = sqlx::query!(
+        "update trueup.run set state = 'due', lease_until = null where claimed_by = $1 and state = 'running'",
+        claimer
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
 /// The database clock.
 pub async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await

@@ -38,8 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("postgres", &[]),
     ("settings", &["spec", "plan", "notify"]),
     ("pipeline", &["spec", "plan", "measure", "store", "evaluate", "notify", "postgres"]),
-    ("outbox", &["notify", "store"]),
-    ("scheduler", &["plan", "pipeline", "outbox", "store"]),
+    ("outbox", &["notify", "store", "postgres"]),
+    ("scheduler", &["plan", "pipeline", "outbox", "store", "postgres"]),
 ];
 
 #[test]

@@ -1,0 +1,227 @@
+//! Plain SQL and trueup side by side, in one run on one database: `cargo bench` (1 M rows), `cargo bench -- 10000000`.
+//!
+//! Every baseline writes its result to a temporary table: Postgres drops a join whose columns nobody reads, and would be
+//! timed for work that it did not do. Times of trueup are of the whole process, its start and connection included.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
+use trueup::postgres::migrate;
+
+const DAYS: i64 = 30;
+const COHORTS: i64 = 50;
+/// Ticks that are run after the first build; the median counts.
+const TICKS: usize = 7;
+
+const JOB: &str = r#"
+[job]
+name = "bench"
+[schedule]
+every = "15m"
+timeout = "1h"
+[predictions]
+table = "public.prediction"
+id = "id"
+at = "at"
+value = "predicted"
+arrived_at = "seen"
+[labels]
+table = "public.label"
+id = "id"
+value = "actual"
+arrived_at = "seen"
+[windows]
+rolling = ["24h", "30d"]
+tumbling = ["1d"]
+bucket = "15m"
+label_wait = "2d"
+horizon = "7d"
+[[cohorts]]
+by = ["region"]
+[metrics]
+include = ["mse", "rmse", "mae"]
+"#;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let rows = std::env::args().skip(1).find_map(|word| word.parse::<i64>().ok()).unwrap_or(1_000_000);
+    let root = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
+    let folder = root.join(format!("trueup-bench-{}", std::process::id()));
+    let guard = PathBuf::from(env!("CARGO_BIN_EXE_trueup"));
+    let server = LocalServer::start(&folder, LocalOptions { guard, throw_away: true, linger: Duration::ZERO }).await?;
+    let small = measure(&server, &folder, rows / 10).await?;
+    let large = measure(&server, &folder, rows).await?;
+    print_table(&small, &large);
+    drop(server);
+    // What is left when the guard has gone: our own job files and locks.
+    std::thread::sleep(Duration::from_secs(1));
+    std::fs::remove_dir_all(&folder).context("could not remove the benchmark's folder")
+}
+
+/// What was measured at one size.
+struct Measured {
+    rows: i64,
+    arrivals: i64,
+    naive: Duration,
+    bare: Duration,
+    build: Duration,
+    tick: Duration,
+    memory_kib: u64,
+}
+
+async fn measure(server: &LocalServer, folder: &Path, rows: i64) -> Result<Measured> {
+    println!("{rows} predictions: making tables");
+    server.drop_database(LocalDatabase::Main).await?;
+    server.ensure_database(LocalDatabase::Main).await?;
+    let options = server.options(LocalDatabase::Main.name());
+    migrate::run(&options).await?;
+    let mut connection = options.connect().await?;
+    let end: DateTime<Utc> = "2025-06-01T00:00:00Z".parse()?;
+    make_tables(&mut connection, rows, end).await?;
+    let jobs = folder.join("jobs");
+    std::fs::create_dir_all(&jobs)?;
+    std::fs::write(jobs.join("bench.toml"), JOB)?;
+
+    println!("{rows} predictions: plain SQL");
+    let naive = timed(&mut connection, &naive_sql(end)).await?;
+    let bare = timed(&mut connection, &bare_sql(end)).await?;
+    println!("{rows} predictions: trueup");
+    let first = end - TimeDelta::minutes(15 * i64::try_from(TICKS)?);
+    let socket = server.socket().display().to_string().replace('/', "%2F");
+    let url = format!("postgres://trueup@localhost/trueup?host={socket}&sslmode=disable");
+    let (build, mut memory_kib) = run(folder, &url, first)?;
+    let mut ticks = Vec::new();
+    for n in 1..=TICKS {
+        let (time, memory) = run(folder, &url, first + TimeDelta::minutes(15 * i64::try_from(n)?))?;
+        ticks.push(time);
+        memory_kib = memory_kib.max(memory);
+    }
+    ticks.sort();
+    check(&mut connection, end).await?;
+    let arrivals: i64 = sqlx::query_scalar("select count(*) from public.label where seen > $1 and seen <= $2")
+        .bind(end - TimeDelta::minutes(15))
+        .bind(end)
+        .fetch_one(&mut connection)
+        .await?;
+    Ok(Measured { rows, arrivals, naive, bare, build, tick: ticks[TICKS / 2], memory_kib })
+}
+
+/// Predictions evenly over the days, known an hour ahead; 95 % get a label, evenly over the two days after.
+async fn make_tables(connection: &mut PgConnection, rows: i64, end: DateTime<Utc>) -> Result<()> {
+    let sql = format!(
+        "create table public.prediction (id bigint primary key, at timestamptz not null, predicted float8 not null, region text not null, seen timestamptz not null);
+         create table public.label (id bigint primary key, actual float8 not null, seen timestamptz not null);
+         insert into public.prediction
+         select n, t, 100 + n % 17, 'region-' || hashint8(n) % {COHORTS} + {COHORTS}, t - interval '1 hour'
+         from (select n, timestamptz '{end}' - interval '{DAYS} days' + n * (interval '{DAYS} days' / {rows}) as t from generate_series(1, {rows}) n) as q;
+         insert into public.label
+         select id, predicted + hashint8(id + 1) % 1000 / 100.0, at + abs(hashint8(id + 2) % 172800) * interval '1 second'
+         from public.prediction where id % 20 <> 0;
+         create index on public.prediction (at); create index on public.prediction (seen); create index on public.label (seen);
+         vacuum analyze public.prediction; vacuum analyze public.label; set max_parallel_workers_per_gather = 0;"
+    );
+    for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What an analyst would schedule: every window from the source, each time.
+fn naive_sql(end: DateTime<Utc>) -> String {
+    let window = |name: &str, length: &str| {
+        format!(
+            "select '{name}' as window_name, region, count(*) as predictions, count(actual) as labeled,
+                    avg((predicted - actual) ^ 2) as mse, sqrt(avg((predicted - actual) ^ 2)) as rmse, avg(abs(predicted - actual)) as mae
+             from public.prediction p left join (select * from public.label where seen <= '{end}') l using (id)
+             where p.at >= timestamptz '{end}' - interval '{length}' and p.at < '{end}' group by grouping sets ((), (region))"
+        )
+    };
+    format!("create temporary table naive as {} union all {}", window("24h", "24 hours"), window("30d", "30 days"))
+}
+
+/// The least that any first build must do: one pass, sums by quarter-hour and cohort.
+fn bare_sql(end: DateTime<Utc>) -> String {
+    format!(
+        "create temporary table bare as
+         select date_bin('15 minutes', p.at, 'epoch') as bucket, region, count(*) as predictions, count(actual) as labeled,
+                sum(predicted - actual) as e, sum(abs(predicted - actual)) as abs_e, sum((predicted - actual) ^ 2) as e2, sum((predicted - actual) ^ 4) as e4
+         from public.prediction p left join (select * from public.label where seen <= '{end}') l using (id)
+         where p.at < '{end}' group by 1, 2"
+    )
+}
+
+async fn timed(connection: &mut PgConnection, sql: &str) -> Result<Duration> {
+    let started = Instant::now();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await?;
+    Ok(started.elapsed())
+}
+
+/// One `trueup run`, from process start to its end, with the most memory it held.
+fn run(folder: &Path, url: &str, at: DateTime<Utc>) -> Result<(Duration, u64)> {
+    let started = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .current_dir(folder)
+        .args(["run", "bench", "--at", &at.to_rfc3339()])
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut memory = 0;
+    let status = loop {
+        // The file is gone with the process; what was read before counts.
+        if let Ok(text) = std::fs::read_to_string(format!("/proc/{}/status", child.id())) {
+            let peak =
+                text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            memory = memory.max(peak.unwrap_or(0));
+        }
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    ensure!(status.success(), "the run of {at} failed");
+    Ok((started.elapsed(), memory))
+}
+
+/// The numbers are the same, or the times mean nothing.
+async fn check(connection: &mut PgConnection, end: DateTime<Utc>) -> Result<()> {
+    let wrong: i64 = sqlx::query_scalar(
+        "select count(*) from naive n
+         left join trueup.window_history h on h.window_name = 'rolling ' || n.window_name and h.window_end = $1
+              and h.cohort = coalesce('region=' || n.region, 'all')
+         where h.predictions is distinct from n.predictions or h.labeled is distinct from n.labeled or abs(h.mse / n.mse - 1) > 1e-9",
+    )
+    .bind(end)
+    .fetch_one(connection)
+    .await?;
+    ensure!(wrong == 0, "{wrong} measurements differ from plain SQL");
+    Ok(())
+}
+
+fn print_table(small: &Measured, large: &Measured) {
+    let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1_000.0);
+    let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
+    println!("\n{:<58} {:>14} {:>14}", "", format!("{} rows", small.rows), format!("{} rows", large.rows));
+    let row = |name: &str, value: &dyn Fn(&Measured) -> String| {
+        println!("{name:<58} {:>14} {:>14}", value(small), value(large))
+    };
+    row("naive SQL: 24h and 30d, by cohort and in total", &|m| ms(m.naive));
+    row("bare SQL: one pass, quarter-hourly sums by cohort", &|m| ms(m.bare));
+    row("trueup: first build and first run, process included", &|m| ms(m.build));
+    row("trueup: a scheduled run, process included (median)", &|m| ms(m.tick));
+    row("labels that arrived for it", &|m| m.arrivals.to_string());
+    row("scheduled run: times faster than naive SQL", &|m| format!("{:.0}", ratio(m.naive, m.tick)));
+    row("first build: times the bare pass", &|m| format!("{:.2}", ratio(m.build, m.bare)));
+    row("memory of the runner, peak", &|m| format!("{} MiB", m.memory_kib / 1_024));
+    println!(
+        "\na scheduled run takes {:.2} times as long with 10 times the rows (and 10 times the arrivals)",
+        ratio(large.tick, small.tick)
+    );
+}
