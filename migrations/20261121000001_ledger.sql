@@ -29,6 +29,12 @@ create table trueup.plan (
     residual_from timestamptz,
     -- Buckets are complete from here on.
     built_from    timestamptz,
+    -- Raised by every run or backfill before it writes residuals; a residual carries the one it was last changed in.
+    generation    bigint not null default 0,
+    -- Residuals of a later generation are in buckets that were not published yet: those buckets are due.
+    published_generation bigint not null default 0,
+    -- The newest as_of that anything of this plan was written with.
+    newest_as_of  timestamptz,
     created_at    timestamptz not null default clock_timestamp(),
     constraint plan_is_unique_per_job unique (job_id, fingerprint),
     constraint plan_is_measured_whole check (

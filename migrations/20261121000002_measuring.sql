@@ -6,24 +6,28 @@ create table trueup.residual (
     key           text not null,
     model_version text not null,
     bucket_start  timestamptz not null,
-    -- Where it was before its event time changed, so that the old bucket is recomputed too.
-    prior_bucket  timestamptz,
+    -- Where it was before its event time changed, so that the buckets it left are recomputed too.
+    prior_buckets timestamptz[],
     event_at      timestamptz not null,
     dimensions    text[] not null,
     predicted     float8,
     actual        float8,
-    class         text not null,
+    -- 0 pair, 1 unlabeled, 2 null, 3 not finite, 4 out of range, 5 duplicate prediction, 6 ambiguous label,
+    -- 7 gone: no longer in the source, kept until its bucket was recomputed and published.
+    class         smallint not null,
     copies        integer not null,
     label_at      timestamptz,
     digest        bigint not null,
-    -- The as_of of its last change: a bucket that is older than one of its residuals is due.
     as_of         timestamptz not null,
+    -- The plan's generation of its last change: a bucket with a residual that was not published yet is due.
+    generation    bigint not null,
     primary key (plan_id, key, model_version),
-    constraint residual_class_is_known check (class in
-        ('pair', 'unlabeled', 'null', 'non_finite', 'out_of_range', 'duplicate_prediction', 'ambiguous_label'))
+    constraint residual_class_is_known check (class between 0 and 7),
+    constraint residual_that_is_gone_counts_nothing check ((class = 7) = (copies = 0))
 );
 create index residual_by_bucket on trueup.residual (plan_id, bucket_start);
-create index residual_by_change on trueup.residual (plan_id, as_of);
+create index residual_by_generation on trueup.residual (plan_id, generation);
+create index residual_gone on trueup.residual (plan_id) where class = 7;
 
 -- The smallest slice of event time of one cohort and version. Always recomputed whole, never added to.
 create table trueup.bucket (
@@ -55,10 +59,13 @@ create table trueup.measured_window (
     first_run_id  bigint not null references trueup.run (id),
     measured_at   timestamptz not null default clock_timestamp(),
     finalized_at  timestamptz,
+    -- When a run first measured it, and when a run first saw it final. A backfill sets neither: it judges nothing.
+    judged_at     timestamptz,
+    settled_at    timestamptz,
     constraint measured_window_is_unique unique (job_id, window_name, window_end),
     constraint measured_window_is_not_empty check (window_start < window_end)
 );
-create index measured_window_provisional on trueup.measured_window (job_id, window_end) where finalized_at is null;
+create index measured_window_unsettled on trueup.measured_window (job_id, window_end) where settled_at is null;
 
 create table trueup.measurement (
     id            bigint generated always as identity primary key,
@@ -135,7 +142,7 @@ select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.m
        (m.intervals -> metric.key ->> 0)::float8 as ci_low, (m.intervals -> metric.key ->> 1)::float8 as ci_high,
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
-       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported
+       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at
 from trueup.measurement m
 join trueup.measured_window w on w.id = m.window_id
 join trueup.job j on j.id = w.job_id
@@ -157,11 +164,10 @@ language sql stable
 as $$
     select r.job, r.window_name, r.window_start, r.window_end, r.cohort, r.model_version, r.metric, r.value, r.ci_low, r.ci_high,
            r.labeled, r.coverage,
-           case when w.finalized_at <= believed_at then 'final' else 'provisional' end,
+           case when r.finalized_at <= believed_at then 'final' else 'provisional' end,
            r.revision, r.computed_at
+    -- Only the view, so that whoever may read the views may ask this.
     from trueup.metric_revisions r
-    join trueup.job j on j.name = r.job
-    join trueup.measured_window w on w.job_id = j.id and w.window_name = r.window_name and w.window_end = r.window_end
     where r.as_of <= believed_at and (r.superseded_as_of is null or r.superseded_as_of > believed_at) and not r.removed
 $$;
 comment on function trueup.metric_history_as_of is 'metric_history as it was believed at a moment: revisions whose as_of is not later, and that were not yet superseded.';

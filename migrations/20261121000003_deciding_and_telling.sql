@@ -84,6 +84,7 @@ create table trueup.notification (
     constraint notification_state_is_known check (state in ('pending', 'sent', 'dead')),
     constraint notification_is_settled_when_it_ended check ((state = 'pending') = (settled_at is null))
 );
+create index notification_by_topic on trueup.notification (job_id, topic, receiver, sequence);
 create index notification_pending on trueup.notification (receiver, topic, sequence) where state = 'pending';
 
 create table trueup.delivery_attempt (

@@ -5,7 +5,8 @@ create table trueup.backfill (
     from_at     timestamptz not null,
     to_at       timestamptz not null,
     step_ms     bigint,
-    -- Everything that had arrived by then is in it.
+    begun_at    timestamptz not null default clock_timestamp(),
+    -- Everything that had arrived by then is in what is done from now on.
     as_of       timestamptz not null,
     -- Windows that end here or earlier are done.
     done_until  timestamptz not null,

@@ -1,11 +1,10 @@
 //! Sends what is in the outbox: leased, in order per receiver and topic, every attempt recorded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
-use sqlx::{Connection as _, PgPool};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::{info, warn};
 
 use crate::notify::message::Notice;
@@ -20,18 +19,21 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Receivers by name; None where one could not be prepared, with why.
 pub type Receivers = BTreeMap<String, Result<Receiver, String>>;
 
-/// Makes one attempt for each notification that a run caused. Returns how many were accepted.
-pub async fn deliver_run(pool: &PgPool, receivers: &Receivers, run_id: i64) -> anyhow::Result<Summary> {
-    let due = outbox::receivers_due(&mut *pool.acquire().await?).await?;
-    let one = |name: String| async move { drain(pool, receivers, &name, Some(run_id)).await };
-    let all = futures::future::join_all(due.into_iter().map(one)).await;
-    all.into_iter().try_fold(Summary::default(), |sum, one| Ok(sum.plus(one?)))
+/// Longest time of one attempt, whatever the receiver does: well within the lease.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
+
+/// Receivers that something can be sent to now.
+pub async fn receivers_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    let mut held = Held::acquire(pool).await?;
+    let due = outbox::receivers_due(&mut held).await;
+    held.release();
+    due
 }
 
-/// Makes an attempt for everything that is due now. Receivers do not wait for each other.
-pub async fn deliver_due(pool: &PgPool, receivers: &Arc<Receivers>) -> anyhow::Result<Summary> {
-    let due = outbox::receivers_due(&mut *pool.acquire().await?).await?;
-    let one = |name: String| async move { drain(pool, receivers, &name, None).await };
+/// Makes one attempt for each notification that a run caused. Receivers do not wait for each other.
+pub async fn deliver_run(pool: &PgPool, receivers: &Receivers, run_id: i64) -> anyhow::Result<Summary> {
+    let due = receivers_due(pool).await?;
+    let one = |name: String| async move { drain(pool, receivers, &name, Some(run_id), || false).await };
     let all = futures::future::join_all(due.into_iter().map(one)).await;
     all.into_iter().try_fold(Summary::default(), |sum, one| Ok(sum.plus(one?)))
 }
@@ -50,14 +52,21 @@ impl Summary {
     }
 }
 
-/// Sends to one receiver, one after the other, until nothing more is due there.
-pub async fn drain(pool: &PgPool, receivers: &Receivers, name: &str, run_id: Option<i64>) -> anyhow::Result<Summary> {
+/// Sends to one receiver what was due when it began, one after the other, each at most once, until `stop`.
+pub async fn drain(
+    pool: &PgPool,
+    receivers: &Receivers,
+    name: &str,
+    run_id: Option<i64>,
+    stop: impl Fn() -> bool,
+) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
-    loop {
+    let mut began = None;
+    while !stop() {
         let mut held = Held::acquire(pool).await?;
-        let leased = outbox::lease(&mut held, name, run_id, LEASE).await;
+        let leased = lease(&mut held, name, run_id, &mut began).await;
         held.release();
-        let Some(leased) = leased? else { return Ok(summary) };
+        let Some(leased) = leased? else { break };
         let attempted = attempt(receivers, &leased).await;
         // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
         let mut held = Held::acquire(pool).await?;
@@ -72,12 +81,34 @@ pub async fn drain(pool: &PgPool, receivers: &Receivers, name: &str, run_id: Opt
             _ => summary.dead += 1,
         }
     }
+    Ok(summary)
+}
+
+/// Leases the next of what was due when the drain began, by the database clock.
+async fn lease(
+    connection: &mut PgConnection,
+    receiver: &str,
+    run_id: Option<i64>,
+    began: &mut Option<DateTime<Utc>>,
+) -> sqlx::Result<Option<Leased>> {
+    let due_by = match *began {
+        Some(began) => began,
+        None => *began.insert(crate::store::run::now(connection).await?),
+    };
+    outbox::lease(connection, receiver, run_id, due_by, LEASE).await
 }
 
 async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
     let started = Instant::now();
     let attempted_at = Utc::now();
-    let delivery = deliver(receivers, leased).await;
+    let delivery = match tokio::time::timeout(ATTEMPT_DEADLINE, send(receivers, leased)).await {
+        Ok(delivery) => delivery,
+        Err(_) => Delivery::Failed {
+            status: None,
+            failure: format!("no end within {} s", ATTEMPT_DEADLINE.as_secs()),
+            retry_after: None,
+        },
+    };
     let age = attempted_at - leased.created_at;
     let (outcome, status, failure, wait) = match delivery {
         Delivery::Accepted { status } => ("sent", status, None, None),
@@ -97,7 +128,7 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
     }
 }
 
-async fn deliver(receivers: &Receivers, leased: &Leased) -> Delivery {
+async fn send(receivers: &Receivers, leased: &Leased) -> Delivery {
     let notice: Notice = match serde_json::from_value(leased.body.clone()) {
         Ok(notice) => notice,
         Err(error) => {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
@@ -39,8 +39,6 @@ pub struct Scheduler {
 const MOST_SLOTS: usize = 1_000;
 /// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
 const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
-/// One round of deliveries.
-const DELIVERY_DEADLINE: Duration = Duration::from_secs(300);
 /// How long runs may take to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -53,7 +51,7 @@ impl Scheduler {
         let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
         let slots = Arc::new(Semaphore::new(this.parallel));
         let mut runs = JoinSet::new();
-        let sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
+        let mut sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.jobs.len(), "serving");
         while !*stop.borrow() {
             // A connection that answers nothing any more must not keep this loop from ever looking again.
@@ -62,13 +60,11 @@ impl Scheduler {
                 Ok(Err(error)) => error!("could not look at the ledger: {error:#}"),
                 Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
             }
-            while let Some(ended) = runs.try_join_next() {
-                ended?;
-            }
+            while runs.try_join_next().is_some() {}
             tokio::select! {
                 () = wait(&beat, this.poll) => {}
                 // A free slot or an ended run may mean more to claim.
-                Some(ended) = runs.join_next() => ended?,
+                Some(_) = runs.join_next() => {}
                 _ = stop.changed() => {}
             }
         }
@@ -80,7 +76,11 @@ impl Scheduler {
             runs.shutdown().await;
             run::give_back_all(&mut *this.pool.acquire().await?, &this.name).await?;
         }
-        sender.await?;
+        // A delivery that is cut off is leased: it is made again, with the same id, once the lease has run out.
+        if tokio::time::timeout(GRACE, &mut sender).await.is_err() {
+            warn!("deliveries did not end in time; they will be tried again");
+            sender.abort();
+        }
         Ok(())
     }
 
@@ -102,14 +102,13 @@ impl Scheduler {
     async fn beat(self: &Arc<Self>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Result<()> {
         self.enter_due().await?;
         while let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
-            let mut connection = self.pool.acquire().await?;
-            let Some(claim) = run::claim_next(&mut connection, &self.names(), &self.name, self.lease).await? else {
-                break;
-            };
-            drop(connection);
+            let mut connection = Held::acquire(&self.pool).await?;
+            let claimed = run::claim_next(&mut connection, &self.names(), &self.name, self.lease).await;
+            connection.release();
+            let Some(claim) = claimed? else { break };
             let this = Arc::clone(self);
             runs.spawn(async move {
-                this.run(claim).await;
+                this.run_guarded(claim).await;
                 drop(permit);
             });
         }
@@ -136,6 +135,25 @@ impl Scheduler {
         transaction.commit().await?;
         held.release();
         Ok(())
+    }
+
+    /// A run that panics has failed, and takes nothing else with it: neither this loop nor the job's next ticks.
+    async fn run_guarded(self: Arc<Self>, claim: run::Claim) {
+        let (this, mine) = (Arc::clone(&self), claim.clone());
+        // Aborted with this task, so that a stop still ends the run.
+        let mut task = JoinSet::new();
+        task.spawn(async move { this.run(mine).await });
+        let Some(Err(panic)) = task.join_next().await else { return };
+        let (name, id) = (&claim.job, claim.run_id);
+        error!(job.name = %name, run.id = id, "a run panicked, which is a defect of trueup: {panic}");
+        let recorded = async {
+            let mut connection = self.pool.acquire().await?;
+            let end = run::End::Failed("trueup itself failed; its log says where");
+            run::finish_without(&mut connection, &claim, end).await
+        };
+        if let Err(failure) = recorded.await {
+            error!(job.name = %name, run.id = id, "its end could not be recorded: {failure}");
+        }
     }
 
     async fn run(&self, claim: run::Claim) {
@@ -215,18 +233,34 @@ async fn wait(beat: &Notify, poll: TimeDelta) {
     let _beaten = tokio::time::timeout(longest, beat.notified()).await;
 }
 
-/// Delivers what is in the outbox, beside the runs.
+/// Delivers what is in the outbox, beside the runs. Each receiver has a task of its own: one that hangs delays no other.
 async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
     while !*stop.borrow() {
-        // Long enough for every receiver to time out once; what is cut off is leased, and tried again.
-        match tokio::time::timeout(DELIVERY_DEADLINE, outbox::deliver_due(&this.pool, &this.receivers)).await {
-            Ok(Ok(_)) => {}
+        busy.retain(|_, sending| !sending.is_finished());
+        match tokio::time::timeout(LEDGER_DEADLINE, outbox::receivers_due(&this.pool)).await {
+            Ok(Ok(due)) => {
+                for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
+                    let sending = tokio::spawn(send_to(Arc::clone(&this), name.clone(), stop.clone()));
+                    busy.insert(name, sending);
+                }
+            }
             Ok(Err(error)) => error!("could not look at the outbox: {error:#}"),
-            Err(_) => error!("deliveries did not end within {} s", DELIVERY_DEADLINE.as_secs()),
+            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             _ = stop.changed() => {}
         }
+    }
+    for sending in busy.into_values() {
+        // It stops by itself after the attempt it is making.
+        drop(sending.await);
+    }
+}
+
+async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
+    if let Err(error) = outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
+        error!(receiver.name = %receiver, "could not deliver: {error:#}");
     }
 }

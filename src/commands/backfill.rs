@@ -9,6 +9,7 @@ use crate::cli::{BackfillArgs, BackfillNotify, Global};
 use crate::pipeline::backfill::{self, Progress, Request};
 use crate::pipeline::enter::{Asked, enter};
 use crate::pipeline::execute;
+use crate::pipeline::failure::RunError;
 use crate::store::run::{self as ledger, End};
 
 pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode> {
@@ -44,7 +45,10 @@ pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode
         }
         Err(error) => {
             ledger::finish_without(&mut *pool.acquire().await?, &claim, End::Failed(&error.to_string())).await?;
-            Err(anyhow!("the backfill stopped: {error}; the same command goes on where it stopped"))
+            Err(match error {
+                RunError::Source(_) => user_error(format!("the backfill could not begin: {error}")),
+                _ => anyhow!("the backfill stopped: {error}; the same command goes on where it stopped"),
+            })
         }
     }
 }

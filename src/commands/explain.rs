@@ -59,14 +59,19 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
     let reach = job.windows.reach(now);
     vec![
         Step {
-            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 residuals kept from)",
+            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 residuals kept from, $5 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),
-            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep)],
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep), Value::Id],
         },
         Step {
-            title: "2. Residuals into buckets: whole buckets, replaced ($1 plan, $2 as of, $3 bucket starts)",
+            title: "1b. Residuals whose prediction changed or went away (the same parameters)",
+            sql: residual::retire(job, facts),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep), Value::Id],
+        },
+        Step {
+            title: "2. Residuals into buckets: whole buckets, replaced ($1 plan, $2 as of, $3 bucket starts, $4 not these)",
             sql: bucket::from_residuals(job),
-            binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now])],
+            binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Times(Vec::new())],
         },
         Step {
             title: "3. Buckets into windows ($1 plan, $2 numbers, $3 starts, $4 ends)",
@@ -74,9 +79,9 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Numbers(vec![0]), Value::Times(vec![reach]), Value::Times(vec![now])],
         },
         Step {
-            title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to)",
+            title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to, $5 not these)",
             sql: bucket::from_source(job, facts, Selection::Range),
-            binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now)],
+            binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now), Value::Times(Vec::new())],
         },
     ]
 }

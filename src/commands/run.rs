@@ -65,7 +65,7 @@ async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, at: DateTim
             Err(user_error(format!("`--at {}` is in the future; use --dry-run to look at it", at.to_rfc3339())))
         }
         Err(Refused::AlreadyPublished { newest }) => Err(user_error(format!(
-            "`{}` has published as of {} already, and a run for an earlier time would rewrite that; \
+            "`{}` has measured as of {} already, and a run for an earlier time would rewrite that; \
              use --dry-run to look, or `backfill` to recompute",
             job.name,
             newest.to_rfc3339()

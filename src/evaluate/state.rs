@@ -46,6 +46,8 @@ pub enum ChangeReason {
     Passed,
     /// The newest window is ok again.
     Recovered,
+    /// No rule of the job judges it any more.
+    Forgotten,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl ChangeReason {
             Self::Persisted { needed } => format!("{needed} windows in a row are in breach"),
             Self::Passed => "the newest window is ok".to_owned(),
             Self::Recovered => "the newest window is ok again".to_owned(),
+            Self::Forgotten => "the job no longer has a rule that judges it".to_owned(),
         }
     }
 }
@@ -99,6 +102,16 @@ impl Standing {
             (State::Inactive | State::Resolved, false) => return None,
         };
         Some(Change { from: self.state, to, since, reason })
+    }
+
+    /// What changes when no rule judges the alert any more. None: it was not open.
+    pub fn forget(self) -> Option<Change> {
+        let to = match self.state {
+            State::Firing => State::Resolved,
+            State::Pending => State::Inactive,
+            State::Inactive | State::Resolved => return None,
+        };
+        Some(Change { from: self.state, to, since: self.since, reason: ChangeReason::Forgotten })
     }
 
     fn is_open(self) -> bool {

@@ -19,6 +19,8 @@ pub struct Arrivals {
     pub as_of: DateTime<Utc>,
     /// Event times before this have no residuals.
     pub residual_from: DateTime<Utc>,
+    /// Of what this run writes; see `store::job::open_stage`.
+    pub generation: i64,
 }
 
 /// A bucket whose residuals are no longer kept, with how many of its predictions changed.
@@ -28,7 +30,7 @@ pub struct OlderBucket {
     pub rows: i64,
 }
 
-/// Upserts the residuals of arrivals. Returns how many were new or changed.
+/// Upserts the residuals of arrivals, and retires those the source no longer yields. Returns how many changed.
 pub async fn upsert(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -40,8 +42,11 @@ pub async fn upsert(
         Bind::Time(arrivals.as_of),
         Bind::Time(arrivals.since),
         Bind::Time(arrivals.residual_from),
+        Bind::Id(arrivals.generation),
     ];
-    session::execute(connection, &residual::upsert(job, facts, Selection::Arrivals), &binds).await
+    let changed = session::execute(connection, &residual::upsert(job, facts, Selection::Arrivals), &binds).await?;
+    let gone = session::execute(connection, &residual::retire(job, facts), &binds).await?;
+    Ok(changed + gone)
 }
 
 /// Buckets that hold arrivals older than the residuals that are kept.
@@ -55,25 +60,40 @@ pub async fn older_buckets(
     rows.iter().map(|row| Ok(OlderBucket { start: row.try_get("bucket_start")?, rows: row.try_get("rows")? })).collect()
 }
 
+/// What a range of event time is read as.
+#[derive(Debug, Clone)]
+pub struct Reread {
+    pub plan_id: i64,
+    pub as_of: DateTime<Utc>,
+    pub range: std::ops::Range<DateTime<Utc>>,
+    pub generation: i64,
+    /// Whether rows of a newer `as_of` go too: a first build goes by nothing that was there before.
+    pub from_scratch: bool,
+}
+
 /// Reads the residuals of a range of event time anew. What is no longer in the source is gone from them afterwards.
 pub async fn reread(
     connection: &mut PgConnection,
     job: &PlannedJob,
     facts: &SourceFacts,
-    plan_id: i64,
-    as_of: DateTime<Utc>,
-    range: std::ops::Range<DateTime<Utc>>,
+    reread: &Reread,
 ) -> sqlx::Result<u64> {
-    // A newer run may have written some of them; those stay.
     sqlx::query(
-        "delete from trueup.residual where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and as_of <= $4",
+        "delete from trueup.residual where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)",
     )
-    .bind(plan_id)
-    .bind(range.start)
-    .bind(range.end)
-    .bind(as_of)
+    .bind(reread.plan_id)
+    .bind(reread.range.start)
+    .bind(reread.range.end)
+    .bind(reread.as_of)
+    .bind(reread.from_scratch)
     .execute(&mut *connection)
     .await?;
-    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Time(range.start), Bind::Time(range.end)];
+    let binds = [
+        Bind::Id(reread.plan_id),
+        Bind::Time(reread.as_of),
+        Bind::Time(reread.range.start),
+        Bind::Time(reread.range.end),
+        Bind::Id(reread.generation),
+    ];
     session::execute(connection, &residual::upsert(job, facts, Selection::Range), &binds).await
 }

@@ -18,23 +18,28 @@ pub async fn recompute(
     if starts.is_empty() {
         return Ok(());
     }
-    clear(connection, plan_id, as_of, starts).await?;
-    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(starts)];
+    let newer = clear(connection, plan_id, as_of, starts).await?;
+    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(starts), Bind::Times(&newer)];
     session::execute(connection, &bucket::from_residuals(job), &binds).await.map(drop)
 }
 
-/// Removes buckets before they are written anew, so that vanished cohorts go too. Newer ones stay.
+/// Removes buckets before they are written anew, so that vanished cohorts go too. Those of a newer run stay, and are
+/// returned.
 pub(super) async fn clear(
     connection: &mut PgConnection,
     plan_id: i64,
     as_of: DateTime<Utc>,
     starts: &[DateTime<Utc>],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<DateTime<Utc>>> {
     sqlx::query("delete from trueup.bucket where plan_id = $1 and bucket_start = any($2) and as_of <= $3")
         .bind(plan_id)
         .bind(starts)
         .bind(as_of)
-        .execute(connection)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query_scalar("select distinct bucket_start from trueup.bucket where plan_id = $1 and bucket_start = any($2)")
+        .bind(plan_id)
+        .bind(starts)
+        .fetch_all(connection)
         .await
-        .map(drop)
 }

@@ -12,25 +12,46 @@ use crate::plan::source::SourceFacts;
 use crate::plan::sql::bucket;
 use crate::plan::sql::rows::Selection;
 
+/// What is built.
+#[derive(Debug, Clone)]
+pub struct Build {
+    pub plan_id: i64,
+    pub as_of: DateTime<Utc>,
+    pub range: Range<DateTime<Utc>>,
+    /// Whether buckets of a newer `as_of` go too: a first build goes by nothing that was there before.
+    pub from_scratch: bool,
+}
+
 /// Rebuilds all buckets of a range of event time in one pass. The range begins and ends at bucket boundaries.
+///
+/// Buckets of a newer `as_of` stay, unless it is done from scratch.
 pub async fn range(
     connection: &mut PgConnection,
     job: &PlannedJob,
     facts: &SourceFacts,
-    plan_id: i64,
-    as_of: DateTime<Utc>,
-    range: &Range<DateTime<Utc>>,
+    build: &Build,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and as_of <= $4",
+    let newer: Vec<DateTime<Utc>> = sqlx::query_scalar(
+        "with cleared as (
+             delete from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)
+         )
+         select distinct bucket_start from trueup.bucket
+         where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and not (as_of <= $4 or $5)",
     )
-    .bind(plan_id)
-    .bind(range.start)
-    .bind(range.end)
-    .bind(as_of)
-    .execute(&mut *connection)
+    .bind(build.plan_id)
+    .bind(build.range.start)
+    .bind(build.range.end)
+    .bind(build.as_of)
+    .bind(build.from_scratch)
+    .fetch_all(&mut *connection)
     .await?;
-    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Time(range.start), Bind::Time(range.end)];
+    let binds = [
+        Bind::Id(build.plan_id),
+        Bind::Time(build.as_of),
+        Bind::Time(build.range.start),
+        Bind::Time(build.range.end),
+        Bind::Times(&newer),
+    ];
     session::execute(connection, &bucket::from_source(job, facts, Selection::Range), &binds).await.map(drop)
 }
 
@@ -44,13 +65,14 @@ pub async fn starts(
     starts: &[DateTime<Utc>],
 ) -> sqlx::Result<()> {
     let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else { return Ok(()) };
-    buckets::clear(connection, plan_id, as_of, starts).await?;
+    let newer = buckets::clear(connection, plan_id, as_of, starts).await?;
     let binds = [
         Bind::Id(plan_id),
         Bind::Time(as_of),
         Bind::Time(*first),
         Bind::Time(*last + job.windows.bucket),
         Bind::Times(starts),
+        Bind::Times(&newer),
     ];
     session::execute(connection, &bucket::from_source(job, facts, Selection::Buckets), &binds).await.map(drop)
 }

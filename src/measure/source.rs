@@ -100,6 +100,8 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         actual,
         predictions_unique: is_unique(connection, &p.relation, &version_key, true).await?,
         labels_unique: is_unique(connection, &l.relation, &l.id, false).await?,
+        key_is_integer: p.id.len() == 1
+            && predictions.last().is_some_and(|id| matches!(id.type_name.as_str(), "INT2" | "INT4" | "INT8")),
     })
 }
 

@@ -26,6 +26,9 @@ pub struct Notice {
     pub alerts: Vec<AlertFacts>,
     /// SQL that shows the numbers again.
     pub query: String,
+    /// Why the alert ended although nothing was seen to be ok; None when it recovered, and while it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<String>,
 }
 
 /// Whose alert it is.
@@ -80,9 +83,10 @@ pub struct AlertFacts {
 impl Notice {
     /// One line: what, how bad, for whom.
     pub fn title(&self) -> String {
-        let word = match self.kind.as_str() {
-            "resolved" => "RESOLVED",
-            "test" => "TEST",
+        let word = match (self.kind.as_str(), &self.closed) {
+            (_, Some(_)) => "CLOSED",
+            ("resolved", None) => "RESOLVED",
+            ("test", None) => "TEST",
             _ => "FIRING",
         };
         let target = match self.alerts.as_slice() {
@@ -179,6 +183,12 @@ impl Notice {
         let rule = &self.rule;
         let often =
             if rule.persistence > 1 { format!(" for {} windows in a row", rule.persistence) } else { String::new() };
+        if let Some(why) = &self.closed {
+            return format!(
+                "{} of {} is watched no more: {why}. It was not seen to recover.",
+                rule.metric, rule.window
+            );
+        }
         match self.kind.as_str() {
             "resolved" => format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition),
             "test" => "This is a test: nothing is wrong.".to_owned(),
@@ -316,6 +326,7 @@ mod tests {
                 since: Some(at("2024-05-02T05:45:00Z")),
             }],
             query: "select * from trueup.window_history".into(),
+            closed: None,
         }
     }
 
@@ -348,6 +359,15 @@ mod tests {
     fn a_resolved_message_says_so_first() {
         let text = notice("resolved", "all").text();
         assert!(text.starts_with("[RESOLVED] page load/rmse-high") && text.contains("no longer above 250"), "{text}");
+    }
+
+    #[test]
+    fn an_alert_that_was_closed_does_not_read_as_calm() {
+        let mut closed = notice("resolved", "all");
+        closed.closed = Some("the rule was removed from the job".into());
+        let text = closed.text();
+        assert!(text.starts_with("[CLOSED] page load/rmse-high"), "{text}");
+        assert!(text.contains("the rule was removed from the job. It was not seen to recover"), "{text}");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
 use super::{fence, inspect, publish, stages};
+use crate::measure::arrivals::{self, Reread};
+use crate::measure::rebuild::{self, Build};
 use crate::measure::windows::{self, DueWindow};
-use crate::measure::{arrivals, rebuild};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held::Held;
@@ -34,6 +35,8 @@ pub struct Progress {
     pub predictions: i64,
 }
 
+/// How long after its begin a backfill that was cut off is taken up again instead of begun anew.
+const RESUMABLE: TimeDelta = TimeDelta::hours(6);
 /// Event time that is rebuilt in one transaction.
 const CHUNK: TimeDelta = TimeDelta::days(14);
 /// Windows that are merged and published in one transaction.
@@ -74,30 +77,51 @@ async fn run_on(
         to: request.range.end,
         step_ms: request.step.map(|step| step.num_milliseconds()),
     };
-    let row = match ledger::unfinished(connection, asked).await? {
+    let row = match ledger::resume(connection, asked, now - RESUMABLE, now).await? {
         Some(row) => row,
         None => ledger::begin(connection, asked, now, span.start).await?,
     };
+    let outcome = chunks(connection, job, &facts, &plan, claim, &row, (&windows, span), report).await;
+    if let Err(error) = &outcome
+        && error.cure() == failure::Cure::Fail
+    {
+        // Asked for again it begins anew: what made it fail will have been mended by then.
+        ledger::finish(connection, row.id).await?;
+    }
+    finish(connection, claim, &plan, row.as_of, outcome?, Some(row.id)).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a backfill works with, handed on once")]
+async fn chunks(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    plan: &PlanRow,
+    claim: &Claim,
+    row: &BackfillRow,
+    (windows, span): (&[DueWindow], Range<DateTime<Utc>>),
+    report: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Done, RunError> {
     let mut done = Done::default();
     let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
     // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
     let mut at = row.done_until.max(span.start);
     while at < span.end {
         let chunk = at..(at + CHUNK).min(span.end);
-        let counted = rebuild_chunk(connection, job, &facts, &plan, claim, &row, &chunk).await?;
+        let counted = rebuild_chunk(connection, job, facts, plan, claim, row, &chunk).await?;
         done.buckets_recomputed += counted.0;
         done.rows_read += counted.1;
         while next < windows.len() && windows[next].slice.end <= chunk.end {
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
             let batch = &windows[next..next + ready.min(WINDOWS_AT_ONCE)];
-            done.windows_written += publish_batch(connection, job, &plan, claim, &row, batch).await?;
+            done.windows_written += publish_batch(connection, job, plan, claim, row, batch).await?;
             next += batch.len();
             report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
         }
         ledger::advance(connection, row.id, chunk.end).await?;
         at = chunk.end;
     }
-    finish(connection, claim, &plan, row.as_of, done, Some(row.id)).await
+    Ok(done)
 }
 
 /// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
@@ -105,16 +129,11 @@ fn asked_windows(job: &PlannedJob, request: &Request, now: DateTime<Utc>) -> Vec
     let until = request.range.end.min(now);
     let ticks = match request.step {
         None => job.schedule.cadence.slots(request.range.start - TimeDelta::seconds(1), until, usize::MAX),
-        Some(step) => {
-            let mut ticks = Vec::new();
-            let mut tick = request.range.start;
-            while tick <= until {
-                ticks.push(tick);
-                tick += step;
-            }
-            ticks
-        }
+        Some(step) => std::iter::successors(Some(request.range.start), |tick| Some(*tick + step))
+            .take_while(|tick| *tick <= until)
+            .collect(),
     };
+    let ticks: Vec<DateTime<Utc>> = ticks.into_iter().filter(|tick| *tick < request.range.end).collect();
     let mut windows = job.windows.overlapping(&request.range, now);
     windows.extend(job.windows.rolling_at(&ticks));
     stages::named(windows)
@@ -139,12 +158,20 @@ async fn rebuild_chunk(
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
-    rebuild::range(&mut transaction, job, facts, plan.id, row.as_of, chunk).await?;
+    let opened = job::open_stage(&mut transaction, plan.id, row.as_of).await?;
+    let build = Build { plan_id: plan.id, as_of: row.as_of, range: chunk.clone(), from_scratch: false };
+    rebuild::range(&mut transaction, job, facts, &build).await?;
     // The next run recomputes buckets from residuals: they must know what the source knows.
     if let Some(progress) = plan.progress.filter(|progress| job.is_incremental() && chunk.end > progress.residual_from)
     {
-        let range = chunk.start.max(progress.residual_from)..chunk.end;
-        arrivals::reread(&mut transaction, job, facts, plan.id, row.as_of, range).await?;
+        let reread = Reread {
+            plan_id: plan.id,
+            as_of: row.as_of,
+            range: chunk.start.max(progress.residual_from)..chunk.end,
+            generation: opened.generation,
+            from_scratch: false,
+        };
+        arrivals::reread(&mut transaction, job, facts, &reread).await?;
     }
     let counts = job::range_counts(&mut transaction, plan.id, chunk).await?;
     transaction.commit().await?;
@@ -159,10 +186,10 @@ async fn publish_batch(
     row: &BackfillRow,
     batch: &[DueWindow],
 ) -> Result<i64, RunError> {
-    let measurements = windows::measure(connection, job, plan.id, batch).await?;
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
+    let measurements = windows::measure(&mut transaction, job, plan.id, batch).await?;
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();

@@ -20,7 +20,7 @@ pub enum Asked {
 pub enum Refused {
     /// The time is after the database's now.
     InTheFuture { now: DateTime<Utc> },
-    /// A newer time has been published: an older run would rewrite what is already known.
+    /// More than that is known already: an older run would rewrite it.
     AlreadyPublished { newest: DateTime<Utc> },
     /// Another process runs the same.
     UnderWay,
@@ -43,7 +43,9 @@ pub async fn enter(
         Asked::RunAt(at) => (at, "manual"),
         Asked::Backfill => (now, "backfill"),
     };
-    if let (Asked::RunAt(_), Some(newest)) = (asked, published.filter(|newest| *newest > at)) {
+    // A run that was cut off, or a backfill, may have seen more than was published.
+    let newest = published.max(job::newest_as_of(&mut transaction, known.id).await?);
+    if let (Asked::RunAt(_), Some(newest)) = (asked, newest.filter(|newest| *newest > at)) {
         return Ok(Err(Refused::AlreadyPublished { newest }));
     }
     run::bury_dead(&mut transaction, known.id).await?;

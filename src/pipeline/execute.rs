@@ -92,6 +92,8 @@ async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
 
 async fn record_failure(pool: &PgPool, claim: &Claim, error: RunError) -> Ended {
     let cure = match error.cure() {
+        // Whoever asked for it is told, and asks again.
+        Cure::Retry | Cure::Wait if claim.is_manual() => Cure::Fail,
         Cure::Retry | Cure::Wait if claim.attempt >= MOST_ATTEMPTS && error.cure() == Cure::Retry => Cure::Fail,
         cure => cure,
     };

@@ -121,11 +121,14 @@ fn words(code: &str) -> &'static str {
 
 /// Lets no statement of the session run longer than a limit.
 pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta) -> sqlx::Result<()> {
-    sqlx::query("select set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', $1, false)")
-        .bind(limit.num_milliseconds().to_string())
-        .execute(connection)
-        .await
-        .map(drop)
+    sqlx::query(
+        "select set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), \
+         set_config('idle_in_transaction_session_timeout', $1, false)",
+    )
+    .bind(limit.num_milliseconds().to_string())
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// A limit for the whole run, a little longer than the server's for one statement.

@@ -1,10 +1,12 @@
 //! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
 pub mod backfill;
+mod close;
 pub mod enter;
 pub mod execute;
 pub mod failure;
 mod judge;
+mod notices;
 mod publish;
 mod stages;
 mod tell;
@@ -13,13 +15,14 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::measure::rebuild::Build;
 use crate::measure::source::{self, SourceError};
 use crate::plan::PlannedJob;
 use crate::plan::due::Since;
 use crate::plan::measurement::Measurement;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held::Held;
-use crate::store::job::Progress;
+use crate::store::job::{PlanRow, Progress};
 use crate::store::run::{Claim, Done};
 use crate::store::{job, run};
 use failure::RunError;
@@ -44,6 +47,15 @@ pub struct Published {
 
 pub use tell::Told;
 
+/// A run under way: what every stage of it needs.
+struct Run<'a> {
+    job: &'a PlannedJob,
+    facts: &'a SourceFacts,
+    plan: &'a PlanRow,
+    claim: &'a Claim,
+    as_of: DateTime<Utc>,
+}
+
 /// Runs a claimed job as of a time, and publishes.
 pub async fn run_job(
     pool: &PgPool,
@@ -65,32 +77,24 @@ async fn run_on(
 ) -> Result<Outcome, RunError> {
     failure::limit_time(connection, job.schedule.timeout).await?;
     let known = job::register(connection, &job.name).await?;
-    if let Some(newest) = known.published_as_of.filter(|newest| *newest > as_of) {
-        return Ok(Outcome::Skipped(format!("a run as of {} has published already", newest.to_rfc3339())));
+    if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
+        return Ok(skipped);
     }
     let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec).await?;
     let facts = inspect(connection, job).await?;
+    let run = Run { job, facts: &facts, plan: &plan, claim, as_of };
 
-    let read = stages::read(connection, job, &facts, &plan, claim, as_of).await?;
-    let summed = stages::sum(connection, job, &facts, &plan, claim, as_of, &read).await?;
-    let windows = stages::due_windows(connection, job, known.id, &plan, as_of, &read, &summed).await?;
-    let measurements = crate::measure::windows::measure(connection, job, plan.id, &windows).await?;
+    let read = stages::read(connection, &run).await?;
+    let summed = stages::sum(connection, &run, &read).await?;
+    publish::publish(connection, &run, &read, &summed).await
+}
 
-    let context = publish::Context {
-        job,
-        claim,
-        plan_id: plan.id,
-        as_of,
-        progress: read.progress(job, as_of),
-        first_run: plan.progress.is_none(),
-    };
-    let done = Done {
-        rows_read: summed.rebuilt_from.unwrap_or(read.rows),
-        rows_beyond_horizon: read.beyond_horizon,
-        buckets_recomputed: summed.buckets,
-        windows_written: 0,
-    };
-    publish::publish(connection, &context, &windows, measurements, done).await.map(Outcome::Ok)
+impl Outcome {
+    /// A run for a time before what is published would take back what is known.
+    fn older_than(published: Option<DateTime<Utc>>, as_of: DateTime<Utc>) -> Option<Self> {
+        let newest = published.filter(|newest| *newest > as_of)?;
+        Some(Self::Skipped(format!("a run as of {} has published already", newest.to_rfc3339())))
+    }
 }
 
 /// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
@@ -104,8 +108,8 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
     let plan = job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec).await?;
     let from = job.windows.reach(as_of);
-    let range = from..as_of + job.windows.bucket;
-    crate::measure::rebuild::range(connection, job, &facts, plan.id, as_of, &range).await?;
+    let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
+    crate::measure::rebuild::range(connection, job, &facts, &build).await?;
     let since = Since { last: None, as_of, built_from: from, touched: &[] };
     let windows = stages::named(job.windows.due(&since));
     let measured = crate::measure::windows::measure(connection, job, plan.id, &windows).await?;

@@ -8,96 +8,114 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow, Target};
-use super::{Published, tell};
-use crate::measure::windows::DueWindow;
-use crate::plan::PlannedJob;
+use super::stages::{self, Read, Summed};
+use super::{Outcome, Published, Run, fence, tell};
+use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
-use crate::store::job::{self, Progress};
+use crate::store::job;
 use crate::store::measurement::{self, NewMeasurement, Publisher};
-use crate::store::run::{self, Claim, Done};
+use crate::store::run::{self, Done};
 
-/// What is published, by whom.
-pub(super) struct Context<'a> {
-    pub job: &'a PlannedJob,
-    pub claim: &'a Claim,
-    pub plan_id: i64,
-    pub as_of: DateTime<Utc>,
-    pub progress: Progress,
-    pub first_run: bool,
-}
-
-/// Publishes a run, or nothing.
+/// Measures the windows that are due and publishes them with all that follows, or nothing.
+///
+/// Under the plan's lock from the first read to the commit: what is published is what the buckets say.
 pub(super) async fn publish(
     connection: &mut PgConnection,
-    context: &Context<'_>,
-    windows: &[DueWindow],
-    measurements: Vec<Measurement>,
-    mut done: Done,
-) -> Result<Published, RunError> {
+    run: &Run<'_>,
+    read: &Read,
+    summed: &Summed,
+) -> Result<Outcome, RunError> {
     let mut transaction = connection.begin().await?;
-    job::lock_stages(&mut transaction, context.plan_id).await?;
-    let stored = store_windows(&mut transaction, context, windows).await?;
-    let written = store_measurements(&mut transaction, context, &stored, &measurements).await?;
-    done.windows_written = i64::try_from(written.len()).unwrap_or(i64::MAX);
-    let bench =
-        Bench { windows: &stored, measurements: &measurements, written: &written, first_run: context.first_run };
-    let mut transitions = Vec::new();
-    for rule in &context.job.rules {
-        transitions.extend(tell::apply_rule(&mut transaction, context, &bench, rule).await?);
+    job::lock_stages(&mut transaction, run.plan.id).await?;
+    fence(&mut transaction, run.claim).await?;
+    let windows = stages::due_windows(&mut transaction, run, read, summed).await?;
+    let measurements = windows::measure(&mut transaction, run.job, run.plan.id, &windows).await?;
+    // Another definition of the job, on another runner, has other stages but the same history.
+    let published = job::lock_published(&mut transaction, run.claim.job_id).await?;
+    if let Some(skipped) = Outcome::older_than(published, run.as_of) {
+        return Ok(skipped);
     }
-    job::prune_residuals(&mut transaction, context.plan_id, context.progress.residual_from).await?;
-    job::advance(&mut transaction, context.claim.job_id, context.plan_id, context.progress).await?;
-    if !run::finish_ok(&mut transaction, context.claim, context.plan_id, context.as_of, done).await? {
+    let stored = store_windows(&mut transaction, run, &windows).await?;
+    let written = store_measurements(&mut transaction, run, &stored, &measurements).await?;
+    let bench = Bench {
+        windows: &stored,
+        measurements: &measurements,
+        written: &written,
+        first_run: run.plan.progress.is_none(),
+    };
+    let transitions = tell::apply(&mut transaction, run, &bench).await?;
+    let progress = read.progress(run.job, run.as_of);
+    job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
+    job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
+    job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress).await?;
+    let done = Done {
+        rows_read: summed.rebuilt_from.unwrap_or(read.rows),
+        rows_beyond_horizon: read.beyond_horizon,
+        buckets_recomputed: summed.buckets,
+        windows_written: i64::try_from(written.len()).unwrap_or(i64::MAX),
+    };
+    if !run::finish_ok(&mut transaction, run.claim, run.plan.id, run.as_of, done).await? {
         return Err(RunError::LostLease);
     }
     transaction.commit().await?;
-    Ok(Published { done, measurements, transitions })
+    Ok(Outcome::Ok(Published { done, measurements, transitions }))
 }
 
 /// Stores the windows and says what each was before.
 async fn store_windows(
     connection: &mut PgConnection,
-    context: &Context<'_>,
+    run: &Run<'_>,
     windows: &[DueWindow],
 ) -> Result<Vec<MeasuredWindow>, RunError> {
+    let (job_id, rules) = (run.claim.job_id, &run.job.windows);
     let names: Vec<String> = windows.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
-    let before: BTreeMap<(String, DateTime<Utc>), bool> =
-        measurement::stored(connection, context.claim.job_id, &names, &ends)
+    let before: BTreeMap<(String, DateTime<Utc>), (bool, bool)> =
+        measurement::stored(connection, job_id, &names, &ends)
             .await?
             .into_iter()
-            .map(|window| ((window.name, window.end), window.finalized_at.is_some()))
+            .map(|window| ((window.name, window.end), (window.judged, window.settled)))
             .collect();
-    let ids =
-        measurement::upsert_windows(connection, context.claim.job_id, context.claim.run_id, &names, &starts, &ends)
-            .await?;
+    let ids = measurement::upsert_windows(connection, job_id, run.claim.run_id, &names, &starts, &ends).await?;
+    let last = run.plan.progress.map(|progress| progress.measured_as_of);
     let stored: Vec<MeasuredWindow> = ids
         .into_iter()
         .zip(windows)
         .map(|(id, window)| {
-            let earlier = before.get(&(window.name.clone(), window.slice.end)).copied();
+            let end = window.slice.end;
+            let (judged, settled) = before.get(&(window.name.clone(), end)).copied().unwrap_or_default();
+            // One that no run has judged, and that was final at the last run, is of the past: nobody is paged about it.
+            let past = !judged && last.is_some_and(|last| rules.is_final(end, last));
             MeasuredWindow {
                 id,
                 window: window.clone(),
-                was_final: earlier == Some(true),
-                is_final: context.job.windows.is_final(window.slice.end, context.as_of),
-                is_new: earlier.is_none(),
+                was_final: settled || past,
+                is_final: rules.is_final(end, run.as_of),
+                is_new: !judged,
             }
         })
         .collect();
     let final_now: Vec<i64> = stored.iter().filter(|window| window.is_final).map(|window| window.id).collect();
-    measurement::finalize(connection, &final_now, context.as_of).await?;
+    measurement::finalize(connection, &final_now, run.as_of).await?;
+    measurement::settle(
+        connection,
+        job_id,
+        &stored.iter().map(|window| window.id).collect::<Vec<_>>(),
+        run.as_of,
+        run.as_of - rules.label_wait,
+    )
+    .await?;
     Ok(stored)
 }
 
 async fn store_measurements(
     connection: &mut PgConnection,
-    context: &Context<'_>,
+    run: &Run<'_>,
     windows: &[MeasuredWindow],
     measurements: &[Measurement],
 ) -> Result<BTreeSet<(i64, Target)>, RunError> {
-    let publisher = Publisher { run_id: context.claim.run_id, plan_id: context.plan_id, as_of: context.as_of };
+    let publisher = Publisher { run_id: run.claim.run_id, plan_id: run.plan.id, as_of: run.as_of };
     let pairs: Vec<(i64, &DueWindow)> = windows.iter().map(|window| (window.id, &window.window)).collect();
     let written = store(connection, publisher, &pairs, measurements).await?;
     Ok(written

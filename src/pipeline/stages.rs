@@ -1,22 +1,21 @@
 //! The measuring stages of a run, each in a transaction of its own: what it wrote stays, whatever happens next.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
-use super::fence;
-use crate::measure::arrivals::{self, Arrivals};
+use super::{Run, fence};
+use crate::measure::arrivals::{self, Arrivals, Reread};
+use crate::measure::rebuild::Build;
 use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
-use crate::plan::PlannedJob;
 use crate::plan::due::Since;
-use crate::plan::source::SourceFacts;
 use crate::plan::window::{self, Slice};
-use crate::store::job::{self, PlanRow};
+use crate::store::job::{self, Progress};
 use crate::store::measurement;
-use crate::store::run::Claim;
 
 /// What the first stage found.
 pub(super) struct Read {
@@ -26,15 +25,16 @@ pub(super) struct Read {
     pub beyond_horizon: i64,
     pub residual_from: DateTime<Utc>,
     pub built_from: DateTime<Utc>,
-    /// Everything from here on was rebuilt from the source.
-    rebuilt: bool,
+    pub generation: i64,
+    /// What is built straight from the source.
+    build: Option<Range<DateTime<Utc>>>,
     /// Touched buckets whose residuals are no longer kept.
     older: Vec<DateTime<Utc>>,
 }
 
 /// What the second stage did.
 pub(super) struct Summed {
-    /// Starts of the buckets that were recomputed; empty when all of them were.
+    /// Starts of the buckets that were recomputed, or removed; empty when all of them were built for the first time.
     pub touched: Vec<DateTime<Utc>>,
     pub buckets: i64,
     /// Predictions that were read straight from the source.
@@ -42,57 +42,67 @@ pub(super) struct Summed {
 }
 
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
-pub(super) async fn read(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    claim: &Claim,
-    as_of: DateTime<Utc>,
-) -> Result<Read, RunError> {
+pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result<Read, RunError> {
     let mut transaction = connection.begin().await?;
-    job::lock_stages(&mut transaction, plan.id).await?;
-    fence(&mut transaction, claim).await?;
-    let read = match plan.progress.filter(|_| job.is_incremental()) {
-        Some(progress) => {
-            let arrivals = Arrivals {
-                plan_id: plan.id,
-                since: progress.measured_as_of - job.schedule.overlap,
-                as_of,
-                residual_from: progress.residual_from,
-            };
-            let rows = arrivals::upsert(&mut transaction, job, facts, arrivals).await?;
-            let older = arrivals::older_buckets(&mut transaction, job, arrivals).await?;
-            let floor = job.windows.horizon_start(as_of).max(progress.built_from);
-            let (within, beyond): (Vec<_>, Vec<_>) = older.into_iter().partition(|bucket| bucket.start >= floor);
-            Read {
-                rows: i64::try_from(rows).unwrap_or(i64::MAX) + within.iter().map(|bucket| bucket.rows).sum::<i64>(),
-                beyond_horizon: beyond.iter().map(|bucket| bucket.rows).sum(),
-                residual_from: progress.residual_from,
-                built_from: progress.built_from,
-                rebuilt: false,
-                older: within.into_iter().map(|bucket| bucket.start).collect(),
-            }
-        }
-        None => reread(&mut transaction, job, facts, plan, as_of).await?,
+    job::lock_stages(&mut transaction, run.plan.id).await?;
+    fence(&mut transaction, run.claim).await?;
+    let opened = job::open_stage(&mut transaction, run.plan.id, run.as_of).await?;
+    let read = match run.plan.progress.filter(|_| run.job.is_incremental()) {
+        Some(progress) => arrivals_since(&mut transaction, run, opened.generation, progress).await?,
+        None => reread(&mut transaction, run, opened.generation).await?,
     };
-    fence(&mut transaction, claim).await?;
+    fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     Ok(read)
 }
 
-async fn reread(
+async fn arrivals_since(
     connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    as_of: DateTime<Utc>,
+    run: &Run<'_>,
+    generation: i64,
+    progress: Progress,
 ) -> Result<Read, RunError> {
+    let (job, as_of) = (run.job, run.as_of);
+    let arrivals = Arrivals {
+        plan_id: run.plan.id,
+        since: progress.measured_as_of - job.schedule.overlap,
+        as_of,
+        residual_from: progress.residual_from,
+        generation,
+    };
+    let rows = arrivals::upsert(connection, job, run.facts, arrivals).await?;
+    let older = arrivals::older_buckets(connection, job, arrivals).await?;
+    // A longer window than before reaches further back than what was built: the gap is built now.
+    let reach = job.windows.reach(as_of);
+    let build = (reach < progress.built_from).then_some(reach..progress.built_from);
+    let floor = job.windows.horizon_start(as_of).max(progress.built_from);
+    let (within, beyond): (Vec<_>, Vec<_>) = older.into_iter().partition(|bucket| bucket.start >= floor);
+    let beyond = beyond.iter().filter(|bucket| build.as_ref().is_none_or(|build| !build.contains(&bucket.start)));
+    Ok(Read {
+        rows: i64::try_from(rows).unwrap_or(i64::MAX) + within.iter().map(|bucket| bucket.rows).sum::<i64>(),
+        beyond_horizon: beyond.map(|bucket| bucket.rows).sum(),
+        residual_from: progress.residual_from,
+        built_from: progress.built_from.min(reach),
+        generation,
+        build,
+        older: within.into_iter().map(|bucket| bucket.start).collect(),
+    })
+}
+
+async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -> Result<Read, RunError> {
+    let (job, as_of) = (run.job, run.as_of);
     let reach = job.windows.reach(as_of);
     let residual_from = window::floor(as_of - job.keep, job.windows.bucket).max(reach);
     // Without arrival times there is nothing that residuals would make cheaper.
     let rows = if job.is_incremental() {
-        arrivals::reread(connection, job, facts, plan.id, as_of, residual_from..END_OF_TIME).await?
+        let reread = Reread {
+            plan_id: run.plan.id,
+            as_of,
+            range: residual_from..END_OF_TIME,
+            generation,
+            from_scratch: run.plan.progress.is_none(),
+        };
+        arrivals::reread(connection, job, run.facts, &reread).await?
     } else {
         0
     };
@@ -100,73 +110,96 @@ async fn reread(
         rows: i64::try_from(rows).unwrap_or(i64::MAX),
         beyond_horizon: 0,
         residual_from,
-        built_from: plan.progress.map_or(reach, |progress| progress.built_from),
-        rebuilt: true,
+        built_from: run.plan.progress.map_or(reach, |progress| progress.built_from.min(reach)),
+        generation,
+        build: Some(reach..END_OF_TIME),
         older: Vec::new(),
     })
 }
 
-/// Later than any event time that a table holds.
+/// Later than any event time that is read.
 const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_680_000, 0).expect("the year 3000");
 
 /// Second stage: touched buckets are recomputed whole.
-pub(super) async fn sum(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    claim: &Claim,
-    as_of: DateTime<Utc>,
-    read: &Read,
-) -> Result<Summed, RunError> {
+pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Read) -> Result<Summed, RunError> {
     let mut transaction = connection.begin().await?;
-    job::lock_stages(&mut transaction, plan.id).await?;
-    fence(&mut transaction, claim).await?;
-    let summed = if read.rebuilt {
-        let range = job.windows.reach(as_of)..END_OF_TIME;
-        rebuild::range(&mut transaction, job, facts, plan.id, as_of, &range).await?;
-        let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, &range).await?;
-        let touched = match plan.progress {
-            Some(_) => job::bucket_starts(&mut transaction, plan.id, &range).await?,
-            None => Vec::new(),
-        };
-        Summed { touched, buckets, rebuilt_from: Some(predictions) }
-    } else {
-        let after = plan.progress.map_or(as_of, |progress| progress.measured_as_of);
-        let changed = job::changed_buckets(&mut transaction, plan.id, after).await?;
-        let (recent, moved): (Vec<_>, Vec<_>) = changed.into_iter().partition(|start| *start >= read.residual_from);
-        buckets::recompute(&mut transaction, job, plan.id, as_of, &recent).await?;
-        let older: BTreeSet<_> = read.older.iter().copied().chain(moved).collect();
-        let older: Vec<_> = older.into_iter().collect();
-        rebuild::starts(&mut transaction, job, facts, plan.id, as_of, &older).await?;
-        let buckets = i64::try_from(recent.len() + older.len()).unwrap_or(i64::MAX);
-        Summed { touched: [recent, older].concat(), buckets, rebuilt_from: None }
-    };
-    fence(&mut transaction, claim).await?;
+    job::lock_stages(&mut transaction, run.plan.id).await?;
+    fence(&mut transaction, run.claim).await?;
+    let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None };
+    if let Some(range) = &read.build {
+        build(&mut transaction, run, range, &mut summed).await?;
+    }
+    if run.job.is_incremental() && run.plan.progress.is_some() {
+        recompute(&mut transaction, run, read, &mut summed).await?;
+    }
+    fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     Ok(summed)
+}
+
+/// Builds a range straight from the source.
+async fn build(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    range: &Range<DateTime<Utc>>,
+    summed: &mut Summed,
+) -> Result<(), RunError> {
+    let plan_id = run.plan.id;
+    let from_scratch = run.plan.progress.is_none();
+    // Windows whose last prediction is gone change too.
+    let before = if from_scratch { Vec::new() } else { job::bucket_starts(connection, plan_id, range).await? };
+    let build = Build { plan_id, as_of: run.as_of, range: range.clone(), from_scratch };
+    rebuild::range(connection, run.job, run.facts, &build).await?;
+    let (buckets, predictions) = job::range_counts(connection, plan_id, range).await?;
+    summed.buckets += buckets;
+    summed.rebuilt_from = Some(predictions);
+    if !from_scratch {
+        let after = job::bucket_starts(connection, plan_id, range).await?;
+        summed.touched.extend(before.into_iter().chain(after).collect::<BTreeSet<_>>());
+    }
+    Ok(())
+}
+
+/// Recomputes the buckets whose residuals changed, and from the source those whose residuals are no longer kept.
+async fn recompute(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    read: &Read,
+    summed: &mut Summed,
+) -> Result<(), RunError> {
+    let changed = job::changed_buckets(connection, run.plan.id).await?;
+    let (recent, left): (Vec<_>, Vec<_>) = changed.into_iter().partition(|start| *start >= read.residual_from);
+    buckets::recompute(connection, run.job, run.plan.id, run.as_of, &recent).await?;
+    let older: BTreeSet<_> = read.older.iter().copied().chain(left).filter(|start| *start >= read.built_from).collect();
+    let older: Vec<_> = older.into_iter().collect();
+    rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &older).await?;
+    summed.buckets += i64::try_from(recent.len() + older.len()).unwrap_or(i64::MAX);
+    summed.touched.extend(recent);
+    summed.touched.extend(older);
+    Ok(())
 }
 
 /// The windows to measure: those that ended, those with touched buckets, and stored ones that are final now.
 pub(super) async fn due_windows(
     connection: &mut PgConnection,
-    job: &PlannedJob,
-    job_id: i64,
-    plan: &PlanRow,
-    as_of: DateTime<Utc>,
+    run: &Run<'_>,
     read: &Read,
     summed: &Summed,
 ) -> Result<Vec<DueWindow>, RunError> {
-    let last = plan.progress.map(|progress| progress.measured_as_of);
+    let (job, as_of) = (run.job, run.as_of);
+    let last = run.plan.progress.map(|progress| progress.measured_as_of);
     let since = Since { last, as_of, built_from: read.built_from, touched: &summed.touched };
     let mut due = job.windows.due(&since);
-    let waiting = measurement::provisional(connection, job_id, as_of - job.windows.label_wait).await?;
-    due.extend(
-        waiting
-            .into_iter()
-            .filter(|window| job.windows.keeps(&window.name) && window.start >= read.built_from)
-            .map(|window| (window.name, Slice { start: window.start, end: window.end })),
-    );
+    let waiting = measurement::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
+    let waiting =
+        waiting.into_iter().filter(|window| job.windows.keeps(&window.name) && window.start >= read.built_from);
+    for window in waiting {
+        // In another time zone than before, windows of one name and end may begin elsewhere: what the job says now holds.
+        let known = due.iter().any(|(name, slice)| *name == window.name && slice.end == window.end);
+        if !known {
+            due.insert((window.name, Slice { start: window.start, end: window.end }));
+        }
+    }
     Ok(named(due))
 }
 

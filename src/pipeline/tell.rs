@@ -5,20 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::failure::RunError;
 use super::judge::{self, Bench, Judged, Target};
-use super::publish::Context;
+use super::{Run, close, notices};
 use crate::evaluate::state::{Change, Counted, Standing, State};
 use crate::notify::decide::{Decision, Kind, decide};
-use crate::notify::message::{AlertFacts, JobFacts, Notice, RuleFacts, SCHEMA};
+use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
 use crate::plan::metric;
-use crate::plan::name::text_literal;
 use crate::plan::rule::{Rule, RuleMetric};
 use crate::store::alert::{self, NewTransition};
-use crate::store::outbox::{self, NewNotification};
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
 /// A change of an alert's state, for whoever watches the run.
@@ -29,21 +26,35 @@ pub struct Told {
     pub from: State,
     pub to: State,
     pub value: Option<f64>,
-    pub limit: f64,
+    pub limit: Option<f64>,
+}
+
+/// Judges by every rule of the job, and ends alerts that none of them judges any more.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    bench: &Bench<'_>,
+) -> Result<Vec<Told>, RunError> {
+    let mut told = Vec::new();
+    for rule in &run.job.rules {
+        told.extend(apply_rule(connection, run, bench, rule).await?);
+    }
+    told.extend(close::forgotten(connection, run).await?);
+    Ok(told)
 }
 
 /// Judges a rule, moves its alerts, and puts what is to be told into the outbox.
-pub(super) async fn apply_rule(
+async fn apply_rule(
     connection: &mut PgConnection,
-    context: &Context<'_>,
+    run: &Run<'_>,
     bench: &Bench<'_>,
     rule: &Rule,
 ) -> Result<Vec<Told>, RunError> {
     let judged = bench.judge(rule);
     let fingerprint = rule.fingerprint();
     let key = RuleKey {
-        job_id: context.claim.job_id,
-        run_id: context.claim.run_id,
+        job_id: run.claim.job_id,
+        run_id: run.claim.run_id,
         rule: &rule.name,
         fingerprint: &fingerprint,
         severity: rule.severity.as_str(),
@@ -51,13 +62,13 @@ pub(super) async fn apply_rule(
     verdict::insert(connection, key, &judged.iter().map(new_verdict).collect::<Vec<_>>()).await?;
     let current: BTreeSet<Target> =
         judged.iter().filter(|one| !one.retroactive).map(|one| one.target.clone()).collect();
-    let changes = changes(connection, context, rule, key, current.into_iter().collect()).await?;
+    let changes = changes(connection, run, rule, key, current.into_iter().collect()).await?;
     let mut told = Vec::new();
     let mut notices: BTreeMap<&'static str, (Kind, Vec<AlertFacts>)> = BTreeMap::new();
     for (target, change) in changes {
         let Some(newest) = judge::newest(&judged, &target) else { continue };
-        let facts = alert_facts(context.job, rule, &target, newest, &change);
-        alert::transition(connection, key, &transition(&target, newest, &change, &facts, context.as_of)).await?;
+        let facts = alert_facts(run.job, rule, &target, newest, &change);
+        alert::transition(connection, key, &transition(&target, newest, &change, &facts, run.as_of)).await?;
         if let Decision::Tell(kind) = decide(&change) {
             notices.entry(kind.as_str()).or_insert_with(|| (kind, Vec::new())).1.push(facts);
         }
@@ -67,11 +78,11 @@ pub(super) async fn apply_rule(
             from: change.from,
             to: change.to,
             value: newest.judgement.value,
-            limit: newest.judgement.limit,
+            limit: Some(newest.judgement.limit),
         });
     }
     for (kind, alerts) in notices.into_values() {
-        enqueue(connection, context, rule, kind, alerts).await?;
+        notices::enqueue(connection, run, rule, kind, alerts).await?;
     }
     Ok(told)
 }
@@ -95,7 +106,7 @@ fn new_verdict(judged: &Judged<'_>) -> NewVerdict {
 /// The changes of state that the latest verdicts lead to.
 async fn changes(
     connection: &mut PgConnection,
-    context: &Context<'_>,
+    run: &Run<'_>,
     rule: &Rule,
     key: RuleKey<'_>,
     targets: Vec<Target>,
@@ -103,11 +114,10 @@ async fn changes(
     let cohorts: Vec<String> = targets.iter().map(|target| target.cohort.clone()).collect();
     let versions: Vec<Option<String>> = targets.iter().map(|target| target.model_version.clone()).collect();
     let recent = verdict::recent(connection, key, &cohorts, &versions, i64::from(rule.persistence)).await?;
-    let standing: BTreeMap<Target, Standing> = alert::of_rule(connection, context.claim.job_id, &rule.name)
+    let standing: BTreeMap<Target, Standing> = alert::of_rule(connection, run.claim.job_id, &rule.name)
         .await?
         .into_iter()
-        // A rule whose meaning changed starts anew.
-        .filter(|alert| alert.rule_fingerprint == key.fingerprint)
+        // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
         .filter_map(|alert| {
             let state = State::parse(&alert.state)?;
             Some((
@@ -175,73 +185,4 @@ fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'
         status: if newest.window.is_final { "final" } else { "provisional" }.to_owned(),
         since: change.since,
     }
-}
-
-/// One message per rule, receiver and kind, worst first.
-async fn enqueue(
-    connection: &mut PgConnection,
-    context: &Context<'_>,
-    rule: &Rule,
-    kind: Kind,
-    mut alerts: Vec<AlertFacts>,
-) -> Result<(), RunError> {
-    let excess = |alert: &AlertFacts| alert.value.map_or(0.0, |value| (value - alert.limit).abs());
-    alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
-    let job = context.job;
-    for receiver in &rule.notify {
-        let id = Uuid::new_v4();
-        let notice = Notice {
-            schema: SCHEMA.to_owned(),
-            id: id.to_string(),
-            kind: kind.as_str().to_owned(),
-            as_of: context.as_of,
-            job: JobFacts {
-                name: job.name.clone(),
-                description: job.description.clone(),
-                owner: job.owner.clone(),
-                unit: job.unit.clone(),
-            },
-            rule: RuleFacts {
-                name: rule.name.clone(),
-                severity: rule.severity.as_str().to_owned(),
-                metric: rule.metric.name().to_owned(),
-                window: rule.window.clone(),
-                condition: rule.condition.describe(),
-                persistence: rule.persistence,
-                runbook: rule.runbook.clone(),
-                owner: rule.owner.clone(),
-            },
-            query: reproducing_query(job, rule, &alerts),
-            alerts: alerts.clone(),
-        };
-        let new = NewNotification {
-            id,
-            job_id: context.claim.job_id,
-            run_id: context.claim.run_id,
-            receiver: receiver.clone(),
-            topic: format!("{}/{}", job.name, rule.name),
-            kind: kind.as_str(),
-            body: json!(notice),
-        };
-        outbox::enqueue(connection, &new).await?;
-    }
-    Ok(())
-}
-
-/// SQL that an analyst can paste: every revision of the worst alert's window.
-fn reproducing_query(job: &PlannedJob, rule: &Rule, alerts: &[AlertFacts]) -> String {
-    let Some(worst) = alerts.first() else { return String::new() };
-    let version = match &worst.model_version {
-        Some(version) => format!("model_version = {}", text_literal(version)),
-        None => "model_version is null".to_owned(),
-    };
-    format!(
-        "select revision, computed_at, status, {} as value, labeled, coverage\nfrom trueup.window_revisions\n\
-         where job = {} and window_name = {} and window_end = {}\n  and cohort = {} and {version}\norder by revision;",
-        rule.metric.name(),
-        text_literal(&job.name),
-        text_literal(&rule.window),
-        text_literal(&worst.window_end.to_rfc3339()),
-        text_literal(&worst.cohort),
-    )
 }

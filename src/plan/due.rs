@@ -27,7 +27,7 @@ impl Windows {
         for (window, length) in self.rolling() {
             let end = window::floor(since.as_of, self.bucket);
             let seen = since.last.is_some_and(|last| window::floor(last, self.bucket) >= end);
-            if !seen {
+            if !seen && end - length >= since.built_from {
                 due.insert((window.name.clone(), Slice { start: end - length, end }));
             }
         }

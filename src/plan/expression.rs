@@ -1,14 +1,11 @@
-//! SQL expressions and queries of a job file: parsed by a real parser, held to an allow-list, and printed from the tree.
+//! SQL expressions of a job file: parsed by a real parser, held to an allow-list, and printed from the tree.
 //!
 //! What reaches the database is the printed tree and never the user's text, so comments and second statements cannot.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    Expr, FunctionArguments, Query, SetExpr, Statement, Value, visit_expressions, visit_relations, visit_statements,
-};
+use sqlparser::ast::{Expr, FunctionArguments, Value, visit_expressions};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -20,16 +17,6 @@ pub struct Expression(String);
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({})", self.0)
-    }
-}
-
-/// One select statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectQuery(String);
-
-impl fmt::Display for SelectQuery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -83,24 +70,6 @@ const ALLOWED_FUNCTIONS: &[&str] = &[
     "json_extract_path_text",
 ];
 
-/// Functions a query may not call: they reach outside the query, hold it up, or change the session.
-const REFUSED_FUNCTION_PREFIXES: &[&str] = &[
-    "pg_",
-    "lo_",
-    "dblink",
-    "set_config",
-    "setval",
-    "nextval",
-    "query_to_xml",
-    "table_to_xml",
-    "cursor_to_xml",
-    "schema_to_xml",
-    "database_to_xml",
-    "txid_",
-    "ts_stat",
-    "current_setting",
-];
-
 impl Expression {
     /// Parses one scalar expression, or says why it cannot be used.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -122,7 +91,7 @@ impl Expression {
     }
 }
 
-fn mistake(error: &sqlparser::parser::ParserError) -> String {
+pub(super) fn mistake(error: &sqlparser::parser::ParserError) -> String {
     error.to_string().trim_start_matches("sql parser error: ").to_owned()
 }
 
@@ -184,78 +153,6 @@ fn function_refusal(function: &sqlparser::ast::Function) -> Option<String> {
     }
 }
 
-impl SelectQuery {
-    /// Parses one select statement that only reads, or says why it cannot be used.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let statements = Parser::parse_sql(&PostgreSqlDialect {}, text).map_err(|e| mistake(&e))?;
-        let [Statement::Query(query)] = statements.as_slice() else {
-            return Err("expected one select statement".to_owned());
-        };
-        let mut inner = 0;
-        let visited: ControlFlow<()> = visit_statements(&statements, |_| {
-            inner += 1;
-            ControlFlow::Continue(())
-        });
-        if visited.is_break() || inner > 1 || !only_selects(query) {
-            return Err("a query may only select: no insert, update, delete, into or lock".to_owned());
-        }
-        unqualified_table(query)?;
-        match visit_expressions(&statements, |part| {
-            query_refusal(part).map_or(ControlFlow::Continue(()), ControlFlow::Break)
-        }) {
-            ControlFlow::Break(reason) => Err(reason),
-            ControlFlow::Continue(()) => Ok(Self(query.to_string())),
-        }
-    }
-}
-
-/// The search path is pinned to `pg_catalog`, so a table without its schema would not be found at night.
-fn unqualified_table(query: &Query) -> Result<(), String> {
-    let local: BTreeSet<String> =
-        query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| cte.alias.name.value.to_lowercase()).collect();
-    let found = visit_relations(query, |relation| match relation.0.as_slice() {
-        [only] if !local.contains(&only.to_string().trim_matches('"').to_lowercase()) => {
-            ControlFlow::Break(format!("`{only}` names no schema: write `public.{only}`"))
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Break(reason) => Err(reason),
-        ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-fn only_selects(query: &Query) -> bool {
-    fn body(set: &SetExpr) -> bool {
-        match set {
-            SetExpr::Select(select) => select.into.is_none(),
-            SetExpr::Query(query) => only_selects(query),
-            SetExpr::SetOperation { left, right, .. } => body(left) && body(right),
-            SetExpr::Values(_) => true,
-            _ => false,
-        }
-    }
-    let ctes = query.with.iter().flat_map(|with| &with.cte_tables).all(|cte| only_selects(&cte.query));
-    query.locks.is_empty() && ctes && body(&query.body)
-}
-
-fn query_refusal(part: &Expr) -> Option<String> {
-    match part {
-        Expr::Function(function) => {
-            let full = function.name.to_string().to_lowercase().replace('"', "");
-            let name = full.rsplit('.').next().unwrap_or(&full);
-            REFUSED_FUNCTION_PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-                .then(|| format!("the function `{name}` is not allowed in a query"))
-        }
-        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-            Some("placeholders are not allowed".to_owned())
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,24 +200,5 @@ mod tests {
     fn a_comment_does_not_survive() {
         let parsed = Expression::parse("a = 1 -- and b = 2").unwrap();
         assert_eq!(parsed.to_string(), "(a = 1)");
-    }
-
-    #[test]
-    fn a_query_may_only_select() {
-        assert!(SelectQuery::parse("with w as (select 1 as x) select * from w join public.t using (x)").is_ok());
-        for text in [
-            "delete from public.t",
-            "select 1; select 2",
-            "with d as (delete from public.t returning *) select * from d",
-            "select * into public.u from public.t",
-            "select * from public.t for update",
-            "select pg_terminate_backend(1)",
-            "select pg_catalog.pg_sleep(1)",
-            "select * from t",
-            "copy public.t to '/tmp/x'",
-            "select $1",
-        ] {
-            assert!(SelectQuery::parse(text).is_err(), "{text}");
-        }
     }
 }

@@ -19,13 +19,13 @@ pub enum Sum {
 }
 
 impl Sum {
-    /// The value of one pair, from `e` (its error) and `z` (the error, 0 where a power of it would underflow).
+    /// The value of one pair, from `e` (its error) and `z2` (its square, 0 where a power of it would underflow).
     pub fn row_sql(self) -> &'static str {
         match self {
             Self::Error => "e",
             Self::AbsError => "abs(e)",
-            Self::SquaredError => "z * z",
-            Self::FourthPower => "z * z * z * z",
+            Self::SquaredError => "z2",
+            Self::FourthPower => "z2 * z2",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod job;
 pub mod measurement;
 pub mod metric;
 pub mod name;
+pub mod query;
 pub mod rule;
 pub mod schedule;
 pub mod source;

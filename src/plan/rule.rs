@@ -116,6 +116,16 @@ impl Severity {
 }
 
 impl Rule {
+    /// Whether the rule judges a cohort and version, should there be any predictions of it.
+    pub fn covers(&self, cohort: &str, model_version: Option<&str>) -> bool {
+        let chosen = match &self.cohorts {
+            CohortChoice::All => cohort == "all",
+            CohortChoice::Each => cohort != "all",
+            CohortChoice::Label(label) => cohort == label,
+        };
+        chosen && model_version.is_some() == (self.versions == VersionChoice::Each)
+    }
+
     /// Identifies what the rule means. Verdicts of another meaning do not count towards its state.
     pub fn fingerprint(&self) -> String {
         format!(

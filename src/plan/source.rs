@@ -1,7 +1,8 @@
 //! Where predictions and labels are, and what is known about those tables.
 
-use crate::plan::expression::{Expression, SelectQuery};
+use crate::plan::expression::Expression;
 use crate::plan::name::{Identifier, TableName};
+use crate::plan::query::SelectQuery;
 
 /// A table, a view, or a query that stands for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct SourceFacts {
     pub predictions_unique: bool,
     /// A unique index guarantees one label per key.
     pub labels_unique: bool,
+    /// The key is one integer column of predictions, which is hashed as a number.
+    pub key_is_integer: bool,
 }
 
 /// How a numeric column becomes a float8 without failing.

@@ -12,9 +12,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts a session into a known state: nothing depends on the settings of a role or a server.
-const SESSION: &str = "set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
+const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
+                       set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
                        set statement_timeout = '60s'; set lock_timeout = '30s'; \
                        set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning";
+
+/// Ends whatever a session was left in. The `begin` keeps the server from warning that there was nothing to end.
+const LET_GO: &str = "begin; rollback; select pg_advisory_unlock_all()";
 
 /// Options from a `postgres://` address.
 pub fn options(url: &str) -> Result<PgConnectOptions> {
@@ -43,8 +47,9 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
         .after_release(|connection, _| {
             Box::pin(async move {
-                // A cancelled transaction would swallow the next borrower's writes.
-                connection.execute("rollback").await.map(|_| true)
+                // A cancelled transaction would swallow the next borrower's writes, and a borrower's limits are its own.
+                connection.execute(LET_GO).await?;
+                connection.execute(SESSION).await.map(|_| true)
             })
         })
         .connect_with(options.application_name("trueup"))

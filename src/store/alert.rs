@@ -50,6 +50,42 @@ pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> 
     .await
 }
 
+/// An alert that is open, with what it was about when it last changed.
+#[derive(Debug, Clone)]
+pub struct OpenAlert {
+    pub rule: String,
+    pub rule_fingerprint: String,
+    pub severity: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub state: String,
+    pub since: Option<DateTime<Utc>>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    pub evidence: Json,
+}
+
+/// All open alerts of a job, locked until the transaction ends.
+pub async fn open(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<OpenAlert>> {
+    sqlx::query_as!(
+        OpenAlert,
+        r#"
+        select a.rule, a.rule_fingerprint, a.severity, a.cohort, a.model_version, a.state, a.since, last.value, last.limit_value,
+               last.evidence
+        from trueup.alert a
+        cross join lateral (
+            select t.value, t.limit_value, t.evidence from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
+        ) as last
+        where a.job_id = $1 and a.state in ('pending', 'firing')
+        order by a.rule, a.cohort, a.model_version
+        for update of a
+        "#,
+        job_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Stores a change of state: the alert as it is now, and the change beside the earlier ones.
 pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change: &NewTransition) -> sqlx::Result<()> {
     let open = matches!(change.to_state, "pending" | "firing");

@@ -20,19 +20,32 @@ pub struct Asked {
     pub step_ms: Option<i64>,
 }
 
-/// The unfinished backfill that was asked for before, if there is one.
-pub async fn unfinished(connection: &mut PgConnection, asked: Asked) -> sqlx::Result<Option<BackfillRow>> {
+/// Takes up an unfinished backfill that was asked for before, if one began after `begun_after`. What is left of it sees
+/// what is known now.
+pub async fn resume(
+    connection: &mut PgConnection,
+    asked: Asked,
+    begun_after: DateTime<Utc>,
+    as_of: DateTime<Utc>,
+) -> sqlx::Result<Option<BackfillRow>> {
     sqlx::query_as!(
         BackfillRow,
         r#"
-        select id, as_of, done_until from trueup.backfill
-        where plan_id = $1 and from_at = $2 and to_at = $3 and step_ms is not distinct from $4 and finished_at is null
-        order by id desc limit 1
+        update trueup.backfill set as_of = $6
+        where id = (
+            select id from trueup.backfill
+            where plan_id = $1 and from_at = $2 and to_at = $3 and step_ms is not distinct from $4 and finished_at is null
+              and begun_at > $5
+            order by id desc limit 1
+        )
+        returning id, as_of, done_until
         "#,
         asked.plan_id,
         asked.from,
         asked.to,
-        asked.step_ms
+        asked.step_ms,
+        begun_after,
+        as_of
     )
     .fetch_optional(connection)
     .await

@@ -93,14 +93,65 @@ pub async fn lock_stages(connection: &mut PgConnection, plan_id: i64) -> sqlx::R
         .map(drop)
 }
 
-/// Records how far a plan is, and the newest time the job published.
-pub async fn advance(connection: &mut PgConnection, job_id: i64, plan_id: i64, progress: Progress) -> sqlx::Result<()> {
+/// What a run knows of its plan once it may write.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenStage {
+    /// Greater than that of anything written before. Residuals carry it.
+    pub generation: i64,
+    /// The newest `as_of` that anything of this plan was written with before.
+    pub newest_as_of: Option<DateTime<Utc>>,
+}
+
+/// Opens the first stage of a run or a chunk of a backfill: what it writes belongs to a new generation.
+///
+/// The caller holds [`lock_stages`].
+pub async fn open_stage(connection: &mut PgConnection, plan_id: i64, as_of: DateTime<Utc>) -> sqlx::Result<OpenStage> {
+    sqlx::query_as!(
+        OpenStage,
+        r#"
+        update trueup.plan as p
+        set generation = p.generation + 1, newest_as_of = greatest(p.newest_as_of, $2)
+        from trueup.plan as before
+        where p.id = $1 and before.id = p.id
+        returning p.generation as "generation!", before.newest_as_of
+        "#,
+        plan_id,
+        as_of
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The newest `as_of` that anything of the job's plans was written with.
+pub async fn newest_as_of(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select max(newest_as_of) from trueup.plan where job_id = $1 and measured_as_of is not null",
+        job_id
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Records how far a plan is, and the newest time the job published. Residuals up to a generation are in what is published.
+pub async fn advance(
+    connection: &mut PgConnection,
+    job_id: i64,
+    plan_id: i64,
+    generation: i64,
+    progress: Progress,
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "update trueup.plan set measured_as_of = $2, residual_from = $3, built_from = $4 where id = $1",
+        r#"
+        update trueup.plan
+        set measured_as_of = greatest(measured_as_of, $2), residual_from = $3, built_from = $4,
+            published_generation = greatest(published_generation, $5)
+        where id = $1
+        "#,
         plan_id,
         progress.measured_as_of,
         progress.residual_from,
-        progress.built_from
+        progress.built_from,
+        generation
     )
     .execute(&mut *connection)
     .await?;
@@ -114,24 +165,36 @@ pub async fn advance(connection: &mut PgConnection, job_id: i64, plan_id: i64, p
     .map(drop)
 }
 
-/// Buckets that hold a residual changed after `after`, and those such a residual has left.
-pub async fn changed_buckets(
-    connection: &mut PgConnection,
-    plan_id: i64,
-    after: DateTime<Utc>,
-) -> sqlx::Result<Vec<DateTime<Utc>>> {
+/// Buckets that hold a residual whose change was not published yet, and those such a residual has left.
+pub async fn changed_buckets(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<DateTime<Utc>>> {
     sqlx::query_scalar!(
         r#"
-        select bucket_start as "start!" from trueup.residual where plan_id = $1 and as_of > $2
+        with changed as (
+            select r.bucket_start, r.prior_buckets
+            from trueup.residual r
+            where r.plan_id = $1 and r.generation > (select published_generation from trueup.plan where id = $1)
+        )
+        select bucket_start as "start!" from changed
         union
-        select prior_bucket from trueup.residual where plan_id = $1 and as_of > $2 and prior_bucket is not null
+        select unnest(prior_buckets) from changed where prior_buckets is not null
         order by 1
         "#,
-        plan_id,
-        after
+        plan_id
     )
     .fetch_all(connection)
     .await
+}
+
+/// Removes what marks residuals as gone, once the buckets they left are published.
+pub async fn bury_gone(connection: &mut PgConnection, plan_id: i64, generation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from trueup.residual where plan_id = $1 and class = 7 and generation <= $2",
+        plan_id,
+        generation
+    )
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Removes residuals of buckets that start before `before`.

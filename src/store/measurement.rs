@@ -12,7 +12,10 @@ pub struct WindowRow {
     pub name: String,
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
-    pub finalized_at: Option<DateTime<Utc>>,
+    /// A run has measured it, not only a backfill.
+    pub judged: bool,
+    /// A run has seen it final.
+    pub settled: bool,
 }
 
 /// A measurement to be stored.
@@ -51,18 +54,17 @@ pub struct Written {
     pub revision: i32,
 }
 
-/// Windows of a job that are stored and not final, ending at or before `until`.
-pub async fn provisional(
-    connection: &mut PgConnection,
-    job_id: i64,
-    until: DateTime<Utc>,
-) -> sqlx::Result<Vec<WindowRow>> {
+/// Windows of a job that end at or before `until`, are stored, and that no run has seen final.
+///
+/// Those that only a backfill measured, and found final, wait for nothing.
+pub async fn waiting(connection: &mut PgConnection, job_id: i64, until: DateTime<Utc>) -> sqlx::Result<Vec<WindowRow>> {
     sqlx::query_as!(
         WindowRow,
         r#"
-        select id, window_name as name, window_start as start, window_end as "end", finalized_at
+        select id, window_name as name, window_start as start, window_end as "end", judged_at is not null as "judged!",
+               settled_at is not null as "settled!"
         from trueup.measured_window
-        where job_id = $1 and finalized_at is null and window_end <= $2
+        where job_id = $1 and settled_at is null and window_end <= $2 and (finalized_at is null or judged_at is not null)
         order by window_end
         "#,
         job_id,
@@ -82,7 +84,8 @@ pub async fn stored(
     sqlx::query_as!(
         WindowRow,
         r#"
-        select w.id, w.window_name as name, w.window_start as start, w.window_end as "end", w.finalized_at
+        select w.id, w.window_name as name, w.window_start as start, w.window_end as "end", w.judged_at is not null as "judged!",
+               w.settled_at is not null as "settled!"
         from unnest($2::text[], $3::timestamptz[]) as asked (name, ends)
         join trueup.measured_window w on w.job_id = $1 and w.window_name = asked.name and w.window_end = asked.ends
         "#,
@@ -92,6 +95,32 @@ pub async fn stored(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Notes that a run measured these windows, and that whatever ended at or before `final_until` is settled for good.
+pub async fn settle(
+    connection: &mut PgConnection,
+    job_id: i64,
+    windows: &[i64],
+    as_of: DateTime<Utc>,
+    final_until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.measured_window set judged_at = $2 where id = any($1) and judged_at is null",
+        windows,
+        as_of
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update trueup.measured_window set settled_at = $2 where job_id = $1 and settled_at is null and window_end <= $3",
+        job_id,
+        as_of,
+        final_until
+    )
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Stores windows, in the order given, and returns their ids.
@@ -175,6 +204,8 @@ async fn supersede(
         update trueup.measurement as old
         set superseded_as_of = $2
         where old.window_id = any($1) and old.superseded_as_of is null
+          -- What a backfill that knew more has written is not taken back.
+          and old.as_of <= $2
           -- Compared by digest and counts, never by floats: their sums depend on the order of the rows.
           and not exists (
               select from measured m

@@ -63,6 +63,22 @@ pub async fn enqueue(connection: &mut PgConnection, new: &NewNotification) -> sq
     .map(drop)
 }
 
+/// What each receiver was last told is firing, about one topic: `(receiver, body)`.
+pub async fn last_firing(connection: &mut PgConnection, job_id: i64, topic: &str) -> sqlx::Result<Vec<(String, Json)>> {
+    let rows = sqlx::query!(
+        r#"
+        select distinct on (receiver) receiver, body from trueup.notification
+        where job_id = $1 and topic = $2 and kind = 'firing'
+        order by receiver, sequence desc
+        "#,
+        job_id,
+        topic
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.receiver, row.body)).collect())
+}
+
 /// Receivers that something can be sent to now.
 pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
@@ -75,11 +91,12 @@ pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<St
     .await
 }
 
-/// Leases the next notification of a receiver. With `run_id`, only what that run caused and was not tried yet.
+/// Leases the next notification of a receiver that was due at `due_by`. With `run_id`, only what that run caused and was not tried yet.
 pub async fn lease(
     connection: &mut PgConnection,
     receiver: &str,
     run_id: Option<i64>,
+    due_by: DateTime<Utc>,
     lease: TimeDelta,
 ) -> sqlx::Result<Option<Leased>> {
     sqlx::query_as!(
@@ -88,7 +105,7 @@ pub async fn lease(
         with candidate as (
             select n.id
             from trueup.notification n
-            where n.receiver = $1 and n.state = 'pending' and n.next_attempt_at <= clock_timestamp()
+            where n.receiver = $1 and n.state = 'pending' and n.next_attempt_at <= $4
               and (n.lease_until is null or n.lease_until < clock_timestamp())
               and ($2::bigint is null or (n.run_id = $2 and n.attempt = 0))
               -- In order: nothing overtakes an earlier one about the same.
@@ -108,7 +125,8 @@ pub async fn lease(
         "#,
         receiver,
         run_id,
-        interval(lease)
+        interval(lease),
+        due_by
     )
     .fetch_optional(connection)
     .await

@@ -1,8 +1,8 @@
 //! The running half of the ledger: claims, leases and epochs. The database clock decides, and the epoch is the fence.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::{Connection as _, PgConnection};
 
 /// A run that this runner holds.
 #[derive(Debug, Clone)]
@@ -11,10 +11,19 @@ pub struct Claim {
     pub job_id: i64,
     pub job: String,
     pub scheduled_for: DateTime<Utc>,
+    /// `schedule`, `catch_up`, `manual` or `backfill`.
+    pub trigger: String,
     /// What a publish must match.
     pub epoch: i32,
     /// How often it was claimed, this time included.
     pub attempt: i32,
+}
+
+impl Claim {
+    /// Whether somebody waits for it: nobody else takes such a run over, so it is not given back.
+    pub fn is_manual(&self) -> bool {
+        matches!(self.trigger.as_str(), "manual" | "backfill")
+    }
 }
 
 /// What a finished run did.
@@ -27,48 +36,67 @@ pub struct Done {
 }
 
 /// Claims the oldest run that is due, or whose runner died, of one of these jobs. One run of a job at a time, in order.
+///
+/// Two statements of one transaction: the second sees what was committed before the first got its locks, such as a manual
+/// run that slipped in between.
 pub async fn claim_next(
     connection: &mut PgConnection,
     jobs: &[String],
     claimer: &str,
     lease: TimeDelta,
 ) -> sqlx::Result<Option<Claim>> {
-    sqlx::query_as!(
+    let mut transaction = connection.begin().await?;
+    let candidate = sqlx::query_scalar!(
+        r#"
+        select r.id
+        from trueup.run r
+        join trueup.job j on j.id = r.job_id
+        where j.name = any($1)
+          and r.trigger in ('schedule', 'catch_up')
+          and (r.state = 'due' or (r.state = 'running' and r.lease_until < clock_timestamp()))
+          and coalesce(r.not_before, '-infinity') <= clock_timestamp()
+          and not exists (
+              -- Ticks of a job run in order, and never beside a manual run.
+              select from trueup.run o
+              where o.job_id = r.job_id and o.id <> r.id and o.state in ('due', 'running')
+                and case when o.trigger in ('schedule', 'catch_up') then o.scheduled_for < r.scheduled_for
+                         else o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp() end
+          )
+        order by r.scheduled_for
+        limit 1
+        -- The job's row is locked too: whoever enters a manual run locks it first.
+        for update of r, j skip locked
+        "#,
+        jobs
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(candidate) = candidate else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let claim = sqlx::query_as!(
         Claim,
         r#"
-        with candidate as (
-            select r.id
-            from trueup.run r
-            join trueup.job j on j.id = r.job_id
-            where j.name = any($1)
-              and r.trigger in ('schedule', 'catch_up')
-              and (r.state = 'due' or (r.state = 'running' and r.lease_until < clock_timestamp()))
-              and coalesce(r.not_before, '-infinity') <= clock_timestamp()
-              and not exists (
-                  -- Ticks of a job run in order, and never beside a manual run.
-                  select from trueup.run o
-                  where o.job_id = r.job_id and o.id <> r.id and o.state in ('due', 'running')
-                    and case when o.trigger in ('schedule', 'catch_up') then o.scheduled_for < r.scheduled_for
-                             else o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp() end
-              )
-            order by r.scheduled_for
-            limit 1
-            -- The job's row is locked too, so that a manual run cannot slip in between.
-            for update of r, j skip locked
-        )
         update trueup.run r
         set state = 'running', epoch = r.epoch + 1, attempt = r.attempt + 1, claimed_by = $2, started_at = clock_timestamp(),
             lease_until = clock_timestamp() + $3
-        from candidate, trueup.job j
-        where r.id = candidate.id and j.id = r.job_id
-        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.epoch, r.attempt
+        from trueup.job j
+        where r.id = $1 and j.id = r.job_id
+          and not exists (
+              select from trueup.run o
+              where o.job_id = r.job_id and o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp()
+          )
+        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt
         "#,
-        jobs,
+        candidate,
         claimer,
         interval(lease)
     )
-    .fetch_optional(connection)
-    .await
+    .fetch_optional(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(claim)
 }
 
 /// Enters a manual run or backfill into the ledger and claims it, unless another run of the job is under way.
@@ -93,7 +121,7 @@ pub async fn claim_manual(
             where o.job_id = j.id and o.state = 'running' and o.lease_until >= clock_timestamp()
               and (o.trigger = 'backfill') = ($3 = 'backfill')
         )
-        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, epoch, attempt
+        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt
         "#,
         job_id,
         scheduled_for,
@@ -232,7 +260,8 @@ pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: Time
 /// Gives back everything that a runner holds, when it stops before its runs have ended.
 pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx::Result<u64> {
     let updated = sqlx::query!(
-        "update trueup.run set state = 'due', lease_until = null where claimed_by = $1 and state = 'running'",
+        "update trueup.run set state = 'due', lease_until = null where claimed_by = $1 and state = 'running' \
+         and trigger in ('schedule', 'catch_up')",
         claimer
     )
     .execute(connection)

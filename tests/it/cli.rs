@@ -68,7 +68,7 @@ async fn a_run_can_be_replayed_looked_at_and_queried() {
     assert_eq!(json[0]["status"], "provisional");
     let older = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02"]);
     assert_eq!(older.code, Some(1));
-    assert!(older.stderr.contains("has published as of 2024-05-02T06:00:00+00:00 already"), "{}", older.stderr);
+    assert!(older.stderr.contains("has measured as of 2024-05-02T06:00:00+00:00 already"), "{}", older.stderr);
     let future = run(&folder, &db, &["run", "hourly", "--at", "2999-01-01"]);
     assert_eq!((future.code, future.stderr.contains("is in the future")), (Some(1), true));
     let backfill = run(&folder, &db, &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-03"]).ok();

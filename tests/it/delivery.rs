@@ -52,10 +52,20 @@ async fn fired_and_resolved() -> World {
     world
 }
 
+/// Makes one attempt for everything that is due, as the scheduler's tasks do.
+async fn deliver_due(pool: &sqlx::PgPool, receivers: &Receivers) -> anyhow::Result<Summary> {
+    let mut sum = Summary::default();
+    for name in outbox::receivers_due(pool).await? {
+        let one = outbox::drain(pool, receivers, &name, None, || false).await?;
+        sum = Summary { sent: sum.sent + one.sent, retried: sum.retried + one.retried, dead: sum.dead + one.dead };
+    }
+    Ok(sum)
+}
+
 /// Lets time pass until the next attempts are due, and makes them.
 async fn next_attempts(world: &World, receivers: &Arc<Receivers>) -> Summary {
     world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '1 second'").await;
-    outbox::deliver_due(&world.db.pool, receivers).await.expect("the outbox")
+    deliver_due(&world.db.pool, receivers).await.expect("the outbox")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +75,7 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
     hook.book.answer_next(&[500, 500, 500, 500, 500]);
     let receivers: Arc<Receivers> =
         Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook)), ("mail".to_owned(), email(&mail))]));
-    let first = outbox::deliver_due(&world.db.pool, &receivers).await.unwrap();
+    let first = deliver_due(&world.db.pool, &receivers).await.unwrap();
     // The webhook's trouble delays the mail by nothing.
     assert_eq!((first.sent, first.retried), (2, 1), "both mails, and the first attempt of the webhook");
     for _ in 0..4 {
@@ -102,7 +112,7 @@ async fn a_signature_can_be_verified_and_a_changed_body_is_refused() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
-    outbox::deliver_due(&world.db.pool, &receivers).await.unwrap();
+    deliver_due(&world.db.pool, &receivers).await.unwrap();
     let request = hook.book.all().remove(0);
     // Computed here by Python's hmac, which shares no code with trueup.
     let verify = |body: &str| {
@@ -125,7 +135,7 @@ async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
     let mail = LocalReceiver::smtp().await.unwrap();
     mail.book.answer_next(&[451, 451]);
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("mail".to_owned(), email(&mail))]));
-    assert_eq!(outbox::deliver_due(&world.db.pool, &receivers).await.unwrap().retried, 1);
+    assert_eq!(deliver_due(&world.db.pool, &receivers).await.unwrap().retried, 1);
     assert_eq!(next_attempts(&world, &receivers).await.retried, 1);
     assert_eq!(next_attempts(&world, &receivers).await.sent, 2);
     let mails: Vec<_> = mail.book.all().into_iter().filter(|m| m.answer == 250).collect();
@@ -161,7 +171,7 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
         ("hook".to_owned(), webhook(&closed)),
         ("mail".to_owned(), Err("the secret is not set".to_owned())),
     ]));
-    let summary = outbox::deliver_due(&world.db.pool, &down).await.unwrap();
+    let summary = deliver_due(&world.db.pool, &down).await.unwrap();
     assert_eq!((summary.sent, summary.retried, summary.dead), (0, 2, 0));
     let failures = world.db.lines("select receiver, failure from trueup.delivery_history order by receiver").await;
     assert_eq!(
@@ -189,14 +199,15 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
         &mut world.db.pool.acquire().await.unwrap(),
         "hook",
         None,
+        chrono::Utc::now() + chrono::TimeDelta::seconds(1),
         chrono::TimeDelta::seconds(60),
     )
     .await
     .unwrap()
     .unwrap();
-    assert_eq!(outbox::deliver_due(&world.db.pool, &receivers).await.unwrap().sent, 0, "leased by somebody");
+    assert_eq!(deliver_due(&world.db.pool, &receivers).await.unwrap().sent, 0, "leased by somebody");
     world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
-    outbox::deliver_due(&world.db.pool, &receivers).await.unwrap();
+    deliver_due(&world.db.pool, &receivers).await.unwrap();
     assert_eq!(hook.book.all()[0].header("webhook-id"), Some(leased.id.to_string().as_str()));
 }
 
@@ -205,7 +216,7 @@ async fn two_senders_never_send_the_same() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
-    let send = || outbox::deliver_due(&world.db.pool, &receivers);
+    let send = || deliver_due(&world.db.pool, &receivers);
     let (a, b, c) = tokio::join!(send(), send(), send());
     let sent = a.unwrap().sent + b.unwrap().sent + c.unwrap().sent;
     next_attempts(&world, &receivers).await;

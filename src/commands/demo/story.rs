@@ -41,7 +41,7 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
             moment.at.format("%Y-%m-%d %H:%M"),
             told.rule,
             told.cohort,
-            told.limit
+            told.limit.map_or("none".to_owned(), |limit| limit.to_string())
         ))?;
     }
     messages(scene)?;

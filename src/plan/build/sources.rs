@@ -1,8 +1,9 @@
 //! `[predictions]` and `[labels]`: tables, columns, filter.
 
 use super::notes::Notes;
-use crate::plan::expression::{Expression, SelectQuery};
+use crate::plan::expression::Expression;
 use crate::plan::name::{Identifier, TableName};
+use crate::plan::query::SelectQuery;
 use crate::plan::source::{Labels, OnDuplicate, Predictions, Relation};
 use crate::spec::JobSpec;
 use crate::spec::job::{Columns, OnDuplicateSpec};

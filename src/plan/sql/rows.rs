@@ -18,14 +18,34 @@ pub enum Selection {
 }
 
 /// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, predicted,
-/// actual, class, copies, label_at, digest`.
+/// actual, class (see `trueup.residual`), copies, label_at, digest`.
 pub struct Rows {
     pub with: String,
     pub from: String,
 }
 
+/// Whether each row is computed once, before anything reads its columns.
+///
+/// Postgres merges subqueries and computes an expression as often as it is named, which doubles a big read. The fence
+/// stops that; a read of few rows does without, in the form that a sharded database can push down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    Fenced,
+    Open,
+}
+
+impl Fence {
+    /// What ends a subquery that is not to be merged into the one around it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Fenced => " offset 0",
+            Self::Open => "",
+        }
+    }
+}
+
 /// The classified rows of a selection.
-pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> Rows {
+pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, fence: Fence) -> Rows {
     let with = match selection {
         Selection::Arrivals => format!("with {}\n", touched(job, "$3", "$2")),
         Selection::Range | Selection::Buckets => String::new(),
@@ -33,44 +53,66 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -
     let dimensions = job.dimensions.len();
     let from = format!(
         r"(
-    select c.*,
-           hashtextextended(c.class, coalesce(hashfloat8extended(c.actual, c.seed), c.seed # 2)) as digest
+    select c.*, hashint4extended(c.class, coalesce(hashfloat8extended(c.actual, c.seed), c.seed # 2)) as digest
     from (
-        select j.*, {class} as class,
-               coalesce(hashfloat8extended(j.predicted, hashtextextended(j.key, 0)), hashtextextended(j.key, 1)) as seed
+        select j.*, {class} as class, coalesce(hashfloat8extended(j.predicted, {hash}), {hash} # 1) as seed
         from (
             select {key} as key, {version} as model_version, p.event_at, p.bucket_start{dims},
                    p.predicted, p.copies, l.actual, l.label_at, l.found, l.ambiguous
             from ({predictions}) as p
             left join ({labels}) as l on {on}
-        ) as j
-    ) as c
+        ) as j{fence}
+    ) as c{fence}
 ) as s",
-        class = class_sql(),
-        key = bounded(&key_sql(job)),
-        version = bounded("p.model_version"),
+        class = CLASS,
+        hash = if facts.key_is_integer { "hashint8extended(j.key::bigint, 0)" } else { "hashtextextended(j.key, 0)" },
+        key = key_sql(job, facts),
+        version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() },
         dims = appended(dimensions, |n| format!("{} as d{n}", bounded(&format!("p.d{n}")))),
         predictions = predictions(job, facts, selection),
         labels = labels(job, facts, selection),
         on = (1..=job.predictions.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
+        fence = fence.sql(),
     );
     Rows { with, from }
 }
 
+/// Keys and versions that the source still yields for predictions that arrived in `($3, $2]`, as a common table
+/// expression `touched` of their keys and a `from` item `s` with `key, model_version`.
+pub fn still_there(job: &PlannedJob, facts: &SourceFacts) -> Rows {
+    let keys =
+        touched_keys(&job.predictions.relation.sql(), &job.predictions.id, &job.predictions.arrived_at, "$3", "$2");
+    let version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() };
+    Rows {
+        with: format!("touched as (\n    {keys}\n)"),
+        from: format!(
+            "(select {} as key, {version} as model_version from ({}) as p) as s",
+            key_sql(job, facts),
+            predictions(job, facts, Selection::Arrivals)
+        ),
+    }
+}
+
 /// A common table expression `touched` with the keys of predictions and labels that arrived in `(since, until]`.
 pub fn touched(job: &PlannedJob, since: &str, until: &str) -> String {
-    let branch = |relation: String, id: &[Identifier], arrived_at: &Option<Identifier>| {
-        let keys =
-            id.iter().enumerate().map(|(n, column)| format!("a.{column} as trueup_k{}", n + 1)).collect::<Vec<_>>();
-        let arrived =
-            arrived_at.as_ref().map_or(String::new(), |c| format!(" where a.{c} > {since} and a.{c} <= {until}"));
-        format!("select {} from {relation} as a{arrived}", keys.join(", "))
-    };
+    let (p, l) = (&job.predictions, &job.labels);
     format!(
         "touched as (\n    {}\n    union\n    {}\n)",
-        branch(job.predictions.relation.sql(), &job.predictions.id, &job.predictions.arrived_at),
-        branch(job.labels.relation.sql(), &job.labels.id, &job.labels.arrived_at),
+        touched_keys(&p.relation.sql(), &p.id, &p.arrived_at, since, until),
+        touched_keys(&l.relation.sql(), &l.id, &l.arrived_at, since, until),
     )
+}
+
+fn touched_keys(
+    relation: &str,
+    id: &[Identifier],
+    arrived_at: &Option<Identifier>,
+    since: &str,
+    until: &str,
+) -> String {
+    let keys = id.iter().enumerate().map(|(n, column)| format!("a.{column} as trueup_k{}", n + 1)).collect::<Vec<_>>();
+    let arrived = arrived_at.as_ref().map_or(String::new(), |c| format!(" where a.{c} > {since} and a.{c} <= {until}"));
+    format!("select {} from {relation} as a{arrived}", keys.join(", "))
 }
 
 /// One row per prediction key and version, with its bucket.
@@ -133,7 +175,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
         Selection::Range | Selection::Buckets => format!("{} as a", source.relation.sql()),
     };
     let mut conditions: Vec<String> = source.id.iter().map(|column| format!("a.{column} is not null")).collect();
-    conditions.push(format!("isfinite(a.{})", source.at));
+    conditions.push(placeable(&format!("a.{}", source.at)));
     conditions.extend(source.arrived_at.as_ref().map(|column| format!("a.{column} <= $2")));
     conditions.extend(source.filter.as_ref().map(ToString::to_string));
     conditions.extend(bound.map(str::to_owned));
@@ -191,26 +233,36 @@ fn labels(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> String
     )
 }
 
-/// What became of a row. Everything is classified before anything is subtracted, so that no value can fail a query.
-fn class_sql() -> &'static str {
-    "case
-                   when j.copies > 1 then 'duplicate_prediction'
-                   when j.found is null then 'unlabeled'
-                   when j.ambiguous then 'ambiguous_label'
-                   when j.predicted is null or j.actual is null then 'null'
-                   when j.predicted in ('NaN', 'Infinity', '-Infinity') or j.actual in ('NaN', 'Infinity', '-Infinity') then 'non_finite'
-                   when abs(j.predicted) > 1e300 or abs(j.actual) > 1e300 then 'out_of_range'
-                   when abs(j.predicted - j.actual) > 1e70 then 'out_of_range'
-                   else 'pair'
-               end"
+/// Whether an event time lies where time can be computed with: Postgres knows years that no calendar here does.
+pub fn placeable(at: &str) -> String {
+    format!("{at} >= '1900-01-01 00:00:00+00' and {at} < '3000-01-01 00:00:00+00'")
 }
 
+/// What became of a row. Everything is classified before anything is subtracted, so that no value can fail a query; the
+/// usual case is asked for first, and is false for NULL, NaN and infinity.
+const CLASS: &str = "case
+                   when j.copies > 1 then 5
+                   when j.found is null then 1
+                   when j.ambiguous then 6
+                   when abs(j.predicted) <= 1e300 and abs(j.actual) <= 1e300
+                       then case when abs(j.predicted - j.actual) <= 1e70 then 0 else 4 end
+                   when j.predicted is null or j.actual is null then 2
+                   when j.predicted in ('NaN', 'Infinity', '-Infinity') or j.actual in ('NaN', 'Infinity', '-Infinity') then 3
+                   else 4
+               end";
+
 /// The key of a residual as text.
-fn key_sql(job: &PlannedJob) -> String {
+fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {
     match job.predictions.id.len() {
-        1 => "p.k1::text".to_owned(),
-        n => format!("jsonb_build_array({})::text", list(n, |k| format!("p.k{k}"))),
+        1 if facts.key_is_integer => "p.k1::text".to_owned(),
+        1 => bounded("p.k1::text"),
+        n => bounded(&format!("jsonb_build_array({})::text", list(n, |k| format!("p.k{k}")))),
     }
+}
+
+/// The key of a row of `touched`, as [`key_sql`] writes it.
+pub fn touched_key(job: &PlannedJob, facts: &SourceFacts) -> String {
+    key_sql(job, facts).replace("p.k", "t.trueup_k")
 }
 
 /// A text that fits an index whatever the data holds: the start of a long one, and a hash of all of it.

@@ -44,6 +44,8 @@ impl Folder {
         let [here, shared] = places(path);
         let root = if account.is_none_or(|account| account.reaches(&here)) { here } else { shared };
         claim(&root)?;
+        // One name for one folder, however it was reached: a server is known by it.
+        let root = fs::canonicalize(&root).with_context(|| format!("could not look at `{}`", root.display()))?;
         let data = root.join("data");
         let socket = socket_folder(&root, account)?;
         own(&root, account, 0o755)?;
@@ -69,20 +71,22 @@ impl Folder {
         self.server_pid().is_some() && self.is_ready()
     }
 
-    /// The pid in `postmaster.pid`, if that process is a Postgres. A pid file may outlive its server, and pids are reused.
+    /// The pid in `postmaster.pid`, if that process is the server of this folder.
+    ///
+    /// A pid file may outlive its server, and its pid may belong to anything since: another Postgres too.
     pub fn server_pid(&self) -> Option<u32> {
         // No pid file, no server.
         let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
         let pid: u32 = text.lines().next()?.trim().parse().ok()?;
-        let output = Command::new("ps").args(["-o", "stat=,comm=", "-p", &pid.to_string()]).output();
+        let output = Command::new("ps").args(["-ww", "-o", "stat=,command=", "-p", &pid.to_string()]).output();
         let command = match output {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
             // Without `ps` the kernel's own word is taken.
-            Err(_) => fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default(),
+            Err(_) => fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " "),
         };
         // A killed server is still listed, as a zombie, until its parent has looked.
         let zombie = command.trim_start().starts_with('Z');
-        (!zombie && command.trim_end().ends_with("postgres")).then_some(pid)
+        (!zombie && command.contains(&*self.data.to_string_lossy())).then_some(pid)
     }
 
     fn is_ready(&self) -> bool {

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,13 +25,16 @@ pub struct GuardOptions {
     pub linger: Duration,
 }
 
+/// How long an orderly stop may take: the last checkpoint writes what is in memory.
+const LONGEST_STOP: Duration = Duration::from_secs(120);
+
 /// Runs until the server ended. Starts it unless it runs already.
 pub fn run(options: &GuardOptions) -> Result<()> {
     let folder =
         Folder { root: options.folder.clone(), data: options.folder.join("data"), socket: options.socket.clone() };
     ensure!(folder.root.join(folder::MARKER).is_file(), "`{}` is not a folder of trueup", folder.root.display());
     let alone = folder::lock_file(&folder.root.join("guard.lock"))?;
-    ensure!(alone.try_lock().is_ok(), "another guard runs already");
+    ensure!(lock_soon(&alone), "another guard runs already");
     let mut server = match folder.server_pid() {
         Some(_) => None,
         None => Some(start_server(&folder, options)?),
@@ -50,6 +53,18 @@ pub fn run(options: &GuardOptions) -> Result<()> {
             return stop(&folder, server, options);
         }
     }
+}
+
+/// Takes a lock that others take for a moment, to see whether it is held.
+fn lock_soon(file: &File) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while file.try_lock().is_err() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// After a moment of grace, whether still nobody uses the server. Holds `in_use` exclusively when it says yes.
@@ -90,7 +105,9 @@ fn stop(folder: &Folder, server: Option<Child>, options: &GuardOptions) -> Resul
             child.wait()?;
         }
         None => {
+            let deadline = Instant::now() + LONGEST_STOP;
             while folder.server_pid().is_some() {
+                ensure!(Instant::now() < deadline, "the local Postgres did not stop");
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

@@ -1,0 +1,65 @@
+//! Ends open alerts that no rule of the job judges any more: a rule that was removed or renamed, or that now judges
+//! other cohorts or versions. Left alone they would fire for ever.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::failure::RunError;
+use super::{Run, Told, notices};
+use crate::evaluate::state::{Standing, State};
+use crate::notify::decide::{Decision, decide};
+use crate::notify::message::AlertFacts;
+use crate::store::alert::{self, NewTransition, OpenAlert};
+use crate::store::verdict::RuleKey;
+
+pub(super) async fn forgotten(connection: &mut PgConnection, run: &Run<'_>) -> Result<Vec<Told>, RunError> {
+    let judged = |alert: &OpenAlert| {
+        let rule = run.job.rules.iter().find(|rule| rule.name == alert.rule);
+        rule.is_some_and(|rule| rule.covers(&alert.cohort, alert.model_version.as_deref()))
+    };
+    let mut told = Vec::new();
+    let mut closed: BTreeMap<String, (String, Vec<AlertFacts>)> = BTreeMap::new();
+    for alert in alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert)) {
+        let Some(state) = State::parse(&alert.state) else { continue };
+        let Some(change) = (Standing { state, since: alert.since }).forget() else { continue };
+        let key = RuleKey {
+            job_id: run.claim.job_id,
+            run_id: run.claim.run_id,
+            rule: &alert.rule,
+            fingerprint: &alert.rule_fingerprint,
+            severity: &alert.severity,
+        };
+        let facts = serde_json::from_value::<AlertFacts>(alert.evidence.clone())
+            .map(|facts| AlertFacts { state: change.to.as_str().to_owned(), ..facts });
+        let transition = NewTransition {
+            cohort: alert.cohort.clone(),
+            model_version: alert.model_version.clone(),
+            from_state: change.from.as_str(),
+            to_state: change.to.as_str(),
+            reason: change.reason.describe(),
+            value: alert.value,
+            limit_value: alert.limit_value,
+            since: change.since,
+            fired_at: None,
+            evidence: facts.as_ref().map_or(alert.evidence.clone(), |facts| json!(facts)),
+        };
+        alert::transition(connection, key, &transition).await?;
+        if let (Decision::Tell(_), Ok(facts)) = (decide(&change), facts) {
+            closed.entry(alert.rule.clone()).or_insert_with(|| (change.reason.describe(), Vec::new())).1.push(facts);
+        }
+        told.push(Told {
+            rule: alert.rule,
+            cohort: alert.cohort,
+            from: change.from,
+            to: change.to,
+            value: alert.value,
+            limit: alert.limit_value,
+        });
+    }
+    for (rule, (why, alerts)) in &closed {
+        notices::close(connection, run, rule, why, alerts).await?;
+    }
+    Ok(told)
+}
