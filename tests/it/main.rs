@@ -9,6 +9,7 @@
 mod alerts;
 mod architecture;
 mod backfill;
+mod changes;
 mod cli;
 mod crash;
 mod delivery;

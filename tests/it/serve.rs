@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use trueup::commands::demo::receivers::LocalReceiver;
+
 use crate::support::database::TestDatabase;
 use crate::support::program::{Folder, Process};
 
@@ -34,9 +36,9 @@ label_wait = "30s"
 horizon = "30s"
 "#;
 const SETTINGS: &str = "[scheduler]\nlease = \"2s\"\npoll = \"1s\"\n";
-const TICKS: i64 = 200;
+const TICKS: i64 = 100;
 /// Ticks that were due before anything was served.
-const MISSED: i64 = 160;
+const MISSED: i64 = 80;
 
 /// One prediction a second around now, labels at once, errors that tell the seconds apart.
 const SCENE: &str = "
@@ -47,7 +49,7 @@ const SCENE: &str = "
     insert into public.l select id, 0, at from public.p;
     create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
     analyze public.p; analyze public.l;
-    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.05)) as s;";
+    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.025)) as s;";
 
 fn serve(folder: &Folder, db: &TestDatabase) -> Process {
     let mut command = folder.trueup(&["serve"]);
@@ -120,6 +122,59 @@ async fn sigterm_stops_a_server_cleanly_and_leaves_no_run_behind() {
     assert_eq!(status.code(), Some(0), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("stopping")), "{rest:?}");
     assert_eq!(db.scalar::<i64>("select count(*) from trueup.run where state = 'running'").await, 0);
+}
+
+/// Two messages for each of two receivers, of which one takes connections and never says a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hangs_delays_no_other_and_no_stop() {
+    let db = TestDatabase::new().await;
+    db.execute(SCENE).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent_at = silent.local_addr().expect("an address");
+    let held = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(connection) = silent.accept().await {
+            held.push(connection);
+        }
+    });
+    let good = LocalReceiver::http().await.expect("a receiver");
+    let receiver = |name: &str, address: std::net::SocketAddr| {
+        format!(
+            "[receivers.{name}]\ntype = \"webhook\"\nurl = \"http://{address}/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"
+        )
+    };
+    let folder = Folder::new("hangs");
+    let settings = format!("{SETTINGS}{}{}", receiver("silent", silent_at), receiver("good", good.address));
+    folder.write("jobs/tick.toml", TICK).write("trueup.toml", &settings);
+    let body = serde_json::json!({
+        "schema": "trueup/v1", "id": "x", "kind": "firing", "as_of": "2024-05-01T00:00:00Z", "query": "", "alerts": [],
+        "job": { "name": "tick", "description": null, "owner": null, "unit": null },
+        "rule": { "name": "r", "severity": "page", "metric": "rmse", "window": "rolling 10s", "condition": "above 1",
+                  "persistence": 1, "runbook": null, "owner": null }
+    });
+    db.execute(&format!(
+        "insert into trueup.job (name) values ('tick');
+         insert into trueup.run (job_id, scheduled_for, trigger, state, finished_at) select id, now() - interval '1 day', 'schedule', 'ok', now() from trueup.job;
+         insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
+         select gen_random_uuid(), r.job_id, r.id, receiver, 'topic ' || n, 'firing', '{body}' from trueup.run r, unnest(array['silent', 'good']) receiver, generate_series(1, 2) n"
+    ))
+    .await;
+    let mut server = serve(&folder, &db);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while good.book.all().len() < 2 {
+        assert!(Instant::now() < deadline, "the good receiver waits for the silent one");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let stopping = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.0.wait().expect("its end").code(), Some(0));
+    assert!(stopping.elapsed() < Duration::from_secs(30), "the stop took {:?}", stopping.elapsed());
+    assert_eq!(
+        db.scalar::<i64>("select count(*) from trueup.notification where receiver = 'silent' and state = 'pending'")
+            .await,
+        2
+    );
+    held.abort();
 }
 
 #[test]

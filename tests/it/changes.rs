@@ -1,0 +1,266 @@
+//! What changes under a job's feet: rows of the source, its own definition, a backfill beside it. Nothing stale stays.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use trueup::pipeline::enter::{Asked, Refused, enter};
+use trueup::pipeline::execute::Ended;
+use trueup::pipeline::run_job;
+use trueup::plan::rule::{CohortChoice, Condition};
+
+use crate::support::world::{LEASE, TABLES, World, at, hourly, plan_job, quarter_hours};
+
+const WINDOWS: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"3d\"\n[residuals]\nkeep = \"1d\"\n";
+
+/// What the last run says of the newest rolling window, all cohorts and versions.
+const NEWEST: &str = "select cohort, model_version, predictions, labeled, mse from trueup.window_history
+    where window_name = 'rolling 6h' and window_end = (select max(window_end) from trueup.window_history where window_name = 'rolling 6h')
+    order by 1, 2 nulls first";
+
+async fn world(more: &str) -> World {
+    let world = World::new(TABLES, &hourly(&format!("{WINDOWS}{more}"))).await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 4)).await;
+    world
+}
+
+fn hour(n: i64) -> DateTime<Utc> {
+    at("2024-05-02T00:00:00Z") + TimeDelta::hours(n)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prediction_that_changes_its_version_leaves_the_old_one() {
+    let world = world("").await;
+    world.run_at(hour(0)).await;
+    world.db.execute("update public.p set version = 'v2', seen = '2024-05-02T00:30Z' where at >= '2024-05-01T22:00Z' and at < '2024-05-02Z'").await;
+    world.run_at(hour(1)).await;
+    assert_eq!(
+        world.db.lines(NEWEST).await,
+        ["all | - | 24 | 23 | 1", "all | v1 | 16 | 15 | 1", "all | v2 | 8 | 8 | 1"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prediction_that_moves_far_back_or_out_of_the_filter_is_gone_from_where_it_was() {
+    let mut world = world("").await;
+    world.job = plan_job(&hourly(WINDOWS).replace("[labels]", "where = \"region <> 'x'\"\n[labels]"));
+    world.run_at(hour(0)).await;
+    // Number 95 goes to where residuals are no longer kept; number 96 is filtered away.
+    world.db.execute("update public.p set at = '2024-04-30T10:00Z', seen = '2024-05-02T00:30Z' where id = 95; update public.p set region = 'x', seen = '2024-05-02T00:30Z' where id = 96").await;
+    world.run_at(hour(1)).await;
+    assert_eq!(world.db.lines(NEWEST).await[0], "all | - | 22 | 21 | 1");
+    assert_eq!(
+        world.db.scalar::<i64>("select count(*) from trueup.residual where class = 7").await,
+        0,
+        "nothing is left"
+    );
+    let moved: i64 = world.db.scalar("select sum(predictions)::bigint from trueup.bucket where bucket_start = '2024-04-30T10:00Z' and cohort_set = 0").await;
+    assert_eq!(moved, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_of_the_same_time_sees_what_was_committed_in_between() {
+    let world = world("").await;
+    world.run_at(hour(0)).await;
+    world.run_at(hour(1)).await;
+    // Committed late: it arrived before the run's time and was not there yet.
+    world
+        .db
+        .execute("insert into public.p values (9001, '2024-05-02T00:10Z', 100, 'v1', 'a', '2024-05-02T00:55Z')")
+        .await;
+    world.run_at(hour(1)).await;
+    let predictions: i64 = world.db.scalar("select sum(predictions)::bigint from trueup.bucket where cohort_set = 0 and bucket_start = '2024-05-02T00:00Z'").await;
+    assert_eq!(predictions, 5);
+    // And one that a run which was cut off had read already.
+    world
+        .db
+        .execute("insert into public.p values (9002, '2024-05-02T00:11Z', 100, 'v1', 'a', '2024-05-02T00:56Z')")
+        .await;
+    let claim = enter(&world.db.pool, &world.job, Asked::RunAt(hour(1)), "test", LEASE).await.unwrap().unwrap();
+    let cut = tokio::time::timeout(
+        std::time::Duration::from_millis(25),
+        run_job(&world.db.pool, &world.job, &claim, hour(1)),
+    );
+    println!("the run was {}", if cut.await.is_ok() { "not cut off" } else { "cut off" });
+    world
+        .db
+        .execute("update trueup.run set lease_until = clock_timestamp() - interval '1 second' where state = 'running'")
+        .await;
+    world.run_at(hour(1)).await;
+    let predictions: i64 = world.db.scalar("select sum(predictions)::bigint from trueup.bucket where cohort_set = 0 and bucket_start = '2024-05-02T00:00Z'").await;
+    assert_eq!(predictions, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_times_that_no_calendar_knows_stop_nothing() {
+    let world = world("").await;
+    world.db.execute("insert into public.p values (9001, '290000-01-01Z', 1, 'v1', 'a', '2024-05-01Z'), (9002, 'infinity', 1, 'v1', 'a', '2024-05-01Z'), (9003, '4000-01-01 BC', 1, 'v1', 'a', '2024-05-01Z')").await;
+    world.run_at(hour(0)).await;
+    world.db.execute("insert into public.p values (9004, '290000-01-01Z', 1, 'v1', 'a', '2024-05-02T00:30Z'), (9005, '-infinity', 1, 'v1', 'a', '2024-05-02T00:30Z')").await;
+    world.run_at(hour(1)).await;
+    assert_eq!(world.db.lines(NEWEST).await[0], "all | - | 24 | 23 | 1");
+}
+
+const RULE: &str = "[[alerts]]\nname = \"r\"\nmetric = \"mse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nseverity = \"page\"\nnotify = [\"hook\"]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_just_before_a_run_does_not_keep_it_from_judging() {
+    let yesterday = at(&(Utc::now() - TimeDelta::days(1)).format("%Y-%m-%dT00:00:00Z").to_string());
+    let now = trueup::plan::window::floor(Utc::now(), TimeDelta::hours(1));
+    let world = World::new(TABLES, &hourly(&format!("{WINDOWS}{RULE}"))).await;
+    world.db.execute(&quarter_hours(&yesterday.to_rfc3339(), 49)).await;
+    world.db.execute("update public.l set seen = seen - interval '2 hours'").await;
+    world.run_at(now - TimeDelta::hours(1)).await;
+    let judged = "select count(distinct window_end) from trueup.verdict_history where cohort = 'all'";
+    assert_eq!(world.db.scalar::<i64>(judged).await, 1);
+    world.backfill(yesterday..Utc::now() + TimeDelta::minutes(1), None).await;
+    // A scheduled tick is always a little older than the backfill that came just before it.
+    let claim = scheduled(&world, now).await;
+    let ended = trueup::pipeline::execute::execute(&world.db.pool, &world.job, &claim, now, LEASE).await;
+    assert!(matches!(ended, Ended::Ok(_)), "{ended:?}");
+    assert_eq!(
+        world.db.scalar::<i64>(judged).await,
+        2,
+        "the new window was judged although the backfill had stored it"
+    );
+    let revisions: i32 = world.db.scalar("select max(revision) from trueup.window_revisions").await;
+    assert_eq!(revisions, 1, "and what the backfill knew was not taken back");
+}
+
+/// A claim as a scheduler makes it.
+async fn scheduled(world: &World, at: DateTime<Utc>) -> trueup::store::run::Claim {
+    world
+        .db
+        .execute(&format!(
+            "insert into trueup.run (job_id, scheduled_for, trigger) select id, '{at}', 'schedule' from trueup.job"
+        ))
+        .await;
+    let mut connection = world.db.pool.acquire().await.unwrap();
+    trueup::store::run::claim_next(&mut connection, &["hourly".to_owned()], "test", LEASE).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_before_what_a_backfill_has_seen_is_refused() {
+    let world = world("").await;
+    world.run_at(hour(0)).await;
+    world.backfill(at("2024-05-01T00:00:00Z")..at("2024-05-02T00:00:00Z"), None).await;
+    let refused = world.try_run_at(hour(5)).await;
+    assert!(matches!(refused, Err(Refused::AlreadyPublished { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_run_in_the_past_sees_nothing_that_a_backfill_left() {
+    let world = world("").await;
+    world.backfill(at("2024-05-01T00:00:00Z")..at("2024-05-03T00:00:00Z"), None).await;
+    let published = world.run_at(hour(0)).await;
+    let labeled = |window: &str| {
+        let found = published.measurements.iter().find(|m| m.window == window && m.model_version.is_none());
+        found.map(|m| m.counts.labeled)
+    };
+    // Labels come half an hour after the event: the last of the day is not known at midnight.
+    assert_eq!(labeled("rolling 6h"), Some(23));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_rule_closes_its_alert_and_says_so_to_who_was_told() {
+    let mut world = world(RULE).await;
+    world.run_at(hour(0)).await;
+    assert_eq!(world.db.lines("select state from trueup.alert").await, ["firing"]);
+    world.job = plan_job(&hourly(WINDOWS));
+    world.run_at(hour(1)).await;
+    assert_eq!(
+        world.db.lines("select to_state, reason from trueup.alert_history order by changed_at").await,
+        ["firing | the newest window is in breach", "resolved | the job no longer has a rule that judges it"]
+    );
+    let told = world.db.lines("select kind, receiver, body ->> 'closed', body -> 'alerts' -> 0 ->> 'state' from trueup.notification order by sequence").await;
+    assert_eq!(
+        told,
+        ["firing | hook | - | firing", "resolved | hook | the job no longer has a rule that judges it | resolved"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_limit_ends_an_alert_that_is_within_it_now() {
+    let mut world = world(RULE).await;
+    world.run_at(hour(0)).await;
+    world.job.rules[0].condition = Condition::Above(5.0);
+    world.run_at(hour(1)).await;
+    assert_eq!(
+        world.db.lines("select to_state from trueup.alert_history order by changed_at").await,
+        ["firing", "resolved"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_judges_other_cohorts_now_closes_the_alerts_of_the_old_ones() {
+    let mut world = world(&format!("[[cohorts]]\nby = [\"region\"]\n{RULE}")).await;
+    world.run_at(hour(0)).await;
+    world.job.rules[0].cohorts = CohortChoice::Each;
+    world.run_at(hour(1)).await;
+    assert_eq!(
+        world.db.lines("select cohort, state from trueup.alert order by cohort").await,
+        ["all | resolved", "region=a | firing", "region=b | firing"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_window_than_before_is_built_from_further_back() {
+    let mut world = world("").await;
+    world.run_at(hour(24)).await;
+    world.job = plan_job(&hourly(&WINDOWS.replace("\"6h\"", "\"6h\", \"5d\"").replace("\"3d\"", "\"5d\"")));
+    world.run_at(hour(25)).await;
+    let long = "select window_start, predictions from trueup.window_history where window_name = 'rolling 5d' and cohort = 'all' and model_version is null";
+    assert_eq!(world.db.lines(long).await, ["2024-04-28T01:00:00+00:00 | 196"], "49 hours of four predictions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_arrival_times_a_window_whose_rows_were_deleted_is_noted_as_gone() {
+    let toml = hourly(WINDOWS).replace("arrived_at = \"seen\"\n", "");
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24)).await;
+    world.run_at(hour(0)).await;
+    world.db.execute("delete from public.p").await;
+    world.run_at(hour(1)).await;
+    let day = world.db.lines("select revision, removed, predictions from trueup.window_revisions where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null order by revision").await;
+    assert_eq!(day, ["1 | false | 96", "2 | true | 0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_time_zone_gives_other_days_and_mixes_nothing() {
+    let mut world = world("").await;
+    world.run_at(hour(0)).await;
+    world.job = plan_job(&hourly(&WINDOWS.replace("[windows]", "[windows]\ntimezone = \"Europe/Bucharest\"")));
+    for n in 1..=30 {
+        world.run_at(hour(n)).await;
+    }
+    let days = world.db.lines("select window_start, predictions, status from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and model_version is null and predictions > 0 order by 1").await;
+    assert_eq!(
+        days,
+        ["2024-05-01T00:00:00+00:00 | 96 | final", "2024-05-01T21:00:00+00:00 | 96 | provisional"],
+        "the day in UTC stays as it was reported"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_use_the_views_and_the_history_as_of_and_nothing_else() {
+    let world = world("").await;
+    world.run_at(hour(0)).await;
+    let as_reader = |sql: &str| format!("set role trueup_reader; {sql}; reset role");
+    for view in [
+        "window_history",
+        "metric_history",
+        "window_revisions",
+        "metric_revisions",
+        "run_history",
+        "verdict_history",
+        "alert_history",
+        "delivery_history",
+        "metric_history_as_of(now())",
+    ] {
+        world.db.execute(&as_reader(&format!("select count(*) from trueup.{view}"))).await;
+    }
+    let mut connection = world.db.connection().await;
+    sqlx::raw_sql("set role trueup_reader").execute(&mut connection).await.unwrap();
+    for table in ["run", "measurement", "bucket", "residual", "notification"] {
+        let sql = format!("select from trueup.{table}");
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
+        assert!(refused.is_err_and(|e| e.to_string().contains("permission denied")), "{table}");
+    }
+}
