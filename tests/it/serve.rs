@@ -36,9 +36,9 @@ label_wait = "30s"
 horizon = "30s"
 "#;
 const SETTINGS: &str = "[scheduler]\nlease = \"2s\"\npoll = \"1s\"\n";
-const TICKS: i64 = 100;
+const TICKS: i64 = 200;
 /// Ticks that were due before anything was served.
-const MISSED: i64 = 80;
+const MISSED: i64 = 160;
 
 /// One prediction a second around now, labels at once, errors that tell the seconds apart.
 const SCENE: &str = "
@@ -49,7 +49,7 @@ const SCENE: &str = "
     insert into public.l select id, 0, at from public.p;
     create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
     analyze public.p; analyze public.l;
-    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.025)) as s;";
+    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.01)) as s;";
 
 fn serve(folder: &Folder, db: &TestDatabase) -> Process {
     let mut command = folder.trueup(&["serve"]);
