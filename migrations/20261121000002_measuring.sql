@@ -1,8 +1,9 @@
 -- The three stages of measuring: residuals, buckets of sums, and measurements of windows.
 
--- One row per prediction that was read, with its label if there is one. The only stage that joins the source.
+-- One row per prediction that was read, with its label if there is one. The only stage that joins the source. No foreign
+-- key: it would be checked for every row, and plans are never deleted.
 create table trueup.residual (
-    plan_id       bigint not null references trueup.plan (id),
+    plan_id       bigint not null,
     key           text not null,
     model_version text not null,
     bucket_start  timestamptz not null,
@@ -12,6 +13,8 @@ create table trueup.residual (
     dimensions    text[] not null,
     predicted     float8,
     actual        float8,
+    -- The weight and the two sides of custom metrics, where the job has them.
+    extras        float8[],
     -- 0 pair, 1 unlabeled, 2 null, 3 not finite, 4 out of range, 5 duplicate prediction, 6 ambiguous label,
     -- 7 gone: no longer in the source, kept until its bucket was recomputed and published.
     class         smallint not null,
@@ -29,13 +32,25 @@ create index residual_by_bucket on trueup.residual (plan_id, bucket_start);
 create index residual_by_generation on trueup.residual (plan_id, generation);
 create index residual_gone on trueup.residual (plan_id) where class = 7;
 
--- The smallest slice of event time of one cohort and version. Always recomputed whole, never added to.
-create table trueup.bucket (
+-- Which cohort and version a bucket is about. Stored once: names are long, buckets are many.
+create table trueup.series (
+    id            bigint generated always as identity primary key,
     plan_id       bigint not null references trueup.plan (id),
-    bucket_start  timestamptz not null,
+    -- 0 is everything, n the n-th declaration of cohorts.
     cohort_set    smallint not null,
     cohort_values text[] not null,
     model_version text not null,
+    constraint series_is_unique unique (plan_id, cohort_set, cohort_values, model_version)
+);
+
+-- A slice of event time of one cohort and version. Always recomputed whole, never added to. No foreign keys: they would
+-- be checked for every row of a first build, and plans and series are never deleted.
+create table trueup.bucket (
+    plan_id       bigint not null,
+    -- Seconds. The job's own bucket is summed from pairs; coarser grains are merged from the next finer.
+    grain         integer not null,
+    bucket_start  timestamptz not null,
+    series_id     bigint not null,
     predictions   bigint not null,
     labeled       bigint not null,
     excluded      bigint not null,
@@ -43,11 +58,22 @@ create table trueup.bucket (
     ambiguous     bigint not null,
     -- In the order of the plan's catalogue of sums.
     sums          float8[] not null,
+    -- Histograms of |error| and of label latency, where the job's metrics need them: bins, and how many pairs are in each.
+    error_bins    integer[],
+    error_counts  bigint[],
+    latency_bins  integer[],
+    latency_counts bigint[],
     -- Order-independent, so that it is equal whatever the plan of the query: floats would not be.
     digest        numeric not null,
     as_of         timestamptz not null,
-    primary key (plan_id, bucket_start, cohort_set, cohort_values, model_version)
+    primary key (plan_id, grain, bucket_start, series_id)
 );
+
+-- Count, sum and centred sum of squares, by the server's own accumulator (Youngs and Cramer), merged by Chan's formula.
+create aggregate trueup.moments (float8)
+    (sfunc = float8_accum, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);
+create aggregate trueup.merge_moments (float8[])
+    (sfunc = float8_combine, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);
 
 -- Which windows were measured, and when each became final.
 create table trueup.measured_window (

@@ -51,7 +51,9 @@ enum Value {
     Id,
     Time(DateTime<Utc>),
     Times(Vec<DateTime<Utc>>),
+    Number(i32),
     Numbers(Vec<i32>),
+    Flags(Vec<bool>),
 }
 
 fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step> {
@@ -74,9 +76,21 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Times(Vec::new())],
         },
         Step {
-            title: "3. Buckets into windows ($1 plan, $2 numbers, $3 starts, $4 ends)",
+            title: "2b. Buckets into coarser buckets ($1 plan, $2 starts, $3 from seconds, $4 to seconds)",
+            sql: bucket::roll_up(job),
+            binds: vec![Value::Id, Value::Times(vec![now]), Value::Number(3_600), Value::Number(86_400)],
+        },
+        Step {
+            title: "3. Buckets into windows ($1 plan, $2 numbers, $3 seconds of the buckets, $4 starts, $5 ends, $6 labels due)",
             sql: window::merge(job),
-            binds: vec![Value::Id, Value::Numbers(vec![0]), Value::Times(vec![reach]), Value::Times(vec![now])],
+            binds: vec![
+                Value::Id,
+                Value::Numbers(vec![0]),
+                Value::Numbers(vec![86_400]),
+                Value::Times(vec![reach]),
+                Value::Times(vec![now]),
+                Value::Flags(vec![true]),
+            ],
         },
         Step {
             title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to, $5 not these)",
@@ -94,7 +108,9 @@ async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
             Value::Id => Bind::Id(0),
             Value::Time(time) => Bind::Time(*time),
             Value::Times(times) => Bind::Times(times),
+            Value::Number(number) => Bind::Number(*number),
             Value::Numbers(numbers) => Bind::Numbers(numbers),
+            Value::Flags(flags) => Bind::Flags(flags),
         })
         .collect();
     let rows = session::plan_of(connection, &step.sql, &binds).await?;
@@ -117,7 +133,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
     let metrics = job
         .metrics
         .iter()
-        .map(|metric| format!("  {:<6} {}", metric.name, metric.meaning))
+        .map(|metric| format!("  {:<6} {}", metric.name(), metric.meaning()))
         .collect::<Vec<_>>()
         .join("\n");
     let rules: Vec<String> = job

@@ -23,7 +23,7 @@ pub(super) enum Cell {
 /// Rows under named columns.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    columns: Vec<&'static str>,
+    columns: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -106,8 +106,8 @@ fn csv_text(text: &str) -> String {
 }
 
 impl Table {
-    pub(super) fn new(columns: &[&'static str]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+    pub(super) fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|column| (*column).to_owned()).collect(), rows: Vec::new() }
     }
 
     pub(super) fn push(&mut self, row: Vec<Cell>) {
@@ -123,7 +123,7 @@ impl Table {
             Output::Table => self.draw(),
             Output::Json => {
                 let object = |row: &Vec<Cell>| -> Map<String, Json> {
-                    self.columns.iter().map(|c| (*c).to_owned()).zip(row.iter().map(Cell::json)).collect()
+                    self.columns.iter().cloned().zip(row.iter().map(Cell::json)).collect()
                 };
                 let rows: Vec<Json> = self.rows.iter().map(|row| Json::Object(object(row))).collect();
                 format!("{:#}", Json::Array(rows))

@@ -16,6 +16,7 @@ use crate::pipeline::failure::{Cure, RunError};
 use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
 use crate::plan::measurement::Measurement;
+use crate::plan::metric::JobMetric;
 use crate::settings::Settings;
 use crate::store::run as ledger;
 use crate::store::run::Claim;
@@ -107,7 +108,7 @@ fn newest(measured: &[Measurement]) -> Vec<&Measurement> {
 }
 
 fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
-    let metrics: Vec<&'static str> = job.metrics.iter().map(|metric| metric.name).collect();
+    let metrics: Vec<&str> = job.metrics.iter().map(JobMetric::name).collect();
     let columns =
         [&["window", "window_end", "cohort", "version"][..], &metrics, &["labeled", "predictions", "coverage"]]
             .concat();
@@ -115,7 +116,7 @@ fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
     for m in measured {
         let mut row: Vec<Cell> =
             vec![m.window.clone().into(), m.slice.end.into(), m.cohort.label().into(), m.model_version.clone().into()];
-        row.extend(metrics.iter().map(|name| Cell::from(m.metrics.get(name).copied().flatten())));
+        row.extend(metrics.iter().map(|name| Cell::from(m.metrics.get(*name).copied().flatten())));
         row.extend([m.counts.labeled.into(), m.counts.predictions.into(), m.counts.coverage().into()]);
         table.push(row);
     }

@@ -6,7 +6,7 @@ use crate::plan::rule::{Condition, Rule};
 
 /// Judges one window for one target. `None`: the window has no predictions of the target.
 pub fn judge(rule: &Rule, measurement: Option<&Measurement>) -> Judgement {
-    let value = measurement.and_then(|m| m.value(rule.metric));
+    let value = measurement.and_then(|m| m.value(&rule.metric));
     let (verdict, reason) = match (guard(rule, measurement), value) {
         (Some(stopped), _) => stopped,
         (None, None) => (Verdict::NoData, Reason::NoLabels),
@@ -21,7 +21,7 @@ fn guard(rule: &Rule, measurement: Option<&Measurement>) -> Option<(Verdict, Rea
     let counts = measurement.map(|m| m.counts).unwrap_or_default();
     if !rule.metric.needs_labels() {
         // A count of predictions is a value even when it is 0; a ratio of them is not.
-        let missing = counts.predictions == 0 && measurement.is_none_or(|m| m.value(rule.metric).is_none());
+        let missing = counts.predictions == 0 && measurement.is_none_or(|m| m.value(&rule.metric).is_none());
         return missing.then_some((Verdict::NoData, Reason::NoPredictions));
     }
     if counts.predictions == 0 {
@@ -74,7 +74,7 @@ mod tests {
     fn rule(condition: Condition) -> Rule {
         Rule {
             name: "r".into(),
-            metric: RuleMetric::Catalogue("rmse"),
+            metric: RuleMetric::Named("rmse".into()),
             window: "rolling 24h".into(),
             condition,
             persistence: 1,
@@ -97,7 +97,7 @@ mod tests {
             cohort: Cohort::All,
             model_version: None,
             counts: Counts { predictions, labeled, ..Counts::default() },
-            metrics: BTreeMap::from([("rmse", value)]),
+            metrics: BTreeMap::from([("rmse".to_owned(), value)]),
             intervals: BTreeMap::new(),
             digest: "0".into(),
         }

@@ -2,15 +2,18 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use crate::measure::buckets;
+use crate::measure::rollups;
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
+use crate::plan::rollup;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::bucket;
 use crate::plan::sql::rows::Selection;
+use crate::plan::window::floor;
 
 /// What is built.
 #[derive(Debug, Clone)]
@@ -31,18 +34,32 @@ pub async fn range(
     facts: &SourceFacts,
     build: &Build,
 ) -> sqlx::Result<()> {
+    let grain = job.windows.grain();
+    // Coarser buckets go with the finer ones that they hold; a range may begin inside of one.
+    let rolled = grain_floor(job, build.range.start);
+    sqlx::query(
+        "delete from trueup.bucket where plan_id = $1 and grain > $2 and bucket_start >= $3 and bucket_start < $4",
+    )
+    .bind(build.plan_id)
+    .bind(grain)
+    .bind(rolled)
+    .bind(build.range.end)
+    .execute(&mut *connection)
+    .await?;
     let newer: Vec<DateTime<Utc>> = sqlx::query_scalar(
         "with cleared as (
-             delete from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)
+             delete from trueup.bucket
+             where plan_id = $1 and grain = $6 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)
          )
          select distinct bucket_start from trueup.bucket
-         where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and not (as_of <= $4 or $5)",
+         where plan_id = $1 and grain = $6 and bucket_start >= $2 and bucket_start < $3 and not (as_of <= $4 or $5)",
     )
     .bind(build.plan_id)
     .bind(build.range.start)
     .bind(build.range.end)
     .bind(build.as_of)
     .bind(build.from_scratch)
+    .bind(grain)
     .fetch_all(&mut *connection)
     .await?;
     let binds = [
@@ -52,7 +69,30 @@ pub async fn range(
         Bind::Time(build.range.end),
         Bind::Times(&newer),
     ];
-    session::execute(connection, &bucket::from_source(job, facts, Selection::Range), &binds).await.map(drop)
+    session::execute(connection, &bucket::from_source(job, facts, Selection::Range), &binds).await?;
+    let there: Vec<DateTime<Utc>> = sqlx::query_scalar(
+        "select distinct bucket_start from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start >= $3 and bucket_start < $4",
+    )
+    .bind(build.plan_id)
+    .bind(grain)
+    .bind(rolled)
+    .bind(grain_ceiling(job, build.range.end))
+    .fetch_all(&mut *connection)
+    .await?;
+    rollups::refresh(connection, job, build.plan_id, &there).await
+}
+
+/// Start of the coarsest bucket that holds an instant.
+fn grain_floor(job: &PlannedJob, at: DateTime<Utc>) -> DateTime<Utc> {
+    let coarsest = rollup::grains(&job.windows).last().copied().unwrap_or_else(|| job.windows.grain());
+    floor(at, TimeDelta::seconds(i64::from(coarsest)))
+}
+
+/// End of the coarsest bucket that holds an instant.
+fn grain_ceiling(job: &PlannedJob, at: DateTime<Utc>) -> DateTime<Utc> {
+    let coarsest = rollup::grains(&job.windows).last().copied().unwrap_or_else(|| job.windows.grain());
+    let size = TimeDelta::seconds(i64::from(coarsest));
+    floor(at, size) + size
 }
 
 /// Rebuilds single buckets.
@@ -65,7 +105,7 @@ pub async fn starts(
     starts: &[DateTime<Utc>],
 ) -> sqlx::Result<()> {
     let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else { return Ok(()) };
-    let newer = buckets::clear(connection, plan_id, as_of, starts).await?;
+    let newer = buckets::clear(connection, job, plan_id, as_of, starts).await?;
     let binds = [
         Bind::Id(plan_id),
         Bind::Time(as_of),
@@ -74,5 +114,6 @@ pub async fn starts(
         Bind::Times(starts),
         Bind::Times(&newer),
     ];
-    session::execute(connection, &bucket::from_source(job, facts, Selection::Buckets), &binds).await.map(drop)
+    session::execute(connection, &bucket::from_source(job, facts, Selection::Buckets), &binds).await?;
+    rollups::refresh(connection, job, plan_id, starts).await
 }

@@ -15,7 +15,9 @@ pub enum Bind<'a> {
     Id(i64),
     Time(DateTime<Utc>),
     Times(&'a [DateTime<Utc>]),
+    Number(i32),
     Numbers(&'a [i32]),
+    Flags(&'a [bool]),
 }
 
 /// Name and type of a result column.
@@ -62,6 +64,8 @@ fn bound<'q>(query: Query<'q, Postgres, PgArguments>, binds: &[Bind<'q>]) -> Que
         Bind::Id(id) => query.bind(*id),
         Bind::Time(time) => query.bind(*time),
         Bind::Times(times) => query.bind(*times),
+        Bind::Number(number) => query.bind(*number),
         Bind::Numbers(numbers) => query.bind(*numbers),
+        Bind::Flags(flags) => query.bind(*flags),
     })
 }

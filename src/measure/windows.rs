@@ -1,13 +1,18 @@
 //! Third stage: buckets merged into windows.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
-use crate::plan::measurement::{Counts, Measurement, Merged};
+use crate::plan::histogram::Histogram;
+use crate::plan::measurement::{self, Counts, Measurement, Merged};
+use crate::plan::rollup;
 use crate::plan::sql::window;
-use crate::plan::window::Slice;
+use crate::plan::window::{Slice, floor};
 
 /// One window to be measured.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,33 +21,128 @@ pub struct DueWindow {
     pub slice: Slice,
 }
 
-/// Measures windows: one measurement per cohort and version that has predictions in it.
+/// Measures windows: one measurement per cohort and version that has predictions in it. `as_of` says which labels are due.
 pub async fn measure(
     connection: &mut PgConnection,
     job: &PlannedJob,
     plan_id: i64,
+    as_of: DateTime<Utc>,
     windows: &[DueWindow],
 ) -> sqlx::Result<Vec<Measurement>> {
-    let numbers: Vec<i32> = (0..).take(windows.len()).collect();
-    let starts: Vec<_> = windows.iter().map(|window| window.slice.start).collect();
-    let ends: Vec<_> = windows.iter().map(|window| window.slice.end).collect();
-    let binds = [Bind::Id(plan_id), Bind::Numbers(&numbers), Bind::Times(&starts), Bind::Times(&ends)];
+    let parts = Parts::of(job, as_of, windows);
+    let binds = [
+        Bind::Id(plan_id),
+        Bind::Numbers(&parts.numbers),
+        Bind::Numbers(&parts.grains),
+        Bind::Times(&parts.starts),
+        Bind::Times(&parts.ends),
+        Bind::Flags(&parts.due),
+    ];
+    let kept = job.histograms();
+    let mut errors = histograms(connection, job, kept.errors.then_some(window::Histogram::Errors), &binds).await?;
+    let mut latency = histograms(connection, job, kept.latency.then_some(window::Histogram::Latency), &binds).await?;
     let rows = session::fetch(connection, &window::merge(job), &binds).await?;
-    rows.iter().map(|row| Ok(merged(job, windows, row)?.finish(job))).collect()
+    let merged: Vec<Merged> = rows
+        .iter()
+        .map(|row| {
+            let key = Key::of(row)?;
+            let (errors, latency) = (errors.remove(&key).unwrap_or_default(), latency.remove(&key).unwrap_or_default());
+            merged(job, windows, row, key, errors, latency)
+        })
+        .collect::<sqlx::Result<_>>()?;
+    Ok(measurement::finish(job, merged))
 }
 
-fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow) -> sqlx::Result<Merged> {
-    let number: i32 = row.try_get("no")?;
-    let window = usize::try_from(number).ok().and_then(|number| windows.get(number)).ok_or_else(|| {
-        sqlx::Error::Protocol(format!("the server answered with window {number}, which was not asked for"))
+/// Windows taken apart into runs of whole buckets, as parallel arrays.
+#[derive(Default)]
+struct Parts {
+    numbers: Vec<i32>,
+    grains: Vec<i32>,
+    starts: Vec<DateTime<Utc>>,
+    ends: Vec<DateTime<Utc>>,
+    due: Vec<bool>,
+}
+
+impl Parts {
+    fn of(job: &PlannedJob, as_of: DateTime<Utc>, windows: &[DueWindow]) -> Self {
+        let grains = rollup::grains(&job.windows);
+        // Labels of what lies before this are due. Parts end there, so that each is due as a whole or not at all.
+        let due_until = floor(as_of - job.windows.label_due, job.windows.bucket);
+        let mut parts = Self::default();
+        for (number, window) in (0..).zip(windows) {
+            let Slice { start, end } = window.slice;
+            let split = due_until.clamp(start, end);
+            for (slice, due) in [(Slice { start, end: split }, true), (Slice { start: split, end }, false)] {
+                for part in rollup::cover(slice, &grains) {
+                    parts.numbers.push(number);
+                    parts.grains.push(part.grain);
+                    parts.starts.push(part.start);
+                    parts.ends.push(part.end);
+                    parts.due.push(due);
+                }
+            }
+        }
+        parts
+    }
+}
+
+/// What identifies a row of the merging statements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    number: i32,
+    cohort_set: i16,
+    /// None: what is left of the top cohorts.
+    values: Option<Vec<Option<String>>>,
+    model_version: Option<String>,
+}
+
+impl Key {
+    fn of(row: &PgRow) -> sqlx::Result<Self> {
+        let values: Option<Vec<Option<String>>> = row.try_get("cohort_values")?;
+        let other: bool = row.try_get("is_other")?;
+        Ok(Self {
+            number: row.try_get("no")?,
+            cohort_set: row.try_get("cohort_set")?,
+            values: values.filter(|_| !other),
+            model_version: row.try_get("model_version")?,
+        })
+    }
+}
+
+/// The histograms of the same windows, if they are kept.
+async fn histograms(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    which: Option<window::Histogram>,
+    binds: &[Bind<'_>],
+) -> sqlx::Result<HashMap<Key, Histogram>> {
+    let Some(which) = which else { return Ok(HashMap::new()) };
+    let rows = session::fetch(connection, &window::merge_histogram(job, which), binds).await?;
+    rows.iter()
+        .map(|row| {
+            let bins: Vec<i32> = row.try_get("bins")?;
+            let counts: Vec<i64> = row.try_get("counts")?;
+            Ok((Key::of(row)?, Histogram::new(bins.into_iter().zip(counts))))
+        })
+        .collect()
+}
+
+fn merged(
+    job: &PlannedJob,
+    windows: &[DueWindow],
+    row: &PgRow,
+    key: Key,
+    errors: Histogram,
+    latency: Histogram,
+) -> sqlx::Result<Merged> {
+    let window = usize::try_from(key.number).ok().and_then(|number| windows.get(number)).ok_or_else(|| {
+        sqlx::Error::Protocol(format!("the server answered with window {}, which was not asked for", key.number))
     })?;
-    let values: Option<Vec<Option<String>>> = row.try_get("cohort_values")?;
-    let other: bool = row.try_get("is_other")?;
     Ok(Merged {
         window: window.name.clone(),
         slice: window.slice,
-        cohort: job.cohort(row.try_get("cohort_set")?, values.filter(|_| !other)),
-        model_version: row.try_get("model_version")?,
+        cohort: job.cohort(key.cohort_set, key.values),
+        model_version: key.model_version,
         counts: Counts {
             predictions: row.try_get("predictions")?,
             labeled: row.try_get("labeled")?,
@@ -51,6 +151,9 @@ fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow) -> sqlx::Result<
             ambiguous: row.try_get("ambiguous")?,
         },
         sums: row.try_get("sums")?,
+        errors,
+        latency,
+        due: (row.try_get("due")?, row.try_get("received")?),
         digest: row.try_get("digest")?,
     })
 }

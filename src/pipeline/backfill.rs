@@ -173,7 +173,7 @@ async fn rebuild_chunk(
         };
         arrivals::reread(&mut transaction, job, facts, &reread).await?;
     }
-    let counts = job::range_counts(&mut transaction, plan.id, chunk).await?;
+    let counts = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
     transaction.commit().await?;
     Ok(counts)
 }
@@ -189,7 +189,7 @@ async fn publish_batch(
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
-    let measurements = windows::measure(&mut transaction, job, plan.id, batch).await?;
+    let measurements = windows::measure(&mut transaction, job, plan.id, row.as_of, batch).await?;
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();

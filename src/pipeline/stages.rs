@@ -144,17 +144,17 @@ async fn build(
     range: &Range<DateTime<Utc>>,
     summed: &mut Summed,
 ) -> Result<(), RunError> {
-    let plan_id = run.plan.id;
+    let (plan_id, grain) = (run.plan.id, run.job.windows.grain());
     let from_scratch = run.plan.progress.is_none();
     // Windows whose last prediction is gone change too.
-    let before = if from_scratch { Vec::new() } else { job::bucket_starts(connection, plan_id, range).await? };
+    let before = if from_scratch { Vec::new() } else { job::bucket_starts(connection, plan_id, grain, range).await? };
     let build = Build { plan_id, as_of: run.as_of, range: range.clone(), from_scratch };
     rebuild::range(connection, run.job, run.facts, &build).await?;
-    let (buckets, predictions) = job::range_counts(connection, plan_id, range).await?;
+    let (buckets, predictions) = job::range_counts(connection, plan_id, grain, range).await?;
     summed.buckets += buckets;
     summed.rebuilt_from = Some(predictions);
     if !from_scratch {
-        let after = job::bucket_starts(connection, plan_id, range).await?;
+        let after = job::bucket_starts(connection, plan_id, grain, range).await?;
         summed.touched.extend(before.into_iter().chain(after).collect::<BTreeSet<_>>());
     }
     Ok(())

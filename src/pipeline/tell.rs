@@ -13,7 +13,6 @@ use crate::evaluate::state::{Change, Counted, Standing, State};
 use crate::notify::decide::{Decision, Kind, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
-use crate::plan::metric;
 use crate::plan::rule::{Rule, RuleMetric};
 use crate::store::alert::{self, NewTransition};
 use crate::store::verdict::{self, NewVerdict, RuleKey};
@@ -159,10 +158,13 @@ fn transition(
 }
 
 fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'_>, change: &Change) -> AlertFacts {
-    let (unit, interval) = match rule.metric {
-        RuleMetric::Catalogue(name) => (
-            metric::find(name).map_or(String::new(), |metric| metric.unit.of(job.unit.as_deref())),
-            newest.measurement.and_then(|m| m.intervals.get(name)),
+    let (unit, interval) = match &rule.metric {
+        RuleMetric::Named(name) => (
+            job.metrics
+                .iter()
+                .find(|metric| metric.name() == &**name)
+                .map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref())),
+            newest.measurement.and_then(|m| m.intervals.get(&**name)),
         ),
         RuleMetric::Predictions | RuleMetric::Labeled | RuleMetric::Coverage => (String::new(), None),
     };

@@ -112,6 +112,7 @@ mod tests {
             zone: Tz::UTC,
             bucket: TimeDelta::minutes(15),
             label_wait: TimeDelta::days(2),
+            label_due: TimeDelta::days(2),
             horizon: TimeDelta::days(7),
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! What reaches the database is the printed tree and never the user's text, so comments and second statements cannot.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, FunctionArguments, Value, visit_expressions};
+use sqlparser::ast::{Expr, FunctionArguments, Ident, Value, visit_expressions, visit_expressions_mut};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -89,6 +90,50 @@ impl Expression {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The columns it names, as the catalog spells them.
+    pub fn columns(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut tree = self.tree();
+        let visited: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
+            if let Expr::Identifier(name) = part {
+                names.insert(folded(name));
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert!(visited.is_continue());
+        names
+    }
+
+    /// The expression with columns replaced by other SQL; those for which there is none stay.
+    pub fn over(&self, replace: impl Fn(&str) -> Option<String>) -> String {
+        let mut tree = self.tree();
+        let visited: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
+            if let Expr::Identifier(name) = part
+                && let Some(sql) = replace(&folded(name))
+            {
+                *part = parsed(&sql);
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert!(visited.is_continue());
+        tree.to_string()
+    }
+
+    fn tree(&self) -> Expr {
+        parsed(&self.0)
+    }
+}
+
+/// As Postgres folds names: an unquoted one to lower case.
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// Parses SQL that was printed from a tree, or written here.
+fn parsed(sql: &str) -> Expr {
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql);
+    parser.and_then(|mut parser| parser.parse_expr()).expect("what was printed from a tree can be parsed")
 }
 
 pub(super) fn mistake(error: &sqlparser::parser::ParserError) -> String {

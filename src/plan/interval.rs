@@ -1,8 +1,9 @@
 //! Confidence intervals of metrics, from merged sums. Pairs are taken as independent; autocorrelated errors need more.
 
-use statrs::distribution::{ChiSquared, ContinuousCDF};
+use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
-use crate::plan::metric::{Sum, Sums};
+use crate::plan::metric::Sums;
+use crate::plan::metric::sum::Sum;
 
 /// Lower and upper bound of a 95 % interval, in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,19 +17,16 @@ pub struct Interval {
 /// k = (n + 2)·Σe⁴/(Σe²)², ν = 2n/(k − 1), [ν·mse/χ²₀.₉₇₅(ν), ν·mse/χ²₀.₀₂₅(ν)]. None where it is not defined: fewer
 /// than two pairs, or all errors zero.
 pub fn of_mse(sums: &Sums<'_>) -> Option<Interval> {
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let n = sums.labeled as f64;
+    let n = sums.n();
     let (second, fourth) = (sums.get(Sum::SquaredError), sums.get(Sum::FourthPower));
     let mse = second / n;
     let kurtosis = (n + 2.0) * fourth / (second * second);
     let freedom = 2.0 * n / (kurtosis - 1.0);
-    if sums.labeled < 2 || !freedom.is_finite() || freedom <= 0.0 {
+    if n < 2.0 || !freedom.is_finite() || freedom <= 0.0 {
         return None;
     }
     let distribution = ChiSquared::new(freedom).ok()?;
-    let low = freedom * mse / distribution.inverse_cdf(0.975);
-    let high = freedom * mse / distribution.inverse_cdf(0.025);
-    (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
+    bounds(freedom * mse / distribution.inverse_cdf(0.975), freedom * mse / distribution.inverse_cdf(0.025))
 }
 
 /// Interval of RMSE: the square roots of the interval of MSE.
@@ -36,33 +34,150 @@ pub fn of_rmse(sums: &Sums<'_>) -> Option<Interval> {
     of_mse(sums).map(|mse| Interval { low: mse.low.sqrt(), high: mse.high.sqrt() })
 }
 
+/// Interval of the mean absolute error: Student's t of the mean of |e|, never below 0.
+pub fn of_mae(sums: &Sums<'_>) -> Option<Interval> {
+    let mean = sums.mean(Sum::AbsError);
+    // Σ(|e| − mae)², which rounding can take a little below 0.
+    let centred = (sums.get(Sum::SquaredError) - sums.n() * mean * mean).max(0.0);
+    of_mean(mean, centred, sums.n()).map(|found| Interval { low: found.low.max(0.0), ..found })
+}
+
+/// Interval of the bias: Student's t of the mean of e.
+pub fn of_bias(sums: &Sums<'_>) -> Option<Interval> {
+    let moments = sums.moments(Sum::ErrorMoments);
+    of_mean(moments.mean(), moments.centred, moments.count)
+}
+
+/// Mean ± t₀.₉₇₅(n − 1) · s / √n. None of fewer than two values.
+fn of_mean(mean: f64, centred: f64, n: f64) -> Option<Interval> {
+    if n < 2.0 {
+        return None;
+    }
+    let quantile = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(0.975);
+    let half = quantile * (centred / (n - 1.0) / n).sqrt();
+    bounds(mean - half, mean + half)
+}
+
+/// Wilson's score interval of a share of `n`, which stays within 0 and 1 and means something at 0 and 1 too.
+pub fn of_share(count: f64, n: f64) -> Option<Interval> {
+    if n < 1.0 {
+        return None;
+    }
+    // The 97.5 % point of the normal distribution.
+    let z = 1.959_963_984_540_054_f64;
+    let (share, z2) = (count / n, z * z);
+    let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    bounds((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+fn bounds(low: f64, high: f64) -> Option<Interval> {
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::histogram::Histogram;
+    use crate::plan::measurement::Counts;
+    use crate::plan::metric::Parameters;
 
-    fn interval(errors: &[f64]) -> Option<Interval> {
-        let values = [errors.iter().map(|e| e * e).sum(), errors.iter().map(|e| e.powi(4)).sum()];
-        of_mse(&Sums {
-            labeled: i64::try_from(errors.len()).unwrap(),
-            order: &[Sum::SquaredError, Sum::FourthPower],
+    const ORDER: [Sum; 4] = [Sum::AbsError, Sum::SquaredError, Sum::FourthPower, Sum::ErrorMoments];
+
+    fn intervals(errors: &[f64], of: &[fn(&Sums<'_>) -> Option<Interval>]) -> Vec<Option<Interval>> {
+        let n = f64::from(u32::try_from(errors.len()).unwrap());
+        let mean = errors.iter().sum::<f64>() / n;
+        let values = [
+            errors.iter().map(|e| e.abs()).sum(),
+            errors.iter().map(|e| e * e).sum(),
+            errors.iter().map(|e| e.powi(4)).sum(),
+            n,
+            n * mean,
+            errors.iter().map(|e| (e - mean).powi(2)).sum(),
+        ];
+        let labeled = i64::try_from(errors.len()).unwrap();
+        let empty = Histogram::default();
+        let sums = Sums {
+            counts: Counts { predictions: labeled, labeled, ..Counts::default() },
+            order: &ORDER,
             values: &values,
-        })
+            parameters: &Parameters::default(),
+            errors: &empty,
+            latency: &empty,
+            due: (0, 0),
+            all_squared_error: f64::NAN,
+        };
+        of.iter().map(|of| of(&sums)).collect()
     }
 
-    /// Expected values from scipy 1.17: `nu*mse/chi2.ppf([.975, .025], nu)`.
-    #[test]
-    fn the_interval_of_mse_equals_scipy() {
-        let errors: Vec<f64> = (1..=10).map(f64::from).collect();
-        let found = interval(&errors).unwrap();
-        assert!((found.low / SCIPY_LOW - 1.0).abs() < 1e-8, "{found:?}");
-        assert!((found.high / SCIPY_HIGH - 1.0).abs() < 1e-8, "{found:?}");
+    fn close(found: Interval, low: f64, high: f64) {
+        assert!((found.low / low - 1.0).abs() < 1e-8 && (found.high / high - 1.0).abs() < 1e-8, "{found:?}");
     }
-    const SCIPY_LOW: f64 = 22.274_901_850_296_47;
-    const SCIPY_HIGH: f64 = 82.070_284_256_247_7;
+
+    /// Errors 1 to 10; expected values from scipy 1.17: `nu*mse/chi2.ppf([.975, .025], nu)`, `t.interval(.95, 9, mean, sem)`.
+    #[test]
+    fn intervals_equal_scipy() {
+        let errors: Vec<f64> = (1..=10).map(f64::from).collect();
+        let found = intervals(&errors, &[of_mse, of_mae, of_bias]);
+        close(found[0].unwrap(), 22.274_901_850_296_47, 82.070_284_256_247_7);
+        close(found[1].unwrap(), 3.334_149_410_331_831, 7.665_850_589_668_169);
+        close(found[2].unwrap(), 3.334_149_410_331_831, 7.665_850_589_668_169);
+    }
+
+    /// Expected values from statsmodels 0.15: `proportion_confint(count, n, method="wilson")`.
+    #[test]
+    fn shares_have_the_interval_of_wilson() {
+        close(of_share(8.0, 10.0).unwrap(), 0.490_162_471_536_642_2, 0.943_317_848_545_624_7);
+        let none = of_share(0.0, 20.0).unwrap();
+        assert!(none.low == 0.0 && (none.high - 0.161_125_158_052_818_46).abs() < 1e-9, "{none:?}");
+        assert_eq!(of_share(0.0, 0.0), None);
+    }
 
     #[test]
     fn there_is_no_interval_of_one_pair_or_of_no_error() {
-        assert_eq!(interval(&[3.0]), None);
-        assert_eq!(interval(&[0.0, 0.0, 0.0]), None);
+        assert_eq!(intervals(&[3.0], &[of_mse, of_mae, of_bias]), [None, None, None]);
+        assert_eq!(intervals(&[0.0, 0.0, 0.0], &[of_mse]), [None]);
+    }
+
+    /// Draws from a normal distribution by the polar method of Marsaglia, from a fixed seed.
+    struct Normal(u64);
+
+    impl Normal {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+        fn even(&mut self) -> f64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11) as f64 / 9_007_199_254_740_992.0
+        }
+
+        fn draw(&mut self) -> f64 {
+            loop {
+                let (u, v) = (2.0 * self.even() - 1.0, 2.0 * self.even() - 1.0);
+                let s = u * u + v * v;
+                if s > 0.0 && s < 1.0 {
+                    return u * (-2.0 * s.ln() / s).sqrt();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_10_000_draws_of_normal_errors_the_intervals_hold_the_truth_as_often_as_they_say() {
+        let mut normal = Normal(20_240_501);
+        // Errors with mean 0 and variance 1: mse 1, rmse 1, mae √(2/π), bias 0.
+        let truth = [1.0, 1.0, (2.0 / std::f64::consts::PI).sqrt(), 0.0];
+        for (n, least, most) in [(30, 0.92, 0.97), (100, 0.94, 0.96), (1_000, 0.94, 0.96)] {
+            let mut held = [0_u32; 4];
+            for _ in 0..10_000 {
+                let errors: Vec<f64> = (0..n).map(|_| normal.draw()).collect();
+                for (at, found) in intervals(&errors, &[of_mse, of_rmse, of_mae, of_bias]).into_iter().enumerate() {
+                    let found = found.expect("an interval");
+                    held[at] += u32::from(found.low <= truth[at] && truth[at] <= found.high);
+                }
+            }
+            let shares = held.map(|held| f64::from(held) / 10_000.0);
+            assert!(shares.iter().all(|share| (least..=most).contains(share)), "n = {n}: {shares:?}");
+        }
     }
 }

@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::metric::{Metric, Sum};
+use crate::plan::metric::sum::Sum;
+use crate::plan::metric::{JobMetric, Needs, Parameters};
+use crate::plan::pair::Extra;
 use crate::plan::rule::Rule;
 use crate::plan::schedule::Schedule;
 use crate::plan::source::{Labels, Predictions};
@@ -28,12 +30,29 @@ pub struct PlannedJob {
     /// All dimensions of all cohort sets, by name.
     pub dimensions: Vec<Dimension>,
     pub cohort_sets: Vec<CohortSet>,
-    pub metrics: Vec<&'static Metric>,
+    pub metrics: Vec<JobMetric>,
+    pub parameters: Parameters,
+    /// Values of a pair besides predicted and actual: the weight first, if there is one, then those of custom metrics.
+    pub extras: Vec<Extra>,
     /// What buckets keep, in this order.
     pub sums: Vec<Sum>,
     pub rules: Vec<Rule>,
     /// The text of the job file.
     pub spec: String,
+}
+
+/// Which histograms buckets keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Histograms {
+    pub errors: bool,
+    pub latency: bool,
+}
+
+impl Histograms {
+    /// Their names in the bucket table.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(self.errors, "error"), (self.latency, "latency")].into_iter().filter_map(|(kept, name)| kept.then_some(name))
+    }
 }
 
 /// Which windows are kept, and when they are final.
@@ -44,10 +63,17 @@ pub struct Windows {
     /// The smallest slice of event time.
     pub bucket: TimeDelta,
     pub label_wait: TimeDelta,
+    /// Age at which a label counts as due, for the label arrival rate.
+    pub label_due: TimeDelta,
     pub horizon: TimeDelta,
 }
 
 impl Windows {
+    /// Length of a bucket in seconds, as it is stored.
+    pub fn grain(&self) -> i32 {
+        i32::try_from(self.bucket.num_seconds()).unwrap_or(i32::MAX)
+    }
+
     /// The longest window there is.
     pub fn longest(&self) -> TimeDelta {
         self.all.iter().map(Window::longest).max().unwrap_or(self.bucket)
@@ -76,6 +102,12 @@ impl PlannedJob {
         self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()
     }
 
+    /// Which histograms buckets keep: of |e|, and of label latency.
+    pub fn histograms(&self) -> Histograms {
+        let needs = |asked: Needs| self.metrics.iter().any(|metric| metric.needs() == asked);
+        Histograms { errors: needs(Needs::ErrorHistogram), latency: needs(Needs::LatencyHistogram) }
+    }
+
     /// The cohort of a row of a cohort set. Set 0 is everything; set `i` is the `i`-th declaration.
     pub fn cohort(&self, set: i16, values: Option<Vec<Option<String>>>) -> Cohort {
         let declared = usize::try_from(set).ok().and_then(|set| self.cohort_sets.get(set.checked_sub(1)?));
@@ -94,10 +126,10 @@ impl PlannedJob {
             "{:?} {:?} {:?} {:?} {:?} {:?}",
             self.predictions,
             self.labels,
-            self.windows.bucket,
+            crate::plan::rollup::grains(&self.windows),
             self.dimensions,
             self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),
-            self.sums
+            (&self.sums, self.histograms(), &self.extras, self.parameters.tolerance, self.parameters.huber_delta)
         );
         Sha256::digest(meaning.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -1,11 +1,13 @@
 //! A measurement: the finished metrics of one window, cohort and version. The value that stages hand to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::plan::PlannedJob;
 use crate::plan::cohort::Cohort;
+use crate::plan::histogram::Histogram;
 use crate::plan::interval::Interval;
-use crate::plan::metric::Sums;
+use crate::plan::metric::sum::Sum;
+use crate::plan::metric::{JobMetric, Sums};
 use crate::plan::rule::RuleMetric;
 use crate::plan::window::Slice;
 
@@ -19,8 +21,8 @@ pub struct Measurement {
     pub model_version: Option<String>,
     pub counts: Counts,
     /// By name; None where there was nothing to average.
-    pub metrics: BTreeMap<&'static str, Option<f64>>,
-    pub intervals: BTreeMap<&'static str, Interval>,
+    pub metrics: BTreeMap<String, Option<f64>>,
+    pub intervals: BTreeMap<String, Interval>,
     /// Decimal text of an order-independent digest of the pairs.
     pub digest: String,
 }
@@ -52,36 +54,62 @@ pub struct Merged {
     pub model_version: Option<String>,
     pub counts: Counts,
     pub sums: Vec<f64>,
+    pub errors: Histogram,
+    pub latency: Histogram,
+    /// Predictions whose labels are due, and those of them that have one.
+    pub due: (i64, i64),
     pub digest: String,
 }
 
-impl Merged {
-    /// Finishes the metrics of a job.
-    pub fn finish(self, job: &PlannedJob) -> Measurement {
-        let sums = Sums { labeled: self.counts.labeled, order: &job.sums, values: &self.sums };
-        let labeled = self.counts.labeled > 0;
-        let value = |finish: fn(&Sums<'_>) -> f64| Some(finish(&sums)).filter(|v| labeled && v.is_finite());
-        let metrics = job.metrics.iter().map(|metric| (metric.name, value(metric.finish))).collect();
-        let intervals = job.metrics.iter().filter_map(|metric| Some((metric.name, metric.interval?(&sums)?))).collect();
-        Measurement {
-            window: self.window,
-            slice: self.slice,
-            cohort: self.cohort,
-            model_version: self.model_version,
-            counts: self.counts,
-            metrics,
-            intervals,
-            digest: self.digest,
-        }
+/// Finishes the metrics of a job. All cohorts of a window are finished together: some metrics compare them.
+pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
+    let squared_error = |m: &Merged| sums(job, m, f64::NAN).get(Sum::SquaredError);
+    let whole: HashMap<(String, Slice, Option<String>), f64> = merged
+        .iter()
+        .filter(|m| m.cohort == Cohort::All)
+        .map(|m| ((m.window.clone(), m.slice, m.model_version.clone()), squared_error(m)))
+        .collect();
+    let total = |m: &Merged| whole.get(&(m.window.clone(), m.slice, m.model_version.clone())).copied();
+    merged
+        .into_iter()
+        .map(|m| {
+            let sums = sums(job, &m, total(&m).unwrap_or(f64::NAN));
+            let metrics = job.metrics.iter().map(|metric| (metric.name().to_owned(), metric.finish(&sums))).collect();
+            let interval = |metric: &JobMetric| Some((metric.name().to_owned(), metric.interval(&sums)?));
+            let intervals = job.metrics.iter().filter_map(interval).collect();
+            Measurement {
+                window: m.window,
+                slice: m.slice,
+                cohort: m.cohort,
+                model_version: m.model_version,
+                counts: m.counts,
+                metrics,
+                intervals,
+                digest: m.digest,
+            }
+        })
+        .collect()
+}
+
+fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, all_squared_error: f64) -> Sums<'a> {
+    Sums {
+        counts: merged.counts,
+        order: &job.sums,
+        values: &merged.sums,
+        parameters: &job.parameters,
+        errors: &merged.errors,
+        latency: &merged.latency,
+        due: merged.due,
+        all_squared_error,
     }
 }
 
 impl Measurement {
     /// The value a rule compares. None where there is nothing to compare.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub fn value(&self, metric: RuleMetric) -> Option<f64> {
+    pub fn value(&self, metric: &RuleMetric) -> Option<f64> {
         match metric {
-            RuleMetric::Catalogue(name) => self.metrics.get(name).copied().flatten(),
+            RuleMetric::Named(name) => self.metrics.get(&**name).copied().flatten(),
             RuleMetric::Predictions => Some(self.counts.predictions as f64),
             RuleMetric::Labeled => Some(self.counts.labeled as f64),
             RuleMetric::Coverage => self.counts.coverage(),

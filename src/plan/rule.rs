@@ -1,5 +1,9 @@
 //! Rules: a condition on a metric of a window, and who is told.
 
+use std::sync::Arc;
+
+use crate::plan::metric::{self, Needs};
+
 /// A validated rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -22,10 +26,10 @@ pub struct Rule {
 }
 
 /// What a rule compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleMetric {
-    /// A metric of the catalogue, by name.
-    Catalogue(&'static str),
+    /// A metric of the job, by name.
+    Named(Arc<str>),
     Predictions,
     Labeled,
     Coverage,
@@ -69,9 +73,9 @@ pub enum Severity {
 
 impl RuleMetric {
     /// The name as it is written in a job file.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
-            Self::Catalogue(name) => name,
+            Self::Named(name) => name,
             Self::Predictions => "predictions",
             Self::Labeled => "labeled",
             Self::Coverage => "coverage",
@@ -79,8 +83,11 @@ impl RuleMetric {
     }
 
     /// Whether it is a mean over pairs, so that no pairs means no value.
-    pub fn needs_labels(self) -> bool {
-        matches!(self, Self::Catalogue(_))
+    pub fn needs_labels(&self) -> bool {
+        match self {
+            Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
+            Self::Predictions | Self::Labeled | Self::Coverage => false,
+        }
     }
 }
 

@@ -210,6 +210,8 @@ pub struct MetricsSection {
     pub tolerance: Option<f64>,
     /// Where Huber loss turns from squared to linear.
     pub huber_delta: Option<f64>,
+    /// Share of the largest squared errors that `trimmed_mse` and `winsorised_mse` leave out. Default 0.05.
+    pub trim: Option<f64>,
     /// Column of the weight of a prediction.
     pub weight: Option<String>,
     /// Exact percentiles instead of sketches.

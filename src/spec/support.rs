@@ -6,16 +6,8 @@ use crate::spec::job::{CohortsSpec, ForSpec, JobSpec};
 
 /// The keys of a job file that are written but not supported yet, each at its own line.
 pub fn unsupported_job_keys(document: &Document, spec: &JobSpec) -> Vec<Diagnostic> {
-    let fixed = [
-        "schedule.reconcile",
-        "labels.expected_within",
-        "metrics.tolerance",
-        "metrics.huber_delta",
-        "metrics.weight",
-        "metrics.exact",
-    ];
+    let fixed = ["schedule.reconcile", "metrics.exact"];
     let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).collect();
-    paths.extend((0..spec.metrics.custom.len()).map(|index| format!("metrics.custom[{index}]")));
     for (index, alert) in spec.alerts.iter().enumerate() {
         let keys = [
             "above_baseline",

@@ -205,18 +205,22 @@ pub async fn prune_residuals(connection: &mut PgConnection, plan_id: i64, before
     Ok(done.rows_affected())
 }
 
-/// Counts of buckets and predictions of a range, for a run's record.
+/// Counts of buckets of a grain and their predictions in a range, for a run's record.
 pub async fn range_counts(
     connection: &mut PgConnection,
     plan_id: i64,
+    grain: i32,
     range: &std::ops::Range<DateTime<Utc>>,
 ) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"
-        select count(distinct bucket_start) as "buckets!", coalesce(sum(predictions) filter (where cohort_set = 0), 0)::bigint as "predictions!"
-        from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3
+        select count(distinct b.bucket_start) as "buckets!", coalesce(sum(b.predictions), 0)::bigint as "predictions!"
+        from trueup.bucket b
+        join trueup.series s on s.id = b.series_id and s.cohort_set = 0
+        where b.plan_id = $1 and b.grain = $2 and b.bucket_start >= $3 and b.bucket_start < $4
         "#,
         plan_id,
+        grain,
         range.start,
         range.end
     )
@@ -225,15 +229,21 @@ pub async fn range_counts(
     Ok((row.buckets, row.predictions))
 }
 
-/// Starts of the buckets of a range.
+/// Starts of the buckets of a grain in a range.
 pub async fn bucket_starts(
     connection: &mut PgConnection,
     plan_id: i64,
+    grain: i32,
     range: &std::ops::Range<DateTime<Utc>>,
 ) -> sqlx::Result<Vec<DateTime<Utc>>> {
     sqlx::query_scalar!(
-        "select distinct bucket_start from trueup.bucket where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 order by 1",
+        r#"
+        select distinct bucket_start from trueup.bucket
+        where plan_id = $1 and grain = $2 and bucket_start >= $3 and bucket_start < $4
+        order by 1
+        "#,
         plan_id,
+        grain,
         range.start,
         range.end
     )

@@ -16,6 +16,7 @@ mod delivery;
 mod demo;
 mod history;
 mod local_postgres;
+mod metrics;
 mod mistakes;
 mod romania;
 mod serve;

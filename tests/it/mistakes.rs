@@ -175,11 +175,25 @@ fn a_job_that_is_right_has_no_findings() {
     "repeated-entry",
     "two rules are named"
 )]
-#[case::later_metric(
+#[case::metric_needs(
     "[windows]",
-    "[metrics]\ninclude = [\"rmse\", \"mape\"]\n[windows]",
-    "not-supported-yet",
-    "the metric `mape` is not supported"
+    "[metrics]\ninclude = [\"rmse\", \"huber\"]\n[windows]",
+    "metric-needs",
+    "`huber` needs `huber_delta`"
+)]
+#[case::bad_trim("[windows]", "[metrics]\ntrim = 1.0\n[windows]", "out-of-range", "1 is not a share")]
+#[case::bad_tolerance("[windows]", "[metrics]\ntolerance = -1.0\n[windows]", "out-of-range", "-1 is not a size")]
+#[case::custom_expression(
+    "[windows]",
+    "[[metrics.custom]]\nname = \"c\"\nsum = \"pg_sleep(1)\"\n[windows]",
+    "bad-expression",
+    "`pg_sleep` is not allowed"
+)]
+#[case::custom_name(
+    "[windows]",
+    "[[metrics.custom]]\nname = \"rmse\"\nsum = \"error\"\n[windows]",
+    "repeated-entry",
+    "there is a metric `rmse` already"
 )]
 #[case::later_key(
     "every = \"1h\"",

@@ -1,6 +1,7 @@
 //! Gives a job file its meaning. Every mistake is found before any is reported.
 
 mod cohorts;
+mod metrics;
 mod notes;
 mod rules;
 mod schedule;
@@ -10,8 +11,7 @@ mod windows;
 use notes::Notes;
 
 use crate::plan::PlannedJob;
-use crate::plan::metric::{self, Metric};
-use crate::spec::diagnostic::did_you_mean;
+use crate::plan::metric;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
 /// Plans a job, or says everything that keeps it from being planned.
@@ -26,12 +26,13 @@ pub fn plan(
     check_job(spec, &mut notes);
     let schedule = schedule::build(&spec.schedule, &mut notes);
     let sources = sources::build(spec, &mut notes);
-    let metrics = metrics(spec, &mut notes);
+    let metrics = metrics::build(spec, &mut notes);
     let listed = windows::listed(&spec.windows, &mut notes);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
     let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
-    let rules = rules::build(spec, &listed, &metrics, (&dimensions, &cohort_sets), receivers, &mut notes);
-    let windows = windows::build(&spec.windows, listed, schedule.as_ref(), &mut notes);
+    let rules = rules::build(spec, &listed, &metrics.all, (&dimensions, &cohort_sets), receivers, &mut notes);
+    let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());
+    let windows = windows::build(&spec.windows, label_due, listed, schedule.as_ref(), &mut notes);
     let findings = notes.into_findings();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let (Some(schedule), Some((predictions, labels)), Some(windows), false) = (schedule, sources, windows, failed)
@@ -51,8 +52,10 @@ pub fn plan(
         windows,
         dimensions,
         cohort_sets,
-        sums: metric::sums_of(&metrics),
-        metrics,
+        sums: metric::sums_of(&metrics.all),
+        metrics: metrics.all,
+        parameters: metrics.parameters,
+        extras: metrics.extras,
         rules,
         spec: document.text.clone(),
     };
@@ -68,39 +71,4 @@ fn check_job(spec: &JobSpec, notes: &mut Notes<'_>) {
             .hint("use 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit");
     }
     notes.link("job.runbook", spec.job.runbook.as_deref());
-}
-
-fn metrics(spec: &JobSpec, notes: &mut Notes<'_>) -> Vec<&'static Metric> {
-    let Some(names) = &spec.metrics.include else {
-        return metric::DEFAULT.iter().filter_map(|name| metric::find(name)).collect();
-    };
-    let mut found: Vec<&'static Metric> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let path = format!("metrics.include[{index}]");
-        match metric::find(name) {
-            Some(metric) if found.iter().any(|other| other.name == metric.name) => {
-                notes.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
-            }
-            Some(metric) => found.push(metric),
-            None if metric::NOT_YET.contains(&name.as_str()) => {
-                notes
-                    .error(&path, "not-supported-yet", format!("the metric `{name}` is not supported by this version"))
-                    .hint("remove it for now: a metric that would be left out is refused");
-            }
-            None => unknown_metric(&path, name, notes),
-        }
-    }
-    if names.is_empty() {
-        notes.error("metrics.include", "no-metrics", "no metric is included").hint("name at least one, such as `rmse`");
-    }
-    found
-}
-
-fn unknown_metric(path: &str, name: &str, notes: &mut Notes<'_>) {
-    let known: Vec<&str> = metric::CATALOGUE.iter().map(|metric| metric.name).collect();
-    let hint = match did_you_mean(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known metrics are {}", known.join(", ")),
-    };
-    notes.error(path, "unknown-metric", format!("there is no metric `{name}`")).hint(hint);
 }

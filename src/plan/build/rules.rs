@@ -2,7 +2,7 @@
 
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::metric::Metric;
+use crate::plan::metric::JobMetric;
 use crate::plan::rule::{CohortChoice, Condition, Rule, RuleMetric, Severity, VersionChoice};
 use crate::plan::window::Window;
 use crate::spec::JobSpec;
@@ -14,7 +14,7 @@ type Cohorts<'a> = (&'a [Dimension], &'a [CohortSet]);
 pub(super) fn build(
     spec: &JobSpec,
     windows: &[Window],
-    metrics: &[&'static Metric],
+    metrics: &[JobMetric],
     cohorts: (&Vec<Dimension>, &Vec<CohortSet>),
     receivers: &[String],
     notes: &mut Notes<'_>,
@@ -40,7 +40,7 @@ fn rule(
     alert: &AlertSection,
     path: &str,
     windows: &[Window],
-    metrics: &[&'static Metric],
+    metrics: &[JobMetric],
     cohorts: Cohorts<'_>,
     receivers: &[String],
     notes: &mut Notes<'_>,
@@ -95,18 +95,17 @@ fn rule(
     })
 }
 
-fn metric(alert: &AlertSection, path: &str, metrics: &[&'static Metric], notes: &mut Notes<'_>) -> Option<RuleMetric> {
+fn metric(alert: &AlertSection, path: &str, metrics: &[JobMetric], notes: &mut Notes<'_>) -> Option<RuleMetric> {
     match alert.metric.as_str() {
         "predictions" => return Some(RuleMetric::Predictions),
         "labeled" => return Some(RuleMetric::Labeled),
         "coverage" => return Some(RuleMetric::Coverage),
         _ => {}
     }
-    if let Some(found) = metrics.iter().find(|metric| metric.name == alert.metric) {
-        return Some(RuleMetric::Catalogue(found.name));
+    if let Some(found) = metrics.iter().find(|metric| metric.name() == alert.metric) {
+        return Some(RuleMetric::Named(found.name().into()));
     }
-    let known: Vec<&str> =
-        metrics.iter().map(|metric| metric.name).chain(["predictions", "labeled", "coverage"]).collect();
+    let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(["predictions", "labeled", "coverage"]).collect();
     let hint = did_you_mean(&alert.metric, known.iter().copied()).map_or_else(
         || format!("include it in [metrics], or use one of {}", known.join(", ")),
         |near| format!("did you mean `{near}`?"),

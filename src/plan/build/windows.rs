@@ -30,6 +30,7 @@ pub(super) fn listed(spec: &WindowsSection, notes: &mut Notes<'_>) -> Vec<Window
 
 pub(super) fn build(
     spec: &WindowsSection,
+    label_due: Option<TimeDelta>,
     all: Vec<Window>,
     schedule: Option<&Schedule>,
     notes: &mut Notes<'_>,
@@ -48,7 +49,7 @@ pub(super) fn build(
         None => label_wait.max(TimeDelta::days(7)),
     };
     let bucket = bucket(spec, &all, zone, schedule?, notes)?;
-    Some(Windows { all, zone, bucket, label_wait, horizon })
+    Some(Windows { all, zone, bucket, label_wait, label_due: label_due.unwrap_or(label_wait), horizon })
 }
 
 fn read(

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod probe;
 pub mod residual;
 pub mod rows;
+pub mod state;
 pub mod window;
 
 use std::fmt;

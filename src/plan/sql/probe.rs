@@ -2,6 +2,7 @@
 
 use crate::plan::PlannedJob;
 use crate::plan::name::Identifier;
+use crate::plan::pair;
 use crate::plan::source::Relation;
 use crate::plan::sql::PlannedSql;
 
@@ -29,7 +30,17 @@ pub fn expressions(job: &PlannedJob) -> Vec<(String, PlannedSql)> {
     let dimensions = job.dimensions.iter().map(|d| {
         (format!("cohort dimension `{}`", d.name), format!("select ({})::text from {relation} as a limit 0", d.sql))
     });
-    filter.into_iter().chain(dimensions).map(|(what, sql)| (what, PlannedSql::new(sql))).collect()
+    let columns = pair::columns(&job.extras);
+    let carried =
+        columns.iter().enumerate().map(|(n, name)| format!("a.\"{}\" as c{}", name.replace('"', "\"\""), n + 1));
+    let row =
+        carried.chain(["0::float8 as predicted".to_owned(), "0::float8 as actual".to_owned()]).collect::<Vec<_>>();
+    let extras = job.extras.iter().map(|extra| {
+        let what = if extra.is_weight { "metrics.weight" } else { "metrics.custom" };
+        let value = extra.sql(&columns, "r");
+        (what.to_owned(), format!("select {value} from (select {} from {relation} as a) as r limit 0", row.join(", ")))
+    });
+    filter.into_iter().chain(dimensions).chain(extras).map(|(what, sql)| (what, PlannedSql::new(sql))).collect()
 }
 
 /// Lists the columns of a relation, for messages: no rows, all columns.

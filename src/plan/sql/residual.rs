@@ -12,17 +12,17 @@ pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> Pl
     let rows = rows::classified(job, facts, selection, Fence::Open);
     PlannedSql::new(format!(
         r"{with}insert into trueup.residual as r
-    (plan_id, key, model_version, bucket_start, event_at, dimensions, predicted, actual, class, copies, label_at, digest, as_of,
-     generation)
-select $1, s.key, s.model_version, s.bucket_start, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, s.class,
-       s.copies, s.label_at, s.digest, $2, $5
+    (plan_id, key, model_version, bucket_start, event_at, dimensions, predicted, actual, extras, class, copies, label_at, digest,
+     as_of, generation)
+select $1, s.key, s.model_version, s.bucket_start, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
+       s.class, s.copies, s.label_at, s.digest, $2, $5
 from {from}
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
     prior_buckets = case when r.bucket_start <> excluded.bucket_start then array_append(r.prior_buckets, r.bucket_start)
                          else r.prior_buckets end,
     event_at = excluded.event_at, dimensions = excluded.dimensions, predicted = excluded.predicted, actual = excluded.actual,
-    class = excluded.class, copies = excluded.copies, label_at = excluded.label_at, digest = excluded.digest,
+    extras = excluded.extras, class = excluded.class, copies = excluded.copies, label_at = excluded.label_at, digest = excluded.digest,
     as_of = excluded.as_of, generation = excluded.generation
 where r.as_of <= excluded.as_of
   and (r.digest, r.bucket_start, r.event_at, r.dimensions, r.copies, r.label_at)
@@ -31,6 +31,10 @@ where r.as_of <= excluded.as_of
         with = rows.with,
         from = rows.from,
         dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
+        extras = match job.extras.len() {
+            0 => "null".to_owned(),
+            n => format!("array[{}]", list(n, |n| format!("s.x{n}"))),
+        },
     ))
 }
 
@@ -41,7 +45,7 @@ pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     PlannedSql::new(format!(
         r"with {with}
 update trueup.residual as r
-set class = 7, copies = 0, predicted = null, actual = null, digest = 0, as_of = $2, generation = $5
+set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $5
 from (select distinct {key} as key from touched as t) as changed
 where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
   and not exists (select from {from} where s.key = r.key and s.model_version = r.model_version)",

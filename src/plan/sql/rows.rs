@@ -3,6 +3,7 @@
 use crate::plan::PlannedJob;
 use crate::plan::duration;
 use crate::plan::name::Identifier;
+use crate::plan::pair;
 use crate::plan::source::{OnDuplicate, SourceFacts};
 use crate::plan::sql::{appended, list};
 
@@ -18,7 +19,7 @@ pub enum Selection {
 }
 
 /// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, predicted,
-/// actual, class (see `trueup.residual`), copies, label_at, digest`.
+/// actual, class (see `trueup.residual`), copies, label_at, x1 … (extra values), digest`.
 pub struct Rows {
     pub with: String,
     pub from: String,
@@ -51,30 +52,63 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         Selection::Range | Selection::Buckets => String::new(),
     };
     let dimensions = job.dimensions.len();
+    let columns = pair::columns(&job.extras);
+    let hash = key_hash(job, facts);
+    let extras = job
+        .extras
+        .iter()
+        .enumerate()
+        .map(|(n, extra)| format!(", case when c.class = 0 then {} end as x{}", extra.sql(&columns, "c"), n + 1));
     let from = format!(
         r"(
-    select c.*, hashint4extended(c.class, coalesce(hashfloat8extended(c.actual, c.seed), c.seed # 2)) as digest
+    select x.*, {digest} as digest
     from (
-        select j.*, {class} as class, coalesce(hashfloat8extended(j.predicted, {hash}), {hash} # 1) as seed
+        select c.*{extras}
         from (
-            select {key} as key, {version} as model_version, p.event_at, p.bucket_start{dims},
-                   p.predicted, p.copies, l.actual, l.label_at, l.found, l.ambiguous
-            from ({predictions}) as p
-            left join ({labels}) as l on {on}
-        ) as j{fence}
-    ) as c{fence}
+            select j.*, {class} as class, coalesce(hashfloat8extended(j.predicted, {hash}), {hash} # 1) as seed
+            from (
+                select {key} as key{number}, {version} as model_version, p.event_at, p.bucket_start{dims},
+                       p.predicted, p.copies{carried}, l.actual, l.label_at, l.found, l.ambiguous
+                from ({predictions}) as p
+                left join ({labels}) as l on {on}
+            ) as j{fence}
+        ) as c{fence}
+    ) as x{fence}
 ) as s",
+        digest = digest(job.extras.len()),
         class = CLASS,
-        hash = if facts.key_is_integer { "hashint8extended(j.key::bigint, 0)" } else { "hashtextextended(j.key, 0)" },
+        extras = extras.collect::<String>(),
         key = key_sql(job, facts),
+        number = if facts.key_is_integer { ", p.k1 as number" } else { "" },
         version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() },
         dims = appended(dimensions, |n| format!("{} as d{n}", bounded(&format!("p.d{n}")))),
+        carried = appended(columns.len(), |n| format!("p.c{n}")),
         predictions = predictions(job, facts, selection),
         labels = labels(job, facts, selection),
         on = (1..=job.predictions.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
         fence = fence.sql(),
     );
     Rows { with, from }
+}
+
+/// A hash of what a prediction is: its key, its version and its dimensions. It is part of the digest, so that a digest
+/// changes when a prediction goes to another cohort.
+fn key_hash(job: &PlannedJob, facts: &SourceFacts) -> String {
+    let key =
+        if facts.key_is_integer { "hashint8extended(j.number, 0)" } else { "hashtextextended(j.key, 0)" }.to_owned();
+    let version = job.predictions.version.as_ref().map(|_| "j.model_version".to_owned());
+    let dimensions = (1..=job.dimensions.len()).map(|n| format!("coalesce(j.d{n}, e'\\x01')"));
+    let parts: Vec<String> = version.into_iter().chain(dimensions).collect();
+    if parts.is_empty() { key } else { format!("hashtextextended({}, {key})", parts.join(" || e'\\x02' || ")) }
+}
+
+/// A hash of what a pair says. Sums of it do not depend on the order of rows.
+fn digest(extras: usize) -> String {
+    let pair = "hashint4extended(x.class, coalesce(hashfloat8extended(x.actual, x.seed), x.seed # 2))";
+    match extras {
+        0 => pair.to_owned(),
+        n => format!("hashtextextended(array[{}]::text, {pair})", list(n, |n| format!("x.x{n}"))),
+    }
 }
 
 /// Keys and versions that the source still yields for predictions that arrived in `($3, $2]`, as a common table
@@ -144,11 +178,12 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
     };
     format!(
         "select f.*, {bucket} as bucket_start from (\
-         select {keys}, r.model_version, min(r.event_at) as event_at, min(r.predicted) as predicted{dims}, count(*)::int as copies \
+         select {keys}, r.model_version, min(r.event_at) as event_at, min(r.predicted) as predicted{dims}{carried}, count(*)::int as copies \
          from ({raw}) as r{semi} group by {keys}, r.model_version having {having}) as f",
         bucket = bucket_of(job, "f.event_at"),
         keys = list(keys, |n| format!("r.k{n}")),
         dims = appended(dimensions, |n| format!("min(r.d{n}) as d{n}")),
+        carried = appended(pair::columns(&job.extras).len(), |n| format!("(array_agg(r.c{n}))[1] as c{n}")),
         having = bound.replace("{at}", "min(r.event_at)"),
     )
 }
@@ -180,11 +215,19 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     conditions.extend(source.filter.as_ref().map(ToString::to_string));
     conditions.extend(bound.map(str::to_owned));
     format!(
-        "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims} from {join} where {}",
+        "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims}{carried} from {join} where {}",
         conditions.join(" and "),
+        carried = carried(job),
         at = source.at,
         predicted = facts.predicted.float(&format!("a.{}", source.value)),
     )
+}
+
+/// The columns that extra values are computed from.
+fn carried(job: &PlannedJob) -> String {
+    let quoted = |name: &String| name.replace('"', "\"\"");
+    let columns = pair::columns(&job.extras);
+    columns.iter().enumerate().map(|(n, name)| format!(", a.\"{}\" as c{}", quoted(name), n + 1)).collect()
 }
 
 /// One row per label key: the value that counts, and whether several disagree.
@@ -244,8 +287,7 @@ const CLASS: &str = "case
                    when j.copies > 1 then 5
                    when j.found is null then 1
                    when j.ambiguous then 6
-                   when abs(j.predicted) <= 1e300 and abs(j.actual) <= 1e300
-                       then case when abs(j.predicted - j.actual) <= 1e70 then 0 else 4 end
+                   when abs(j.predicted) <= 1e70 and abs(j.actual) <= 1e70 and abs(j.predicted - j.actual) <= 1e70 then 0
                    when j.predicted is null or j.actual is null then 2
                    when j.predicted in ('NaN', 'Infinity', '-Infinity') or j.actual in ('NaN', 'Infinity', '-Infinity') then 3
                    else 4

@@ -1,54 +1,117 @@
-//! The statement of the third stage: buckets merged into windows, cohorts ranked, the rest kept exactly as `other`.
+//! Statements of the third stage: buckets merged into windows, cohorts ranked, the rest kept exactly as `other`.
 
 use crate::plan::PlannedJob;
-use crate::plan::sql::{PlannedSql, appended, list};
+use crate::plan::sql::{PlannedSql, appended, state};
 
-/// Merges the windows numbered `$2` that span `[$3, $4)` (arrays of equal length) of plan `$1`.
+/// Merges windows of plan `$1`. A window is made of parts: numbers `$2`, grains `$3`, starts `$4` and ends `$5` of runs of
+/// whole buckets, and in `$6` whether labels of the part are due. The arrays are of equal length.
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version (null: together), predictions, labeled, excluded,
-/// duplicates, ambiguous, sums, digest (text)`.
+/// duplicates, ambiguous, due, received, sums, digest (text)`.
 pub fn merge(job: &PlannedJob) -> PlannedSql {
-    let sums = job.sums.len();
-    let tops = job.cohort_sets.iter().enumerate().map(|(index, set)| format!(" when {} then {}", index + 1, set.top));
-    let by_cohort = "k.no, k.cohort_set, k.cohort_values, k.is_other";
-    let grouping = match job.predictions.version {
-        Some(_) => format!("grouping sets (({by_cohort}, k.model_version), ({by_cohort}))"),
-        None => by_cohort.to_owned(),
-    };
-    let version = match job.predictions.version {
-        Some(_) => "k.model_version",
-        None => "null::text",
+    PlannedSql::new(format!(
+        r"{ranked}
+select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, f.predictions, f.labeled, f.excluded, f.duplicates,
+       f.ambiguous, f.due, f.received, {array} as sums, f.digest
+from (
+    select {key}, {version} as model_version{counts}, sum(k.due)::bigint as due, sum(k.received)::bigint as received{merged},
+           sum(k.digest)::text as digest
+    from kept as k
+    group by {grouping}
+) as f
+order by f.no, f.cohort_set",
+        ranked = ranked(job),
+        array = state::array(job, "f"),
+        key = KEY,
+        version = version(job),
+        counts = state::merged_counts("k"),
+        merged = state::merged(job, "k"),
+        grouping = grouping(job, ""),
+    ))
+}
+
+/// Which histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Histogram {
+    Errors,
+    Latency,
+}
+
+/// Merges the histograms of the same windows; see [`merge`] for the parameters.
+///
+/// Columns: `no, cohort_set, cohort_values, is_other, model_version, bins, counts`.
+pub fn merge_histogram(job: &PlannedJob, histogram: Histogram) -> PlannedSql {
+    let name = match histogram {
+        Histogram::Errors => "error",
+        Histogram::Latency => "latency",
     };
     PlannedSql::new(format!(
-        r#"with slice as (
-    select w.no, b.cohort_set, b.cohort_values, b.model_version, sum(b.predictions) as predictions, sum(b.labeled) as labeled,
-           sum(b.excluded) as excluded, sum(b.duplicates) as duplicates, sum(b.ambiguous) as ambiguous, sum(b.digest) as digest{summed}
-    from unnest($2::int[], $3::timestamptz[], $4::timestamptz[]) as w (no, starts, ends)
-    join trueup.bucket as b on b.plan_id = $1 and b.bucket_start >= w.starts and b.bucket_start < w.ends
-    group by w.no, b.cohort_set, b.cohort_values, b.model_version
+        r"{ranked}, bins as (
+    select p.no, p.series_id, u.bin, sum(u.n) as n
+    from part as p, unnest(p.{name}_bins, p.{name}_counts) as u (bin, n)
+    group by p.no, p.series_id, u.bin
+)
+select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, array_agg(f.bin) as bins, array_agg(f.n) as counts
+from (
+    select {key}, {version} as model_version, b.bin, sum(b.n)::bigint as n
+    from kept as k
+    join bins as b on b.no = k.no and b.series_id = k.series_id
+    group by {grouping}
+) as f
+group by 1, 2, 3, 4, 5",
+        ranked = ranked(job),
+        key = KEY,
+        version = version(job),
+        grouping = grouping(job, ", b.bin"),
+    ))
+}
+
+const KEY: &str = "k.no, k.cohort_set, k.cohort_values, k.is_other";
+
+fn version(job: &PlannedJob) -> &'static str {
+    if job.predictions.version.is_some() { "k.model_version" } else { "null::text" }
+}
+
+fn grouping(job: &PlannedJob, more: &str) -> String {
+    match job.predictions.version {
+        Some(_) => format!("grouping sets (({KEY}, k.model_version{more}), ({KEY}{more}))"),
+        None => format!("{KEY}{more}"),
+    }
+}
+
+/// Common table expressions: the buckets of each window (`part`), merged by series, and the series with the cohort they
+/// count for (`kept`): their own, or the rest of those that are not among the top ones.
+fn ranked(job: &PlannedJob) -> String {
+    let tops = job.cohort_sets.iter().enumerate().map(|(index, set)| format!(" when {} then {}", index + 1, set.top));
+    let sums = job.sums.len();
+    format!(
+        r#"with part as (
+    select w.no, w.is_due, b.*
+    from unnest($2::int[], $3::int[], $4::timestamptz[], $5::timestamptz[], $6::bool[]) as w (no, grain, starts, ends, is_due)
+    join trueup.bucket as b
+        on b.plan_id = $1 and b.grain = w.grain and b.bucket_start >= w.starts and b.bucket_start < w.ends
+), slice as (
+    select b.no, b.series_id{counts}, coalesce(sum(b.predictions) filter (where b.is_due), 0) as due,
+           coalesce(sum(b.labeled + b.excluded) filter (where b.is_due), 0) as received, sum(b.digest) as digest{summed}
+    from part as b
+    group by b.no, b.series_id
 ), weighed as (
-    select s.*, sum(s.predictions) over (partition by s.no, s.cohort_set, s.cohort_values) as weight
+    select s.*, n.cohort_set, n.cohort_values, n.model_version,
+           sum(s.predictions) over (partition by s.no, n.cohort_set, n.cohort_values) as weight
     from slice as s
+    join trueup.series as n on n.id = s.series_id
 ), ranked as (
     select s.*, dense_rank() over (partition by s.no, s.cohort_set order by s.weight desc, s.cohort_values::text collate pg_catalog."C") as place
     from weighed as s
 ), kept as (
-    select r.*, case when r.place > r.top then null else r.all_values end as cohort_values, r.place > r.top as is_other
-    from (
-        select no, cohort_set, cohort_values as all_values, model_version, predictions, labeled, excluded, duplicates, ambiguous,
-               digest{carried}, place, case cohort_set when 0 then 1{tops} end as top
-        from ranked
-    ) as r
-)
-select k.no, k.cohort_set, k.cohort_values, k.is_other, {version} as model_version, sum(k.predictions)::bigint as predictions,
-       sum(k.labeled)::bigint as labeled, sum(k.excluded)::bigint as excluded, sum(k.duplicates)::bigint as duplicates,
-       sum(k.ambiguous)::bigint as ambiguous, array[{merged}]::float8[] as sums, sum(k.digest)::text as digest
-from kept as k
-group by {grouping}
-order by k.no, k.cohort_set"#,
-        summed = appended(sums, |n| format!("sum(b.sums[{n}]) as s{n}")),
-        carried = appended(sums, |n| format!("s{n}")),
-        merged = list(sums, |n| format!("coalesce(sum(k.s{n}), 0)")),
+    select r.no, r.series_id, r.cohort_set, case when r.place > r.top then null else r.cohort_values end as cohort_values,
+           r.place > r.top as is_other, r.model_version, r.predictions, r.labeled, r.excluded, r.duplicates, r.ambiguous, r.due,
+           r.received, r.digest{carried}
+    from (select *, case cohort_set when 0 then 1{tops} end as top from ranked) as r
+)"#,
+        counts = state::merged_counts("b"),
+        summed = state::merged_from_array(job, "b"),
+        carried = appended(sums, |n| format!("r.s{n}")),
         tops = tops.collect::<String>(),
-    ))
+    )
 }

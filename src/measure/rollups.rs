@@ -1,0 +1,34 @@
+//! Coarser buckets, merged from finer ones whenever these change: a long window then reads few of them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::measure::session::{self, Bind};
+use crate::plan::PlannedJob;
+use crate::plan::rollup;
+use crate::plan::sql::bucket;
+
+/// Merges anew every coarser bucket that holds one of these, of which some may be gone.
+pub async fn refresh(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    plan_id: i64,
+    changed: &[DateTime<Utc>],
+) -> sqlx::Result<()> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let sql = bucket::roll_up(job);
+    for (finer, grain) in bucket::roll_up_steps(job) {
+        let parents = rollup::parents(changed, grain);
+        sqlx::query("delete from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start = any($3)")
+            .bind(plan_id)
+            .bind(grain)
+            .bind(&parents)
+            .execute(&mut *connection)
+            .await?;
+        let binds = [Bind::Id(plan_id), Bind::Times(&parents), Bind::Number(finer), Bind::Number(grain)];
+        session::execute(connection, &sql, &binds).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! `[metrics]`: names from the catalogue, what they need, and ratios of the job's own.
+
+use super::notes::Notes;
+use crate::plan::expression::Expression;
+use crate::plan::metric::{self, CATALOGUE, CustomMetric, JobMetric, Needs, Parameters};
+use crate::plan::name::Identifier;
+use crate::plan::pair::{self, Extra};
+use crate::spec::JobSpec;
+use crate::spec::diagnostic::did_you_mean;
+use crate::spec::job::CustomMetricSection;
+
+/// Share of the largest squared errors that robust means leave out when a job does not say.
+const DEFAULT_TRIM: f64 = 0.05;
+/// Words that rules use for counts, so that no metric may be called so.
+const RESERVED: [&str; 3] = ["predictions", "labeled", "coverage"];
+
+/// The metrics of a job, with everything they are computed from.
+pub(super) struct Metrics {
+    pub all: Vec<JobMetric>,
+    pub parameters: Parameters,
+    pub extras: Vec<Extra>,
+}
+
+pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
+    let mut extras = Vec::new();
+    extras.extend(weight(spec.metrics.weight.as_deref(), notes));
+    let parameters = Parameters {
+        tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, notes),
+        huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, notes),
+        trim: trim(spec.metrics.trim, notes),
+        weighted: !extras.is_empty(),
+    };
+    let mut all = included(spec, notes);
+    for (index, custom) in spec.metrics.custom.iter().enumerate() {
+        all.extend(custom_metric(index, custom, &all, &mut extras, notes).map(JobMetric::Custom));
+    }
+    for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
+        let Some(found) = metric::find(metric) else { continue };
+        check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, notes);
+    }
+    if pair::columns(&extras).len() > 64 {
+        notes
+            .error("metrics.custom", "too-many-columns", "the expressions name more than 64 columns")
+            .hint("compute some of them in a `query`");
+    }
+    Metrics { all, parameters, extras }
+}
+
+fn included(spec: &JobSpec, notes: &mut Notes<'_>) -> Vec<JobMetric> {
+    let default: Vec<String> = metric::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+    let names = spec.metrics.include.as_ref().unwrap_or(&default);
+    let mut found: Vec<&'static metric::Metric> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let path = format!("metrics.include[{index}]");
+        match metric::find(name) {
+            Some(_) if names[..index].contains(name) => {
+                notes.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
+            }
+            Some(metric) if found.iter().any(|other| other.name == metric.name) => {}
+            Some(metric) => {
+                found.push(metric);
+                let brought = metric.brings.iter().filter_map(|name| metric::find(name));
+                for brought in brought.collect::<Vec<_>>() {
+                    if !found.iter().any(|other| other.name == brought.name) {
+                        found.push(brought);
+                    }
+                }
+            }
+            None => unknown(&path, name, notes),
+        }
+    }
+    if names.is_empty() && spec.metrics.custom.is_empty() {
+        notes.error("metrics.include", "no-metrics", "no metric is included").hint("name at least one, such as `rmse`");
+    }
+    found.into_iter().map(JobMetric::Catalogue).collect()
+}
+
+fn unknown(path: &str, name: &str, notes: &mut Notes<'_>) {
+    let known: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let hint = match did_you_mean(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known metrics are {}", known.join(", ")),
+    };
+    notes.error(path, "unknown-metric", format!("there is no metric `{name}`")).hint(hint);
+}
+
+fn check_needs(path: &str, metric: &metric::Metric, parameters: &Parameters, spec: &JobSpec, notes: &mut Notes<'_>) {
+    let missing = match metric.needs {
+        Needs::Tolerance if parameters.tolerance.is_none() && spec.metrics.tolerance.is_none() => {
+            ("`tolerance`", "add `tolerance = 250.0` under [metrics], in the unit of the target")
+        }
+        Needs::HuberDelta if parameters.huber_delta.is_none() && spec.metrics.huber_delta.is_none() => {
+            ("`huber_delta`", "add `huber_delta = 100.0` under [metrics], in the unit of the target")
+        }
+        Needs::Weight if spec.metrics.weight.is_none() => {
+            ("`weight`", "add `weight = \"column\"` under [metrics]: a column of the prediction row")
+        }
+        Needs::LatencyHistogram if spec.labels.arrived_at.is_none() => {
+            ("`labels.arrived_at`", "name the column that says when a label became known")
+        }
+        _ => return,
+    };
+    notes.error(path, "metric-needs", format!("`{}` needs {}", metric.name, missing.0)).hint(missing.1);
+}
+
+fn positive(path: &str, value: Option<f64>, zero: bool, notes: &mut Notes<'_>) -> Option<f64> {
+    let value = value?;
+    if value.is_finite() && (value > 0.0 || (zero && value == 0.0)) && value < 1e70 {
+        return Some(value);
+    }
+    notes.error(path, "out-of-range", format!("{value} is not a size of an error")).hint("use a number above 0");
+    None
+}
+
+fn trim(value: Option<f64>, notes: &mut Notes<'_>) -> f64 {
+    match value {
+        None => DEFAULT_TRIM,
+        Some(share) if (0.0..1.0).contains(&share) => share,
+        Some(share) => {
+            notes
+                .error("metrics.trim", "out-of-range", format!("{share} is not a share"))
+                .hint("use 0 to below 1: 0.05 leaves out the largest 5 %");
+            DEFAULT_TRIM
+        }
+    }
+}
+
+fn weight(column: Option<&str>, notes: &mut Notes<'_>) -> Option<Extra> {
+    match Identifier::new(column?) {
+        Ok(column) => {
+            let expression = Expression::parse(&column.to_string()).ok()?;
+            Some(Extra { expression, is_weight: true })
+        }
+        Err(message) => {
+            notes.error("metrics.weight", "bad-column", message).hint("name a column of the prediction row");
+            None
+        }
+    }
+}
+
+fn custom_metric(
+    index: usize,
+    spec: &CustomMetricSection,
+    known: &[JobMetric],
+    extras: &mut Vec<Extra>,
+    notes: &mut Notes<'_>,
+) -> Option<CustomMetric> {
+    let path = format!("metrics.custom[{index}]");
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.chars().all(plain) {
+        notes
+            .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a name of a metric", spec.name))
+            .hint("use a-z, 0-9 and `_`");
+    }
+    let taken = metric::find(&spec.name).is_some() || RESERVED.contains(&spec.name.as_str());
+    if taken || known.iter().any(|metric| metric.name() == spec.name) {
+        notes
+            .error(&format!("{path}.name"), "repeated-entry", format!("there is a metric `{}` already", spec.name))
+            .hint("give it another name");
+    }
+    let per = spec.per.as_deref().unwrap_or("1");
+    let sum = expression(&format!("{path}.sum"), &spec.sum, notes)?;
+    let per_expression = expression(&format!("{path}.per"), per, notes)?;
+    // A pair counts for both sums or for none, or the ratio would be of two different sets.
+    let both = |value: &Expression, other: &Expression| {
+        Expression::parse(&format!("case when {other} is not null then {value} end"))
+    };
+    let (first, second) = (both(&sum, &per_expression).ok()?, both(&per_expression, &sum).ok()?);
+    let place = extras.len();
+    extras.push(Extra { expression: first, is_weight: false });
+    extras.push(Extra { expression: second, is_weight: false });
+    let meaning = format!("sum of {} / sum of {per}, over pairs", spec.sum);
+    Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1 })
+}
+
+fn expression(path: &str, text: &str, notes: &mut Notes<'_>) -> Option<Expression> {
+    match Expression::parse(text) {
+        Ok(expression) => Some(expression),
+        Err(message) => {
+            notes
+                .error(path, "bad-expression", message)
+                .hint("write one SQL expression over predicted, actual, error and columns of the prediction row");
+            None
+        }
+    }
+}
