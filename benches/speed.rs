@@ -119,7 +119,7 @@ async fn make_tables(connection: &mut PgConnection, rows: i64, end: DateTime<Utc
         "create table public.prediction (id bigint primary key, at timestamptz not null, predicted float8 not null, region text not null, seen timestamptz not null);
          create table public.label (id bigint primary key, actual float8 not null, seen timestamptz not null);
          insert into public.prediction
-         select n, t, 100 + n % 17, 'region-' || hashint8(n) % {COHORTS} + {COHORTS}, t - interval '1 hour'
+         select n, t, 100 + n % 17, 'region-' || abs(hashint8(n) % {COHORTS}), t - interval '1 hour'
          from (select n, timestamptz '{end}' - interval '{DAYS} days' + n * (interval '{DAYS} days' / {rows}) as t from generate_series(1, {rows}) n) as q;
          insert into public.label
          select id, predicted + hashint8(id + 1) % 1000 / 100.0, at + abs(hashint8(id + 2) % 172800) * interval '1 second'

@@ -29,6 +29,8 @@ create table trueup.plan (
     residual_from timestamptz,
     -- Buckets are complete from here on.
     built_from    timestamptz,
+    -- When its history was last compared with the source over the whole horizon.
+    reconciled_as_of timestamptz,
     -- Raised by every run or backfill before it writes residuals; a residual carries the one it was last changed in.
     generation    bigint not null default 0,
     -- Residuals of a later generation are in buckets that were not published yet: those buckets are due.
@@ -63,9 +65,10 @@ create table trueup.run (
     rows_read          bigint,
     rows_beyond_horizon bigint,
     buckets_recomputed bigint,
+    buckets_repaired   bigint,
     windows_written    bigint,
     failure            text,
-    constraint run_trigger_is_known check (trigger in ('schedule', 'catch_up', 'manual', 'backfill')),
+    constraint run_trigger_is_known check (trigger in ('schedule', 'catch_up', 'manual', 'reconcile', 'backfill')),
     constraint run_state_is_known check (state in ('due', 'running', 'ok', 'failed', 'skipped')),
     constraint run_is_finished_when_it_ended check ((state in ('ok', 'failed', 'skipped')) = (finished_at is not null)),
     constraint run_is_leased_while_running check ((state = 'running') = (lease_until is not null)),
@@ -80,12 +83,12 @@ create index run_by_job on trueup.run (job_id, scheduled_for desc);
 create view trueup.run_history as
 select j.name as job, r.scheduled_for, r.trigger, r.state, r.started_at, r.finished_at, r.as_of, r.rows_read,
        r.buckets_recomputed, r.windows_written, r.failure,
-       r.id as run_id, r.plan_id, r.reason, r.attempt, r.rows_beyond_horizon
+       r.id as run_id, r.plan_id, r.reason, r.attempt, r.rows_beyond_horizon, r.buckets_repaired
 from trueup.run r join trueup.job j on j.id = r.job_id;
 comment on view trueup.run_history is 'One row per run of a job: what was due, how it ended, and how much it read and wrote.';
 comment on column trueup.run_history.job is 'Name of the job, as in its file.';
 comment on column trueup.run_history.scheduled_for is 'The time the run was due; for a manual run, the time it was asked for.';
-comment on column trueup.run_history.trigger is 'schedule, catch_up (due while no runner was alive), manual, or backfill.';
+comment on column trueup.run_history.trigger is 'schedule, catch_up (due while no runner was alive), manual, reconcile or backfill.';
 comment on column trueup.run_history.state is 'due, running, ok, failed (see failure) or skipped (see reason).';
 comment on column trueup.run_history.started_at is 'When a runner last claimed it, by the database clock.';
 comment on column trueup.run_history.finished_at is 'When it ended, by the database clock. Null while due or running.';
@@ -99,3 +102,4 @@ comment on column trueup.run_history.plan_id is 'Which definition of the job it 
 comment on column trueup.run_history.reason is 'Why a tick was skipped.';
 comment on column trueup.run_history.attempt is 'How many times it was claimed.';
 comment on column trueup.run_history.rows_beyond_horizon is 'Changed rows older than the horizon: not in history until a backfill covers them.';
+comment on column trueup.run_history.buckets_repaired is 'Time slices that differed from the source and were recomputed. Null when the run did not compare them.';

@@ -97,3 +97,31 @@ pub async fn reread(
     ];
     session::execute(connection, &residual::upsert(job, facts, Selection::Range), &binds).await
 }
+
+/// Reads the residuals of single buckets anew.
+pub async fn reread_buckets(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    starts: &[DateTime<Utc>],
+    generation: i64,
+) -> sqlx::Result<()> {
+    let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else { return Ok(()) };
+    sqlx::query("delete from trueup.residual where plan_id = $1 and bucket_start = any($2) and as_of <= $3")
+        .bind(plan_id)
+        .bind(starts)
+        .bind(as_of)
+        .execute(&mut *connection)
+        .await?;
+    let binds = [
+        Bind::Id(plan_id),
+        Bind::Time(as_of),
+        Bind::Time(*first),
+        Bind::Time(*last + job.windows.bucket),
+        Bind::Times(starts),
+        Bind::Id(generation),
+    ];
+    session::execute(connection, &residual::upsert(job, facts, Selection::Buckets), &binds).await.map(drop)
+}

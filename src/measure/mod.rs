@@ -5,6 +5,7 @@
 pub mod arrivals;
 pub mod buckets;
 pub mod rebuild;
+pub mod reconcile;
 pub mod rollups;
 pub mod session;
 pub mod source;

@@ -12,6 +12,8 @@ use crate::store::run::{self, Claim};
 pub enum Asked {
     /// One run as of a time.
     RunAt(DateTime<Utc>),
+    /// A run now that compares the whole horizon with the source.
+    Reconcile,
     Backfill,
 }
 
@@ -41,6 +43,7 @@ pub async fn enter(
     let (at, trigger) = match asked {
         Asked::RunAt(at) if at > now => return Ok(Err(Refused::InTheFuture { now })),
         Asked::RunAt(at) => (at, "manual"),
+        Asked::Reconcile => (now, "reconcile"),
         Asked::Backfill => (now, "backfill"),
     };
     // A run that was cut off, or a backfill, may have seen more than was published.

@@ -119,11 +119,11 @@ fn words(code: &str) -> &'static str {
     }
 }
 
-/// Lets no statement of the session run longer than a limit.
+/// Lets no statement of the session run longer than a limit, and gives it room to group and join in memory.
 pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta) -> sqlx::Result<()> {
     sqlx::query(
         "select set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), \
-         set_config('idle_in_transaction_session_timeout', $1, false)",
+         set_config('idle_in_transaction_session_timeout', $1, false), set_config('work_mem', '64MB', false)",
     )
     .bind(limit.num_milliseconds().to_string())
     .execute(connection)

@@ -8,6 +8,7 @@ pub mod failure;
 mod judge;
 mod notices;
 mod publish;
+mod reconcile;
 mod stages;
 mod tell;
 
@@ -85,7 +86,10 @@ async fn run_on(
     let run = Run { job, facts: &facts, plan: &plan, claim, as_of };
 
     let read = stages::read(connection, &run).await?;
-    let summed = stages::sum(connection, &run, &read).await?;
+    let mut summed = stages::sum(connection, &run, &read).await?;
+    if reconcile::is_due(&run) {
+        summed.repaired = Some(reconcile::repair(connection, &run, &read, &mut summed).await?);
+    }
     publish::publish(connection, &run, &read, &summed).await
 }
 

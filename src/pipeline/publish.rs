@@ -48,10 +48,14 @@ pub(super) async fn publish(
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
     job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
     job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress).await?;
+    if summed.repaired.is_some() || run.plan.progress.is_none() || !run.job.is_incremental() {
+        job::reconciled(&mut transaction, run.plan.id, run.as_of).await?;
+    }
     let done = Done {
         rows_read: summed.rebuilt_from.unwrap_or(read.rows),
         rows_beyond_horizon: read.beyond_horizon,
         buckets_recomputed: summed.buckets,
+        buckets_repaired: summed.repaired,
         windows_written: i64::try_from(written.len()).unwrap_or(i64::MAX),
     };
     if !run::finish_ok(&mut transaction, run.claim, run.plan.id, run.as_of, done).await? {

@@ -39,6 +39,8 @@ pub(super) struct Summed {
     pub buckets: i64,
     /// Predictions that were read straight from the source.
     pub rebuilt_from: Option<i64>,
+    /// Buckets that differed from the source, where the run compared them.
+    pub repaired: Option<i64>,
 }
 
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
@@ -118,14 +120,14 @@ async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -
 }
 
 /// Later than any event time that is read.
-const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_680_000, 0).expect("the year 3000");
+pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_680_000, 0).expect("the year 3000");
 
 /// Second stage: touched buckets are recomputed whole.
 pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Read) -> Result<Summed, RunError> {
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
-    let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None };
+    let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None, repaired: None };
     if let Some(range) = &read.build {
         build(&mut transaction, run, range, &mut summed).await?;
     }

@@ -18,6 +18,8 @@ pub struct Schedule {
     pub timeout: TimeDelta,
     /// How far each run re-reads arrivals, because commits arrive out of order.
     pub overlap: TimeDelta,
+    /// How often history is compared with the source over the whole horizon.
+    pub reconcile: TimeDelta,
 }
 
 /// The sequence of slots.

@@ -6,7 +6,7 @@ use crate::spec::job::{CohortsSpec, ForSpec, JobSpec};
 
 /// The keys of a job file that are written but not supported yet, each at its own line.
 pub fn unsupported_job_keys(document: &Document, spec: &JobSpec) -> Vec<Diagnostic> {
-    let fixed = ["schedule.reconcile", "metrics.exact"];
+    let fixed = ["metrics.exact"];
     let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).collect();
     for (index, alert) in spec.alerts.iter().enumerate() {
         let keys = [

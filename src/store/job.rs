@@ -17,6 +17,8 @@ pub struct PlanRow {
     pub id: i64,
     /// How far its residuals and buckets are. None before the first run.
     pub progress: Option<Progress>,
+    /// When all of it was last compared with the source.
+    pub reconciled_as_of: Option<DateTime<Utc>>,
 }
 
 /// How far a plan is.
@@ -63,11 +65,11 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str,
         with made as (
             insert into trueup.plan (job_id, fingerprint, spec) values ($1, $2, $3)
             on conflict (job_id, fingerprint) do nothing
-            returning id, measured_as_of, residual_from, built_from
+            returning id, measured_as_of, residual_from, built_from, reconciled_as_of
         )
-        select id as "id!", measured_as_of, residual_from, built_from from made
+        select id as "id!", measured_as_of, residual_from, built_from, reconciled_as_of from made
         union all
-        select id, measured_as_of, residual_from, built_from from trueup.plan where job_id = $1 and fingerprint = $2
+        select id, measured_as_of, residual_from, built_from, reconciled_as_of from trueup.plan where job_id = $1 and fingerprint = $2
         limit 1
         "#,
         job_id,
@@ -82,7 +84,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str,
         }
         _ => None,
     };
-    Ok(PlanRow { id: row.id, progress })
+    Ok(PlanRow { id: row.id, progress, reconciled_as_of: row.reconciled_as_of })
 }
 
 /// Keeps two runners from writing the residuals, buckets or windows of one plan at the same time, until the transaction ends.
@@ -159,6 +161,18 @@ pub async fn advance(
         "update trueup.job set published_as_of = greatest(published_as_of, $2) where id = $1",
         job_id,
         progress.measured_as_of
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Records that all of a plan's horizon was compared with the source, or built from it.
+pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.plan set reconciled_as_of = greatest(reconciled_as_of, $2) where id = $1",
+        plan_id,
+        as_of
     )
     .execute(connection)
     .await

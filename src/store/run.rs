@@ -11,7 +11,7 @@ pub struct Claim {
     pub job_id: i64,
     pub job: String,
     pub scheduled_for: DateTime<Utc>,
-    /// `schedule`, `catch_up`, `manual` or `backfill`.
+    /// `schedule`, `catch_up`, `manual`, `reconcile` or `backfill`.
     pub trigger: String,
     /// What a publish must match.
     pub epoch: i32,
@@ -22,7 +22,7 @@ pub struct Claim {
 impl Claim {
     /// Whether somebody waits for it: nobody else takes such a run over, so it is not given back.
     pub fn is_manual(&self) -> bool {
-        matches!(self.trigger.as_str(), "manual" | "backfill")
+        matches!(self.trigger.as_str(), "manual" | "reconcile" | "backfill")
     }
 }
 
@@ -32,6 +32,8 @@ pub struct Done {
     pub rows_read: i64,
     pub rows_beyond_horizon: i64,
     pub buckets_recomputed: i64,
+    /// Buckets that differed from the source; None when the run did not compare them.
+    pub buckets_repaired: Option<i64>,
     pub windows_written: i64,
 }
 
@@ -60,7 +62,7 @@ pub async fn claim_next(
               select from trueup.run o
               where o.job_id = r.job_id and o.id <> r.id and o.state in ('due', 'running')
                 and case when o.trigger in ('schedule', 'catch_up') then o.scheduled_for < r.scheduled_for
-                         else o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp() end
+                         else o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp() end
           )
         order by r.scheduled_for
         limit 1
@@ -85,7 +87,7 @@ pub async fn claim_next(
         where r.id = $1 and j.id = r.job_id
           and not exists (
               select from trueup.run o
-              where o.job_id = r.job_id and o.trigger = 'manual' and o.state = 'running' and o.lease_until >= clock_timestamp()
+              where o.job_id = r.job_id and o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp()
           )
         returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt
         "#,
@@ -139,7 +141,7 @@ pub async fn bury_dead(connection: &mut PgConnection, job_id: i64) -> sqlx::Resu
         r#"
         update trueup.run
         set state = 'failed', failure = 'its runner ended before it was done', finished_at = clock_timestamp(), lease_until = null
-        where job_id = $1 and trigger in ('manual', 'backfill') and state = 'running' and lease_until < clock_timestamp()
+        where job_id = $1 and trigger in ('manual', 'reconcile', 'backfill') and state = 'running' and lease_until < clock_timestamp()
         "#,
         job_id
     )
@@ -192,7 +194,7 @@ pub async fn finish_ok(
         r#"
         update trueup.run
         set state = 'ok', finished_at = clock_timestamp(), lease_until = null, plan_id = $3, as_of = $4, rows_read = $5,
-            rows_beyond_horizon = $6, buckets_recomputed = $7, windows_written = $8, failure = null
+            rows_beyond_horizon = $6, buckets_recomputed = $7, windows_written = $8, buckets_repaired = $9, failure = null
         where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
         "#,
         claim.run_id,
@@ -202,7 +204,8 @@ pub async fn finish_ok(
         done.rows_read,
         done.rows_beyond_horizon,
         done.buckets_recomputed,
-        done.windows_written
+        done.windows_written,
+        done.buckets_repaired
     )
     .execute(connection)
     .await?;

@@ -10,6 +10,7 @@ pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Sch
     let zone = notes.zone("schedule.timezone", spec.timezone.as_deref());
     let timeout = notes.duration("schedule.timeout", spec.timeout.as_deref());
     let overlap = notes.duration("schedule.overlap", spec.overlap.as_deref());
+    let reconcile = notes.duration("schedule.reconcile", spec.reconcile.as_deref());
     let cadence = match (&spec.cron, &spec.every) {
         (Some(_), Some(_)) => {
             notes
@@ -54,5 +55,6 @@ pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Sch
         },
         timeout: timeout.unwrap_or(TimeDelta::minutes(5)),
         overlap: overlap.unwrap_or(TimeDelta::minutes(10)),
+        reconcile: reconcile.unwrap_or(TimeDelta::days(1)),
     })
 }

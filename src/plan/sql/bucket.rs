@@ -48,8 +48,12 @@ pub fn roll_up(job: &PlannedJob) -> PlannedSql {
         r"with parts as (
     select p.start as parent, b.*
     from unnest($2::timestamptz[]) as p (start)
-    join trueup.bucket as b
-        on b.plan_id = $1 and b.grain = $3 and b.bucket_start >= p.start and b.bucket_start < p.start + $4 * interval '1 second'
+    -- One range of the primary key for each, whatever the statistics say of a table that was filled a moment ago.
+    cross join lateral (
+        select * from trueup.bucket as b
+        where b.plan_id = $1 and b.grain = $3 and b.bucket_start >= p.start and b.bucket_start < p.start + $4 * interval '1 second'
+        offset 0
+    ) as b
 ){histograms}
 insert into trueup.bucket
     (plan_id, grain, bucket_start, series_id, predictions, labeled, excluded, duplicates, ambiguous, sums, digest, as_of{columns})

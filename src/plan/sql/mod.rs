@@ -4,6 +4,7 @@
 
 pub mod bucket;
 pub mod probe;
+pub mod reconcile;
 pub mod residual;
 pub mod rows;
 pub mod state;

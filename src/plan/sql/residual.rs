@@ -5,7 +5,8 @@ use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
 use crate::plan::sql::{PlannedSql, list};
 
-/// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, `$5` is the generation.
+/// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, the one after them is the
+/// generation.
 ///
 /// Unchanged rows are not touched, and an older run never overwrites a newer one.
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
@@ -15,7 +16,7 @@ pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> Pl
     (plan_id, key, model_version, bucket_start, event_at, dimensions, predicted, actual, extras, class, copies, label_at, digest,
      as_of, generation)
 select $1, s.key, s.model_version, s.bucket_start, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
-       s.class, s.copies, s.label_at, s.digest, $2, $5
+       s.class, s.copies, s.label_at, s.digest, $2, {generation}
 from {from}
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
@@ -30,6 +31,7 @@ where r.as_of <= excluded.as_of
       (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)",
         with = rows.with,
         from = rows.from,
+        generation = if selection == Selection::Buckets { "$6" } else { "$5" },
         dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
         extras = match job.extras.len() {
             0 => "null".to_owned(),

@@ -1,0 +1,46 @@
+//! Reconciliation: a slow look at the whole horizon, which finds and repairs what arrival times do not tell of: late
+//! commits, updates, deletes, cohorts that vanished.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection};
+
+use super::failure::RunError;
+use super::stages::{END_OF_TIME, Read, Summed};
+use super::{Run, fence};
+use crate::measure::{arrivals, rebuild, reconcile};
+use crate::store::job;
+
+/// Whether this run looks at the whole horizon: when asked to, and every `schedule.reconcile` otherwise.
+pub(super) fn is_due(run: &Run<'_>) -> bool {
+    let Some(_) = run.plan.progress.filter(|_| run.job.is_incremental()) else {
+        // A first run, and every run without arrival times, has just read all of it.
+        return false;
+    };
+    let last = run.plan.reconciled_as_of;
+    run.claim.trigger == "reconcile" || last.is_none_or(|last| last + run.job.schedule.reconcile <= run.as_of)
+}
+
+/// Repairs every bucket of the horizon that differs from the source. Returns how many did.
+pub(super) async fn repair(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    read: &Read,
+    summed: &mut Summed,
+) -> Result<i64, RunError> {
+    let (job, plan_id, as_of) = (run.job, run.plan.id, run.as_of);
+    let mut transaction = connection.begin().await?;
+    job::lock_stages(&mut transaction, plan_id).await?;
+    fence(&mut transaction, run.claim).await?;
+    let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
+    let differing = reconcile::differing(&mut transaction, job, run.facts, plan_id, as_of, &range).await?;
+    let recent: Vec<DateTime<Utc>> =
+        differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
+    arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
+    rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;
+    fence(&mut transaction, run.claim).await?;
+    transaction.commit().await?;
+    let repaired = i64::try_from(differing.len()).unwrap_or(i64::MAX);
+    summed.buckets += repaired;
+    summed.touched.extend(differing);
+    Ok(repaired)
+}

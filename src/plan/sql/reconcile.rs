@@ -1,0 +1,35 @@
+//! The statement that compares history with the source: which buckets would come out differently today.
+
+use crate::plan::PlannedJob;
+use crate::plan::source::SourceFacts;
+use crate::plan::sql::PlannedSql;
+use crate::plan::sql::rows::{self, Fence, Selection};
+
+/// Starts of the buckets in `[$3, $4)` of plan `$1` whose counts or digest differ from those of the source as of `$2`:
+/// `bucket_start`.
+///
+/// The digest is a sum of hashes of key, cohort, version, values and what became of the pair, so it finds late commits,
+/// updates, deletes and predictions that went to another cohort.
+pub fn differing(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let rows = rows::classified(job, facts, Selection::Range, Fence::Fenced);
+    PlannedSql::new(format!(
+        r"with source as (
+    select s.bucket_start, sum(s.copies)::bigint as predictions, count(*) filter (where s.class = 0) as labeled, sum(s.digest) as digest
+    from {from}
+    group by s.bucket_start
+), history as (
+    select b.bucket_start, sum(b.predictions)::bigint as predictions, sum(b.labeled)::bigint as labeled, sum(b.digest) as digest
+    from trueup.bucket as b
+    join trueup.series as n on n.id = b.series_id and n.cohort_set = 0
+    where b.plan_id = $1 and b.grain = {grain} and b.bucket_start >= $3 and b.bucket_start < $4
+    group by b.bucket_start
+)
+select coalesce(source.bucket_start, history.bucket_start) as bucket_start
+from source
+full join history on history.bucket_start = source.bucket_start
+where (source.predictions, source.labeled, source.digest) is distinct from (history.predictions, history.labeled, history.digest)
+order by 1",
+        from = rows.from,
+        grain = job.windows.grain(),
+    ))
+}
