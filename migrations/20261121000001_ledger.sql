@@ -12,6 +12,8 @@ create table trueup.job (
     next_due_at       timestamptz,
     -- The newest as_of that was published. A run for an older time is refused: it would rewrite what is already known.
     published_as_of   timestamptz,
+    -- The plan that published last. A run of another one measures every window anew.
+    published_plan_id bigint,
     registered_at     timestamptz not null default clock_timestamp(),
     constraint job_name_is_unique unique (name)
 );

@@ -7,8 +7,11 @@ create table trueup.residual (
     key           text not null,
     model_version text not null,
     bucket_start  timestamptz not null,
-    -- Where it was before its event time changed, so that the buckets it left are recomputed too.
+    -- Hash of its dimensions and version: which cell of the bucket it is in.
+    cell          bigint not null,
+    -- Where it was before its event time or its dimensions changed, so that what it left is recomputed too.
     prior_buckets timestamptz[],
+    prior_cells   bigint[],
     event_at      timestamptz not null,
     dimensions    text[] not null,
     predicted     float8,
@@ -28,29 +31,31 @@ create table trueup.residual (
     constraint residual_class_is_known check (class between 0 and 7),
     constraint residual_that_is_gone_counts_nothing check ((class = 7) = (copies = 0))
 );
-create index residual_by_bucket on trueup.residual (plan_id, bucket_start);
+create index residual_by_cell on trueup.residual (plan_id, bucket_start, cell);
 create index residual_by_generation on trueup.residual (plan_id, generation);
 create index residual_gone on trueup.residual (plan_id) where class = 7;
 
--- Which cohort and version a bucket is about. Stored once: names are long, buckets are many.
-create table trueup.series (
+-- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
+-- buckets are many. Cohorts are merged from cells.
+create table trueup.cell (
     id            bigint generated always as identity primary key,
     plan_id       bigint not null references trueup.plan (id),
-    -- 0 is everything, n the n-th declaration of cohorts.
-    cohort_set    smallint not null,
-    cohort_values text[] not null,
+    dimensions    text[] not null,
     model_version text not null,
-    constraint series_is_unique unique (plan_id, cohort_set, cohort_values, model_version)
+    -- As residuals carry it. Two cells may share one: then both are recomputed where one would do.
+    hash          bigint not null,
+    constraint cell_is_unique unique (plan_id, dimensions, model_version)
 );
+create index cell_by_hash on trueup.cell (plan_id, hash);
 
--- A slice of event time of one cohort and version. Always recomputed whole, never added to. No foreign keys: they would
--- be checked for every row of a first build, and plans and series are never deleted.
+-- A slice of event time of one cell. Always recomputed whole, never added to. No foreign keys: they would be checked for
+-- every row of a first build, and plans and cells are never deleted.
 create table trueup.bucket (
     plan_id       bigint not null,
     -- Seconds. The job's own bucket is summed from pairs; coarser grains are merged from the next finer.
     grain         integer not null,
     bucket_start  timestamptz not null,
-    series_id     bigint not null,
+    cell_id       bigint not null,
     predictions   bigint not null,
     labeled       bigint not null,
     excluded      bigint not null,
@@ -66,7 +71,7 @@ create table trueup.bucket (
     -- Order-independent, so that it is equal whatever the plan of the query: floats would not be.
     digest        numeric not null,
     as_of         timestamptz not null,
-    primary key (plan_id, grain, bucket_start, series_id)
+    primary key (plan_id, grain, bucket_start, cell_id)
 );
 
 -- Count, sum and centred sum of squares, by the server's own accumulator (Youngs and Cramer), merged by Chan's formula.

@@ -51,6 +51,7 @@ enum Value {
     Id,
     Time(DateTime<Utc>),
     Times(Vec<DateTime<Utc>>),
+    Ids(Vec<i64>),
     Number(i32),
     Numbers(Vec<i32>),
     Flags(Vec<bool>),
@@ -71,9 +72,9 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep), Value::Id],
         },
         Step {
-            title: "2. Residuals into buckets: whole buckets, replaced ($1 plan, $2 as of, $3 bucket starts, $4 not these)",
+            title: "2. Residuals into buckets: whole cells, replaced ($1 plan, $2 as of, $3 bucket starts, $4 hashes of cells)",
             sql: bucket::from_residuals(job),
-            binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Times(Vec::new())],
+            binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Ids(vec![0])],
         },
         Step {
             title: "2b. Buckets into coarser buckets ($1 plan, $2 starts, $3 from seconds, $4 to seconds)",
@@ -93,9 +94,9 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             ],
         },
         Step {
-            title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to, $5 not these)",
+            title: "First build and backfill: straight from the source into buckets ($1 plan, $2 as of, $3 from, $4 to)",
             sql: bucket::from_source(job, facts, Selection::Range),
-            binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now), Value::Times(Vec::new())],
+            binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now)],
         },
     ]
 }
@@ -108,6 +109,7 @@ async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
             Value::Id => Bind::Id(0),
             Value::Time(time) => Bind::Time(*time),
             Value::Times(times) => Bind::Times(times),
+            Value::Ids(ids) => Bind::Ids(ids),
             Value::Number(number) => Bind::Number(*number),
             Value::Numbers(numbers) => Bind::Numbers(numbers),
             Value::Flags(flags) => Bind::Flags(flags),

@@ -5,7 +5,6 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use crate::measure::buckets;
 use crate::measure::rollups;
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
@@ -46,13 +45,9 @@ pub async fn range(
     .bind(build.range.end)
     .execute(&mut *connection)
     .await?;
-    let newer: Vec<DateTime<Utc>> = sqlx::query_scalar(
-        "with cleared as (
-             delete from trueup.bucket
-             where plan_id = $1 and grain = $6 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)
-         )
-         select distinct bucket_start from trueup.bucket
-         where plan_id = $1 and grain = $6 and bucket_start >= $2 and bucket_start < $3 and not (as_of <= $4 or $5)",
+    sqlx::query(
+        "delete from trueup.bucket
+         where plan_id = $1 and grain = $6 and bucket_start >= $2 and bucket_start < $3 and (as_of <= $4 or $5)",
     )
     .bind(build.plan_id)
     .bind(build.range.start)
@@ -60,15 +55,10 @@ pub async fn range(
     .bind(build.as_of)
     .bind(build.from_scratch)
     .bind(grain)
-    .fetch_all(&mut *connection)
+    .execute(&mut *connection)
     .await?;
-    let binds = [
-        Bind::Id(build.plan_id),
-        Bind::Time(build.as_of),
-        Bind::Time(build.range.start),
-        Bind::Time(build.range.end),
-        Bind::Times(&newer),
-    ];
+    let binds =
+        [Bind::Id(build.plan_id), Bind::Time(build.as_of), Bind::Time(build.range.start), Bind::Time(build.range.end)];
     session::execute(connection, &bucket::from_source(job, facts, Selection::Range), &binds).await?;
     let there: Vec<DateTime<Utc>> = sqlx::query_scalar(
         "select distinct bucket_start from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start >= $3 and bucket_start < $4",
@@ -105,14 +95,21 @@ pub async fn starts(
     starts: &[DateTime<Utc>],
 ) -> sqlx::Result<()> {
     let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else { return Ok(()) };
-    let newer = buckets::clear(connection, job, plan_id, as_of, starts).await?;
+    sqlx::query(
+        "delete from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start = any($3) and as_of <= $4",
+    )
+    .bind(plan_id)
+    .bind(job.windows.grain())
+    .bind(starts)
+    .bind(as_of)
+    .execute(&mut *connection)
+    .await?;
     let binds = [
         Bind::Id(plan_id),
         Bind::Time(as_of),
         Bind::Time(*first),
         Bind::Time(*last + job.windows.bucket),
         Bind::Times(starts),
-        Bind::Times(&newer),
     ];
     session::execute(connection, &bucket::from_source(job, facts, Selection::Buckets), &binds).await?;
     rollups::refresh(connection, job, plan_id, starts).await

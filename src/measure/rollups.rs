@@ -21,12 +21,6 @@ pub async fn refresh(
     let sql = bucket::roll_up(job);
     for (finer, grain) in bucket::roll_up_steps(job) {
         let parents = rollup::parents(changed, grain);
-        sqlx::query("delete from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start = any($3)")
-            .bind(plan_id)
-            .bind(grain)
-            .bind(&parents)
-            .execute(&mut *connection)
-            .await?;
         let binds = [Bind::Id(plan_id), Bind::Times(&parents), Bind::Number(finer), Bind::Number(grain)];
         session::execute(connection, &sql, &binds).await?;
     }

@@ -37,12 +37,8 @@ pub(super) async fn publish(
     }
     let stored = store_windows(&mut transaction, run, &windows).await?;
     let written = store_measurements(&mut transaction, run, &stored, &measurements).await?;
-    let bench = Bench {
-        windows: &stored,
-        measurements: &measurements,
-        written: &written,
-        first_run: run.plan.progress.is_none(),
-    };
+    let bench =
+        Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
     let transitions = tell::apply(&mut transaction, run, &bench).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;

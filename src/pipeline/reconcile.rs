@@ -33,8 +33,7 @@ pub(super) async fn repair(
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
     let differing = reconcile::differing(&mut transaction, job, run.facts, plan_id, as_of, &range).await?;
-    let recent: Vec<DateTime<Utc>> =
-        differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
+    let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;
     fence(&mut transaction, run.claim).await?;

@@ -169,9 +169,13 @@ async fn recompute(
     read: &Read,
     summed: &mut Summed,
 ) -> Result<(), RunError> {
-    let changed = job::changed_buckets(connection, run.plan.id).await?;
-    let (recent, left): (Vec<_>, Vec<_>) = changed.into_iter().partition(|start| *start >= read.residual_from);
-    buckets::recompute(connection, run.job, run.plan.id, run.as_of, &recent).await?;
+    let changed = job::changed_cells(connection, run.plan.id).await?;
+    let (recent, left): (Vec<_>, Vec<_>) = changed.into_iter().partition(|cell| cell.start >= read.residual_from);
+    let starts: Vec<DateTime<Utc>> = recent.iter().map(|cell| cell.start).collect();
+    let cells: Vec<i64> = recent.iter().map(|cell| cell.cell).collect();
+    buckets::recompute(connection, run.job, run.plan.id, run.as_of, (&starts, &cells)).await?;
+    let recent: BTreeSet<DateTime<Utc>> = starts.into_iter().collect();
+    let left = left.into_iter().map(|cell| cell.start);
     let older: BTreeSet<_> = read.older.iter().copied().chain(left).filter(|start| *start >= read.built_from).collect();
     let older: Vec<_> = older.into_iter().collect();
     rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &older).await?;
@@ -189,7 +193,8 @@ pub(super) async fn due_windows(
     summed: &Summed,
 ) -> Result<Vec<DueWindow>, RunError> {
     let (job, as_of) = (run.job, run.as_of);
-    let last = run.plan.progress.map(|progress| progress.measured_as_of);
+    // After another definition of the job every window is measured anew, or cohorts of both would stand side by side.
+    let last = run.plan.progress.filter(|_| run.plan.is_current).map(|progress| progress.measured_as_of);
     let since = Since { last, as_of, built_from: read.built_from, touched: &summed.touched };
     let mut due = job.windows.due(&since);
     let waiting = measurement::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;

@@ -19,6 +19,8 @@ pub struct PlanRow {
     pub progress: Option<Progress>,
     /// When all of it was last compared with the source.
     pub reconciled_as_of: Option<DateTime<Utc>>,
+    /// The job's newest measurements are of this plan.
+    pub is_current: bool,
 }
 
 /// How far a plan is.
@@ -67,9 +69,15 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str,
             on conflict (job_id, fingerprint) do nothing
             returning id, measured_as_of, residual_from, built_from, reconciled_as_of
         )
-        select id as "id!", measured_as_of, residual_from, built_from, reconciled_as_of from made
-        union all
-        select id, measured_as_of, residual_from, built_from, reconciled_as_of from trueup.plan where job_id = $1 and fingerprint = $2
+        select p.id as "id!", p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of,
+               coalesce(j.published_plan_id = p.id, false) as "is_current!"
+        from (
+            select id, measured_as_of, residual_from, built_from, reconciled_as_of from made
+            union all
+            select id, measured_as_of, residual_from, built_from, reconciled_as_of
+            from trueup.plan where job_id = $1 and fingerprint = $2
+        ) as p
+        join trueup.job j on j.id = $1
         limit 1
         "#,
         job_id,
@@ -84,7 +92,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str,
         }
         _ => None,
     };
-    Ok(PlanRow { id: row.id, progress, reconciled_as_of: row.reconciled_as_of })
+    Ok(PlanRow { id: row.id, progress, reconciled_as_of: row.reconciled_as_of, is_current: row.is_current })
 }
 
 /// Keeps two runners from writing the residuals, buckets or windows of one plan at the same time, until the transaction ends.
@@ -158,9 +166,10 @@ pub async fn advance(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "update trueup.job set published_as_of = greatest(published_as_of, $2) where id = $1",
+        "update trueup.job set published_as_of = greatest(published_as_of, $2), published_plan_id = $3 where id = $1",
         job_id,
-        progress.measured_as_of
+        progress.measured_as_of,
+        plan_id
     )
     .execute(connection)
     .await
@@ -179,19 +188,27 @@ pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: Date
     .map(drop)
 }
 
-/// Buckets that hold a residual whose change was not published yet, and those such a residual has left.
-pub async fn changed_buckets(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<DateTime<Utc>>> {
-    sqlx::query_scalar!(
+/// A cell of a bucket: its start, and the hash of the cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangedCell {
+    pub start: DateTime<Utc>,
+    pub cell: i64,
+}
+
+/// Cells of buckets that hold a residual whose change was not published yet, and those such a residual has left.
+pub async fn changed_cells(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<ChangedCell>> {
+    sqlx::query_as!(
+        ChangedCell,
         r#"
         with changed as (
-            select r.bucket_start, r.prior_buckets
+            select r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
             from trueup.residual r
             where r.plan_id = $1 and r.generation > (select published_generation from trueup.plan where id = $1)
         )
-        select bucket_start as "start!" from changed
+        select bucket_start as "start!", cell as "cell!" from changed
         union
-        select unnest(prior_buckets) from changed where prior_buckets is not null
-        order by 1
+        select u.start, u.cell from changed, unnest(prior_buckets, prior_cells) as u (start, cell) where prior_buckets is not null
+        order by 1, 2
         "#,
         plan_id
     )
@@ -230,7 +247,6 @@ pub async fn range_counts(
         r#"
         select count(distinct b.bucket_start) as "buckets!", coalesce(sum(b.predictions), 0)::bigint as "predictions!"
         from trueup.bucket b
-        join trueup.series s on s.id = b.series_id and s.cohort_set = 0
         where b.plan_id = $1 and b.grain = $2 and b.bucket_start >= $3 and b.bucket_start < $4
         "#,
         plan_id,

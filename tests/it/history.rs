@@ -149,7 +149,7 @@ async fn a_changed_definition_starts_a_new_plan_and_keeps_the_history() {
     world.run_at(at("2024-05-02T02:00:00Z")).await;
     let rows = world.db.lines("select revision, predictions, dense_rank() over (order by plan_id) from trueup.window_revisions where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null order by revision").await;
     assert_eq!(rows, ["1 | 96 | 1", "2 | 48 | 2"]);
-    let mixed: i64 = world.db.scalar("select count(*) from (select bucket_start from trueup.bucket b join trueup.series s on s.id = b.series_id where cohort_set = 0 group by grain, bucket_start, b.plan_id, model_version having count(*) > 1) q").await;
+    let mixed: i64 = world.db.scalar("select count(*) from (select bucket_start from trueup.bucket b join trueup.cell c on c.id = b.cell_id group by grain, bucket_start, b.plan_id, dimensions, model_version having count(*) > 1 or min(b.plan_id) <> min(c.plan_id)) q").await;
     assert_eq!(mixed, 0);
 }
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use trueup::commands::demo::receivers::LocalReceiver;
 
 use crate::support::database::TestDatabase;
+use crate::support::dice::Dice;
 use crate::support::program::{Folder, Process};
 
 /// A one-second job over a slow view, so that kills hit runs in their middle.
@@ -67,8 +68,9 @@ async fn two_servers_killed_at_random_give_every_tick_exactly_one_result() {
     let first: DateTime<Utc> = db.scalar("select last_scheduled_for from trueup.job").await;
 
     let mut servers = [serve(&folder, &db), serve(&folder, &db)];
-    let mut dice = Dice(u64::try_from(first.timestamp()).expect("after 1970"));
-    println!("seed {}", dice.0);
+    let seed = u64::try_from(first.timestamp()).expect("after 1970");
+    let mut dice = Dice::new(seed);
+    println!("seed {seed}");
     let deadline = Instant::now() + Duration::from_secs(240);
     let mut kills = 0;
     loop {
@@ -184,17 +186,4 @@ fn without_a_database_it_says_what_to_do() {
     let run = folder.run(&["serve"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("DATABASE_URL=postgres://") && run.stderr.contains("trueup run"), "{}", run.stderr);
-}
-
-/// A small generator with a seed that is printed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        // xorshift64*, by Vigna.
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % below
-    }
 }

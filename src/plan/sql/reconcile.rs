@@ -20,7 +20,6 @@ pub fn differing(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
 ), history as (
     select b.bucket_start, sum(b.predictions)::bigint as predictions, sum(b.labeled)::bigint as labeled, sum(b.digest) as digest
     from trueup.bucket as b
-    join trueup.series as n on n.id = b.series_id and n.cohort_set = 0
     where b.plan_id = $1 and b.grain = {grain} and b.bucket_start >= $3 and b.bucket_start < $4
     group by b.bucket_start
 )

@@ -13,15 +13,18 @@ pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> Pl
     let rows = rows::classified(job, facts, selection, Fence::Open);
     PlannedSql::new(format!(
         r"{with}insert into trueup.residual as r
-    (plan_id, key, model_version, bucket_start, event_at, dimensions, predicted, actual, extras, class, copies, label_at, digest,
+    (plan_id, key, model_version, bucket_start, cell, event_at, dimensions, predicted, actual, extras, class, copies, label_at, digest,
      as_of, generation)
-select $1, s.key, s.model_version, s.bucket_start, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
+select $1, s.key, s.model_version, s.bucket_start, s.cell, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
        s.class, s.copies, s.label_at, s.digest, $2, {generation}
 from {from}
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
-    prior_buckets = case when r.bucket_start <> excluded.bucket_start then array_append(r.prior_buckets, r.bucket_start)
-                         else r.prior_buckets end,
+    prior_buckets = case when (r.bucket_start, r.cell) <> (excluded.bucket_start, excluded.cell)
+                         then array_append(r.prior_buckets, r.bucket_start) else r.prior_buckets end,
+    prior_cells = case when (r.bucket_start, r.cell) <> (excluded.bucket_start, excluded.cell)
+                       then array_append(r.prior_cells, r.cell) else r.prior_cells end,
+    cell = excluded.cell,
     event_at = excluded.event_at, dimensions = excluded.dimensions, predicted = excluded.predicted, actual = excluded.actual,
     extras = excluded.extras, class = excluded.class, copies = excluded.copies, label_at = excluded.label_at, digest = excluded.digest,
     as_of = excluded.as_of, generation = excluded.generation

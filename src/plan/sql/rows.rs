@@ -18,8 +18,9 @@ pub enum Selection {
     Buckets,
 }
 
-/// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, predicted,
-/// actual, class (see `trueup.residual`), copies, label_at, x1 … (extra values), digest`.
+/// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, cell (hash of
+/// version and dimensions), predicted, actual, class (see `trueup.residual`), copies, label_at, x1 … (extra values),
+/// digest`.
 pub struct Rows {
     pub with: String,
     pub from: String,
@@ -53,7 +54,8 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
     };
     let dimensions = job.dimensions.len();
     let columns = pair::columns(&job.extras);
-    let hash = key_hash(job, facts);
+    let hash =
+        if facts.key_is_integer { "hashint8extended(c.number, c.cell)" } else { "hashtextextended(c.key, c.cell)" };
     let extras = job
         .extras
         .iter()
@@ -63,9 +65,9 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         r"(
     select x.*, {digest} as digest
     from (
-        select c.*{extras}
+        select c.*, coalesce(hashfloat8extended(c.predicted, {hash}), {hash} # 1) as seed{extras}
         from (
-            select j.*, {class} as class, coalesce(hashfloat8extended(j.predicted, {hash}), {hash} # 1) as seed
+            select j.*, {class} as class, {cell} as cell
             from (
                 select {key} as key{number}, {version} as model_version, p.event_at, p.bucket_start{dims},
                        p.predicted, p.copies{carried}, l.actual, l.label_at, l.found, l.ambiguous
@@ -75,6 +77,7 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         ) as c{fence}
     ) as x{fence}
 ) as s",
+        cell = cell(job),
         digest = digest(job.extras.len()),
         class = CLASS,
         extras = extras.collect::<String>(),
@@ -91,15 +94,17 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
     Rows { with, from }
 }
 
-/// A hash of what a prediction is: its key, its version and its dimensions. It is part of the digest, so that a digest
-/// changes when a prediction goes to another cohort.
-fn key_hash(job: &PlannedJob, facts: &SourceFacts) -> String {
-    let key =
-        if facts.key_is_integer { "hashint8extended(j.number, 0)" } else { "hashtextextended(j.key, 0)" }.to_owned();
+/// A hash of the dimensions and the version of a row. It is part of the digest, so that a digest changes when a
+/// prediction goes to another cohort.
+fn cell(job: &PlannedJob) -> String {
     let version = job.predictions.version.as_ref().map(|_| "j.model_version".to_owned());
     let dimensions = (1..=job.dimensions.len()).map(|n| format!("coalesce(j.d{n}, e'\\x01')"));
     let parts: Vec<String> = version.into_iter().chain(dimensions).collect();
-    if parts.is_empty() { key } else { format!("hashtextextended({}, {key})", parts.join(" || e'\\x02' || ")) }
+    if parts.is_empty() {
+        "0::bigint".to_owned()
+    } else {
+        format!("hashtextextended({}, 0)", parts.join(" || e'\\x02' || "))
+    }
 }
 
 /// A hash of what a pair says. Sums of it do not depend on the order of rows.

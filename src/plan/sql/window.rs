@@ -47,15 +47,17 @@ pub fn merge_histogram(job: &PlannedJob, histogram: Histogram) -> PlannedSql {
     };
     PlannedSql::new(format!(
         r"{ranked}, bins as (
-    select p.no, p.series_id, u.bin, sum(u.n) as n
+    select p.no, p.cell_id, u.bin, sum(u.n) as n
     from part as p, unnest(p.{name}_bins, p.{name}_counts) as u (bin, n)
-    group by p.no, p.series_id, u.bin
+    group by p.no, p.cell_id, u.bin
 )
 select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, array_agg(f.bin) as bins, array_agg(f.n) as counts
 from (
     select {key}, {version} as model_version, b.bin, sum(b.n)::bigint as n
-    from kept as k
-    join bins as b on b.no = k.no and b.series_id = k.series_id
+    from bins as b
+    join spread as s on s.no = b.no and s.cell_id = b.cell_id
+    join kept as k
+        on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version
     group by {grouping}
 ) as f
 group by 1, 2, 3, 4, 5",
@@ -79,8 +81,9 @@ fn grouping(job: &PlannedJob, more: &str) -> String {
     }
 }
 
-/// Common table expressions: the buckets of each window (`part`), merged by series, and the series with the cohort they
-/// count for (`kept`): their own, or the rest of those that are not among the top ones.
+/// Common table expressions: the buckets of each window (`part`), merged by cell and put to every cohort that a cell
+/// belongs to (`spread`), and what each cohort and version counts for (`kept`): itself, or the rest of those that are not
+/// among the top ones.
 fn ranked(job: &PlannedJob) -> String {
     let tops = job.cohort_sets.iter().enumerate().map(|(index, set)| format!(" when {} then {}", index + 1, set.top));
     let sums = job.sums.len();
@@ -95,27 +98,46 @@ fn ranked(job: &PlannedJob) -> String {
         offset 0
     ) as b
 ), slice as (
-    select b.no, b.series_id{counts}, coalesce(sum(b.predictions) filter (where b.is_due), 0) as due,
+    select b.no, b.cell_id{counts}, coalesce(sum(b.predictions) filter (where b.is_due), 0) as due,
            coalesce(sum(b.labeled + b.excluded) filter (where b.is_due), 0) as received, sum(b.digest) as digest{summed}
     from part as b
-    group by b.no, b.series_id
-), weighed as (
-    select s.*, n.cohort_set, n.cohort_values, n.model_version,
-           sum(s.predictions) over (partition by s.no, n.cohort_set, n.cohort_values) as weight
+    group by b.no, b.cell_id
+), spread as (
+    select s.*, n.model_version, c.cohort_set, c.cohort_values
     from slice as s
-    join trueup.series as n on n.id = s.series_id
+    join trueup.cell as n on n.id = s.cell_id
+    cross join lateral (values {sets}) as c (cohort_set, cohort_values)
+), cohort as (
+    select s.no, s.cohort_set, s.cohort_values, s.model_version{merged_counts}, sum(s.due) as due, sum(s.received) as received,
+           sum(s.digest) as digest{merged}
+    from spread as s
+    group by s.no, s.cohort_set, s.cohort_values, s.model_version
+), weighed as (
+    select s.*, sum(s.predictions) over (partition by s.no, s.cohort_set, s.cohort_values) as weight from cohort as s
 ), ranked as (
     select s.*, dense_rank() over (partition by s.no, s.cohort_set order by s.weight desc, s.cohort_values::text collate pg_catalog."C") as place
     from weighed as s
 ), kept as (
-    select r.no, r.series_id, r.cohort_set, case when r.place > r.top then null else r.cohort_values end as cohort_values,
+    select r.no, r.cohort_set, r.cohort_values as all_values, case when r.place > r.top then null else r.cohort_values end as cohort_values,
            r.place > r.top as is_other, r.model_version, r.predictions, r.labeled, r.excluded, r.duplicates, r.ambiguous, r.due,
            r.received, r.digest{carried}
     from (select *, case cohort_set when 0 then 1{tops} end as top from ranked) as r
 )"#,
         counts = state::merged_counts("b"),
         summed = state::merged_from_array(job, "b"),
+        sets = sets(job),
+        merged_counts = state::merged_counts("s"),
+        merged = state::merged(job, "s"),
         carried = appended(sums, |n| format!("r.s{n}")),
         tops = tops.collect::<String>(),
     )
+}
+
+/// The cohort sets as rows of `values`: 0 is everything, then each declaration with the values of its dimensions.
+fn sets(job: &PlannedJob) -> String {
+    let declared = job.cohort_sets.iter().enumerate().map(|(index, set)| {
+        let values = set.dimensions.iter().map(|at| format!("n.dimensions[{}]", at + 1)).collect::<Vec<_>>().join(", ");
+        format!("({}::smallint, array[{values}]::text[])", index + 1)
+    });
+    std::iter::once("(0::smallint, array[]::text[])".to_owned()).chain(declared).collect::<Vec<_>>().join(", ")
 }

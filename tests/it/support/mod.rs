@@ -2,5 +2,6 @@
 
 pub mod data;
 pub mod database;
+pub mod dice;
 pub mod program;
 pub mod world;
