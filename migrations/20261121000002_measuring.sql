@@ -25,15 +25,15 @@ create table trueup.residual (
     label_at      timestamptz,
     digest        bigint not null,
     as_of         timestamptz not null,
-    -- The plan's generation of its last change: a bucket with a residual that was not published yet is due.
+    -- The plan's generation of its last change: a cell with a residual that was not published yet is due.
     generation    bigint not null,
     primary key (plan_id, key, model_version),
     constraint residual_class_is_known check (class between 0 and 7),
     constraint residual_that_is_gone_counts_nothing check ((class = 7) = (copies = 0))
-);
+)
+-- Room on each page: a label that arrives updates its row in place, and touches no index.
+with (fillfactor = 70);
 create index residual_by_cell on trueup.residual (plan_id, bucket_start, cell);
-create index residual_by_generation on trueup.residual (plan_id, generation);
-create index residual_gone on trueup.residual (plan_id) where class = 7;
 
 -- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
 -- buckets are many. Cohorts are merged from cells.

@@ -100,6 +100,12 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
                 );
                 file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
             }
+            for missing in source::missing_indexes(&mut connection, job).await? {
+                let span = document.locate(missing.path);
+                let finding =
+                    Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
+                file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
+            }
         }
         Err(SourceError::Mistakes(mistakes)) => {
             let finding =

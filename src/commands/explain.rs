@@ -62,14 +62,19 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
     let reach = job.windows.reach(now);
     vec![
         Step {
-            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 residuals kept from, $5 generation)",
+            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),
-            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep), Value::Id],
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id],
         },
         Step {
             title: "1b. Residuals whose prediction changed or went away (the same parameters)",
             sql: residual::retire(job, facts),
-            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Time(now - job.keep), Value::Id],
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id],
+        },
+        Step {
+            title: "1c. Cells whose residuals changed ($1 plan, $2 as of, $3 since)",
+            sql: residual::changed(job, facts),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent)],
         },
         Step {
             title: "2. Residuals into buckets: whole cells, replaced ($1 plan, $2 as of, $3 bucket starts, $4 hashes of cells)",

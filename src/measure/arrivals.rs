@@ -1,6 +1,7 @@
 //! First stage: what arrived since the last run becomes residuals.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::measure::session::{self, Bind};
@@ -17,47 +18,66 @@ pub struct Arrivals {
     pub since: DateTime<Utc>,
     /// Inclusive.
     pub as_of: DateTime<Utc>,
-    /// Event times before this have no residuals.
-    pub residual_from: DateTime<Utc>,
     /// Of what this run writes; see `store::job::open_stage`.
     pub generation: i64,
 }
 
-/// A bucket whose residuals are no longer kept, with how many of its predictions changed.
+/// What arrivals did to the residuals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OlderBucket {
+pub struct Upserted {
+    /// New, changed or gone.
+    pub changed: u64,
+    /// Those of them that the source no longer yields.
+    pub gone: u64,
+}
+
+/// Cells of buckets as two slices of equal length: starts, and hashes of cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cells {
+    pub starts: Vec<DateTime<Utc>>,
+    pub cells: Vec<i64>,
+}
+
+/// A cell of a bucket in which residuals changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedCell {
     pub start: DateTime<Utc>,
+    pub cell: i64,
+    /// How many residuals changed, or left it.
     pub rows: i64,
 }
 
-/// Upserts the residuals of arrivals, and retires those the source no longer yields. Returns how many changed.
+/// Upserts the residuals of arrivals, and retires those the source no longer yields.
 pub async fn upsert(
     connection: &mut PgConnection,
     job: &PlannedJob,
     facts: &SourceFacts,
     arrivals: Arrivals,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<Upserted> {
     let binds = [
         Bind::Id(arrivals.plan_id),
         Bind::Time(arrivals.as_of),
         Bind::Time(arrivals.since),
-        Bind::Time(arrivals.residual_from),
         Bind::Id(arrivals.generation),
     ];
     let changed = session::execute(connection, &residual::upsert(job, facts, Selection::Arrivals), &binds).await?;
     let gone = session::execute(connection, &residual::retire(job, facts), &binds).await?;
-    Ok(changed + gone)
+    Ok(Upserted { changed: changed + gone, gone })
 }
 
-/// Buckets that hold arrivals older than the residuals that are kept.
-pub async fn older_buckets(
+/// Cells that hold, or held, a residual whose change was not published yet.
+pub async fn changed(
     connection: &mut PgConnection,
     job: &PlannedJob,
+    facts: &SourceFacts,
     arrivals: Arrivals,
-) -> sqlx::Result<Vec<OlderBucket>> {
-    let binds = [Bind::Time(arrivals.as_of), Bind::Time(arrivals.since), Bind::Time(arrivals.residual_from)];
-    let rows = session::fetch(connection, &residual::older_buckets(job), &binds).await?;
-    rows.iter().map(|row| Ok(OlderBucket { start: row.try_get("bucket_start")?, rows: row.try_get("rows")? })).collect()
+) -> sqlx::Result<Vec<ChangedCell>> {
+    let binds = [Bind::Id(arrivals.plan_id), Bind::Time(arrivals.as_of), Bind::Time(arrivals.since)];
+    let rows = session::fetch(connection, &residual::changed(job, facts), &binds).await?;
+    let cell = |row: &PgRow| {
+        Ok(ChangedCell { start: row.try_get("bucket_start")?, cell: row.try_get("cell")?, rows: row.try_get("rows")? })
+    };
+    rows.iter().map(cell).collect()
 }
 
 /// What a range of event time is read as.

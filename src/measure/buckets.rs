@@ -3,24 +3,24 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::measure::arrivals::Cells;
 use crate::measure::rollups;
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
 use crate::plan::sql::bucket;
 
-/// Recomputes cells of buckets from their residuals: starts and hashes of cells, slices of equal length. Those without a
-/// residual are removed.
+/// Recomputes cells of buckets from their residuals. Those without a residual are removed.
 pub async fn recompute(
     connection: &mut PgConnection,
     job: &PlannedJob,
     plan_id: i64,
     as_of: DateTime<Utc>,
-    (starts, cells): (&[DateTime<Utc>], &[i64]),
+    changed: &Cells,
 ) -> sqlx::Result<()> {
-    if starts.is_empty() {
+    if changed.starts.is_empty() {
         return Ok(());
     }
-    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(starts), Bind::Ids(cells)];
+    let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(&changed.starts), Bind::Ids(&changed.cells)];
     session::execute(connection, &bucket::from_residuals(job), &binds).await?;
-    rollups::refresh(connection, job, plan_id, starts).await
+    rollups::refresh(connection, job, plan_id, &changed.starts).await
 }

@@ -42,7 +42,9 @@ pub(super) async fn publish(
     let transitions = tell::apply(&mut transaction, run, &bench).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
-    job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
+    if read.gone > 0 {
+        job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
+    }
     job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress).await?;
     if summed.repaired.is_some() || run.plan.progress.is_none() || !run.job.is_incremental() {
         job::reconciled(&mut transaction, run.plan.id, run.as_of).await?;

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
 use super::{Run, fence};
-use crate::measure::arrivals::{self, Arrivals, Reread};
+use crate::measure::arrivals::{self, Arrivals, Cells, Reread};
 use crate::measure::rebuild::Build;
 use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
@@ -26,6 +26,10 @@ pub(super) struct Read {
     pub residual_from: DateTime<Utc>,
     pub built_from: DateTime<Utc>,
     pub generation: i64,
+    /// Residuals that the source no longer yields.
+    pub gone: u64,
+    /// Cells whose residuals changed.
+    recent: Cells,
     /// What is built straight from the source.
     build: Option<Range<DateTime<Utc>>>,
     /// Touched buckets whose residuals are no longer kept.
@@ -65,30 +69,37 @@ async fn arrivals_since(
     progress: Progress,
 ) -> Result<Read, RunError> {
     let (job, as_of) = (run.job, run.as_of);
-    let arrivals = Arrivals {
-        plan_id: run.plan.id,
-        since: progress.measured_as_of - job.schedule.overlap,
-        as_of,
-        residual_from: progress.residual_from,
-        generation,
-    };
-    let rows = arrivals::upsert(connection, job, run.facts, arrivals).await?;
-    let older = arrivals::older_buckets(connection, job, arrivals).await?;
+    let since = progress.measured_as_of - job.schedule.overlap;
+    let arrivals = Arrivals { plan_id: run.plan.id, since, as_of, generation };
+    let upserted = arrivals::upsert(connection, job, run.facts, arrivals).await?;
+    let changed = arrivals::changed(connection, job, run.facts, arrivals).await?;
     // A longer window than before reaches further back than what was built: the gap is built now.
     let reach = job.windows.reach(as_of);
     let build = (reach < progress.built_from).then_some(reach..progress.built_from);
     let floor = job.windows.horizon_start(as_of).max(progress.built_from);
-    let (within, beyond): (Vec<_>, Vec<_>) = older.into_iter().partition(|bucket| bucket.start >= floor);
-    let beyond = beyond.iter().filter(|bucket| build.as_ref().is_none_or(|build| !build.contains(&bucket.start)));
-    Ok(Read {
-        rows: i64::try_from(rows).unwrap_or(i64::MAX) + within.iter().map(|bucket| bucket.rows).sum::<i64>(),
-        beyond_horizon: beyond.map(|bucket| bucket.rows).sum(),
+    let mut read = Read {
+        rows: i64::try_from(upserted.changed).unwrap_or(i64::MAX),
+        beyond_horizon: 0,
         residual_from: progress.residual_from,
         built_from: progress.built_from.min(reach),
         generation,
+        gone: upserted.gone,
+        recent: Cells::default(),
         build,
-        older: within.into_iter().map(|bucket| bucket.start).collect(),
-    })
+        older: Vec::new(),
+    };
+    for cell in changed {
+        if cell.start >= progress.residual_from {
+            read.recent.starts.push(cell.start);
+            read.recent.cells.push(cell.cell);
+        } else if cell.start >= floor {
+            read.older.push(cell.start);
+        } else if read.build.as_ref().is_none_or(|build| !build.contains(&cell.start)) {
+            read.beyond_horizon += cell.rows;
+        }
+    }
+    read.older.dedup();
+    Ok(read)
 }
 
 async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -> Result<Read, RunError> {
@@ -114,6 +125,8 @@ async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -
         residual_from,
         built_from: run.plan.progress.map_or(reach, |progress| progress.built_from.min(reach)),
         generation,
+        gone: 0,
+        recent: Cells::default(),
         build: Some(reach..END_OF_TIME),
         older: Vec::new(),
     })
@@ -169,19 +182,11 @@ async fn recompute(
     read: &Read,
     summed: &mut Summed,
 ) -> Result<(), RunError> {
-    let changed = job::changed_cells(connection, run.plan.id).await?;
-    let (recent, left): (Vec<_>, Vec<_>) = changed.into_iter().partition(|cell| cell.start >= read.residual_from);
-    let starts: Vec<DateTime<Utc>> = recent.iter().map(|cell| cell.start).collect();
-    let cells: Vec<i64> = recent.iter().map(|cell| cell.cell).collect();
-    buckets::recompute(connection, run.job, run.plan.id, run.as_of, (&starts, &cells)).await?;
-    let recent: BTreeSet<DateTime<Utc>> = starts.into_iter().collect();
-    let left = left.into_iter().map(|cell| cell.start);
-    let older: BTreeSet<_> = read.older.iter().copied().chain(left).filter(|start| *start >= read.built_from).collect();
-    let older: Vec<_> = older.into_iter().collect();
-    rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &older).await?;
-    summed.buckets += i64::try_from(recent.len() + older.len()).unwrap_or(i64::MAX);
-    summed.touched.extend(recent);
-    summed.touched.extend(older);
+    buckets::recompute(connection, run.job, run.plan.id, run.as_of, &read.recent).await?;
+    rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &read.older).await?;
+    let touched: BTreeSet<DateTime<Utc>> = read.recent.starts.iter().chain(&read.older).copied().collect();
+    summed.buckets += i64::try_from(touched.len()).unwrap_or(i64::MAX);
+    summed.touched.extend(touched);
     Ok(())
 }
 

@@ -58,6 +58,8 @@ pub struct SourceFacts {
     pub actual: NumberType,
     /// A unique index guarantees one prediction per key (and version).
     pub predictions_unique: bool,
+    /// An index finds predictions by key.
+    pub predictions_indexed: bool,
     /// A unique index guarantees one label per key.
     pub labels_unique: bool,
     /// The key is one integer column of predictions, which is hashed as a number.

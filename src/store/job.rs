@@ -188,34 +188,6 @@ pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: Date
     .map(drop)
 }
 
-/// A cell of a bucket: its start, and the hash of the cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ChangedCell {
-    pub start: DateTime<Utc>,
-    pub cell: i64,
-}
-
-/// Cells of buckets that hold a residual whose change was not published yet, and those such a residual has left.
-pub async fn changed_cells(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<ChangedCell>> {
-    sqlx::query_as!(
-        ChangedCell,
-        r#"
-        with changed as (
-            select r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
-            from trueup.residual r
-            where r.plan_id = $1 and r.generation > (select published_generation from trueup.plan where id = $1)
-        )
-        select bucket_start as "start!", cell as "cell!" from changed
-        union
-        select u.start, u.cell from changed, unnest(prior_buckets, prior_cells) as u (start, cell) where prior_buckets is not null
-        order by 1, 2
-        "#,
-        plan_id
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// Removes what marks residuals as gone, once the buckets they left are published.
 pub async fn bury_gone(connection: &mut PgConnection, plan_id: i64, generation: i64) -> sqlx::Result<()> {
     sqlx::query!(

@@ -202,7 +202,7 @@ async fn act(
             let minutes =
                 if quiet || shape.keep == "3d" { i64::try_from(dice.roll(400)).expect("small") - 200 } else { 0 };
             let sql = format!(
-                "update public.p set region = {region}, at = at + interval '{minutes} minutes', seen = '{seen}' where {some}"
+                "update public.p set region = {region}, at = at + interval '{minutes} minutes', seen = '{seen}' where {some} {kept}"
             );
             world.db.execute(&sql).await;
         }

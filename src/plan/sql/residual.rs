@@ -18,6 +18,7 @@ pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> Pl
 select $1, s.key, s.model_version, s.bucket_start, s.cell, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
        s.class, s.copies, s.label_at, s.digest, $2, {generation}
 from {from}
+order by s.bucket_start, s.cell
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
     prior_buckets = case when (r.bucket_start, r.cell) <> (excluded.bucket_start, excluded.cell)
@@ -34,7 +35,11 @@ where r.as_of <= excluded.as_of
       (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)",
         with = rows.with,
         from = rows.from,
-        generation = if selection == Selection::Buckets { "$6" } else { "$5" },
+        generation = match selection {
+            Selection::Arrivals => "$4",
+            Selection::Range => "$5",
+            Selection::Buckets => "$6",
+        },
         dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
         extras = match job.extras.len() {
             0 => "null".to_owned(),
@@ -43,39 +48,46 @@ where r.as_of <= excluded.as_of
     ))
 }
 
+/// Cells of buckets that hold a residual of plan `$1` whose key arrived in `($3, $2]` and whose change was not published
+/// yet, and those that such a residual has left: `bucket_start, cell, rows`.
+///
+/// A run that was cut off before it published read since the same time as the one after it, so its keys are among these.
+pub fn changed(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    PlannedSql::new(format!(
+        r"with {touched}, changed as materialized (
+    select r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
+    from (select distinct {key} as key from touched as t) as t
+    join trueup.residual as r on r.plan_id = $1 and r.key = t.key
+    where r.generation > (select published_generation from trueup.plan where id = $1)
+)
+select bucket_start, cell, count(*) as rows
+from (
+    select bucket_start, cell from changed
+    union all
+    select u.bucket_start, u.cell
+    from changed, unnest(prior_buckets, prior_cells) as u (bucket_start, cell)
+    where prior_buckets is not null
+) as u
+group by bucket_start, cell
+order by bucket_start, cell",
+        touched = rows::touched(job, "$3", "$2"),
+        key = rows::touched_key(job, facts),
+    ))
+}
+
 /// Marks residuals as gone whose prediction changed in `($3, $2]` so that the source no longer yields them: another
-/// version, an event time before `$4`, a row that the filter drops. `$5` is the generation.
+/// version, or a row that the filter drops. `$4` is the generation.
 pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = rows::still_there(job, facts);
     PlannedSql::new(format!(
         r"with {with}
 update trueup.residual as r
-set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $5
+set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4
 from (select distinct {key} as key from touched as t) as changed
 where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
-  and not exists (select from {from} where s.key = r.key and s.model_version = r.model_version)",
+  and (r.key, r.model_version) not in (select s.key, s.model_version from {from})",
         with = rows.with,
         from = rows.from,
         key = rows::touched_key(job, facts),
-    ))
-}
-
-/// Buckets before `$3` that hold arrivals of `($2, $1]`, with how many predictions each: `bucket_start, rows`.
-///
-/// Their residuals are no longer kept, so they are recomputed from the source.
-pub fn older_buckets(job: &PlannedJob) -> PlannedSql {
-    let bucket = rows::bucket_of(job, &format!("a.{}", job.predictions.at));
-    let on = job.predictions.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
-    let mut conditions =
-        vec![rows::placeable(&format!("a.{}", job.predictions.at)), format!("a.{} < $3", job.predictions.at)];
-    conditions.extend(job.predictions.arrived_at.as_ref().map(|column| format!("a.{column} <= $1")));
-    conditions.extend(job.predictions.filter.as_ref().map(ToString::to_string));
-    PlannedSql::new(format!(
-        "with {touched}\nselect {bucket} as bucket_start, count(*) as rows\nfrom touched as t\njoin {relation} as a on {on}\n\
-         where {conditions}\ngroup by 1\norder by 1",
-        touched = rows::touched(job, "$2", "$1"),
-        relation = job.predictions.relation.sql(),
-        on = on.collect::<Vec<_>>().join(" and "),
-        conditions = conditions.join(" and "),
     ))
 }
