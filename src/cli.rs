@@ -56,6 +56,11 @@ pub enum Command {
     Run(RunArgs),
     /// Compute past windows from all that is known now
     Backfill(BackfillArgs),
+    /// Compare a job's history with the source over its whole horizon, and repair what differs
+    Reconcile {
+        /// Name of a job, or path of its file
+        job: String,
+    },
     /// Run all jobs on their schedules until stopped
     Serve,
     /// Show measured metrics
@@ -74,7 +79,11 @@ pub enum Command {
     /// Show what a job does: its plan in words, its SQL, and how the database runs it
     Explain {
         /// Name of a job, or path of its file
-        job: String,
+        #[arg(required_unless_present = "metrics")]
+        job: Option<String>,
+        /// The catalogue of metrics instead: what each means, its unit, and what it needs
+        #[arg(long, conflicts_with = "job")]
+        metrics: bool,
     },
     /// Tell the whole story on made-up data: late labels, revisions, an alert, an email and a webhook
     Demo {

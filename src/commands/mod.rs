@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backfill;
+pub mod catalogue;
 mod check;
 mod context;
 pub mod demo;
@@ -67,7 +68,9 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::History(args) => history::run(&global, args).await,
         Command::Status => status::run(&global).await,
         Command::Alerts { job, all } => alerts::run(&global, job.as_deref(), all).await,
-        Command::Explain { job } => explain::run(&global, &job).await,
+        Command::Reconcile { job } => run::reconcile(&global, &job).await,
+        Command::Explain { job: Some(job), .. } => explain::run(&global, &job).await,
+        Command::Explain { job: None, .. } => catalogue::run(),
         Command::Demo { stop: true, .. } => demo::stop(),
         Command::Demo { keep, .. } => demo::run(keep).await,
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),

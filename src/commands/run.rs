@@ -32,9 +32,40 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
         return dry_run(global, &database.pool, &job, at).await;
     }
     let spinner = progress::spinner(&format!("running {}", job.name));
-    let claim = claim(&database.pool, &settings, &job, at).await?;
+    let claim = claim(&database.pool, &settings, &job, Asked::RunAt(at)).await?;
     let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease).await;
     spinner.finish_and_clear();
+    finish(global, &database.pool, &settings, &job, &claim, ended).await
+}
+
+/// A run now that compares the whole horizon with the source.
+pub(super) async fn reconcile(global: &Global, name: &str) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, name)?;
+    if !job.is_incremental() {
+        return Err(user_error(format!(
+            "`{name}` reads its whole horizon at every run, because `arrived_at` is not declared on both tables: \
+             there is nothing to reconcile"
+        )));
+    }
+    let database = context::database(global, &settings).await?;
+    let spinner = progress::spinner(&format!("comparing {} with its source", job.name));
+    let claim = claim(&database.pool, &settings, &job, Asked::Reconcile).await?;
+    let at = claim.scheduled_for;
+    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease).await;
+    spinner.finish_and_clear();
+    finish(global, &database.pool, &settings, &job, &claim, ended).await
+}
+
+/// Delivers what a run caused, and shows what it did.
+async fn finish(
+    global: &Global,
+    pool: &PgPool,
+    settings: &Settings,
+    job: &PlannedJob,
+    claim: &Claim,
+    ended: Ended,
+) -> Result<ExitCode> {
     let published = match ended {
         Ended::Ok(published) => published,
         Ended::Skipped(reason) => {
@@ -42,11 +73,11 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
         }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
-    let receivers = context::receivers(&settings);
+    let receivers = context::receivers(settings);
     let spinner = progress::spinner("delivering");
-    let summary = outbox::deliver_run(&database.pool, &receivers, claim.run_id).await?;
+    let summary = outbox::deliver_run(pool, &receivers, claim.run_id).await?;
     spinner.finish_and_clear();
-    show(global, &job, at, &published, summary)?;
+    show(global, job, claim.scheduled_for, &published, summary)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,12 +90,13 @@ fn failed(error: RunError) -> anyhow::Error {
 }
 
 /// Enters the run into the ledger, or says why it cannot be.
-async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, at: DateTime<Utc>) -> Result<Claim> {
-    match enter(pool, job, Asked::RunAt(at), &context::runner_name(), settings.lease).await? {
+async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: Asked) -> Result<Claim> {
+    match enter(pool, job, asked, &context::runner_name(), settings.lease).await? {
         Ok(claim) => Ok(claim),
-        Err(Refused::InTheFuture { .. }) => {
-            Err(user_error(format!("`--at {}` is in the future; use --dry-run to look at it", at.to_rfc3339())))
-        }
+        Err(Refused::InTheFuture { now }) => Err(user_error(format!(
+            "the time is in the future of the database, where it is {}; use --dry-run to look at it",
+            now.to_rfc3339()
+        ))),
         Err(Refused::AlreadyPublished { newest }) => Err(user_error(format!(
             "`{}` has measured as of {} already, and a run for an earlier time would rewrite that; \
              use --dry-run to look, or `backfill` to recompute",
@@ -146,6 +178,13 @@ fn show(
     ));
     if !job.is_incremental() {
         output::note("note: without `arrived_at` on both tables every run re-reads the whole horizon");
+    }
+    if let Some(repaired) = done.buckets_repaired {
+        output::note(&match repaired {
+            0 => "history agrees with the source over the whole horizon".to_owned(),
+            1 => "1 bucket differed from the source and was recomputed".to_owned(),
+            n => format!("{n} buckets differed from the source and were recomputed"),
+        });
     }
     if done.rows_beyond_horizon > 0 {
         output::note(&format!(

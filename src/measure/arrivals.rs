@@ -1,5 +1,7 @@
 //! First stage: what arrived since the last run becomes residuals.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -23,12 +25,14 @@ pub struct Arrivals {
 }
 
 /// What arrivals did to the residuals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upserted {
     /// New, changed or gone.
-    pub changed: u64,
+    pub changed: i64,
     /// Those of them that the source no longer yields.
-    pub gone: u64,
+    pub gone: i64,
+    /// How many residuals changed in each cell, or left it.
+    pub cells: BTreeMap<(DateTime<Utc>, i64), i64>,
 }
 
 /// Cells of buckets as two slices of equal length: starts, and hashes of cells.
@@ -36,15 +40,6 @@ pub struct Upserted {
 pub struct Cells {
     pub starts: Vec<DateTime<Utc>>,
     pub cells: Vec<i64>,
-}
-
-/// A cell of a bucket in which residuals changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangedCell {
-    pub start: DateTime<Utc>,
-    pub cell: i64,
-    /// How many residuals changed, or left it.
-    pub rows: i64,
 }
 
 /// Upserts the residuals of arrivals, and retires those the source no longer yields.
@@ -60,24 +55,54 @@ pub async fn upsert(
         Bind::Time(arrivals.since),
         Bind::Id(arrivals.generation),
     ];
-    let changed = session::execute(connection, &residual::upsert(job, facts, Selection::Arrivals), &binds).await?;
-    let gone = session::execute(connection, &residual::retire(job, facts), &binds).await?;
-    Ok(Upserted { changed: changed + gone, gone })
+    let mut upserted = Upserted::default();
+    let note = |upserted: &mut Upserted, row: &PgRow| -> sqlx::Result<()> {
+        upserted.changed += 1;
+        let prior: Option<(Vec<DateTime<Utc>>, Vec<i64>)> = row
+            .try_get::<Option<Vec<DateTime<Utc>>>, _>("prior_buckets")?
+            .zip(row.try_get::<Option<Vec<i64>>, _>("prior_cells")?);
+        let left = prior.into_iter().flat_map(|(starts, cells)| starts.into_iter().zip(cells));
+        for cell in std::iter::once((row.try_get("bucket_start")?, row.try_get("cell")?)).chain(left) {
+            *upserted.cells.entry(cell).or_default() += 1;
+        }
+        Ok(())
+    };
+    let upsert = residual::upsert(job, facts, Selection::Arrivals);
+    session::each(connection, &upsert, &binds, |row| note(&mut upserted, row)).await?;
+    let before = upserted.changed;
+    session::each(connection, &residual::retire(job, facts), &binds, |row| note(&mut upserted, row)).await?;
+    upserted.gone = upserted.changed - before;
+    Ok(upserted)
 }
 
-/// Cells that hold, or held, a residual whose change was not published yet.
-pub async fn changed(
+/// Cells whose residuals changed in an earlier run that was cut off before it published.
+pub async fn unpublished(
     connection: &mut PgConnection,
     job: &PlannedJob,
     facts: &SourceFacts,
     arrivals: Arrivals,
-) -> sqlx::Result<Vec<ChangedCell>> {
+    cells: &mut BTreeMap<(DateTime<Utc>, i64), i64>,
+) -> sqlx::Result<()> {
     let binds = [Bind::Id(arrivals.plan_id), Bind::Time(arrivals.as_of), Bind::Time(arrivals.since)];
-    let rows = session::fetch(connection, &residual::changed(job, facts), &binds).await?;
-    let cell = |row: &PgRow| {
-        Ok(ChangedCell { start: row.try_get("bucket_start")?, cell: row.try_get("cell")?, rows: row.try_get("rows")? })
-    };
-    rows.iter().map(cell).collect()
+    session::each(connection, &residual::changed(job, facts), &binds, |row| {
+        let rows: i64 = row.try_get("rows")?;
+        cells.entry((row.try_get("bucket_start")?, row.try_get("cell")?)).or_insert(rows);
+        Ok(())
+    })
+    .await
+}
+
+/// Buckets before `residual_from` where copies of predictions that arrived lie.
+pub async fn older_copies(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    arrivals: Arrivals,
+    residual_from: DateTime<Utc>,
+) -> sqlx::Result<Vec<DateTime<Utc>>> {
+    let binds =
+        [Bind::Id(arrivals.plan_id), Bind::Time(arrivals.as_of), Bind::Time(arrivals.since), Bind::Time(residual_from)];
+    let rows = session::fetch(connection, &residual::older_copies(job), &binds).await?;
+    rows.iter().map(|row| row.try_get("bucket_start")).collect()
 }
 
 /// What a range of event time is read as.

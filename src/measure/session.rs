@@ -3,6 +3,7 @@
 //! What it sends is a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Executor, PgConnection, Postgres, SqlSafeStr, Statement, TypeInfo};
@@ -37,6 +38,20 @@ pub async fn execute(connection: &mut PgConnection, sql: &PlannedSql, binds: &[B
 /// Runs a statement and returns its rows.
 pub async fn fetch(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<Vec<PgRow>> {
     query(sql, binds).fetch_all(connection).await
+}
+
+/// Runs a statement and looks at its rows one by one: there may be more of them than fit into memory.
+pub async fn each(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    binds: &[Bind<'_>],
+    mut look: impl FnMut(&PgRow) -> sqlx::Result<()>,
+) -> sqlx::Result<()> {
+    let mut rows = query(sql, binds).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        look(&row)?;
+    }
+    Ok(())
 }
 
 /// Lets the server parse a statement without running it, for the types of its result columns.

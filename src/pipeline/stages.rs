@@ -14,7 +14,7 @@ use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
 use crate::plan::due::Since;
 use crate::plan::window::{self, Slice};
-use crate::store::job::{self, Progress};
+use crate::store::job::{self, OpenStage, Progress};
 use crate::store::measurement;
 
 /// What the first stage found.
@@ -27,7 +27,7 @@ pub(super) struct Read {
     pub built_from: DateTime<Utc>,
     pub generation: i64,
     /// Residuals that the source no longer yields.
-    pub gone: u64,
+    pub gone: i64,
     /// Cells whose residuals changed.
     recent: Cells,
     /// What is built straight from the source.
@@ -54,7 +54,7 @@ pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result
     fence(&mut transaction, run.claim).await?;
     let opened = job::open_stage(&mut transaction, run.plan.id, run.as_of).await?;
     let read = match run.plan.progress.filter(|_| run.job.is_incremental()) {
-        Some(progress) => arrivals_since(&mut transaction, run, opened.generation, progress).await?,
+        Some(progress) => arrivals_since(&mut transaction, run, opened, progress).await?,
         None => reread(&mut transaction, run, opened.generation).await?,
     };
     fence(&mut transaction, run.claim).await?;
@@ -65,40 +65,46 @@ pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result
 async fn arrivals_since(
     connection: &mut PgConnection,
     run: &Run<'_>,
-    generation: i64,
+    opened: OpenStage,
     progress: Progress,
 ) -> Result<Read, RunError> {
     let (job, as_of) = (run.job, run.as_of);
     let since = progress.measured_as_of - job.schedule.overlap;
-    let arrivals = Arrivals { plan_id: run.plan.id, since, as_of, generation };
-    let upserted = arrivals::upsert(connection, job, run.facts, arrivals).await?;
-    let changed = arrivals::changed(connection, job, run.facts, arrivals).await?;
+    let arrivals = Arrivals { plan_id: run.plan.id, since, as_of, generation: opened.generation };
+    let mut upserted = arrivals::upsert(connection, job, run.facts, arrivals).await?;
+    if opened.unpublished {
+        arrivals::unpublished(connection, job, run.facts, arrivals, &mut upserted.cells).await?;
+    }
     // A longer window than before reaches further back than what was built: the gap is built now.
     let reach = job.windows.reach(as_of);
     let build = (reach < progress.built_from).then_some(reach..progress.built_from);
     let floor = job.windows.horizon_start(as_of).max(progress.built_from);
     let mut read = Read {
-        rows: i64::try_from(upserted.changed).unwrap_or(i64::MAX),
+        rows: upserted.changed,
         beyond_horizon: 0,
         residual_from: progress.residual_from,
         built_from: progress.built_from.min(reach),
-        generation,
+        generation: opened.generation,
         gone: upserted.gone,
         recent: Cells::default(),
         build,
         older: Vec::new(),
     };
-    for cell in changed {
-        if cell.start >= progress.residual_from {
-            read.recent.starts.push(cell.start);
-            read.recent.cells.push(cell.cell);
-        } else if cell.start >= floor {
-            read.older.push(cell.start);
-        } else if read.build.as_ref().is_none_or(|build| !build.contains(&cell.start)) {
-            read.beyond_horizon += cell.rows;
+    let mut older = BTreeSet::new();
+    if !run.facts.predictions_unique {
+        older.extend(arrivals::older_copies(connection, job, arrivals, progress.residual_from).await?);
+    }
+    for ((start, cell), rows) in upserted.cells {
+        if start >= progress.residual_from {
+            read.recent.starts.push(start);
+            read.recent.cells.push(cell);
+        } else if start >= floor {
+            older.insert(start);
+        } else if read.build.as_ref().is_none_or(|build| !build.contains(&start)) {
+            read.beyond_horizon += rows;
         }
     }
-    read.older.dedup();
+    read.older = older.into_iter().filter(|start| *start >= floor).collect();
     Ok(read)
 }
 

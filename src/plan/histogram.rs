@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn quantiles_are_within_one_percent_for_tails_ties_zeros_and_negatives() {
         let n = 5_000;
-        let cases: [(&str, fn(f64) -> f64); 5] = [
+        type Draw = fn(f64) -> f64;
+        let cases: [(&str, Draw); 5] = [
             ("even", |u| u * 1_000.0),
             ("heavy tail", |u| (1.0 - u).powf(-1.5)),
             ("tiny", |u| 1e-30 * (1.0 + u)),

@@ -108,8 +108,8 @@ pub async fn lock_stages(connection: &mut PgConnection, plan_id: i64) -> sqlx::R
 pub struct OpenStage {
     /// Greater than that of anything written before. Residuals carry it.
     pub generation: i64,
-    /// The newest `as_of` that anything of this plan was written with before.
-    pub newest_as_of: Option<DateTime<Utc>>,
+    /// Something was written in a generation between this one and the last that was published.
+    pub unpublished: bool,
 }
 
 /// Opens the first stage of a run or a chunk of a backfill: what it writes belongs to a new generation.
@@ -123,7 +123,7 @@ pub async fn open_stage(connection: &mut PgConnection, plan_id: i64, as_of: Date
         set generation = p.generation + 1, newest_as_of = greatest(p.newest_as_of, $2)
         from trueup.plan as before
         where p.id = $1 and before.id = p.id
-        returning p.generation as "generation!", before.newest_as_of
+        returning p.generation as "generation!", before.generation > before.published_generation as "unpublished!"
         "#,
         plan_id,
         as_of

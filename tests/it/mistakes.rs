@@ -197,9 +197,9 @@ fn a_job_that_is_right_has_no_findings() {
 )]
 #[case::later_key(
     "every = \"1h\"",
-    "every = \"1h\"\nreconcile = \"1h\"",
+    "every = \"1h\"\n[metrics]\nexact = true",
     "not-supported-yet",
-    "`schedule.reconcile` is not supported"
+    "`metrics.exact` is not supported"
 )]
 #[case::later_baseline("above = 5.0", "above_baseline = \"20%\"", "not-supported-yet", "above_baseline")]
 #[case::later_duration("above = 5.0", "above = 5.0\nfor = \"10m\"", "not-supported-yet", "alerts[0].for")]

@@ -8,7 +8,8 @@ use crate::plan::sql::{PlannedSql, list};
 /// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, the one after them is the
 /// generation.
 ///
-/// Unchanged rows are not touched, and an older run never overwrites a newer one.
+/// Unchanged rows are not touched, and an older run never overwrites a newer one. Returns the cells of what changed:
+/// `bucket_start, cell, prior_buckets, prior_cells`.
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = rows::classified(job, facts, selection, Fence::Open);
     PlannedSql::new(format!(
@@ -32,7 +33,8 @@ set bucket_start = excluded.bucket_start,
 where r.as_of <= excluded.as_of
   and (r.digest, r.bucket_start, r.event_at, r.dimensions, r.copies, r.label_at)
       is distinct from
-      (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)",
+      (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)
+returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
         with = rows.with,
         from = rows.from,
         generation = match selection {
@@ -85,9 +87,28 @@ update trueup.residual as r
 set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4
 from (select distinct {key} as key from touched as t) as changed
 where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
-  and (r.key, r.model_version) not in (select s.key, s.model_version from {from})",
+  and (r.key, r.model_version) not in (select s.key, s.model_version from {from})
+returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
         with = rows.with,
         from = rows.from,
         key = rows::touched_key(job, facts),
+    ))
+}
+
+/// Buckets before `$4` that hold predictions whose key arrived in `($3, $2]`: `bucket_start`.
+///
+/// Copies of a key count where the earliest of them lies, so a new copy may take a prediction out of a bucket whose
+/// residuals are no longer kept. Every place where a copy lies is looked at.
+pub fn older_copies(job: &PlannedJob) -> PlannedSql {
+    let at = format!("a.{}", job.predictions.at);
+    let on = job.predictions.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
+    PlannedSql::new(format!(
+        "with {touched}\nselect distinct {bucket} as bucket_start\nfrom touched as t\njoin {relation} as a on {on}\n\
+         where $1::bigint is not null and {placeable} and {at} < $4\norder by 1",
+        touched = rows::touched(job, "$3", "$2"),
+        bucket = rows::bucket_of(job, &at),
+        relation = job.predictions.relation.sql(),
+        on = on.collect::<Vec<_>>().join(" and "),
+        placeable = rows::placeable(&at),
     ))
 }
