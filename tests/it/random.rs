@@ -258,6 +258,10 @@ async fn insert(
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut session).await.expect("predictions");
 }
 
+/// A copy of a prediction: event time, value, region.
+type Copy = (DateTime<Utc>, Option<f64>, Option<String>);
+/// A label: when it was seen, and its value.
+type Label = (DateTime<Utc>, Option<f64>);
 type Key = (String, DateTime<Utc>, String, Option<String>);
 
 /// Counts and metrics of a group, recomputed.
@@ -271,13 +275,13 @@ struct Group {
 
 /// Every window that the history must know by now, from the rows of the source as they are. Shares no code with the engine.
 async fn recompute(world: &World, shape: Shape, now: DateTime<Utc>) -> BTreeMap<Key, Group> {
-    let mut by_key: BTreeMap<(i64, String), Vec<(DateTime<Utc>, Option<f64>, Option<String>)>> = BTreeMap::new();
+    let mut by_key: BTreeMap<(i64, String), Vec<Copy>> = BTreeMap::new();
     let visible = if shape.incremental { format!("where seen <= '{now}'") } else { String::new() };
     for row in rows(world, &format!("select id, at, predicted, version, region from public.p {visible}")).await {
         let version: String = if shape.versions { row.get(3) } else { String::new() };
         by_key.entry((row.get(0), version)).or_default().push((row.get(1), row.get(2), row.get(4)));
     }
-    let mut labels: BTreeMap<i64, Vec<(DateTime<Utc>, Option<f64>)>> = BTreeMap::new();
+    let mut labels: BTreeMap<i64, Vec<Label>> = BTreeMap::new();
     for row in rows(world, &format!("select id, seen, actual from public.l {visible}")).await {
         labels.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
     }
@@ -320,11 +324,7 @@ enum Outcome {
     Duplicate,
 }
 
-fn outcome(
-    shape: Shape,
-    copies: &[(DateTime<Utc>, Option<f64>, Option<String>)],
-    labels: Option<&Vec<(DateTime<Utc>, Option<f64>)>>,
-) -> Outcome {
+fn outcome(shape: Shape, copies: &[Copy], labels: Option<&Vec<Label>>) -> Outcome {
     if copies.len() > 1 {
         return Outcome::Duplicate;
     }
