@@ -25,6 +25,8 @@ create table trueup.plan (
     job_id        bigint not null references trueup.job (id),
     fingerprint   text not null,
     spec          text not null,
+    -- Names of the dimensions, in the order in which residuals and cells carry their values.
+    dimensions    text[] not null,
     -- Arrivals up to here are in residuals and buckets.
     measured_as_of timestamptz,
     -- Residuals are complete for buckets that start here or later; older buckets are recomputed from the source.

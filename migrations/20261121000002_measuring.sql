@@ -35,6 +35,32 @@ create table trueup.residual (
 with (fillfactor = 70);
 create index residual_by_cell on trueup.residual (plan_id, bucket_start, cell);
 
+create view trueup.residual_history as
+select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as model_version, r.event_at,
+       jsonb_object(p.dimensions, r.dimensions) as dimensions, r.predicted, r.actual,
+       case when r.class = 0 then r.predicted - r.actual end as error,
+       case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
+            when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label' end as outcome,
+       r.label_at, r.copies, r.plan_id, r.as_of
+from trueup.residual r
+join trueup.plan p on p.id = r.plan_id
+join trueup.job j on j.id = p.job_id
+where r.class <> 7;
+comment on view trueup.residual_history is 'One row per prediction with its label and error, for as long as `residuals.keep` says. Jobs without arrival times keep none.';
+comment on column trueup.residual_history.job is 'Name of the job, as in its file.';
+comment on column trueup.residual_history.prediction_key is 'Key of the prediction as text; a key of several columns as a JSON array.';
+comment on column trueup.residual_history.model_version is 'Version of the model. Null where the job declares none.';
+comment on column trueup.residual_history.event_at is 'Event time of the prediction.';
+comment on column trueup.residual_history.dimensions is 'Cohort dimensions and their values, null for NULL.';
+comment on column trueup.residual_history.predicted is 'The predicted value, in the target unit.';
+comment on column trueup.residual_history.actual is 'The label that counts, in the target unit. Null while there is none.';
+comment on column trueup.residual_history.error is 'predicted - actual. Null unless the pair is averaged.';
+comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled, null value, not finite, out of range, duplicate prediction or ambiguous label.';
+comment on column trueup.residual_history.label_at is 'When the label became known.';
+comment on column trueup.residual_history.copies is 'How many predictions share the key. More than one: none of them is averaged.';
+comment on column trueup.residual_history.plan_id is 'Which definition of the job it was read with.';
+comment on column trueup.residual_history.as_of is 'As_of of the run that last changed it.';
+
 -- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
 -- buckets are many. Cohorts are merged from cells.
 create table trueup.cell (

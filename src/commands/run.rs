@@ -18,6 +18,7 @@ use crate::plan::PlannedJob;
 use crate::plan::measurement::Measurement;
 use crate::plan::metric::JobMetric;
 use crate::settings::Settings;
+use crate::store::history;
 use crate::store::run as ledger;
 use crate::store::run::Claim;
 use sqlx::PgPool;
@@ -73,12 +74,28 @@ async fn finish(
         }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
+    if published.measurements.iter().any(|m| m.counts.duplicates > 0 || m.counts.ambiguous > 0) {
+        left_out(pool, job).await?;
+    }
     let receivers = context::receivers(settings);
     let spinner = progress::spinner("delivering");
     let summary = outbox::deliver_run(pool, &receivers, claim.run_id).await?;
     spinner.finish_and_clear();
     show(global, job, claim.scheduled_for, &published, summary)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which predictions are left out because the data contradict themselves, with a few of their keys.
+async fn left_out(pool: &PgPool, job: &PlannedJob) -> Result<()> {
+    for found in history::contradictions(&mut *pool.acquire().await?, &job.name).await? {
+        output::note(&format!(
+            "warning: {} predictions are left out ({}), such as {}",
+            found.predictions,
+            found.outcome,
+            found.examples.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// A job that does not fit its data is the user's to mend; everything else is ours.

@@ -64,7 +64,7 @@ async fn run_on(
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
     failure::limit_time(connection, job.schedule.timeout).await?;
-    let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec).await?;
+    let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
     let facts = inspect(connection, job).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now);

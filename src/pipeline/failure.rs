@@ -8,12 +8,17 @@ use sqlx::PgConnection;
 
 use crate::measure::source::SourceMistake;
 
+/// Combinations of dimensions and versions that a job may have: more are a mistake, such as a cohort per customer.
+pub const MOST_CELLS: i64 = 100_000;
+
 /// Why a run did not publish.
 #[derive(Debug)]
 pub enum RunError {
     /// The job does not fit its tables.
     Source(Vec<SourceMistake>),
     Database(sqlx::Error),
+    /// More combinations of dimensions and versions than are kept apart.
+    TooManyCells(i64),
     /// Another runner has taken over.
     LostLease,
     /// It took longer than `schedule.timeout`.
@@ -43,7 +48,7 @@ impl RunError {
     /// What to do about it, by SQLSTATE.
     pub fn cure(&self) -> Cure {
         match self {
-            Self::Source(_) | Self::TimedOut(_) => Cure::Fail,
+            Self::Source(_) | Self::TimedOut(_) | Self::TooManyCells(_) => Cure::Fail,
             Self::LostLease => Cure::Abandon,
             Self::Database(error) => match error.as_database_error().and_then(|e| e.code()) {
                 Some(code) => cure_of(&code),
@@ -84,6 +89,11 @@ impl fmt::Display for RunError {
                     mistakes.iter().map(|m| format!("{}: {} ({})", m.path, m.message, m.hint)).collect();
                 write!(f, "{}", parts.join("; "))
             }
+            Self::TooManyCells(cells) => write!(
+                f,
+                "the cohort dimensions have {cells} combinations, and {MOST_CELLS} is the most a job keeps apart: use fewer \
+                 dimensions, or an expression that groups their values"
+            ),
             Self::LostLease => write!(f, "the lease was lost to another runner"),
             Self::TimedOut(limit) => {
                 write!(f, "it took longer than `schedule.timeout` ({})", crate::plan::duration::format(*limit))

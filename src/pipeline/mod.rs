@@ -81,7 +81,7 @@ async fn run_on(
     if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
         return Ok(skipped);
     }
-    let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec).await?;
+    let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
     let facts = inspect(connection, job).await?;
     let run = Run { job, facts: &facts, plan: &plan, claim, as_of };
 
@@ -110,7 +110,9 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
-    let plan = job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec).await?;
+    let plan =
+        job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec, &job.dimension_names())
+            .await?;
     let from = job.windows.reach(as_of);
     let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
     crate::measure::rebuild::range(connection, job, &facts, &build).await?;

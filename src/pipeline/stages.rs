@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::failure::RunError;
+use super::failure::{MOST_CELLS, RunError};
 use super::{Run, fence};
 use crate::measure::arrivals::{self, Arrivals, Cells, Reread};
 use crate::measure::rebuild::Build;
@@ -152,6 +152,10 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Rea
     }
     if run.job.is_incremental() && run.plan.progress.is_some() {
         recompute(&mut transaction, run, read, &mut summed).await?;
+    }
+    let cells = job::cells(&mut transaction, run.plan.id).await?;
+    if cells > MOST_CELLS {
+        return Err(RunError::TooManyCells(cells));
     }
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;

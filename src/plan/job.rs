@@ -102,6 +102,11 @@ impl PlannedJob {
         self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()
     }
 
+    /// Names of the dimensions, in their order.
+    pub fn dimension_names(&self) -> Vec<String> {
+        self.dimensions.iter().map(|dimension| dimension.name.clone()).collect()
+    }
+
     /// Which histograms buckets keep: of |e|, and of label latency.
     pub fn histograms(&self) -> Histograms {
         let needs = |asked: Needs| self.metrics.iter().any(|metric| metric.needs() == asked);

@@ -137,3 +137,31 @@ pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool)
     .fetch_all(connection)
     .await
 }
+
+/// Predictions that are left out because the data contradict themselves.
+#[derive(Debug, Clone)]
+pub struct Contradiction {
+    /// `duplicate prediction` or `ambiguous label`.
+    pub outcome: String,
+    pub predictions: i64,
+    /// A few of their keys.
+    pub examples: Vec<String>,
+}
+
+/// What contradicts itself among the residuals of a job's present plan.
+pub async fn contradictions(connection: &mut PgConnection, job: &str) -> sqlx::Result<Vec<Contradiction>> {
+    sqlx::query_as!(
+        Contradiction,
+        r#"
+        select r.outcome as "outcome!", sum(r.copies) as "predictions!", (array_agg(r.prediction_key order by r.prediction_key))[1:3] as "examples!"
+        from trueup.residual_history r
+        where r.plan_id = (select published_plan_id from trueup.job where name = $1)
+          and r.outcome in ('duplicate prediction', 'ambiguous label')
+        group by r.outcome
+        order by r.outcome
+        "#,
+        job
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -61,11 +61,17 @@ pub async fn lock_published(connection: &mut PgConnection, job_id: i64) -> sqlx:
 }
 
 /// Registers a plan by fingerprint, or finds it.
-pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str, spec: &str) -> sqlx::Result<PlanRow> {
+pub async fn plan(
+    connection: &mut PgConnection,
+    job_id: i64,
+    fingerprint: &str,
+    spec: &str,
+    dimensions: &[String],
+) -> sqlx::Result<PlanRow> {
     let row = sqlx::query!(
         r#"
         with made as (
-            insert into trueup.plan (job_id, fingerprint, spec) values ($1, $2, $3)
+            insert into trueup.plan (job_id, fingerprint, spec, dimensions) values ($1, $2, $3, $4)
             on conflict (job_id, fingerprint) do nothing
             returning id, measured_as_of, residual_from, built_from, reconciled_as_of
         )
@@ -82,7 +88,8 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, fingerprint: &str,
         "#,
         job_id,
         fingerprint,
-        spec
+        spec,
+        dimensions
     )
     .fetch_one(connection)
     .await?;
@@ -130,6 +137,13 @@ pub async fn open_stage(connection: &mut PgConnection, plan_id: i64, as_of: Date
     )
     .fetch_one(connection)
     .await
+}
+
+/// How many cells a plan has.
+pub async fn cells(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "cells!" from trueup.cell where plan_id = $1"#, plan_id)
+        .fetch_one(connection)
+        .await
 }
 
 /// The newest `as_of` that anything of the job's plans was written with.

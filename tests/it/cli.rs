@@ -248,3 +248,30 @@ async fn reconcile_finds_what_no_arrival_time_tells_of() {
         ["manual | ok | -", "reconcile | ok | 0", "reconcile | ok | 2"]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contradictions_in_the_data_are_named_with_a_few_of_their_keys() {
+    let db = TestDatabase::new().await;
+    db.execute(&TABLES.replace("id bigint primary key", "id bigint not null")).await;
+    db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24)).await;
+    db.execute("insert into public.p select * from public.p where id in (70, 71); insert into public.l select id, 5, seen from public.l where id = 80").await;
+    let folder = Folder::new("contradictions");
+    folder.write(
+        "jobs/hourly.toml",
+        &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n[[cohorts]]\nby = [\"region\"]\n"),
+    );
+    let ran = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02"]).ok();
+    assert!(ran.stderr.contains("4 predictions are left out (duplicate prediction), such as 70, 71"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 predictions are left out (ambiguous label), such as 80"), "{}", ran.stderr);
+    let residuals = db.lines("select prediction_key, model_version, dimensions, error, outcome, copies from trueup.residual_history where prediction_key in ('70', '80', '81') order by 1").await;
+    assert_eq!(
+        residuals,
+        [
+            "70 | v1 | {\"region\": \"a\"} | - | duplicate prediction | 2",
+            "80 | v1 | {\"region\": \"a\"} | - | ambiguous label | 1",
+            "81 | v1 | {\"region\": \"b\"} | 1 | pair | 1"
+        ]
+    );
+    let lacking = run(&folder, &db, &["check"]).ok();
+    assert!(lacking.stdout.contains("create index concurrently on \"public\".\"l\" (\"id\")"), "{}", lacking.stdout);
+}

@@ -18,6 +18,7 @@ mod history;
 mod local_postgres;
 mod metrics;
 mod mistakes;
+mod queries;
 mod random;
 mod romania;
 mod serve;

@@ -1,0 +1,81 @@
+//! The documented questions to the history, asked; and how the database runs what a job reads.
+
+use std::path::Path;
+
+use chrono::TimeDelta;
+
+use crate::support::program::{Folder, Run};
+use crate::support::world::{TABLES, World, at, hourly, quarter_hours};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_query_runs_and_answers() {
+    let toml = hourly(
+        "[windows]\nrolling = [\"24h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"2d\"\nhorizon = \"20d\"\n[residuals]\nkeep = \"9d\"\n\
+         [[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"rmse-high\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\nabove = 1.5\nnotify = [\"hook\"]\n",
+    )
+    .replace("name = \"hourly\"", "name = \"load\"");
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 10)).await;
+    // Two versions; a bad day that a late label takes back; values that cannot be averaged.
+    world
+        .db
+        .execute(
+            "update public.p set version = case when id % 3 = 0 then 'v2' else 'v1' end;
+         update public.l set actual = 90 where id between 300 and 320;
+         update public.l set seen = seen + interval '30 hours' where id % 5 = 0;
+         update public.p set predicted = 'NaN' where id = 400;",
+        )
+        .await;
+    let mut time = at("2024-05-01T12:00:00Z");
+    while time <= at("2024-05-10T12:00:00Z") {
+        world.run_at(time).await;
+        time += TimeDelta::hours(6);
+    }
+    world.db.execute("update public.l set actual = 99, seen = '2024-05-10T13:00Z' where id between 300 and 320").await;
+    world.run_at(at("2024-05-10T18:00:00Z")).await;
+
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md")).unwrap();
+    let queries: Vec<(&str, &str)> = page
+        .split("\n## ")
+        .skip(1)
+        .map(|section| {
+            let title = section.lines().next().unwrap_or_default();
+            let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+            (title, sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';'))
+        })
+        .collect();
+    assert_eq!(queries.len(), 15);
+    for (title, sql) in &queries {
+        let lines = world.db.lines(sql).await;
+        assert!(!lines.is_empty(), "`{title}` has no answer");
+    }
+    let answer = |number: usize| world.db.lines(queries[number - 1].1);
+    assert_eq!(answer(11).await, ["not finite | 1 | 2024-05-05T03:45:00+00:00 | 2024-05-05T03:45:00+00:00"]);
+    assert!(
+        answer(14).await[0].starts_with("rmse-high | 1 | 0.0"),
+        "the label took the breach back: {:?}",
+        answer(14).await
+    );
+}
+
+/// How Postgres runs what a scheduled run reads, on tables of 60,000 rows whose newest quarter-hour is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_run_finds_its_rows_by_index() {
+    let world = World::new(TABLES, &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n")).await;
+    let start = chrono::Utc::now() - TimeDelta::hours(15_000);
+    world.db.execute(&quarter_hours(&start.format("%Y-%m-%dT%H:00:00Z").to_string(), 15_000)).await;
+    let folder = Folder::new("explain");
+    folder.write("jobs/hourly.toml", &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n"));
+    let explained =
+        Run::of(folder.trueup(&["explain", "hourly"]).env("DATABASE_URL", world.db.url()).output().unwrap()).ok();
+    let steps: Vec<&str> =
+        explained.stdout.split("\n-- ").filter(|step| step.starts_with("How this database")).collect();
+    assert_eq!(steps.len(), 7, "{}", explained.stdout);
+    for (step, plan) in steps.iter().enumerate() {
+        let first_build = step == 6;
+        let reads_all = plan.contains("Seq Scan on p ") || plan.contains("Seq Scan on l ");
+        assert!(first_build || !reads_all, "step {step} reads a whole table:\n{plan}");
+    }
+    assert!(steps[0].contains("Index Scan using p_") && steps[0].contains("Index Scan using l_"), "{}", steps[0]);
+    assert!(steps[6].contains("Hash"), "the first build joins once, by a hash:\n{}", steps[6]);
+}
