@@ -154,6 +154,48 @@ create unique index measurement_is_unique_per_revision
 create unique index measurement_has_one_latest
     on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null)) where superseded_as_of is null;
 
+-- The largest errors of a window, kept when its residuals are gone. Only where a job asks for it, and only so many.
+create table trueup.worst_sample (
+    window_id      bigint not null references trueup.measured_window (id),
+    -- 1 is the largest |error|.
+    place          integer not null,
+    prediction_key text not null,
+    model_version  text,
+    dimensions     text[] not null,
+    event_at       timestamptz not null,
+    predicted      float8 not null,
+    actual         float8 not null,
+    label_at       timestamptz,
+    plan_id        bigint not null references trueup.plan (id),
+    as_of          timestamptz not null,
+    primary key (window_id, place),
+    constraint worst_sample_has_a_place check (place between 1 and 100)
+);
+create view trueup.worst_samples as
+select j.name as job, w.window_name, w.window_start, w.window_end, s.place, s.prediction_key, s.model_version, s.event_at,
+       jsonb_object(p.dimensions, s.dimensions) as dimensions, s.predicted, s.actual, s.predicted - s.actual as error, s.label_at,
+       s.plan_id, s.as_of
+from trueup.worst_sample s
+join trueup.measured_window w on w.id = s.window_id
+join trueup.job j on j.id = w.job_id
+join trueup.plan p on p.id = s.plan_id;
+comment on view trueup.worst_samples is 'The predictions with the largest errors of each window, for jobs with `residuals.worst`; kept longer than residuals.';
+comment on column trueup.worst_samples.job is 'Name of the job, as in its file.';
+comment on column trueup.worst_samples.window_name is 'Kind and length of the window.';
+comment on column trueup.worst_samples.window_start is 'Start of the window, inclusive.';
+comment on column trueup.worst_samples.window_end is 'End of the window, exclusive.';
+comment on column trueup.worst_samples.place is '1 is the largest |error|.';
+comment on column trueup.worst_samples.prediction_key is 'Key of the prediction as text; a key of several columns as a JSON array.';
+comment on column trueup.worst_samples.model_version is 'Version of the model. Null where the job declares none.';
+comment on column trueup.worst_samples.event_at is 'Event time of the prediction.';
+comment on column trueup.worst_samples.dimensions is 'Cohort dimensions and their values, null for NULL.';
+comment on column trueup.worst_samples.predicted is 'The predicted value, in the target unit.';
+comment on column trueup.worst_samples.actual is 'The label that counted, in the target unit.';
+comment on column trueup.worst_samples.error is 'predicted - actual.';
+comment on column trueup.worst_samples.label_at is 'When the label became known.';
+comment on column trueup.worst_samples.plan_id is 'Which definition of the job it was measured with.';
+comment on column trueup.worst_samples.as_of is 'As_of of the run that wrote it.';
+
 create view trueup.window_revisions as
 select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,

@@ -203,7 +203,7 @@ begin
     if exists (select from pg_roles where rolname = 'trueup_reader') then
         grant usage on schema trueup to trueup_reader;
         grant select on trueup.run_history, trueup.window_revisions, trueup.window_history, trueup.metric_revisions,
-            trueup.metric_history, trueup.residual_history, trueup.verdict_history, trueup.alert_history, trueup.delivery_history to trueup_reader;
+            trueup.metric_history, trueup.residual_history, trueup.worst_samples, trueup.verdict_history, trueup.alert_history, trueup.delivery_history to trueup_reader;
     end if;
 end
 $$;

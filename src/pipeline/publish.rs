@@ -12,6 +12,7 @@ use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, Run, fence, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
+use crate::plan::window::Slice;
 use crate::store::job;
 use crate::store::measurement::{self, NewMeasurement, Publisher};
 use crate::store::run::{self, Done};
@@ -39,6 +40,7 @@ pub(super) async fn publish(
     let written = store_measurements(&mut transaction, run, &stored, &measurements).await?;
     let bench =
         Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
+    keep_worst(&mut transaction, run, read, &stored).await?;
     let transitions = tell::apply(&mut transaction, run, &bench).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
@@ -109,6 +111,24 @@ async fn store_windows(
     )
     .await?;
     Ok(stored)
+}
+
+/// Keeps the largest errors of the windows whose residuals are all there.
+async fn keep_worst(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    read: &Read,
+    windows: &[MeasuredWindow],
+) -> Result<(), RunError> {
+    if run.job.worst == 0 {
+        return Ok(());
+    }
+    let whole = windows.iter().filter(|window| window.window.slice.start >= read.residual_from);
+    let (ids, slices): (Vec<i64>, Vec<Slice>) = whole.map(|window| (window.id, window.window.slice)).unzip();
+    let starts: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.start).collect();
+    let ends: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.end).collect();
+    let publisher = Publisher { run_id: run.claim.run_id, plan_id: run.plan.id, as_of: run.as_of };
+    Ok(measurement::keep_worst(connection, publisher, &ids, &starts, &ends, run.job.worst).await?)
 }
 
 async fn store_measurements(

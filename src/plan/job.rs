@@ -27,6 +27,8 @@ pub struct PlannedJob {
     pub windows: Windows,
     /// How long residuals are kept, by event time.
     pub keep: TimeDelta,
+    /// How many of the largest errors of a window are kept longer.
+    pub worst: i64,
     /// All dimensions of all cohort sets, by name.
     pub dimensions: Vec<Dimension>,
     pub cohort_sets: Vec<CohortSet>,

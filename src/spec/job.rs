@@ -170,6 +170,8 @@ pub struct WindowsSection {
 pub struct ResidualsSection {
     /// Default: `windows.label_wait`.
     pub keep: Option<String>,
+    /// How many of the largest errors of each window are kept when residuals are gone. At most 100; default none.
+    pub worst: Option<i64>,
 }
 
 /// A dimension: a column, or a named expression.

@@ -320,3 +320,41 @@ async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &[i6
     .fetch_all(connection)
     .await
 }
+
+/// Keeps the largest errors of windows, from their residuals. What was kept of these windows before is replaced.
+pub async fn keep_worst(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    windows: &[i64],
+    starts: &[DateTime<Utc>],
+    ends: &[DateTime<Utc>],
+    most: i64,
+) -> sqlx::Result<()> {
+    sqlx::query!("delete from trueup.worst_sample where window_id = any($1)", windows)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        r#"
+        insert into trueup.worst_sample
+            (window_id, place, prediction_key, model_version, dimensions, event_at, predicted, actual, label_at, plan_id, as_of)
+        select w.id, r.place, r.key, nullif(r.model_version, ''), r.dimensions, r.event_at, r.predicted, r.actual, r.label_at, $1, $2
+        from unnest($3::bigint[], $4::timestamptz[], $5::timestamptz[]) as w (id, starts, ends)
+        cross join lateral (
+            select r.*, row_number() over (order by abs(r.predicted - r.actual) desc, r.key)::int as place
+            from trueup.residual r
+            where r.plan_id = $1 and r.bucket_start >= w.starts and r.bucket_start < w.ends and r.class = 0
+            order by abs(r.predicted - r.actual) desc, r.key
+            limit $6
+        ) as r
+        "#,
+        publisher.plan_id,
+        publisher.as_of,
+        windows,
+        starts,
+        ends,
+        most
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}

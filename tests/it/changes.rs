@@ -249,6 +249,7 @@ async fn a_reader_may_use_the_views_and_the_history_as_of_and_nothing_else() {
         "window_revisions",
         "metric_revisions",
         "residual_history",
+        "worst_samples",
         "run_history",
         "verdict_history",
         "alert_history",

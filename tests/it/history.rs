@@ -204,3 +204,26 @@ async fn the_views_have_the_columns_that_analysts_rely_on() {
         sqlx::raw_sql("set role trueup_reader; select count(*) from trueup.measurement").execute(&world.db.pool).await;
     assert!(denied.is_err(), "a reader may not read tables");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worst_samples_of_a_window_outlive_its_residuals() {
+    let windows = WINDOWS.replace("label_wait = \"2d\"", "label_wait = \"1d\"");
+    let world =
+        world(&format!("{windows}[residuals]\nkeep = \"30h\"\nworst = 2\n[[cohorts]]\nby = [\"region\"]\n")).await;
+    world
+        .db
+        .execute("update public.l set actual = 40 where id = 20; update public.l set actual = 150 where id = 30")
+        .await;
+    world.run_at(at("2024-05-02T01:00:00Z")).await;
+    let day = "select place, prediction_key, error, dimensions from trueup.worst_samples where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' order by place";
+    let expected = [r#"1 | 20 | 60 | {"region": "a"}"#, r#"2 | 30 | -50 | {"region": "a"}"#];
+    assert_eq!(world.db.lines(day).await, expected);
+    for hours in 1..72 {
+        world.run_at(at("2024-05-02T01:00:00Z") + TimeDelta::hours(hours)).await;
+    }
+    assert_eq!(
+        world.db.lines("select count(*) from trueup.residual_history where event_at < '2024-05-02Z'").await,
+        ["0"]
+    );
+    assert_eq!(world.db.lines(day).await, expected);
+}

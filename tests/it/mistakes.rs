@@ -181,6 +181,7 @@ fn a_job_that_is_right_has_no_findings() {
     "metric-needs",
     "`huber` needs `huber_delta`"
 )]
+#[case::bad_worst("[windows]", "[residuals]\nworst = 101\n[windows]", "out-of-range", "`worst` is 101")]
 #[case::bad_trim("[windows]", "[metrics]\ntrim = 1.0\n[windows]", "out-of-range", "1 is not a share")]
 #[case::bad_tolerance("[windows]", "[metrics]\ntolerance = -1.0\n[windows]", "out-of-range", "-1 is not a size")]
 #[case::custom_expression(

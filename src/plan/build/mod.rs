@@ -30,6 +30,12 @@ pub fn plan(
     let listed = windows::listed(&spec.windows, &mut notes);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
     let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
+    let worst = spec.residuals.worst.unwrap_or(0);
+    if !(0..=100).contains(&worst) {
+        notes
+            .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
+            .hint("use 1 to 100, or leave it out");
+    }
     let rules = rules::build(spec, &listed, &metrics.all, (&dimensions, &cohort_sets), receivers, &mut notes);
     let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());
     let windows = windows::build(&spec.windows, label_due, listed, schedule.as_ref(), &mut notes);
@@ -49,6 +55,7 @@ pub fn plan(
         predictions,
         labels,
         keep: keep.unwrap_or(windows.label_wait),
+        worst,
         windows,
         dimensions,
         cohort_sets,
