@@ -68,7 +68,15 @@ struct Shape {
     on_duplicate: &'static str,
     keep: &'static str,
     by_region: bool,
+    /// And a second set of cohorts, by region and the parity of the key.
+    by_both: bool,
     bucket: &'static str,
+    /// `bigint`, `text`, or a key of two columns.
+    key: &'static str,
+    /// Queries in place of tables.
+    queries: bool,
+    /// More is summed: histograms, a weight, a ratio of its own.
+    rich: bool,
 }
 
 impl Shape {
@@ -81,18 +89,45 @@ impl Shape {
             on_duplicate: ["latest", "first", "error"][dice.index(3)],
             keep: ["2h", "12h", "3d"][dice.index(3)],
             by_region: dice.roll(3) > 0,
+            by_both: dice.roll(3) == 0,
             bucket: ["15m", "1h"][dice.index(2)],
+            key: ["bigint", "text", "two columns"][dice.index(3)],
+            queries: dice.roll(4) == 0,
+            rich: dice.roll(4) == 0,
         }
     }
 
     fn toml(self) -> String {
         let seen = if self.incremental { "arrived_at = \"seen\"\n" } else { "" };
         let version = if self.versions { "version = \"version\"\n" } else { "" };
-        let cohorts = if self.by_region { "[[cohorts]]\nby = [\"region\"]\n" } else { "" };
+        let mut cohorts = String::new();
+        if self.by_region {
+            cohorts.push_str("[[cohorts]]\nby = [\"region\"]\n");
+        }
+        if self.by_both {
+            cohorts.push_str(
+                "[[cohorts]]\nby = [\"region\", { name = \"odd\", expr = \"mod(cast(id as bigint), 2)\" }]\n",
+            );
+        }
+        if self.rich {
+            cohorts.push_str(
+                "[metrics]\ninclude = [\"mse\", \"mae\", \"bias\", \"p90_abs_error\", \"weighted_mse\", \"r2\"]\nweight = \"weight\"\n\
+                 [[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) * weight\"\nper = \"weight\"\n",
+            );
+        }
+        let id = if self.key == "two columns" { "[\"id\", \"part\"]" } else { "\"id\"" };
+        let source = |table: &str| {
+            if self.queries {
+                format!("query = \"select * from public.{table}\"")
+            } else {
+                format!("table = \"public.{table}\"")
+            }
+        };
+        let (predictions, labels) = (source("p"), source("l"));
         format!(
             "[job]\nname = \"random\"\n[schedule]\nevery = \"1h\"\noverlap = \"10m\"\nreconcile = \"{}\"\n\
-             [predictions]\ntable = \"public.p\"\nid = \"id\"\nat = \"at\"\nvalue = \"predicted\"\n{version}{seen}\
-             [labels]\ntable = \"public.l\"\nid = \"id\"\nvalue = \"actual\"\non_duplicate = \"{}\"\n{seen}\
+             [predictions]\n{predictions}\nid = {id}\nat = \"at\"\nvalue = \"predicted\"\n{version}{seen}\
+             [labels]\n{labels}\nid = {id}\nvalue = \"actual\"\non_duplicate = \"{}\"\n{seen}\
              [windows]\nrolling = [\"6h\"]\ntumbling = [\"6h\", \"1d\"]\nlabel_wait = \"12h\"\nhorizon = \"20d\"\nbucket = \"{}\"\n\
              [residuals]\nkeep = \"{}\"\n{cohorts}",
             if self.reconciles { "1s" } else { "900d" },
@@ -103,14 +138,16 @@ impl Shape {
     }
 
     fn tables(self) -> String {
+        let id = if self.key == "text" { "text" } else { "bigint" };
         let (prediction_key, label_key) = match (self.unique, self.versions) {
             (false, _) => ("", ""),
             (true, true) => (", primary key (id, version)", ", primary key (id)"),
             (true, false) => (", primary key (id)", ", primary key (id)"),
         };
         format!(
-            "create table public.p (id bigint not null, at timestamptz not null, predicted float8, version text not null, region text, seen timestamptz not null{prediction_key});
-             create table public.l (id bigint not null, actual float8, seen timestamptz not null{label_key});"
+            "create table public.p (id {id} not null, at timestamptz not null, predicted float8, version text not null, region text, seen timestamptz not null,
+                 part text not null default 'x', weight numeric default 2{prediction_key});
+             create table public.l (id {id} not null, actual float8, seen timestamptz not null, part text not null default 'x'{label_key});"
         )
     }
 }
@@ -177,7 +214,7 @@ async fn act(
 ) {
     let span = (until - from).num_seconds().unsigned_abs();
     let seen = from + TimeDelta::seconds(1 + i64::try_from(dice.roll(span)).expect("small"));
-    let some = format!("id % 7 = {}", dice.roll(7));
+    let some = format!("id::bigint % 7 = {}", dice.roll(7));
     // What leaves no arrival time is only found by reconciliation, or by a run that reads everything.
     let quiet = shape.reconciles || !shape.incremental;
     match dice.roll(10) {
@@ -212,10 +249,13 @@ async fn act(
         }
         8 if quiet => {
             let table = ["public.p", "public.l"][dice.index(2)];
-            world.db.execute(&format!("delete from {table} where {some} and id % 5 = {}", dice.roll(5))).await;
+            world.db.execute(&format!("delete from {table} where {some} and id::bigint % 5 = {}", dice.roll(5))).await;
         }
         9 if quiet => {
-            world.db.execute(&format!("update public.p set region = 'moved' where {some} and id % 3 = 0")).await;
+            world
+                .db
+                .execute(&format!("update public.p set region = 'moved' where {some} and id::bigint % 3 = 0"))
+                .await;
         }
         _ => {
             // Rolled back, in a session of its own: as if it had never been.
@@ -277,12 +317,13 @@ struct Group {
 async fn recompute(world: &World, shape: Shape, now: DateTime<Utc>) -> BTreeMap<Key, Group> {
     let mut by_key: BTreeMap<(i64, String), Vec<Copy>> = BTreeMap::new();
     let visible = if shape.incremental { format!("where seen <= '{now}'") } else { String::new() };
-    for row in rows(world, &format!("select id, at, predicted, version, region from public.p {visible}")).await {
+    for row in rows(world, &format!("select id::bigint, at, predicted, version, region from public.p {visible}")).await
+    {
         let version: String = if shape.versions { row.get(3) } else { String::new() };
         by_key.entry((row.get(0), version)).or_default().push((row.get(1), row.get(2), row.get(4)));
     }
     let mut labels: BTreeMap<i64, Vec<Label>> = BTreeMap::new();
-    for row in rows(world, &format!("select id, seen, actual from public.l {visible}")).await {
+    for row in rows(world, &format!("select id::bigint, seen, actual from public.l {visible}")).await {
         labels.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
     }
     let mut groups = BTreeMap::new();
@@ -291,8 +332,13 @@ async fn recompute(world: &World, shape: Shape, now: DateTime<Utc>) -> BTreeMap<
         let event = copies.iter().map(|copy| copy.0).min().expect("a copy");
         let region = copies.iter().filter_map(|copy| copy.2.clone()).min();
         let outcome = outcome(shape, &copies, labels.get(&id));
-        let cohorts =
-            if shape.by_region { vec!["all".to_owned(), cohort(region.as_deref())] } else { vec!["all".to_owned()] };
+        let mut cohorts = vec!["all".to_owned()];
+        if shape.by_region {
+            cohorts.push(cohort(region.as_deref()));
+        }
+        if shape.by_both {
+            cohorts.push(format!("odd={}, {}", id.rem_euclid(2), cohort(region.as_deref())));
+        }
         let versions = if shape.versions { vec![None, Some(version)] } else { vec![None] };
         for (window, start) in windows_of(event, now) {
             for cohort in &cohorts {
@@ -394,9 +440,11 @@ async fn compare(world: &World, shape: Shape, now: DateTime<Utc>, context: &str)
         found.insert((row.get(0), row.get(1), row.get(2), row.get(3)), row);
     }
     // Cohorts of an earlier definition of the job stay in its history: they are of another plan.
-    if !shape.by_region {
-        found.retain(|key, _| key.2 == "all");
-    }
+    found.retain(|key, _| match key.2.split_once('=') {
+        None => true,
+        Some(("region", _)) => shape.by_region,
+        Some(_) => shape.by_both,
+    });
     for (key, group) in &expected {
         let row = found.remove(key).unwrap_or_else(|| panic!("{context}: {key:?} is missing, expected {group:?}"));
         let labeled = i64::try_from(group.errors.len()).expect("a count");
