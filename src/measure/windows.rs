@@ -10,7 +10,9 @@ use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
 use crate::plan::histogram::Histogram;
 use crate::plan::measurement::{self, Counts, Measurement, Merged};
+use crate::plan::metric::ExactQuantiles;
 use crate::plan::rollup;
+use crate::plan::source::SourceFacts;
 use crate::plan::sql::window;
 use crate::plan::window::{Slice, floor};
 
@@ -25,6 +27,7 @@ pub struct DueWindow {
 pub async fn measure(
     connection: &mut PgConnection,
     job: &PlannedJob,
+    facts: &SourceFacts,
     plan_id: i64,
     as_of: DateTime<Utc>,
     windows: &[DueWindow],
@@ -41,13 +44,18 @@ pub async fn measure(
     let kept = job.histograms();
     let mut errors = histograms(connection, job, kept.errors.then_some(window::Histogram::Errors), &binds).await?;
     let mut latency = histograms(connection, job, kept.latency.then_some(window::Histogram::Latency), &binds).await?;
+    let mut exact = match job.parameters.exact && kept.errors {
+        true => exact_quantiles(connection, job, facts, plan_id, as_of, windows, &parts).await?,
+        false => HashMap::new(),
+    };
     let rows = session::fetch(connection, &window::merge(job), &binds).await?;
     let merged: Vec<Merged> = rows
         .iter()
         .map(|row| {
             let key = Key::of(row)?;
             let (errors, latency) = (errors.remove(&key).unwrap_or_default(), latency.remove(&key).unwrap_or_default());
-            merged(job, windows, row, key, errors, latency)
+            let exact = exact.remove(&key);
+            Ok(Merged { errors, latency, exact, ..merged(job, windows, row, key)? })
         })
         .collect::<sqlx::Result<_>>()?;
     Ok(measurement::finish(job, merged))
@@ -127,14 +135,45 @@ async fn histograms(
         .collect()
 }
 
-fn merged(
+/// Quantiles from all pairs of the windows, read from the source.
+async fn exact_quantiles(
+    connection: &mut PgConnection,
     job: &PlannedJob,
+    facts: &SourceFacts,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
     windows: &[DueWindow],
-    row: &PgRow,
-    key: Key,
-    errors: Histogram,
-    latency: Histogram,
-) -> sqlx::Result<Merged> {
+    parts: &Parts,
+) -> sqlx::Result<HashMap<Key, ExactQuantiles>> {
+    let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
+    let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
+    let numbers: Vec<i32> = (0..).take(windows.len()).collect();
+    let (Some(first), Some(last)) = (starts.iter().min(), ends.iter().max()) else { return Ok(HashMap::new()) };
+    let binds = [
+        Bind::Id(plan_id),
+        Bind::Time(as_of),
+        Bind::Time(*first),
+        Bind::Time(*last),
+        Bind::Numbers(&parts.numbers),
+        Bind::Numbers(&parts.grains),
+        Bind::Times(&parts.starts),
+        Bind::Times(&parts.ends),
+        Bind::Flags(&parts.due),
+        Bind::Numbers(&numbers),
+        Bind::Times(&starts),
+        Bind::Times(&ends),
+    ];
+    let rows = session::fetch(connection, &window::exact_quantiles(job, facts), &binds).await?;
+    rows.iter()
+        .map(|row| {
+            let exact =
+                ExactQuantiles { abs_error: row.try_get("abs_error")?, squared_error: row.try_get("squared_error")? };
+            Ok((Key::of(row)?, exact))
+        })
+        .collect()
+}
+
+fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sqlx::Result<Merged> {
     let window = usize::try_from(key.number).ok().and_then(|number| windows.get(number)).ok_or_else(|| {
         sqlx::Error::Protocol(format!("the server answered with window {}, which was not asked for", key.number))
     })?;
@@ -151,8 +190,9 @@ fn merged(
             ambiguous: row.try_get("ambiguous")?,
         },
         sums: row.try_get("sums")?,
-        errors,
-        latency,
+        errors: Histogram::default(),
+        latency: Histogram::default(),
+        exact: None,
         due: (row.try_get("due")?, row.try_get("received")?),
         digest: row.try_get("digest")?,
     })

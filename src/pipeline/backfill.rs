@@ -114,7 +114,7 @@ async fn chunks(
         while next < windows.len() && windows[next].slice.end <= chunk.end {
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
             let batch = &windows[next..next + ready.min(WINDOWS_AT_ONCE)];
-            done.windows_written += publish_batch(connection, job, plan, claim, row, batch).await?;
+            done.windows_written += publish_batch(connection, job, facts, plan, claim, row, batch).await?;
             next += batch.len();
             report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
         }
@@ -181,6 +181,7 @@ async fn rebuild_chunk(
 async fn publish_batch(
     connection: &mut PgConnection,
     job: &PlannedJob,
+    facts: &SourceFacts,
     plan: &PlanRow,
     claim: &Claim,
     row: &BackfillRow,
@@ -189,7 +190,7 @@ async fn publish_batch(
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
-    let measurements = windows::measure(&mut transaction, job, plan.id, row.as_of, batch).await?;
+    let measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();

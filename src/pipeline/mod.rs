@@ -118,7 +118,7 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
     crate::measure::rebuild::range(connection, job, &facts, &build).await?;
     let since = Since { last: None, as_of, built_from: from, touched: &[] };
     let windows = stages::named(job.windows.due(&since));
-    let measured = crate::measure::windows::measure(connection, job, plan.id, as_of, &windows).await?;
+    let measured = crate::measure::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
     transaction.rollback().await?;
     held.release();
     Ok(measured)

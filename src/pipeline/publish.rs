@@ -30,7 +30,7 @@ pub(super) async fn publish(
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let windows = stages::due_windows(&mut transaction, run, read, summed).await?;
-    let measurements = windows::measure(&mut transaction, run.job, run.plan.id, run.as_of, &windows).await?;
+    let measurements = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &windows).await?;
     // Another definition of the job, on another runner, has other stages but the same history.
     let published = job::lock_published(&mut transaction, run.claim.job_id).await?;
     if let Some(skipped) = Outcome::older_than(published, run.as_of) {

@@ -124,6 +124,7 @@ mod tests {
             values: &values,
             parameters: &Parameters::default(),
             errors: &empty,
+            exact: None,
             latency: &empty,
             due: (0, 0),
             all_squared_error: f64::NAN,

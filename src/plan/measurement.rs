@@ -7,7 +7,7 @@ use crate::plan::cohort::Cohort;
 use crate::plan::histogram::Histogram;
 use crate::plan::interval::Interval;
 use crate::plan::metric::sum::Sum;
-use crate::plan::metric::{JobMetric, Sums};
+use crate::plan::metric::{ExactQuantiles, JobMetric, Sums};
 use crate::plan::rule::RuleMetric;
 use crate::plan::window::Slice;
 
@@ -55,6 +55,7 @@ pub struct Merged {
     pub counts: Counts,
     pub sums: Vec<f64>,
     pub errors: Histogram,
+    pub exact: Option<ExactQuantiles>,
     pub latency: Histogram,
     /// Predictions whose labels are due, and those of them that have one.
     pub due: (i64, i64),
@@ -98,6 +99,7 @@ fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, all_squared_error: f64) -> 
         values: &merged.sums,
         parameters: &job.parameters,
         errors: &merged.errors,
+        exact: merged.exact.as_ref(),
         latency: &merged.latency,
         due: merged.due,
         all_squared_error,

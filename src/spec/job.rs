@@ -216,7 +216,7 @@ pub struct MetricsSection {
     pub trim: Option<f64>,
     /// Column of the weight of a prediction.
     pub weight: Option<String>,
-    /// Exact percentiles instead of sketches.
+    /// Percentiles from all pairs of a window instead of from its histogram: each measurement reads them again.
     pub exact: Option<bool>,
     /// Ratios of sums of your own.
     #[serde(default)]

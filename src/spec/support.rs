@@ -6,8 +6,7 @@ use crate::spec::job::{CohortsSpec, ForSpec, JobSpec};
 
 /// The keys of a job file that are written but not supported yet, each at its own line.
 pub fn unsupported_job_keys(document: &Document, spec: &JobSpec) -> Vec<Diagnostic> {
-    let fixed = ["metrics.exact"];
-    let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).collect();
+    let mut paths: Vec<String> = Vec::new();
     for (index, alert) in spec.alerts.iter().enumerate() {
         let keys = [
             "above_baseline",

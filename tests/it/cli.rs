@@ -130,12 +130,12 @@ fn the_published_example_is_read_and_what_is_not_supported_yet_is_listed() {
         let job = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/ro-load.toml")).unwrap();
         folder.write(
             "jobs/ro-load.toml",
-            &job.replace("tolerance = 250.0", "tolerance = 250.0\nexact = true")
+            &job.replace("above = 250.0", "above = 250.0\nclear_below = 220.0")
                 .replace("notify = [\"oncall-email\", \"oncall-hook\"]", ""),
         );
         let checked = folder.run(&["check", "--output", "csv"]);
         assert_eq!(checked.code, Some(1));
-        assert!(checked.stdout.contains("not-supported-yet,`metrics.exact`"), "{}", checked.stdout);
+        assert!(checked.stdout.contains("not-supported-yet,`alerts[0].clear_below`"), "{}", checked.stdout);
         return;
     };
     let folder = Folder::new("example");

@@ -176,3 +176,23 @@ async fn the_numeric_corpus_aborts_no_metric() {
         .await;
     assert_eq!(empty, ["label_arrival_rate"], "no label is due yet, everything else has a value");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exact_percentiles_equal_numpy() {
+    let world = world(&every_metric().replace("[metrics]\n", "[metrics]\nexact = true\n")).await;
+    let expected: BTreeMap<String, BTreeMap<String, f64>> =
+        serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
+    let mut compared = 0;
+    for (cohort, expected) in expected {
+        let found = metrics_of(&world, &cohort).await;
+        for (name, expected) in expected.iter().filter(|(name, _)| name.starts_with('p') && name.ends_with("_error")) {
+            assert!(
+                (found[name] / expected - 1.0).abs() < 1e-9,
+                "{cohort} {name}: {}, expected {expected}",
+                found[name]
+            );
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 2 * 8);
+}

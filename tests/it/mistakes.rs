@@ -196,12 +196,6 @@ fn a_job_that_is_right_has_no_findings() {
     "repeated-entry",
     "there is a metric `rmse` already"
 )]
-#[case::later_key(
-    "every = \"1h\"",
-    "every = \"1h\"\n[metrics]\nexact = true",
-    "not-supported-yet",
-    "`metrics.exact` is not supported"
-)]
 #[case::later_baseline("above = 5.0", "above_baseline = \"20%\"", "not-supported-yet", "above_baseline")]
 #[case::later_duration("above = 5.0", "above = 5.0\nfor = \"10m\"", "not-supported-yet", "alerts[0].for")]
 fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[case] code: &str, #[case] words: &str) {

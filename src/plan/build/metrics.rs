@@ -28,6 +28,7 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
         tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, notes),
         huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, notes),
         trim: trim(spec.metrics.trim, notes),
+        exact: spec.metrics.exact.unwrap_or(false),
         weighted: !extras.is_empty(),
     };
     let mut all = included(spec, notes);

@@ -160,27 +160,27 @@ pub const CATALOGUE: &[Metric] = &[
         finish: |s| s.get(Sum::GreatestAbsError),
         ..PLAIN
     },
-    percentile("p50_abs_error", "median of |error|, within 0.5 %", |s| s.errors.quantile(0.5).unwrap_or(f64::NAN)),
-    percentile("p90_abs_error", "90th percentile of |error|, within 0.5 %", |s| {
-        s.errors.quantile(0.9).unwrap_or(f64::NAN)
+    percentile("p50_abs_error", "median of |error|, within 0.5 % unless `exact`", |s| s.abs_error_quantile(0.5)),
+    percentile("p90_abs_error", "90th percentile of |error|, within 0.5 % unless `exact`", |s| {
+        s.abs_error_quantile(0.9)
     }),
-    percentile("p95_abs_error", "95th percentile of |error|, within 0.5 %", |s| {
-        s.errors.quantile(0.95).unwrap_or(f64::NAN)
+    percentile("p95_abs_error", "95th percentile of |error|, within 0.5 % unless `exact`", |s| {
+        s.abs_error_quantile(0.95)
     }),
-    percentile("p99_abs_error", "99th percentile of |error|, within 0.5 %", |s| {
-        s.errors.quantile(0.99).unwrap_or(f64::NAN)
+    percentile("p99_abs_error", "99th percentile of |error|, within 0.5 % unless `exact`", |s| {
+        s.abs_error_quantile(0.99)
     }),
-    squared(percentile("p50_squared_error", "median of error², within 1 %", |s| {
-        s.errors.quantile_of(0.5, |e| e * e).unwrap_or(f64::NAN)
+    squared(percentile("p50_squared_error", "median of error², within 1 % unless `exact`", |s| {
+        s.squared_error_quantile(0.5)
     })),
-    squared(percentile("p90_squared_error", "90th percentile of error², within 1 %", |s| {
-        s.errors.quantile_of(0.9, |e| e * e).unwrap_or(f64::NAN)
+    squared(percentile("p90_squared_error", "90th percentile of error², within 1 % unless `exact`", |s| {
+        s.squared_error_quantile(0.9)
     })),
-    squared(percentile("p95_squared_error", "95th percentile of error², within 1 %", |s| {
-        s.errors.quantile_of(0.95, |e| e * e).unwrap_or(f64::NAN)
+    squared(percentile("p95_squared_error", "95th percentile of error², within 1 % unless `exact`", |s| {
+        s.squared_error_quantile(0.95)
     })),
-    squared(percentile("p99_squared_error", "99th percentile of error², within 1 %", |s| {
-        s.errors.quantile_of(0.99, |e| e * e).unwrap_or(f64::NAN)
+    squared(percentile("p99_squared_error", "99th percentile of error², within 1 % unless `exact`", |s| {
+        s.squared_error_quantile(0.99)
     })),
     squared(percentile("trimmed_mse", "mean of error² without the largest `trim` of them, within 1 %", |s| {
         s.errors.robust_squares(s.parameters.trim).map_or(f64::NAN, |robust| robust.trimmed)

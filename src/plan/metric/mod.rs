@@ -24,6 +24,8 @@ pub struct Parameters {
     pub huber_delta: Option<f64>,
     /// Share of the largest squared errors that `trimmed_mse` leaves out; from 0 to below 1.
     pub trim: f64,
+    /// Whether percentiles are computed from all pairs of a window instead of from its histogram.
+    pub exact: bool,
     /// Whether pairs carry a weight: it is their first extra value.
     pub weighted: bool,
 }
@@ -38,12 +40,24 @@ pub struct Sums<'a> {
     pub parameters: &'a Parameters,
     /// Of |e|.
     pub errors: &'a Histogram,
+    /// Percentiles of |e| and e² that were computed from all pairs, where the job asks for exact ones.
+    pub exact: Option<&'a ExactQuantiles>,
     /// Of seconds from event to label.
     pub latency: &'a Histogram,
     /// Predictions old enough that their labels count as due, and those of them that have one.
     pub due: (i64, i64),
     /// Σe² of everything in the window, of the same versions.
     pub all_squared_error: f64,
+}
+
+/// The quantiles that the catalogue has percentiles of.
+pub const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+
+/// Quantiles of |e| and of e² at [`QUANTILES`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExactQuantiles {
+    pub abs_error: Vec<f64>,
+    pub squared_error: Vec<f64>,
 }
 
 /// Count, sum and centred sum of squares.
@@ -77,6 +91,22 @@ impl Sums<'_> {
         Moments { count: value(0), sum: value(1), centred: value(2) }
     }
 
+    /// A quantile of |e|; NaN for none.
+    pub fn abs_error_quantile(&self, q: f64) -> f64 {
+        match self.exact {
+            Some(exact) => at_quantile(&exact.abs_error, q),
+            None => self.errors.quantile(q).unwrap_or(f64::NAN),
+        }
+    }
+
+    /// A quantile of e², between neighbouring squares; NaN for none.
+    pub fn squared_error_quantile(&self, q: f64) -> f64 {
+        match self.exact {
+            Some(exact) => at_quantile(&exact.squared_error, q),
+            None => self.errors.quantile_of(q, |e| e * e).unwrap_or(f64::NAN),
+        }
+    }
+
     /// How many pairs were averaged.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn n(&self) -> f64 {
@@ -92,6 +122,11 @@ impl Sums<'_> {
         let at = self.order.iter().position(|kept| *kept == sum)?;
         Some(self.order[..at].iter().map(|kept| kept.width()).sum())
     }
+}
+
+fn at_quantile(values: &[f64], q: f64) -> f64 {
+    let place = QUANTILES.iter().position(|kept| kept.total_cmp(&q).is_eq());
+    place.and_then(|place| values.get(place)).copied().unwrap_or(f64::NAN)
 }
 
 /// Which way is better.

@@ -1,7 +1,10 @@
 //! Statements of the third stage: buckets merged into windows, cohorts ranked, the rest kept exactly as `other`.
 
 use crate::plan::PlannedJob;
-use crate::plan::sql::{PlannedSql, appended, state};
+use crate::plan::metric::QUANTILES;
+use crate::plan::source::SourceFacts;
+use crate::plan::sql::rows::{self, Fence, Selection};
+use crate::plan::sql::{PlannedSql, appended, list, state};
 
 /// Merges windows of plan `$1`. A window is made of parts: numbers `$2`, grains `$3`, starts `$4` and ends `$5` of runs of
 /// whole buckets, and in `$6` whether labels of the part are due. The arrays are of equal length.
@@ -65,6 +68,46 @@ group by 1, 2, 3, 4, 5",
         key = KEY,
         version = version(job),
         grouping = grouping(job, ", b.bin"),
+    ))
+}
+
+/// Exact quantiles of |e| and e² of the same windows, from the pairs of the source between `$3` and `$4` as of `$2`; the
+/// parameters of [`merge`] after the plan are `$5` to `$9`, and windows are numbered `$10` from `$11` to `$12`.
+///
+/// Columns: `no, cohort_set, cohort_values, is_other, model_version, abs_error, squared_error`.
+pub fn exact_quantiles(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let rows = rows::classified(job, facts, Selection::Range, Fence::Fenced);
+    let quantiles = QUANTILES.map(|q| q.to_string()).join(", ");
+    // The parts of the windows come after what the source is read by.
+    let ranked = ranked(job)
+        .replace("$6::bool[]", "$9::bool[]")
+        .replace("$5::timestamptz[]", "$8::timestamptz[]")
+        .replace("$4::timestamptz[]", "$7::timestamptz[]")
+        .replace("$3::int[]", "$6::int[]")
+        .replace("$2::int[]", "$5::int[]");
+    PlannedSql::new(format!(
+        r"{ranked}, pairs as (
+    select s.bucket_start, array[{dims}]::text[] as dimensions, s.model_version, abs(s.predicted - s.actual) as e
+    from {from}
+    where s.class = 0
+), placed as (
+    select w.no, c.cohort_set, c.cohort_values, n.model_version, n.e
+    from unnest($10::int[], $11::timestamptz[], $12::timestamptz[]) as w (no, starts, ends)
+    join pairs as n on n.bucket_start >= w.starts and n.bucket_start < w.ends
+    cross join lateral (values {sets}) as c (cohort_set, cohort_values)
+)
+select {key}, {version} as model_version, percentile_cont(array[{quantiles}]) within group (order by s.e) as abs_error,
+       percentile_cont(array[{quantiles}]) within group (order by case when s.e < 1e-70 then 0 else s.e * s.e end) as squared_error
+from placed as s
+join kept as k
+    on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version
+group by {grouping}",
+        dims = list(job.dimensions.len(), |n| format!("s.d{n}")),
+        from = rows.from,
+        sets = sets(job),
+        key = KEY,
+        version = version(job),
+        grouping = grouping(job, ""),
     ))
 }
 
