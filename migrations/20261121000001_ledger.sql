@@ -59,6 +59,8 @@ create table trueup.run (
     -- Raised by every claim. A runner that lost its lease holds an old epoch and can publish nothing.
     epoch              integer not null default 0,
     attempt            integer not null default 0,
+    -- How often it was claimed from a runner whose lease ran out.
+    takeovers          integer not null default 0,
     not_before         timestamptz,
     lease_until        timestamptz,
     claimed_by         text,

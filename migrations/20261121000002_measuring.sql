@@ -100,6 +100,16 @@ create table trueup.bucket (
     primary key (plan_id, grain, bucket_start, cell_id)
 );
 
+-- Buckets that were recomputed, and whose windows were not published yet. Written with the buckets, removed with the
+-- publish: whoever is cut off in between leaves a note for the next.
+create table trueup.due_bucket (
+    plan_id      bigint not null,
+    bucket_start timestamptz not null,
+    -- The plan's generation in which it was recomputed.
+    generation   bigint not null,
+    primary key (plan_id, bucket_start, generation)
+);
+
 -- Count, sum and centred sum of squares, by the server's own accumulator (Youngs and Cramer), merged by Chan's formula.
 create aggregate trueup.moments (float8)
     (sfunc = float8_accum, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);

@@ -35,6 +35,8 @@ pub struct Scheduler {
     pub parallel: usize,
 }
 
+/// How often a run may be taken over: one that ends its runner, by taking all its memory perhaps, must not do so for ever.
+const MOST_TAKEOVERS: i32 = 20;
 /// Slots of one job that are put into the ledger in one transaction.
 const MOST_SLOTS: usize = 1_000;
 /// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
@@ -156,8 +158,25 @@ impl Scheduler {
         }
     }
 
+    async fn give_up(&self, claim: &run::Claim) {
+        let why = format!("{MOST_TAKEOVERS} runners ended before it was done");
+        let recorded = async {
+            let mut connection = self.pool.acquire().await?;
+            run::finish_without(&mut connection, claim, run::End::Failed(&why)).await
+        };
+        error!(job.name = %claim.job, run.id = claim.run_id, "run failed: {why}");
+        if let Err(failure) = recorded.await {
+            error!(job.name = %claim.job, run.id = claim.run_id, "its end could not be recorded: {failure}");
+        }
+    }
+
     async fn run(&self, claim: run::Claim) {
         let Some(job) = self.jobs.get(&claim.job) else { return };
+        if claim.takeovers > MOST_TAKEOVERS {
+            // Whatever ends its runners would end this one too, and keep the job's later ticks waiting for ever.
+            self.give_up(&claim).await;
+            return;
+        }
         let ended = execute::execute(&self.pool, job, &claim, claim.scheduled_for, self.lease).await;
         let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
         match ended {

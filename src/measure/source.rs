@@ -90,6 +90,22 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         &mut mistakes,
     )
     .await?;
+    for (p_type, l_type) in predictions.iter().rev().zip(labels.iter().rev()).take(p.id.len()) {
+        if !same_key_type(&p_type.type_name, &l_type.type_name) {
+            mistakes.push(SourceMistake {
+                path: "labels.id".to_owned(),
+                code: "key-types",
+                message: format!(
+                    "`{}` is {} and `{}` of the predictions is {}",
+                    l_type.name,
+                    l_type.type_name.to_lowercase(),
+                    p_type.name,
+                    p_type.type_name.to_lowercase()
+                ),
+                hint: "cast one side in a `query` so that the keys have one type".to_owned(),
+            });
+        }
+    }
     let (Some(predicted), Some(actual), true) = (predicted, actual, mistakes.is_empty()) else {
         return Err(SourceError::Mistakes(mistakes));
     };
@@ -104,6 +120,16 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         key_is_integer: p.id.len() == 1
             && predictions.last().is_some_and(|id| matches!(id.type_name.as_str(), "INT2" | "INT4" | "INT8")),
     })
+}
+
+/// Whether keys of two types are compared without converting one side, and written in the same way.
+fn same_key_type(a: &str, b: &str) -> bool {
+    let kind = |name: &str| match name {
+        "INT2" | "INT4" | "INT8" => "integer".to_owned(),
+        "TEXT" | "VARCHAR" => "text".to_owned(),
+        other => other.to_owned(),
+    };
+    kind(a) == kind(b)
 }
 
 /// Types of the named columns. None when the table or a column is not there, which is then among the mistakes.

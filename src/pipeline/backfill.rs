@@ -12,6 +12,7 @@ use crate::measure::rebuild::{self, Build};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
+use crate::plan::window;
 use crate::postgres::held::Held;
 use crate::store::backfill::{self as ledger, Asked, BackfillRow};
 use crate::store::job::{self, PlanRow};
@@ -81,7 +82,7 @@ async fn run_on(
         Some(row) => row,
         None => ledger::begin(connection, asked, now, span.start).await?,
     };
-    let outcome = chunks(connection, job, &facts, &plan, claim, &row, (&windows, span), report).await;
+    let outcome = chunks(connection, job, &facts, &plan, claim, &row, (&windows, span, &request.range), report).await;
     if let Err(error) = &outcome
         && error.cure() == failure::Cure::Fail
     {
@@ -99,18 +100,22 @@ async fn chunks(
     plan: &PlanRow,
     claim: &Claim,
     row: &BackfillRow,
-    (windows, span): (&[DueWindow], Range<DateTime<Utc>>),
+    (windows, span, asked): (&[DueWindow], Range<DateTime<Utc>>, &Range<DateTime<Utc>>),
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
     let mut done = Done::default();
+    let mut generations = Vec::new();
     let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
     // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
     let mut at = row.done_until.max(span.start);
     while at < span.end {
-        let chunk = at..(at + CHUNK).min(span.end);
-        let counted = rebuild_chunk(connection, job, facts, plan, claim, row, &chunk).await?;
-        done.buckets_recomputed += counted.0;
-        done.rows_read += counted.1;
+        // Of whole buckets: half a bucket would be taken for all of it.
+        let step = window::floor(at + CHUNK, job.windows.bucket).max(at + job.windows.bucket);
+        let chunk = at..step.min(span.end);
+        let rebuilt = rebuild_chunk(connection, job, facts, plan, claim, row, &chunk).await?;
+        done.buckets_recomputed += rebuilt.buckets;
+        done.rows_read += rebuilt.predictions;
+        generations.push(rebuilt.generation);
         while next < windows.len() && windows[next].slice.end <= chunk.end {
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
             let batch = &windows[next..next + ready.min(WINDOWS_AT_ONCE)];
@@ -121,6 +126,7 @@ async fn chunks(
         ledger::advance(connection, row.id, chunk.end).await?;
         at = chunk.end;
     }
+    job::clear_due_of(connection, plan.id, &generations, asked).await?;
     Ok(done)
 }
 
@@ -145,6 +151,13 @@ fn span(windows: &[DueWindow]) -> Option<Range<DateTime<Utc>>> {
     Some(start..end)
 }
 
+/// What a chunk came to.
+struct Rebuilt {
+    buckets: i64,
+    predictions: i64,
+    generation: i64,
+}
+
 /// Rebuilds the buckets of a chunk from the source, and its residuals where they are kept. Returns buckets and predictions.
 async fn rebuild_chunk(
     connection: &mut PgConnection,
@@ -154,11 +167,12 @@ async fn rebuild_chunk(
     claim: &Claim,
     row: &BackfillRow,
     chunk: &Range<DateTime<Utc>>,
-) -> Result<(i64, i64), RunError> {
+) -> Result<Rebuilt, RunError> {
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
     let opened = job::open_stage(&mut transaction, plan.id, row.as_of).await?;
+    let before = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
     let build = Build { plan_id: plan.id, as_of: row.as_of, range: chunk.clone(), from_scratch: false };
     rebuild::range(&mut transaction, job, facts, &build).await?;
     // The next run recomputes buckets from residuals: they must know what the source knows.
@@ -173,9 +187,15 @@ async fn rebuild_chunk(
         };
         arrivals::reread(&mut transaction, job, facts, &reread).await?;
     }
-    let counts = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+    let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+    // Windows beside the range that was asked for, and all of them should this be cut off, are the next run's to revise.
+    let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+    let starts: Vec<DateTime<Utc>> = before.into_iter().chain(after).collect();
+    if plan.progress.is_some() {
+        job::note_due(&mut transaction, plan.id, opened.generation, &starts).await?;
+    }
     transaction.commit().await?;
-    Ok(counts)
+    Ok(Rebuilt { buckets, predictions, generation: opened.generation })
 }
 
 async fn publish_batch(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::evaluate::threshold;
-use crate::evaluate::verdict::Judgement;
+use crate::evaluate::verdict::{Judgement, Verdict};
 use crate::measure::windows::DueWindow;
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::{CohortChoice, Rule, VersionChoice};
@@ -112,9 +112,11 @@ impl Bench<'_> {
     }
 }
 
-/// The newest judged window of each target, for the message.
+/// The window of this run that decided about a target: the newest whose verdict counts. Where none does, the newest.
 pub fn newest<'a>(judged: &'a [Judged<'a>], target: &Target) -> Option<&'a Judged<'a>> {
-    judged.iter().filter(|one| one.target == *target && !one.retroactive).max_by_key(|one| end(one))
+    let counts = |one: &Judged<'_>| matches!(one.judgement.verdict, Verdict::Ok | Verdict::Breach);
+    let mine = judged.iter().filter(|one| one.target == *target && !one.retroactive);
+    mine.max_by_key(|one| (counts(one), end(one)))
 }
 
 fn end(judged: &Judged<'_>) -> DateTime<Utc> {

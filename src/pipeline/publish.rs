@@ -29,7 +29,7 @@ pub(super) async fn publish(
     let mut transaction = connection.begin().await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
-    let windows = stages::due_windows(&mut transaction, run, read, summed).await?;
+    let windows = stages::due_windows(&mut transaction, run, read).await?;
     let measurements = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &windows).await?;
     // Another definition of the job, on another runner, has other stages but the same history.
     let published = job::lock_published(&mut transaction, run.claim.job_id).await?;
@@ -44,6 +44,7 @@ pub(super) async fn publish(
     let transitions = tell::apply(&mut transaction, run, &bench).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
+    job::clear_due(&mut transaction, run.plan.id).await?;
     if read.gone > 0 {
         job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
     }

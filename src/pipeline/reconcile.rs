@@ -36,6 +36,7 @@ pub(super) async fn repair(
     let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;
+    job::note_due(&mut transaction, plan_id, read.generation, &differing).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     let repaired = i64::try_from(differing.len()).unwrap_or(i64::MAX);

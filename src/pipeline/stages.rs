@@ -153,6 +153,7 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Rea
     if run.job.is_incremental() && run.plan.progress.is_some() {
         recompute(&mut transaction, run, read, &mut summed).await?;
     }
+    job::note_due(&mut transaction, run.plan.id, read.generation, &summed.touched).await?;
     let cells = job::cells(&mut transaction, run.plan.id).await?;
     if cells > MOST_CELLS {
         return Err(RunError::TooManyCells(cells));
@@ -205,12 +206,15 @@ pub(super) async fn due_windows(
     connection: &mut PgConnection,
     run: &Run<'_>,
     read: &Read,
-    summed: &Summed,
 ) -> Result<Vec<DueWindow>, RunError> {
     let (job, as_of) = (run.job, run.as_of);
-    // After another definition of the job every window is measured anew, or cohorts of both would stand side by side.
-    let last = run.plan.progress.filter(|_| run.plan.is_current).map(|progress| progress.measured_as_of);
-    let since = Since { last, as_of, built_from: read.built_from, touched: &summed.touched };
+    let last = run.plan.progress.map(|progress| progress.measured_as_of);
+    // Those of this run, and those that a run or backfill which was cut off has left, or that a backfill did not publish.
+    let touched = match last {
+        Some(_) => job::due_buckets(connection, run.plan.id).await?,
+        None => Vec::new(),
+    };
+    let since = Since { last, as_of, built_from: read.built_from, touched: &touched };
     let mut due = job.windows.due(&since);
     let waiting = measurement::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
     let waiting =

@@ -15,7 +15,7 @@ pub struct JobRow {
 #[derive(Debug, Clone)]
 pub struct PlanRow {
     pub id: i64,
-    /// How far its residuals and buckets are. None before the first run.
+    /// How far its residuals and buckets are. None before its first run, and when another definition published last.
     pub progress: Option<Progress>,
     /// When all of it was last compared with the source.
     pub reconciled_as_of: Option<DateTime<Utc>>,
@@ -36,21 +36,20 @@ pub struct Progress {
 
 /// Registers a job by name, or finds it.
 pub async fn register(connection: &mut PgConnection, name: &str) -> sqlx::Result<JobRow> {
-    sqlx::query_as!(
-        JobRow,
-        r#"
-        with made as (
-            insert into trueup.job (name) values ($1) on conflict (name) do nothing returning id, published_as_of
-        )
-        select id as "id!", published_as_of from made
-        union all
-        select id, published_as_of from trueup.job where name = $1
-        limit 1
-        "#,
-        name
-    )
-    .fetch_one(connection)
-    .await
+    if let Some(known) = find(connection, name).await? {
+        return Ok(known);
+    }
+    // Another may register it at the same moment: then its row is there for the next statement, not for this one.
+    sqlx::query!("insert into trueup.job (name) values ($1) on conflict (name) do nothing", name)
+        .execute(&mut *connection)
+        .await?;
+    find(connection, name).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+async fn find(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<JobRow>> {
+    sqlx::query_as!(JobRow, "select id, published_as_of from trueup.job where name = $1", name)
+        .fetch_optional(connection)
+        .await
 }
 
 /// The newest `as_of` that was published, locked until the transaction ends.
@@ -68,28 +67,31 @@ pub async fn plan(
     spec: &str,
     dimensions: &[String],
 ) -> sqlx::Result<PlanRow> {
-    let row = sqlx::query!(
+    // Another may register it at the same moment: then its row is there for the next statement, not for this one.
+    sqlx::query!(
         r#"
-        with made as (
-            insert into trueup.plan (job_id, fingerprint, spec, dimensions) values ($1, $2, $3, $4)
-            on conflict (job_id, fingerprint) do nothing
-            returning id, measured_as_of, residual_from, built_from, reconciled_as_of
-        )
-        select p.id as "id!", p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of,
-               coalesce(j.published_plan_id = p.id, false) as "is_current!"
-        from (
-            select id, measured_as_of, residual_from, built_from, reconciled_as_of from made
-            union all
-            select id, measured_as_of, residual_from, built_from, reconciled_as_of
-            from trueup.plan where job_id = $1 and fingerprint = $2
-        ) as p
-        join trueup.job j on j.id = $1
-        limit 1
+        insert into trueup.plan (job_id, fingerprint, spec, dimensions)
+        select $1, $2, $3, $4
+        where not exists (select from trueup.plan where job_id = $1 and fingerprint = $2)
+        on conflict (job_id, fingerprint) do nothing
         "#,
         job_id,
         fingerprint,
         spec,
         dimensions
+    )
+    .execute(&mut *connection)
+    .await?;
+    let row = sqlx::query!(
+        r#"
+        select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of,
+               coalesce(j.published_plan_id = p.id, false) as "is_current!"
+        from trueup.plan p
+        join trueup.job j on j.id = p.job_id
+        where p.job_id = $1 and p.fingerprint = $2
+        "#,
+        job_id,
+        fingerprint
     )
     .fetch_one(connection)
     .await?;
@@ -99,7 +101,13 @@ pub async fn plan(
         }
         _ => None,
     };
-    Ok(PlanRow { id: row.id, progress, reconciled_as_of: row.reconciled_as_of, is_current: row.is_current })
+    Ok(PlanRow {
+        id: row.id,
+        // What arrived while another definition was in force is not in this one's buckets: it begins anew.
+        progress: progress.filter(|_| row.is_current),
+        reconciled_as_of: row.reconciled_as_of,
+        is_current: row.is_current,
+    })
 }
 
 /// Keeps two runners from writing the residuals, buckets or windows of one plan at the same time, until the transaction ends.
@@ -196,6 +204,59 @@ pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: Date
         "update trueup.plan set reconciled_as_of = greatest(reconciled_as_of, $2) where id = $1",
         plan_id,
         as_of
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Notes that buckets were recomputed, and that windows which hold them are due.
+pub async fn note_due(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    generation: i64,
+    starts: &[DateTime<Utc>],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into trueup.due_bucket (plan_id, generation, bucket_start)
+        select distinct $1::bigint, $2::bigint, start from unnest($3::timestamptz[]) as start
+        on conflict do nothing
+        "#,
+        plan_id,
+        generation,
+        starts
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Buckets whose windows are due.
+pub async fn due_buckets(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<DateTime<Utc>>> {
+    sqlx::query_scalar!("select distinct bucket_start from trueup.due_bucket where plan_id = $1 order by 1", plan_id)
+        .fetch_all(connection)
+        .await
+}
+
+/// Removes the notes of a plan, once the windows are published.
+pub async fn clear_due(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
+    sqlx::query!("delete from trueup.due_bucket where plan_id = $1", plan_id).execute(connection).await.map(drop)
+}
+
+/// Removes the notes of some generations in a range whose windows were all published by a backfill.
+pub async fn clear_due_of(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    generations: &[i64],
+    range: &std::ops::Range<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from trueup.due_bucket where plan_id = $1 and generation = any($2) and bucket_start >= $3 and bucket_start < $4",
+        plan_id,
+        generations,
+        range.start,
+        range.end
     )
     .execute(connection)
     .await

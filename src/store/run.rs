@@ -17,6 +17,8 @@ pub struct Claim {
     pub epoch: i32,
     /// How often it was claimed, this time included.
     pub attempt: i32,
+    /// How often it was claimed from a runner whose lease ran out.
+    pub takeovers: i32,
 }
 
 impl Claim {
@@ -81,7 +83,8 @@ pub async fn claim_next(
         Claim,
         r#"
         update trueup.run r
-        set state = 'running', epoch = r.epoch + 1, attempt = r.attempt + 1, claimed_by = $2, started_at = clock_timestamp(),
+        set state = 'running', epoch = r.epoch + 1, attempt = r.attempt + 1,
+            takeovers = r.takeovers + (r.state = 'running')::int, claimed_by = $2, started_at = clock_timestamp(),
             lease_until = clock_timestamp() + $3
         from trueup.job j
         where r.id = $1 and j.id = r.job_id
@@ -89,7 +92,7 @@ pub async fn claim_next(
               select from trueup.run o
               where o.job_id = r.job_id and o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp()
           )
-        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt
+        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt, r.takeovers
         "#,
         candidate,
         claimer,
@@ -123,7 +126,7 @@ pub async fn claim_manual(
             where o.job_id = j.id and o.state = 'running' and o.lease_until >= clock_timestamp()
               and (o.trigger = 'backfill') = ($3 = 'backfill')
         )
-        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt
+        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt, takeovers
         "#,
         job_id,
         scheduled_for,

@@ -266,3 +266,81 @@ async fn a_reader_may_use_the_views_and_the_history_as_of_and_nothing_else() {
         assert!(refused.is_err_and(|e| e.to_string().contains("permission denied")), "{table}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_that_was_cut_off_repaired_is_published_by_the_next() {
+    let mut world = World::new(TABLES, &hourly(WINDOWS)).await;
+    world.job.schedule.reconcile = TimeDelta::days(900);
+    let today = trueup::plan::window::floor(Utc::now(), TimeDelta::days(1));
+    let yesterday = today - TimeDelta::days(1);
+    world.db.execute(&quarter_hours(&yesterday.to_rfc3339(), 24)).await;
+    world.db.execute("update public.l set seen = seen - interval '1 hour'").await;
+    world.run_at(today).await;
+    // Only a comparison with the source finds these: no arrival time tells of them.
+    world.db.execute("delete from public.l where id between 40 and 49; delete from public.p where id = 96").await;
+    let claim = enter(&world.db.pool, &world.job, Asked::Reconcile, "test", LEASE).await.unwrap().unwrap();
+    let before: i64 = world.db.scalar("select sum(labeled)::bigint from trueup.bucket where grain = 3600").await;
+    // The session ends as soon as the repair is committed, before anything is published.
+    let run = run_job(&world.db.pool, &world.job, &claim, claim.scheduled_for);
+    let mut run = Box::pin(run);
+    let watch = async {
+        loop {
+            let now: i64 = world.db.scalar("select sum(labeled)::bigint from trueup.bucket where grain = 3600").await;
+            if now != before {
+                break;
+            }
+        }
+    };
+    let finished = tokio::select! { biased; ended = &mut run => Some(ended), () = watch => None };
+    drop(run);
+    println!("the run was {}", if finished.is_some() { "not cut off" } else { "cut off" });
+    world
+        .db
+        .execute("update trueup.run set lease_until = clock_timestamp() - interval '1 second' where state = 'running'")
+        .await;
+    world.run_at(Utc::now()).await;
+    let day = format!(
+        "select predictions, labeled from trueup.window_history where window_name = 'tumbling 1d' and window_start = '{yesterday}' and cohort = 'all' and model_version is null"
+    );
+    assert_eq!(world.db.lines(&day).await, ["95 | 85"]);
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.due_bucket").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_two_types_are_refused_before_they_are_compared() {
+    let world = World::new(&TABLES.replace("public.l (id bigint", "public.l (id numeric"), &hourly(WINDOWS)).await;
+    let ended = world.try_run_at(hour(0)).await.unwrap();
+    let Ended::Failed(failure) = ended else { panic!("{ended:?}") };
+    assert!(failure.to_string().contains("`id` is numeric and `id` of the predictions is int8"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_message_is_about_the_window_that_decided() {
+    // The newest window has too few labels to say anything; the one that became final is in breach.
+    let rule = RULE.replace("above = 0.5", "above = 0.5\nmin_coverage = 0.9");
+    let windows = WINDOWS.replace("label_wait = \"1d\"", "label_wait = \"6h\"");
+    let world = World::new(TABLES, &hourly(&format!("{windows}{rule}"))).await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 2)).await;
+    world.db.execute("update public.l set seen = seen + interval '5 hours'").await;
+    for n in 0..8 {
+        world.run_at(hour(n)).await;
+    }
+    let told = world.db.lines("select body -> 'alerts' -> 0 ->> 'value', body -> 'alerts' -> 0 ->> 'status', body -> 'alerts' -> 0 ->> 'window_end' from trueup.notification").await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("1.0 | final | 2024-05-02T0"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_of_buckets_of_any_length_loses_nothing_at_its_chunks() {
+    let toml =
+        hourly("[windows]\nrolling = [\"50m\"]\nlabel_wait = \"1d\"\n").replace("every = \"1h\"", "every = \"50m\"");
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute(&quarter_hours("2024-04-01T00:00:00Z", 24 * 40)).await;
+    world.backfill(at("2024-04-01T00:00:00Z")..at("2024-05-10T00:00:00Z"), None).await;
+    let rows: i64 = world.db.scalar("select sum(predictions)::bigint from trueup.bucket where grain = 3000").await;
+    let covered: i64 = world
+        .db
+        .scalar("select count(*) from public.p where at < (select max(window_end) from trueup.measured_window)")
+        .await;
+    assert!((0..4).contains(&(rows - covered)), "{rows} of {covered} predictions are in buckets");
+}

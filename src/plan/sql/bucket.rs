@@ -171,7 +171,7 @@ where old.as_of <= excluded.as_of",
         latency = if kept.latency {
             let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
             format!(
-                ", case when s.class = 0 and s.label_at is not null then {} end as latency_bin",
+                ", case when s.class = 0 and isfinite(s.label_at) then {} end as latency_bin",
                 histogram::bin_sql(seconds)
             )
         } else {

@@ -82,12 +82,14 @@ order by bucket_start, cell",
 pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = rows::still_there(job, facts);
     PlannedSql::new(format!(
-        r"with {with}
+        r"with {with}, still as materialized (
+    select s.key, s.model_version from {from}
+)
 update trueup.residual as r
 set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4
 from (select distinct {key} as key from touched as t) as changed
 where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
-  and (r.key, r.model_version) not in (select s.key, s.model_version from {from})
+  and not exists (select from still where still.key = r.key and still.model_version = r.model_version)
 returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
         with = rows.with,
         from = rows.from,

@@ -78,7 +78,7 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
     ) as x{fence}
 ) as s",
         cell = cell(job),
-        digest = digest(job.extras.len()),
+        digest = digest(job),
         class = CLASS,
         extras = extras.collect::<String>(),
         key = key_sql(job, facts),
@@ -103,17 +103,21 @@ fn cell(job: &PlannedJob) -> String {
     if parts.is_empty() {
         "0::bigint".to_owned()
     } else {
-        format!("hashtextextended({}, 0)", parts.join(" || e'\\x02' || "))
+        format!("hashtextextended(({}) collate pg_catalog.\"C\", 0)", parts.join(" || e'\\x02' || "))
     }
 }
 
-/// A hash of what a pair says. Sums of it do not depend on the order of rows.
-fn digest(extras: usize) -> String {
+/// A hash of what a pair says. Sums of it do not depend on the order of rows. When a label arrived is part of it only
+/// where a metric is about that: labels that are sent again as they were revise nothing.
+fn digest(job: &PlannedJob) -> String {
     let pair = "hashint4extended(x.class, coalesce(hashfloat8extended(x.actual, x.seed), x.seed # 2))";
-    match extras {
-        0 => pair.to_owned(),
-        n => format!("hashtextextended(array[{}]::text, {pair})", list(n, |n| format!("x.x{n}"))),
-    }
+    let latency = job.histograms().latency.then(|| "coalesce(x.label_at::text, '')".to_owned());
+    let extras = list(job.extras.len(), |n| format!("x.x{n}"));
+    let extras = (!job.extras.is_empty()).then(|| format!("array[{extras}]::text"));
+    latency
+        .into_iter()
+        .chain(extras)
+        .fold(pair.to_owned(), |digest, more| format!("hashtextextended({more}, {digest})"))
 }
 
 /// Keys and versions that the source still yields for predictions that arrived in `($3, $2]`, as a common table

@@ -18,7 +18,7 @@ select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, f.predi
        f.ambiguous, f.due, f.received, {array} as sums, f.digest
 from (
     select {key}, {version} as model_version{counts}, sum(k.due)::bigint as due, sum(k.received)::bigint as received{merged},
-           sum(k.digest)::text as digest
+           {digest}::text as digest
     from kept as k
     group by {grouping}
 ) as f
@@ -30,6 +30,12 @@ order by f.no, f.cohort_set",
         counts = state::merged_counts("k"),
         merged = state::merged(job, "k"),
         grouping = grouping(job, ""),
+        // How many labels are due changes with time alone, and with it a metric that is to be revised.
+        digest = if job.metrics.iter().any(|metric| metric.name() == "label_arrival_rate") {
+            "(sum(k.digest) + hashint8extended(sum(k.due)::bigint, sum(k.received)::bigint))"
+        } else {
+            "sum(k.digest)"
+        },
     ))
 }
 
