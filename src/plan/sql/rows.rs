@@ -318,7 +318,7 @@ fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {
     }
 }
 
-/// The key of a row of `touched`, as [`key_sql`] writes it.
+/// The key of a row of `touched`, as the key of a residual is written.
 pub fn touched_key(job: &PlannedJob, facts: &SourceFacts) -> String {
     key_sql(job, facts).replace("p.k", "t.trueup_k")
 }
