@@ -344,3 +344,13 @@ async fn a_backfill_of_buckets_of_any_length_loses_nothing_at_its_chunks() {
         .await;
     assert!((0..4).contains(&(rows - covered)), "{rows} of {covered} predictions are in buckets");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cohort_per_customer_is_refused_with_what_to_do() {
+    let world = world("[[cohorts]]\nby = [\"region\"]\n").await;
+    world.db.execute("insert into public.p select 1000000 + n, '2024-05-01T12:00Z', 1, 'v1', 'customer ' || n, '2024-05-01Z' from generate_series(1, 100001) n; analyze public.p").await;
+    let ended = world.try_run_at(hour(0)).await.unwrap();
+    let Ended::Failed(failure) = ended else { panic!("{ended:?}") };
+    assert!(failure.to_string().contains("100003 combinations, and 100000 is the most"), "{failure}");
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.cell").await, 0, "nothing is left of it");
+}

@@ -275,3 +275,33 @@ async fn contradictions_in_the_data_are_named_with_a_few_of_their_keys() {
     let lacking = run(&folder, &db, &["check"]).ok();
     assert!(lacking.stdout.contains("create index concurrently on \"public\".\"l\" (\"id\")"), "{}", lacking.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_job_runs_as_it_is() {
+    let db = TestDatabase::new().await;
+    let start: chrono::DateTime<chrono::Utc> = "2024-05-01T00:00:00Z".parse().unwrap();
+    let mut csv = "interval_start,forecast_mw,actual_mw\n".to_owned();
+    for n in 0..4 * 96_i32 {
+        let time = (start + chrono::TimeDelta::minutes(15 * i64::from(n))).to_rfc3339();
+        csv.push_str(&format!("{time},{},{}\n", 6_000 + n % 96, 6_000 + n % 96 - n % 7));
+    }
+    crate::support::data::load_forecasts(&db, &csv).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Folder::new("ro-load");
+    for file in ["trueup.toml", "jobs/ro-load.toml"] {
+        folder.write(file, &std::fs::read_to_string(root.join(file)).unwrap());
+    }
+    let ran = Run::of(
+        folder
+            .trueup(&["run", "ro-load", "--at", "2024-05-04T00:00:00Z", "--output", "csv"])
+            .env("DATABASE_URL", db.url())
+            .env("TRUEUP_HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+            .output()
+            .unwrap(),
+    )
+    .ok();
+    assert!(ran.stdout.contains("imbalance_cost_eur") && ran.stdout.contains("daypart=night"), "{}", ran.stdout);
+    // |error| is 0 to 6 in turn: 3 on average, a quarter of an hour of it, at 40 €/MWh.
+    let cost: f64 = db.scalar("select value from trueup.metric_history where metric = 'imbalance_cost_eur' and window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null").await;
+    assert!((cost - 30.0).abs() < 1.5, "{cost}");
+}
