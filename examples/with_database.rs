@@ -23,6 +23,12 @@ async fn main() -> Result<ExitCode> {
     let socket = server.socket().display().to_string().replace('/', "%2F");
     let url = format!("postgres://trueup@localhost/{}?host={socket}&sslmode=disable", LocalDatabase::Main.name());
     let status = Command::new(program).args(rest).env("DATABASE_URL", url).env("SQLX_OFFLINE", "false").status()?;
+    drop(server);
+    // The guard removes the data once nobody uses them; what is left then are our own locks and logs.
+    while folder.join("data").exists() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::remove_dir_all(&folder).with_context(|| format!("could not remove `{}`", folder.display()))?;
     Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
 }
 
