@@ -19,6 +19,7 @@ use crate::pipeline::execute::{self, Ended};
 use crate::plan::PlannedJob;
 use crate::plan::schedule::CatchUp;
 use crate::postgres::held::Held;
+use crate::store::retention::{self, Old};
 use crate::store::schedule::{self, Advance, Cursor, Slot};
 use crate::store::{job, run};
 
@@ -29,6 +30,8 @@ pub struct Scheduler {
     pub receivers: Arc<Receivers>,
     pub lease: TimeDelta,
     pub poll: TimeDelta,
+    /// Age of a window at which all but its first report goes.
+    pub keep_windows: TimeDelta,
     /// Names this process in the ledger.
     pub name: String,
     /// Runs at the same time.
@@ -41,6 +44,8 @@ const MOST_TAKEOVERS: i32 = 20;
 const MOST_SLOTS: usize = 1_000;
 /// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
 const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
+/// Rows of each kind that retention removes in one transaction.
+const AT_ONCE: i64 = 5_000;
 /// How long runs may take to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -54,6 +59,7 @@ impl Scheduler {
         let slots = Arc::new(Semaphore::new(this.parallel));
         let mut runs = JoinSet::new();
         let mut sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
+        let cleaner = tokio::spawn(clean_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.jobs.len(), "serving");
         while !*stop.borrow() {
             // A connection that answers nothing any more must not keep this loop from ever looking again.
@@ -78,6 +84,8 @@ impl Scheduler {
             runs.shutdown().await;
             run::give_back_all(&mut *this.pool.acquire().await?, &this.name).await?;
         }
+        // What it has not removed yet is removed another time.
+        cleaner.abort();
         // A delivery that is cut off is leased: it is made again, with the same id, once the lease has run out.
         if tokio::time::timeout(GRACE, &mut sender).await.is_err() {
             warn!("deliveries did not end in time; they will be tried again");
@@ -281,5 +289,42 @@ async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
     if let Err(error) = outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
         error!(receiver.name = %receiver, "could not deliver: {error:#}");
+    }
+}
+
+/// Removes what is old, every hour, a little at a time.
+async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match clean(&this).await {
+            Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
+            Ok(_) => {}
+            Err(error) => error!("could not remove what is old: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Removes everything that is old by now. Returns how many rows it was.
+async fn clean(this: &Scheduler) -> Result<u64> {
+    let names = this.names();
+    let mut removed = 0;
+    loop {
+        let mut held = Held::acquire(&this.pool).await?;
+        let now = run::now(&mut held).await?;
+        let windows = now - this.keep_windows;
+        let needed = this.jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
+        let old = Old { windows, buckets: windows.min(needed), jobs: &names };
+        let mut transaction = held.begin().await?;
+        let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
+        transaction.commit().await?;
+        held.release();
+        let Some(round) = round else { return Ok(removed) };
+        removed += round.revisions + round.verdicts + round.samples + round.buckets;
+        if !round.is_full(AT_ONCE) {
+            return Ok(removed);
+        }
     }
 }

@@ -67,6 +67,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         receivers: Arc::new(prepared),
         lease: settings.lease,
         poll: settings.poll,
+        keep_windows: settings.keep_windows,
         name: context::runner_name(),
         parallel: MOST_PARALLEL.min(usize::try_from(settings.max_connections).unwrap_or(2) / 2).max(1),
     };

@@ -24,6 +24,8 @@ pub struct Settings {
     pub lease: TimeDelta,
     /// How often the ledger is looked at.
     pub poll: TimeDelta,
+    /// Age of a window at which all but its first report goes.
+    pub keep_windows: TimeDelta,
 }
 
 /// Settings, or the mistakes in them; with the document, to show the findings in.
@@ -43,6 +45,7 @@ impl Default for Settings {
             max_connections: 8,
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
+            keep_windows: TimeDelta::days(395),
         }
     }
 }
@@ -99,8 +102,9 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     };
     let lease = period("scheduler.lease", spec.scheduler.lease.as_deref(), defaults.lease);
     let poll = period("scheduler.poll", spec.scheduler.poll.as_deref(), defaults.poll);
+    let keep_windows = period("retention.windows", spec.retention.windows.as_deref(), defaults.keep_windows);
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
-    ((!failed).then_some(Settings { receivers, max_connections, lease, poll }), findings)
+    ((!failed).then_some(Settings { receivers, max_connections, lease, poll, keep_windows }), findings)
 }
 
 /// Value of an environment variable that is set and not empty.

@@ -16,6 +16,8 @@ pub struct SettingsSpec {
     pub database: DatabaseSection,
     #[serde(default)]
     pub scheduler: SchedulerSection,
+    #[serde(default)]
+    pub retention: RetentionSection,
 }
 
 /// How the database is used.
@@ -34,6 +36,14 @@ pub struct SchedulerSection {
     pub lease: Option<String>,
     /// How often the ledger is looked at. Default `2s`.
     pub poll: Option<String>,
+}
+
+/// How long history is kept. `serve` removes what is older, a little at a time.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Age of a window at which its corrections, verdicts and buckets go; first reports stay. Default `395d` (13 months).
+    pub windows: Option<String>,
 }
 
 /// One receiver.

@@ -9,6 +9,7 @@ pub mod history;
 pub mod job;
 pub mod measurement;
 pub mod outbox;
+pub mod retention;
 pub mod run;
 pub mod schedule;
 pub mod verdict;

@@ -1,0 +1,102 @@
+//! What is removed when it is old. First reports of windows stay for ever: they are what was believed.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// What one round removed, in rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub revisions: u64,
+    pub verdicts: u64,
+    pub samples: u64,
+    pub buckets: u64,
+}
+
+impl Removed {
+    /// Whether there may be more.
+    pub fn is_full(self, most: i64) -> bool {
+        let most = most.unsigned_abs();
+        [self.revisions, self.verdicts, self.samples, self.buckets].into_iter().any(|rows| rows >= most)
+    }
+}
+
+/// What is old enough to go.
+#[derive(Debug, Clone)]
+pub struct Old<'a> {
+    /// Windows that ended before this.
+    pub windows: DateTime<Utc>,
+    /// Buckets of these jobs that end before this: no window needs them any more.
+    pub buckets: DateTime<Utc>,
+    pub jobs: &'a [String],
+}
+
+/// Removes corrections, verdicts and worst samples of old windows, and old buckets. At most `most` rows of each, so that no
+/// transaction is long. None when another runner is at it.
+pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Option<Removed>> {
+    let alone =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('trueup.retention', 0)) as "alone!""#)
+            .fetch_one(&mut *connection)
+            .await?;
+    if !alone {
+        return Ok(None);
+    }
+    let revisions = sqlx::query!(
+        r#"
+        delete from trueup.measurement where id in (
+            select m.id from trueup.measured_window w
+            join trueup.measurement m on m.window_id = w.id
+            where w.window_end < $1 and m.revision > 1
+            limit $2
+        )
+        "#,
+        old.windows,
+        most
+    )
+    .execute(&mut *connection)
+    .await?;
+    let verdicts = sqlx::query!(
+        "delete from trueup.verdict where id in (select id from trueup.verdict where window_end < $1 limit $2)",
+        old.windows,
+        most
+    )
+    .execute(&mut *connection)
+    .await?;
+    let samples = sqlx::query!(
+        r#"
+        delete from trueup.worst_sample where (window_id, place) in (
+            select s.window_id, s.place from trueup.measured_window w
+            join trueup.worst_sample s on s.window_id = w.id
+            where w.window_end < $1
+            limit $2
+        )
+        "#,
+        old.windows,
+        most
+    )
+    .execute(&mut *connection)
+    .await?;
+    let buckets = sqlx::query!(
+        r#"
+        delete from trueup.bucket where ctid = any(array(
+            -- A coarse bucket goes when all of it is old.
+            select b.ctid
+            from trueup.job j
+            join trueup.plan p on p.job_id = j.id
+            join trueup.bucket b on b.plan_id = p.id
+            where j.name = any($3) and b.bucket_start + b.grain * interval '1 second' < $1
+            limit $2
+        ))
+        "#,
+        old.buckets,
+        most,
+        old.jobs
+    )
+    .execute(connection)
+    .await?;
+    Ok(Some(Removed {
+        revisions: revisions.rows_affected(),
+        verdicts: verdicts.rows_affected(),
+        samples: samples.rows_affected(),
+        buckets: buckets.rows_affected(),
+    }))
+}
