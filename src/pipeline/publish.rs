@@ -30,14 +30,22 @@ pub(super) async fn publish(
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let windows = stages::due_windows(&mut transaction, run, read).await?;
-    let measurements = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &windows).await?;
     // Another definition of the job, on another runner, has other stages but the same history.
     let published = job::lock_published(&mut transaction, run.claim.job_id).await?;
     if let Some(skipped) = Outcome::older_than(published, run.as_of) {
         return Ok(skipped);
     }
     let stored = store_windows(&mut transaction, run, &windows).await?;
-    let written = store_measurements(&mut transaction, run, &stored, &measurements).await?;
+    let shown = shown(run, &stored);
+    let mut written = BTreeSet::new();
+    let mut measurements = Vec::new();
+    // A first run may have a thousand windows: no more of them are held than are judged or shown.
+    for some in stored.chunks(AT_ONCE) {
+        let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
+        let measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
+        written.extend(store_measurements(&mut transaction, run, some, &measured).await?);
+        measurements.extend(measured.into_iter().filter(|m| shown.contains(&(m.window.clone(), m.slice.end))));
+    }
     let bench =
         Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
     keep_worst(&mut transaction, run, read, &stored).await?;
@@ -64,6 +72,29 @@ pub(super) async fn publish(
     }
     transaction.commit().await?;
     Ok(Outcome::Ok(Published { done, measurements, transitions }))
+}
+
+/// Windows that are merged and stored in one go.
+const AT_ONCE: usize = 200;
+
+/// Names and ends of the windows whose measurements somebody looks at: those that rules judge, and the newest of each kind.
+fn shown(run: &Run<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTime<Utc>)> {
+    let mut newest: BTreeMap<(&str, bool), DateTime<Utc>> = BTreeMap::new();
+    for window in windows {
+        let end = window.window.slice.end;
+        for only_final in [false, true].into_iter().filter(|only_final| !only_final || window.is_final) {
+            let known = newest.entry((window.window.name.as_str(), only_final)).or_insert(end);
+            *known = end.max(*known);
+        }
+    }
+    let judged = |name: &str| run.job.rules.iter().any(|rule| rule.window == name);
+    let looked_at = |window: &&MeasuredWindow| {
+        let (name, end) = (window.window.name.as_str(), window.window.slice.end);
+        // A run after another definition, or the first, judges only the newest.
+        let newest = [false, true].iter().any(|only_final| newest.get(&(name, *only_final)) == Some(&end));
+        newest || (run.plan.is_current && judged(name))
+    };
+    windows.iter().filter(looked_at).map(|window| (window.window.name.clone(), window.window.slice.end)).collect()
 }
 
 /// Stores the windows and says what each was before.
