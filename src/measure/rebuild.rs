@@ -35,7 +35,8 @@ pub async fn range(
 ) -> sqlx::Result<()> {
     let grain = job.windows.grain();
     // Coarser buckets go with the finer ones that they hold; a range may begin inside of one.
-    let rolled = grain_floor(job, build.range.start);
+    let coarsest = TimeDelta::seconds(rollup::grains(&job.windows).last().copied().unwrap_or(grain).into());
+    let rolled = floor(build.range.start, coarsest);
     sqlx::query(
         "delete from trueup.bucket where plan_id = $1 and grain > $2 and bucket_start >= $3 and bucket_start < $4",
     )
@@ -66,23 +67,10 @@ pub async fn range(
     .bind(build.plan_id)
     .bind(grain)
     .bind(rolled)
-    .bind(grain_ceiling(job, build.range.end))
+    .bind(floor(build.range.end, coarsest) + coarsest)
     .fetch_all(&mut *connection)
     .await?;
     rollups::refresh(connection, job, build.plan_id, &there).await
-}
-
-/// Start of the coarsest bucket that holds an instant.
-fn grain_floor(job: &PlannedJob, at: DateTime<Utc>) -> DateTime<Utc> {
-    let coarsest = rollup::grains(&job.windows).last().copied().unwrap_or_else(|| job.windows.grain());
-    floor(at, TimeDelta::seconds(i64::from(coarsest)))
-}
-
-/// End of the coarsest bucket that holds an instant.
-fn grain_ceiling(job: &PlannedJob, at: DateTime<Utc>) -> DateTime<Utc> {
-    let coarsest = rollup::grains(&job.windows).last().copied().unwrap_or_else(|| job.windows.grain());
-    let size = TimeDelta::seconds(i64::from(coarsest));
-    floor(at, size) + size
 }
 
 /// Rebuilds single buckets.

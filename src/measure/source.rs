@@ -115,6 +115,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         predicted,
         actual,
         predictions_unique: is_unique(connection, &p.relation, &version_key, true).await?,
+        sharded: is_sharded(connection).await?,
         predictions_indexed: is_indexed(connection, &p.relation, &p.id).await?,
         labels_unique: is_unique(connection, &l.relation, &l.id, false).await?,
         key_is_integer: p.id.len() == 1
@@ -292,6 +293,10 @@ async fn is_unique(
     .bind(not_null)
     .fetch_one(connection)
     .await
+}
+
+async fn is_sharded(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select from pg_extension where extname = 'citus')").fetch_one(connection).await
 }
 
 /// An index that would let a run find rows instead of reading a whole table.

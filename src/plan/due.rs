@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::plan::job::Windows;
-use crate::plan::window::{self, Slice, Window, WindowKind};
+use crate::plan::window::{self, Slice, Window};
 
 /// What a run knows when it asks which windows are due.
 #[derive(Debug, Clone)]
@@ -88,11 +88,6 @@ impl Windows {
     /// Whether a stored window is still one of the job's.
     pub fn keeps(&self, name: &str) -> bool {
         self.all.iter().any(|window| window.name == name)
-    }
-
-    /// Whether the window of this name is a rolling one.
-    pub fn is_rolling(&self, name: &str) -> bool {
-        self.all.iter().any(|window| window.name == name && matches!(window.kind, WindowKind::Rolling(_)))
     }
 }
 

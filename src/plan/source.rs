@@ -58,6 +58,8 @@ pub struct SourceFacts {
     pub actual: NumberType,
     /// A unique index guarantees one prediction per key (and version).
     pub predictions_unique: bool,
+    /// The database shards its tables (Citus): statements keep the form that it pushes down to its workers.
+    pub sharded: bool,
     /// An index finds predictions by key.
     pub predictions_indexed: bool,
     /// A unique index guarantees one label per key.

@@ -169,12 +169,3 @@ pub async fn record(connection: &mut PgConnection, leased: &Leased, attempted: &
     .await?;
     Ok(updated.rows_affected() == 1)
 }
-
-/// When the next notification becomes due; None when nothing is pending.
-pub async fn next_due(connection: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!(
-        "select min(greatest(next_attempt_at, lease_until)) from trueup.notification where state = 'pending'"
-    )
-    .fetch_one(connection)
-    .await
-}

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 
+use trueup::plan::source::{NumberType, SourceFacts};
+use trueup::plan::sql::rows::Selection;
+use trueup::plan::sql::{bucket, residual};
+
 use crate::support::program::{Folder, Run};
-use crate::support::world::{TABLES, World, at, hourly, quarter_hours};
+use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_documented_query_runs_and_answers() {
@@ -56,6 +60,30 @@ async fn every_documented_query_runs_and_answers() {
         "the label took the breach back: {:?}",
         answer(14).await
     );
+}
+
+/// A subquery with `offset` is one that a sharded database cannot push down to its workers.
+#[test]
+fn a_sharded_source_is_read_without_fences() {
+    let job = plan_job(&hourly("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n"));
+    let facts = |sharded| SourceFacts {
+        predicted: NumberType::Plain,
+        actual: NumberType::Plain,
+        predictions_unique: true,
+        sharded,
+        predictions_indexed: true,
+        labels_unique: true,
+        key_is_integer: true,
+    };
+    for selection in [Selection::Arrivals, Selection::Range] {
+        let statements = |sharded| {
+            let upsert = residual::upsert(&job, &facts(sharded), selection);
+            let retire = residual::retire(&job, &facts(sharded));
+            [upsert, retire, bucket::from_source(&job, &facts(sharded), Selection::Range)]
+        };
+        assert!(statements(true).iter().all(|sql| !sql.as_str().contains("offset 0")), "{selection:?}");
+        assert!(statements(false).iter().any(|sql| sql.as_str().contains("offset 0")), "{selection:?}");
+    }
 }
 
 /// How Postgres runs what a scheduled run reads, on tables of 60,000 rows whose newest quarter-hour is now.

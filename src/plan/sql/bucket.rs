@@ -45,8 +45,8 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
 /// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. What a newer run
 /// has written stays.
 pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
-    let rows = rows::classified(job, facts, selection, Fence::Fenced);
-    insert(job, &rows.with, &rows.from, Fence::Fenced, "")
+    let rows = rows::classified(job, facts, selection, Fence::of(facts));
+    insert(job, &rows.with, &rows.from, Fence::of(facts), "")
 }
 
 /// Merges the finer buckets of grain `$3` into those of grain `$4` that start at `$2`, of plan `$1`. Only what changed is

@@ -11,7 +11,7 @@ use crate::plan::sql::rows::{self, Fence, Selection};
 /// The digest is a sum of hashes of key, cohort, version, values and what became of the pair, so it finds late commits,
 /// updates, deletes and predictions that went to another cohort.
 pub fn differing(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
-    let rows = rows::classified(job, facts, Selection::Range, Fence::Fenced);
+    let rows = rows::classified(job, facts, Selection::Range, Fence::of(facts));
     PlannedSql::new(format!(
         r"with source as (
     select s.bucket_start, sum(s.copies)::bigint as predictions, count(*) filter (where s.class = 0) as labeled, sum(s.digest) as digest

@@ -1,7 +1,6 @@
 //! The one place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
 
 use crate::plan::PlannedJob;
-use crate::plan::duration;
 use crate::plan::name::Identifier;
 use crate::plan::pair;
 use crate::plan::source::{OnDuplicate, SourceFacts};
@@ -37,6 +36,11 @@ pub enum Fence {
 }
 
 impl Fence {
+    /// For a read of many rows.
+    pub fn of(facts: &SourceFacts) -> Self {
+        if facts.sharded { Self::Open } else { Self::Fenced }
+    }
+
     /// What ends a subquery that is not to be merged into the one around it.
     pub fn sql(self) -> &'static str {
         match self {
@@ -216,7 +220,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
             let on = source.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
             let on = on.collect::<Vec<_>>().join(" and ");
             let relation = source.relation.sql();
-            if facts.predictions_indexed {
+            if facts.predictions_indexed && !facts.sharded {
                 // Looked up by key, one by one: the range of event time that they lie in is a thousand times larger.
                 format!("touched as t cross join lateral (select * from {relation} as a where {on} offset 0) as a")
             } else {
@@ -331,9 +335,4 @@ fn bounded(text: &str) -> String {
 /// The start of the bucket that holds an instant.
 pub fn bucket_of(job: &PlannedJob, instant: &str) -> String {
     format!("date_bin('{} seconds', {instant}, 'epoch'::timestamptz)", job.windows.bucket.num_seconds())
-}
-
-/// In words, for explanations.
-pub fn describe(job: &PlannedJob) -> String {
-    format!("buckets of {}", duration::format(job.windows.bucket))
 }

@@ -82,7 +82,7 @@ group by 1, 2, 3, 4, 5",
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version, abs_error, squared_error`.
 pub fn exact_quantiles(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
-    let rows = rows::classified(job, facts, Selection::Range, Fence::Fenced);
+    let rows = rows::classified(job, facts, Selection::Range, Fence::of(facts));
     let quantiles = QUANTILES.map(|q| q.to_string()).join(", ");
     // The parts of the windows come after what the source is read by.
     let ranked = ranked(job)
