@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use super::output::{self, Table};
 use super::{jobs, progress};
 use crate::cli::{Global, Output};
+use crate::measure::indexes;
 use crate::measure::source::{self, SourceError};
 use crate::postgres::connect;
 use crate::settings::{Loaded, ReceiverSettings};
@@ -100,7 +101,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
                 );
                 file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
             }
-            for missing in source::missing_indexes(&mut connection, job).await? {
+            for missing in indexes::missing_indexes(&mut connection, job).await? {
                 let span = document.locate(missing.path);
                 let finding =
                     Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");

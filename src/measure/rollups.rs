@@ -19,7 +19,7 @@ pub async fn refresh(
         return Ok(());
     }
     let sql = bucket::roll_up(job);
-    for (finer, grain) in bucket::roll_up_steps(job) {
+    for (finer, grain) in rollup::steps(&job.windows) {
         let parents = rollup::parents(changed, grain);
         let binds = [Bind::Id(plan_id), Bind::Times(&parents), Bind::Number(finer), Bind::Number(grain)];
         session::execute(connection, &sql, &binds).await?;

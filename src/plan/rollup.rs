@@ -33,6 +33,11 @@ fn grains_for(bucket: TimeDelta, longest: TimeDelta) -> Vec<i32> {
     std::iter::once(base).chain(coarser).filter_map(|grain| i32::try_from(grain).ok()).collect()
 }
 
+/// The grains of a job in pairs: from a finer one to the next coarser.
+pub fn steps(windows: &Windows) -> Vec<(i32, i32)> {
+    grains(windows).windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
 /// The fewest whole buckets that make up a slice: coarse ones inside, finer ones at its edges.
 pub fn cover(slice: Slice, grains: &[i32]) -> Vec<Part> {
     let Some((grain, finer)) = grains.split_last() else { return Vec::new() };

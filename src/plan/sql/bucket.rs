@@ -3,7 +3,6 @@
 use crate::plan::PlannedJob;
 use crate::plan::histogram;
 use crate::plan::job::Histograms;
-use crate::plan::rollup;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
 use crate::plan::sql::{PlannedSql, appended, list, state};
@@ -228,10 +227,4 @@ fn histogram_columns(kept: Histograms) -> String {
 
 fn histogram_values(kept: Histograms) -> String {
     kept.names().map(|name| format!(", {name}.bins, {name}.counts")).collect()
-}
-
-/// Grains of a job from the finest, in pairs of a finer and the next coarser.
-pub fn roll_up_steps(job: &PlannedJob) -> Vec<(i32, i32)> {
-    let grains = rollup::grains(&job.windows);
-    grains.windows(2).map(|pair| (pair[0], pair[1])).collect()
 }
