@@ -52,6 +52,7 @@ enum Value {
     Time(DateTime<Utc>),
     Times(Vec<DateTime<Utc>>),
     Ids(Vec<i64>),
+    Texts(Vec<String>),
     Number(i32),
     Numbers(Vec<i32>),
     Flags(Vec<bool>),
@@ -60,12 +61,27 @@ enum Value {
 fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step> {
     let recent = now - TimeDelta::minutes(15) - job.schedule.overlap;
     let reach = job.windows.reach(now);
-    vec![
-        Step {
+    let mut steps = Vec::new();
+    if residual::relabels(job, facts) {
+        steps.push(Step {
+            title: "1. Labels into the residuals of their predictions: what arrived since the last run ($1 plan, $2 as of, $3 since, \
+                    $4 generation, $5 most keys of other labels)",
+            sql: residual::relabel(job, facts),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id, Value::Id],
+        });
+        steps.push(Step {
+            title: "1a. Other arrivals into residuals ($1 plan, $2 as of, $3 since, $4 keys of other labels, $5 generation)",
+            sql: residual::upsert(job, facts, Selection::Keys),
+            binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Texts(Vec::new()), Value::Id],
+        });
+    } else {
+        steps.push(Step {
             title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id],
-        },
+        });
+    }
+    steps.extend([
         Step {
             title: "1b. Residuals whose prediction changed or went away (the same parameters)",
             sql: residual::retire(job, facts),
@@ -103,7 +119,8 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             sql: bucket::from_source(job, facts, Selection::Range),
             binds: vec![Value::Id, Value::Time(now), Value::Time(reach), Value::Time(now)],
         },
-    ]
+    ]);
+    steps
 }
 
 async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
@@ -115,6 +132,7 @@ async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
             Value::Time(time) => Bind::Time(*time),
             Value::Times(times) => Bind::Times(times),
             Value::Ids(ids) => Bind::Ids(ids),
+            Value::Texts(texts) => Bind::Texts(texts),
             Value::Number(number) => Bind::Number(*number),
             Value::Numbers(numbers) => Bind::Numbers(numbers),
             Value::Flags(flags) => Bind::Flags(flags),

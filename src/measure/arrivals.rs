@@ -56,23 +56,71 @@ pub async fn upsert(
         Bind::Id(arrivals.generation),
     ];
     let mut upserted = Upserted::default();
-    let note = |upserted: &mut Upserted, row: &PgRow| -> sqlx::Result<()> {
-        upserted.changed += 1;
+    match relabel(connection, job, facts, arrivals, &mut upserted).await? {
+        Some(others) => {
+            let sql = residual::upsert(job, facts, Selection::Keys);
+            let [plan, as_of, since, generation] = binds.clone();
+            let binds = [plan, as_of, since, Bind::Texts(&others), generation];
+            session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
+        }
+        None => {
+            let sql = residual::upsert(job, facts, Selection::Arrivals);
+            session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
+        }
+    }
+    let before = upserted.changed;
+    session::each(connection, &residual::retire(job, facts), &binds, |row| upserted.note(row)).await?;
+    upserted.gone = upserted.changed - before;
+    Ok(upserted)
+}
+
+/// Most keys of labels without a residual that are carried back to the server; more of them are found there again.
+const MOST_KEYS: usize = 10_000;
+
+/// Writes labels into the residuals that have their key already, where the tables allow it. Returns the keys of the other
+/// labels; None where all arrivals are still to be read.
+async fn relabel(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    arrivals: Arrivals,
+    upserted: &mut Upserted,
+) -> sqlx::Result<Option<Vec<String>>> {
+    if !residual::relabels(job, facts) {
+        return Ok(None);
+    }
+    let binds = [
+        Bind::Id(arrivals.plan_id),
+        Bind::Time(arrivals.as_of),
+        Bind::Time(arrivals.since),
+        Bind::Id(arrivals.generation),
+        Bind::Id(i64::try_from(MOST_KEYS).unwrap_or(i64::MAX) + 1),
+    ];
+    let mut others = Vec::new();
+    session::each(connection, &residual::relabel(job, facts), &binds, |row| {
+        match row.try_get::<Option<String>, _>("raw")? {
+            Some(key) => others.push(key),
+            None => upserted.note(row)?,
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((others.len() <= MOST_KEYS).then_some(others))
+}
+
+impl Upserted {
+    /// Counts a residual that changed, for the cell it is in and those it has left.
+    fn note(&mut self, row: &PgRow) -> sqlx::Result<()> {
+        self.changed += 1;
         let prior: Option<(Vec<DateTime<Utc>>, Vec<i64>)> = row
             .try_get::<Option<Vec<DateTime<Utc>>>, _>("prior_buckets")?
             .zip(row.try_get::<Option<Vec<i64>>, _>("prior_cells")?);
         let left = prior.into_iter().flat_map(|(starts, cells)| starts.into_iter().zip(cells));
         for cell in std::iter::once((row.try_get("bucket_start")?, row.try_get("cell")?)).chain(left) {
-            *upserted.cells.entry(cell).or_default() += 1;
+            *self.cells.entry(cell).or_default() += 1;
         }
         Ok(())
-    };
-    let upsert = residual::upsert(job, facts, Selection::Arrivals);
-    session::each(connection, &upsert, &binds, |row| note(&mut upserted, row)).await?;
-    let before = upserted.changed;
-    session::each(connection, &residual::retire(job, facts), &binds, |row| note(&mut upserted, row)).await?;
-    upserted.gone = upserted.changed - before;
-    Ok(upserted)
+    }
 }
 
 /// Cells whose residuals changed in an earlier run that was cut off before it published.

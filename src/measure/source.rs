@@ -112,16 +112,36 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     };
     let mut version_key = p.id.clone();
     version_key.extend(p.version.clone());
+    let sharded = is_sharded(connection).await?;
+    let labels_unique = is_unique(connection, &l.relation, &l.id, false).await?;
+    // The key comes last among the columns.
+    let key_type = predictions.last().map_or("", |column| column.type_name.as_str());
+    let key_type = readable_key(key_type).filter(|_| p.id.len() == 1 && labels_unique && !sharded);
+    let relabeled_by = match key_type {
+        Some(_) if !is_unique(connection, &p.relation, &p.id, true).await? => None,
+        key_type => key_type,
+    };
     Ok(SourceFacts {
         predicted,
         actual,
         predictions_unique: is_unique(connection, &p.relation, &version_key, true).await?,
-        sharded: is_sharded(connection).await?,
+        sharded,
         predictions_indexed: is_indexed(connection, &p.relation, &p.id).await?,
-        labels_unique: is_unique(connection, &l.relation, &l.id, false).await?,
+        labels_unique,
         key_is_integer: p.id.len() == 1
             && predictions.last().is_some_and(|id| matches!(id.type_name.as_str(), "INT2" | "INT4" | "INT8")),
+        relabeled_by,
     })
+}
+
+/// The type to read a key of a type back as from its text. None where that is not known to give the same key.
+fn readable_key(type_name: &str) -> Option<&'static str> {
+    match type_name {
+        "INT2" | "INT4" | "INT8" => Some("bigint"),
+        "TEXT" | "VARCHAR" => Some("text"),
+        "UUID" => Some("uuid"),
+        _ => None,
+    }
 }
 
 /// Whether keys of two types are compared without converting one side, and written in the same way.

@@ -66,6 +66,9 @@ pub struct SourceFacts {
     pub labels_unique: bool,
     /// The key is one integer column of predictions, which is hashed as a number.
     pub key_is_integer: bool,
+    /// A label that arrives finds all it needs in its residual: a key of one column has at most one prediction and one
+    /// label. The type that such a key is written and read back as.
+    pub relabeled_by: Option<&'static str>,
 }
 
 /// How a numeric column becomes a float8 without failing.

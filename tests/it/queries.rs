@@ -67,6 +67,7 @@ async fn every_documented_query_runs_and_answers() {
 fn a_sharded_source_is_read_without_fences() {
     let job = plan_job(&hourly("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n"));
     let facts = |sharded| SourceFacts {
+        relabeled_by: None,
         predicted: NumberType::Plain,
         actual: NumberType::Plain,
         predictions_unique: true,

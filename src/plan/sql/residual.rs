@@ -39,7 +39,7 @@ returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
         from = rows.from,
         generation = match selection {
             Selection::Arrivals => "$4",
-            Selection::Range => "$5",
+            Selection::Range | Selection::Keys => "$5",
             Selection::Buckets => "$6",
         },
         dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
@@ -47,6 +47,33 @@ returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
             0 => "null".to_owned(),
             n => format!("array[{}]", list(n, |n| format!("s.x{n}"))),
         },
+    ))
+}
+
+/// Whether labels that arrive are written into their residuals by [`relabel`], and only other arrivals are joined. Extra
+/// values need columns of the prediction, which a residual does not carry.
+pub fn relabels(job: &PlannedJob, facts: &SourceFacts) -> bool {
+    facts.relabeled_by.is_some() && job.extras.is_empty()
+}
+
+/// Writes labels that arrived in `($3, $2]` into the residuals that have their key; `$4` is the generation.
+///
+/// Returns what [`upsert`] does, and in `raw` the keys of labels without a residual, of which at most `$5`.
+pub fn relabel(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let rows = rows::relabeled(job, facts);
+    PlannedSql::new(format!(
+        r"with {with}, changed as (
+    update trueup.residual as r
+    set actual = s.actual, class = s.class, label_at = s.label_at, digest = s.digest, as_of = $2, generation = $4
+    from {from}
+    where r.ctid = s.place and r.as_of <= $2 and (r.digest, r.label_at) is distinct from (s.digest, s.label_at)
+    returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
+)
+select bucket_start, cell, prior_buckets, prior_cells, null as raw from changed
+union all
+select null, null, null, null, raw from (select raw from placed where place is null limit $5) as unknown",
+        with = rows.with,
+        from = rows.from,
     ))
 }
 

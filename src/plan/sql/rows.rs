@@ -11,6 +11,8 @@ use crate::plan::sql::{appended, list};
 pub enum Selection {
     /// Those that arrived, or whose label arrived, in `($3, $2]`.
     Arrivals,
+    /// Those that arrived in `($3, $2]`, and those with a key among the texts `$4`.
+    Keys,
     /// Those with an event time in `[$3, $4)`.
     Range,
     /// Those with an event time in `[$3, $4)` in one of the buckets `$5`.
@@ -54,37 +56,25 @@ impl Fence {
 pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, fence: Fence) -> Rows {
     let with = match selection {
         Selection::Arrivals => format!("with {}\n", touched(job, "$3", "$2")),
+        Selection::Keys => {
+            let p = &job.predictions;
+            let arrived = touched_keys(&p.relation.sql(), &p.id, &p.arrived_at, "$3", "$2");
+            let cast = facts.relabeled_by.unwrap_or("text");
+            format!(
+                "with touched as (\n    {arrived}\n    union\n    select k::{cast} from unnest($4::text[]) as k\n)\n"
+            )
+        }
         Selection::Range | Selection::Buckets => String::new(),
     };
     let dimensions = job.dimensions.len();
     let columns = pair::columns(&job.extras);
-    let hash =
-        if facts.key_is_integer { "hashint8extended(c.number, c.cell)" } else { "hashtextextended(c.key, c.cell)" };
-    let extras = job
-        .extras
-        .iter()
-        .enumerate()
-        .map(|(n, extra)| format!(", case when c.class = 0 then {} end as x{}", extra.sql(&columns, "c"), n + 1));
-    let from = format!(
-        r"(
-    select x.*, {digest} as digest
-    from (
-        select c.*, coalesce(hashfloat8extended(c.predicted, {hash}), {hash} # 1) as seed{extras}
-        from (
-            select j.*, {class} as class, {cell} as cell
-            from (
+    let joined = format!(
+        r"
                 select {key} as key{number}, {version} as model_version, p.event_at, p.bucket_start{dims},
                        p.predicted, p.copies{carried}, l.actual, l.label_at, l.found, l.ambiguous
                 from ({predictions}) as p
                 left join ({labels}) as l on {on}
-            ) as j{fence}
-        ) as c{fence}
-    ) as x{fence}
-) as s",
-        cell = cell(job),
-        digest = digest(job),
-        class = CLASS,
-        extras = extras.collect::<String>(),
+            ",
         key = key_sql(job, facts),
         number = if facts.key_is_integer { ", p.k1 as number" } else { "" },
         version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() },
@@ -93,9 +83,69 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         predictions = predictions(job, facts, selection),
         labels = labels(job, facts, selection),
         on = (1..=job.predictions.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
-        fence = fence.sql(),
     );
-    Rows { with, from }
+    Rows { with, from: finished(job, facts, &joined, &format!(", {} as cell", cell(job)), fence) }
+}
+
+/// Class, extra values and digest of joined pairs, as a `from` item `s`.
+fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, cell: &str, fence: Fence) -> String {
+    let hash =
+        if facts.key_is_integer { "hashint8extended(c.number, c.cell)" } else { "hashtextextended(c.key, c.cell)" };
+    let columns = pair::columns(&job.extras);
+    let extras = job
+        .extras
+        .iter()
+        .enumerate()
+        .map(|(n, extra)| format!(", case when c.class = 0 then {} end as x{}", extra.sql(&columns, "c"), n + 1));
+    format!(
+        r"(
+    select x.*, {digest} as digest
+    from (
+        select c.*, coalesce(hashfloat8extended(c.predicted, {hash}), {hash} # 1) as seed{extras}
+        from (
+            select j.*, {class} as class{cell}
+            from ({joined}) as j{fence}
+        ) as c{fence}
+    ) as x{fence}
+) as s",
+        digest = digest(job),
+        class = CLASS,
+        extras = extras.collect::<String>(),
+        fence = fence.sql(),
+    )
+}
+
+/// Labels that arrived in `($3, $2]`, put to the residuals of plan `$1` that have their key: a `with` clause whose
+/// `placed` has every such label (`raw`: its key as text; `place`: where its residual is, if there is one), and a `from`
+/// item `s` of what becomes of those residuals.
+///
+/// The residual knows all that its prediction says, so nothing is looked up twice. Only where a key has one prediction and
+/// one label: see [`SourceFacts::relabeled_by`].
+pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
+    let source = &job.labels;
+    let (id, relation) = (&source.id[0], source.relation.sql());
+    let arrived = source.arrived_at.as_ref().map_or("null::timestamptz".to_owned(), |column| format!("a.{column}"));
+    let key = key_sql(job, facts).replace("p.k1", "l.k1");
+    let with = format!(
+        r"arrived as materialized (
+    select l.k1::text as raw, {key} as key, l.actual, l.label_at
+    from (
+        select a.{id} as k1, {actual} as actual, {arrived} as label_at
+        from {relation} as a where {arrived} > $3 and {arrived} <= $2 and a.{id} is not null
+    ) as l
+), placed as materialized (
+    select l.raw, l.actual, l.label_at, r.ctid as place, r.key, r.model_version, r.cell, r.predicted, r.copies
+    from arrived as l
+    left join trueup.residual as r on r.plan_id = $1 and r.key = l.key and r.class <> 7
+)",
+        actual = facts.actual.float(&format!("a.{}", source.value)),
+    );
+    let joined = format!(
+        "select p.place, p.key{number}, p.cell, p.predicted, p.copies, p.actual, p.label_at, true as found, false as ambiguous \
+         from placed as p where p.place is not null",
+        number = if facts.key_is_integer { ", p.key::bigint as number" } else { "" },
+    );
+    Rows { with, from: finished(job, facts, &joined, "", Fence::Open) }
 }
 
 /// A hash of the dimensions and the version of a row. It is part of the digest, so that a digest changes when a
@@ -167,7 +217,7 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
     let dimensions = job.dimensions.len();
     let keys = job.predictions.id.len();
     let bound = match selection {
-        Selection::Arrivals => "true".to_owned(),
+        Selection::Arrivals | Selection::Keys => "true".to_owned(),
         Selection::Range => "{at} >= $3 and {at} < $4".to_owned(),
         Selection::Buckets => format!("{{at}} >= $3 and {{at}} < $4 and {} = any($5)", bucket_of(job, "{at}")),
     };
@@ -180,7 +230,7 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
     // Copies of a key may lie in different buckets: all copies are read, folded, and only then placed.
     let raw = raw_predictions(job, facts, selection, None);
     let semi = match selection {
-        Selection::Arrivals => String::new(),
+        Selection::Arrivals | Selection::Keys => String::new(),
         Selection::Range | Selection::Buckets => format!(
             " where ({}) in (select {} from {} as a where {})",
             list(keys, |n| format!("r.k{n}")),
@@ -216,7 +266,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     let dims: String =
         job.dimensions.iter().enumerate().map(|(n, d)| format!(", ({})::text as d{}", d.sql, n + 1)).collect();
     let join = match selection {
-        Selection::Arrivals => {
+        Selection::Arrivals | Selection::Keys => {
             let on = source.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
             let on = on.collect::<Vec<_>>().join(" and ");
             let relation = source.relation.sql();
@@ -272,7 +322,7 @@ fn labels(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> String
     }
     let bare = source.id.iter().map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
     let mut conditions: Vec<String> = arrived.into_iter().collect();
-    if selection == Selection::Arrivals {
+    if matches!(selection, Selection::Arrivals | Selection::Keys) {
         conditions
             .push(format!("({bare}) in (select {} from touched)", list(source.id.len(), |n| format!("trueup_k{n}"))));
     }
