@@ -4,8 +4,9 @@
 -- key: it would be checked for every row, and plans are never deleted.
 create table trueup.residual (
     plan_id       bigint not null,
-    key           text not null,
-    model_version text not null,
+    -- Compared byte by byte: keys are looked up and never sorted for people, and no change of the system's locale breaks the index.
+    key           text collate "C" not null,
+    model_version text collate "C" not null,
     bucket_start  timestamptz not null,
     -- Hash of its dimensions and version: which cell of the bucket it is in.
     cell          bigint not null,
@@ -66,8 +67,8 @@ comment on column trueup.residual_history.as_of is 'As_of of the run that last c
 create table trueup.cell (
     id            bigint generated always as identity primary key,
     plan_id       bigint not null references trueup.plan (id),
-    dimensions    text[] not null,
-    model_version text not null,
+    dimensions    text[] collate "C" not null,
+    model_version text collate "C" not null,
     -- As residuals carry it. Two cells may share one: then both are recomputed where one would do.
     hash          bigint not null,
     constraint cell_is_unique unique (plan_id, dimensions, model_version)

@@ -366,7 +366,7 @@ const CLASS: &str = "case
 /// The key of a residual as text.
 fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {
     match job.predictions.id.len() {
-        1 if facts.key_is_integer => "p.k1::text".to_owned(),
+        1 if facts.key_is_integer => "(p.k1::text) collate pg_catalog.\"C\"".to_owned(),
         1 => bounded("p.k1::text"),
         n => bounded(&format!("jsonb_build_array({})::text", list(n, |k| format!("p.k{k}")))),
     }
@@ -379,7 +379,9 @@ pub fn touched_key(job: &PlannedJob, facts: &SourceFacts) -> String {
 
 /// A text that fits an index whatever the data holds: the start of a long one, and a hash of all of it.
 fn bounded(text: &str) -> String {
-    format!("case when octet_length({text}) > 200 then left({text}, 40) || '~' || md5({text}) else {text} end")
+    format!(
+        "(case when octet_length({text}) > 200 then left({text}, 40) || '~' || md5({text}) else {text} end) collate pg_catalog.\"C\""
+    )
 }
 
 /// The start of the bucket that holds an instant.
