@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,11 +15,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use trueup::postgres::migrate;
+use trueup::store::job;
+use trueup::store::run::{self as ledger_run, End};
+use trueup::store::schedule::{self, Slot};
 
 const DAYS: i64 = 30;
 const COHORTS: i64 = 50;
 /// Minutes between runs, and of a bucket: 0.02 % of the labels arrive in them.
 const CADENCE: i64 = 10;
+/// Jobs that are due in the same minute.
+const JOBS: usize = 1_000;
 /// Ticks that are run after the first build; the median counts.
 const TICKS: usize = 7;
 
@@ -61,6 +67,11 @@ async fn main() -> Result<()> {
     let small = measure(&server, &folder, rows / 10).await?;
     let large = measure(&server, &folder, rows).await?;
     print_table(&small, &large);
+    let jobs = ledger(&server).await?;
+    println!(
+        "{JOBS} jobs due at once: each claimed once and ended, {:.2} ms a job for the ledger",
+        jobs.as_secs_f64() * 1_000.0 / JOBS as f64
+    );
     drop(server);
     // What is left when the guard has gone: our own job files and locks.
     std::thread::sleep(Duration::from_secs(1));
@@ -75,6 +86,8 @@ struct Measured {
     bare: Duration,
     build: Duration,
     tick: Duration,
+    /// A scheduled run when a tenth of the labels arrive.
+    thin_tick: Duration,
     memory_kib: u64,
 }
 
@@ -103,20 +116,58 @@ async fn measure(server: &LocalServer, folder: &Path, rows: i64) -> Result<Measu
     for table in ["residual", "bucket", "cell"] {
         sqlx::raw_sql(AssertSqlSafe(format!("vacuum analyze trueup.{table}"))).execute(&mut connection).await?;
     }
-    let mut ticks = Vec::new();
-    for n in 1..=TICKS {
-        let (time, memory) = run(folder, &url, first + TimeDelta::minutes(CADENCE * i64::try_from(n)?))?;
-        ticks.push(time);
-        memory_kib = memory_kib.max(memory);
-    }
-    ticks.sort();
+    let (tick, memory) = ticks(folder, &url, first)?;
+    memory_kib = memory_kib.max(memory);
     check(&mut connection, end).await?;
     let arrivals: i64 = sqlx::query_scalar("select count(*) from public.label where seen > $1 and seen <= $2")
         .bind(end - TimeDelta::minutes(CADENCE))
         .bind(end)
         .fetch_one(&mut connection)
         .await?;
-    Ok(Measured { rows, arrivals, naive, bare, build, tick: ticks[TICKS / 2], memory_kib })
+    // The same labels come, but for nine of ten a year later: what arrives is that of a tenth of the rows.
+    sqlx::query("update public.label set seen = seen + interval '1 year' where seen > $1 and id % 10 <> 0")
+        .bind(end)
+        .execute(&mut connection)
+        .await?;
+    sqlx::raw_sql("vacuum analyze public.label").execute(&mut connection).await?;
+    // Past the overlap with the ticks before.
+    run(folder, &url, end + TimeDelta::minutes(2 * CADENCE))?;
+    let (thin_tick, _) = ticks(folder, &url, end + TimeDelta::minutes(2 * CADENCE))?;
+    Ok(Measured { rows, arrivals, naive, bare, build, tick, thin_tick, memory_kib })
+}
+
+/// Scheduled runs after a time: the median of their times, and the most memory one of them held.
+fn ticks(folder: &Path, url: &str, after: DateTime<Utc>) -> Result<(Duration, u64)> {
+    let mut times = Vec::new();
+    let mut most = 0;
+    for n in 1..=TICKS {
+        let (time, memory) = run(folder, url, after + TimeDelta::minutes(CADENCE * i64::try_from(n)?))?;
+        times.push(time);
+        most = most.max(memory);
+    }
+    times.sort();
+    Ok((times[TICKS / 2], most))
+}
+
+/// How long the ledger takes to hand out a run of each of many jobs, and to record its end.
+async fn ledger(server: &LocalServer) -> Result<Duration> {
+    let mut connection = server.options(LocalDatabase::Main.name()).connect().await?;
+    let names: Vec<String> = (0..JOBS).map(|n| format!("due-{n}")).collect();
+    let slot = ledger_run::now(&mut connection).await?;
+    let mut slots = Vec::new();
+    for name in &names {
+        let job = job::register(&mut connection, name).await?;
+        slots.push(Slot { job_id: job.id, scheduled_for: slot, trigger: "schedule", skipped: None });
+    }
+    schedule::insert(&mut connection, &slots).await?;
+    let started = Instant::now();
+    let mut claimed = BTreeSet::new();
+    while let Some(claim) = ledger_run::claim_next(&mut connection, &names, "bench", TimeDelta::seconds(30)).await? {
+        ledger_run::finish_without(&mut connection, &claim, End::Skipped("a benchmark")).await?;
+        ensure!(claimed.insert(claim.job), "a run was claimed twice");
+    }
+    ensure!(claimed.len() == names.len(), "{} of {} runs were claimed", claimed.len(), names.len());
+    Ok(started.elapsed())
 }
 
 /// Predictions evenly over the days, known an hour ahead; 95 % get a label, evenly over the two days after.
@@ -227,7 +278,11 @@ fn print_table(small: &Measured, large: &Measured) {
     row("first build: times the bare pass", &|m| format!("{:.2}", ratio(m.build, m.bare)));
     row("memory of the runner, peak", &|m| format!("{} MiB", m.memory_kib / 1_024));
     println!(
-        "\na scheduled run takes {:.2} times as long with 10 times the rows (and 10 times the arrivals)",
-        ratio(large.tick, small.tick)
+        "\na scheduled run takes {:.2} times as long with 10 times the rows and 10 times the arrivals, {:.2} times with the same \
+         arrivals ({} against {})",
+        ratio(large.tick, small.tick),
+        ratio(large.thin_tick, small.tick),
+        ms(large.thin_tick),
+        ms(small.tick),
     );
 }
