@@ -84,6 +84,8 @@ create table trueup.run (
 -- One result per tick, whatever replicas run.
 create unique index run_is_unique_per_tick on trueup.run (job_id, scheduled_for) where trigger in ('schedule', 'catch_up');
 create index run_unfinished on trueup.run (job_id, scheduled_for) where state in ('due', 'running');
+-- In the order in which they are claimed.
+create index run_claimable on trueup.run (scheduled_for) where state in ('due', 'running');
 create index run_by_job on trueup.run (job_id, scheduled_for desc);
 
 create view trueup.run_history as

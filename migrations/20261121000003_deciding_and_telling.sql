@@ -9,11 +9,15 @@ create table trueup.verdict (
     severity      text not null,
     cohort        text not null,
     model_version text,
-    window_id     bigint not null references trueup.measured_window (id),
+    -- Null where what was judged is not one measured window, as with burn rates.
+    window_id     bigint references trueup.measured_window (id),
+    window_name   text not null,
+    window_start  timestamptz not null,
     window_end    timestamptz not null,
     verdict       text not null,
     value         float8,
-    limit_value   float8 not null,
+    -- Null where none could be told, as without a baseline.
+    limit_value   float8,
     baseline      float8,
     labeled       bigint,
     coverage      float8,
@@ -38,6 +42,8 @@ create table trueup.alert (
     -- End of the first window of the present breach. Null while inactive or resolved.
     since         timestamptz,
     fired_at      timestamptz,
+    -- Whether its receivers know that it fires. One that is inhibited fires without telling.
+    told          boolean not null default false,
     changed_at    timestamptz not null default clock_timestamp(),
     constraint alert_state_is_known check (state in ('inactive', 'pending', 'firing', 'resolved')),
     constraint alert_has_a_start_while_open check ((state in ('pending', 'firing')) = (since is not null))
@@ -61,6 +67,84 @@ create table trueup.alert_transition (
     constraint alert_transition_changes_state check (from_state <> to_state)
 );
 create index alert_transition_by_alert on trueup.alert_transition (alert_id, id);
+
+-- What a model version was worth when it was validated, for rules that compare with it. Never changed: a correction is a
+-- newer row, and the newest counts.
+create table trueup.model_baseline (
+    id            bigint generated always as identity primary key,
+    job           text not null,
+    metric        text not null,
+    cohort        text not null default 'all',
+    -- Null for jobs that declare no version.
+    model_version text,
+    value         float8 not null,
+    set_by        text not null default current_user,
+    note          text,
+    set_at        timestamptz not null default clock_timestamp(),
+    constraint model_baseline_is_a_number check (value > '-Infinity' and value < 'Infinity')
+);
+create index model_baseline_by_version on trueup.model_baseline (job, metric, cohort, model_version, id desc);
+comment on table trueup.model_baseline is 'Validation values of model versions; `trueup baseline set` or a plain insert adds one, and the newest counts.';
+comment on column trueup.model_baseline.job is 'Name of the job.';
+comment on column trueup.model_baseline.metric is 'Name of the metric, as in the job file.';
+comment on column trueup.model_baseline.cohort is 'Cohort, as in the history; `all` for everything.';
+comment on column trueup.model_baseline.model_version is 'The version. Null for jobs that declare none.';
+comment on column trueup.model_baseline.value is 'The value, in the unit of the metric.';
+
+-- What happened to a model or its data, and when. People and programs insert into it.
+create table trueup.annotation (
+    id         bigint generated always as identity primary key,
+    -- Null: every job.
+    job        text,
+    kind       text not null,
+    starts_at  timestamptz not null,
+    -- Null: a moment.
+    ends_at    timestamptz,
+    note       text not null default '',
+    author     text not null default current_user,
+    created_at timestamptz not null default clock_timestamp(),
+    constraint annotation_kind_is_known check (kind in ('deploy', 'retrain', 'schema_change', 'experiment', 'incident', 'backfill')),
+    constraint annotation_does_not_end_before_it_starts check (ends_at >= starts_at)
+);
+create index annotation_by_time on trueup.annotation (starts_at);
+comment on table trueup.annotation is 'Events beside the history: deploy, retrain, schema_change, experiment, incident, backfill. Insert freely. Windows within an incident are left out of baselines.';
+comment on column trueup.annotation.job is 'Name of the job it is about. Null: every job.';
+comment on column trueup.annotation.kind is 'deploy, retrain, schema_change, experiment, incident or backfill.';
+comment on column trueup.annotation.starts_at is 'When it happened, or began.';
+comment on column trueup.annotation.ends_at is 'When it ended. Null: a moment; of an incident: it lasts.';
+comment on column trueup.annotation.note is 'In a few words.';
+comment on column trueup.annotation.author is 'Who says so.';
+
+-- Error budgets: one row per evaluation of an objective, and one per correction of an earlier one.
+create table trueup.slo_evaluation (
+    id            bigint generated always as identity primary key,
+    job_id        bigint not null references trueup.job (id),
+    slo           text not null,
+    -- Identifies what was counted: evaluations of another definition are not compared.
+    fingerprint   text not null,
+    kind          text not null,
+    run_id        bigint not null references trueup.run (id),
+    as_of         timestamptz not null,
+    period_start  timestamptz not null,
+    -- Labels had their time for everything before this.
+    period_end    timestamptz not null,
+    objective     float8 not null,
+    good          bigint not null,
+    total         bigint not null,
+    budget_left   float8,
+    exhausted_at  timestamptz,
+    burn          jsonb not null,
+    evaluated_at  timestamptz not null default clock_timestamp(),
+    constraint slo_evaluation_kind_is_known check (kind in ('evaluation', 'adjustment'))
+);
+create index slo_evaluation_by_time on trueup.slo_evaluation (job_id, slo, id desc);
+
+create view trueup.slo_history as
+select j.name as job, e.slo, e.kind, e.period_start, e.period_end, e.objective, e.good, e.total - e.good as bad, e.total,
+       e.budget_left, e.burn, e.exhausted_at, e.as_of - e.period_end as shift, e.as_of, e.run_id, e.evaluated_at
+from trueup.slo_evaluation e
+join trueup.job j on j.id = e.job_id;
+comment on view trueup.slo_history is 'One row per evaluation of an objective, and one per correction when labels or predictions of the past changed.';
 
 -- The intent to tell. Written with the transition it tells of, sent afterwards by whoever leases it.
 create table trueup.notification (
@@ -103,11 +187,10 @@ create table trueup.delivery_attempt (
 create index delivery_attempt_by_notification on trueup.delivery_attempt (notification_id, attempt);
 
 create view trueup.verdict_history as
-select j.name as job, v.rule, v.severity, v.cohort, v.model_version, w.window_name, w.window_start, w.window_end, v.verdict,
+select j.name as job, v.rule, v.severity, v.cohort, v.model_version, v.window_name, v.window_start, v.window_end, v.verdict,
        v.value, v.limit_value, v.baseline, v.labeled, v.coverage, v.reason, v.retroactive, v.run_id, v.evaluated_at
 from trueup.verdict v
-join trueup.job j on j.id = v.job_id
-join trueup.measured_window w on w.id = v.window_id;
+join trueup.job j on j.id = v.job_id;
 comment on view trueup.verdict_history is 'One row per verdict of a rule on a window, passes included.';
 
 create view trueup.alert_history as
@@ -145,7 +228,7 @@ begin
             ('verdict_history', 'window_end', 'End of the window, exclusive.'),
             ('verdict_history', 'verdict', 'ok, breach, insufficient, no_data or error. Only breach can open an alert, only ok can close one.'),
             ('verdict_history', 'value', 'Value of the metric that was compared.'),
-            ('verdict_history', 'limit_value', 'The limit it was compared with.'),
+            ('verdict_history', 'limit_value', 'The limit it was compared with. Null where none could be told.'),
             ('verdict_history', 'baseline', 'The baseline the limit was derived from, if any.'),
             ('verdict_history', 'labeled', 'Pairs behind the value.'),
             ('verdict_history', 'coverage', 'Share of the predictions that had a usable label.'),
@@ -167,6 +250,22 @@ begin
             ('alert_history', 'changed_at', 'When the state changed, by the database clock.'),
             ('alert_history', 'evidence', 'What was known at the change.'),
             ('alert_history', 'run_id', 'The run that changed it; see run_history.'),
+            ('slo_history', 'job', 'Name of the job, as in its file.'),
+            ('slo_history', 'slo', 'Name of the objective, as in the job file.'),
+            ('slo_history', 'kind', '`evaluation`, or `adjustment`: how much good and bad changed of what was evaluated before.'),
+            ('slo_history', 'period_start', 'Start of what is counted, inclusive.'),
+            ('slo_history', 'period_end', 'End of what is counted, exclusive: labels had their time for everything before it.'),
+            ('slo_history', 'objective', 'Share that should be good.'),
+            ('slo_history', 'good', 'Good predictions or windows; of an adjustment, how many more.'),
+            ('slo_history', 'bad', 'Bad ones; of an adjustment, how many more.'),
+            ('slo_history', 'total', 'All that were counted; of an adjustment, how many more.'),
+            ('slo_history', 'budget_left', 'Share of the error budget that is left; below 0 when more than all of it is spent.'),
+            ('slo_history', 'burn', 'Burn rates: long and short window, factor, rate of each, and the verdict.'),
+            ('slo_history', 'exhausted_at', 'When the budget is gone if it is spent on as in the longest burn window. Null: not within a period.'),
+            ('slo_history', 'shift', 'How far behind the run the counted period ends, so that labels had their time.'),
+            ('slo_history', 'as_of', 'Rows that had arrived by this time were seen.'),
+            ('slo_history', 'run_id', 'The run that evaluated; see run_history.'),
+            ('slo_history', 'evaluated_at', 'When it was evaluated, by the database clock.'),
             ('delivery_history', 'notification_id', 'The same on every retry; receivers see it as webhook-id or Message-ID.'),
             ('delivery_history', 'receiver', 'Name of the receiver in trueup.toml.'),
             ('delivery_history', 'kind', 'firing, resolved or test.'),
@@ -203,7 +302,8 @@ begin
     if exists (select from pg_roles where rolname = 'trueup_reader') then
         grant usage on schema trueup to trueup_reader;
         grant select on trueup.run_history, trueup.window_revisions, trueup.window_history, trueup.metric_revisions,
-            trueup.metric_history, trueup.residual_history, trueup.worst_samples, trueup.verdict_history, trueup.alert_history, trueup.delivery_history to trueup_reader;
+            trueup.metric_history, trueup.residual_history, trueup.worst_samples, trueup.verdict_history, trueup.alert_history,
+            trueup.slo_history, trueup.delivery_history to trueup_reader;
     end if;
 end
 $$;

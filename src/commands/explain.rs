@@ -166,13 +166,13 @@ fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
         .iter()
         .map(|rule| {
             format!(
-                "  {} ({}): {} of {} {}, {} window(s) in a row, at least {} labeled; tells {}",
+                "  {} ({}): {} of {} {} {}, at least {} labeled; tells {}",
                 rule.name,
                 rule.severity.as_str(),
-                rule.metric.name(),
+                rule.metric().name(),
                 rule.window,
-                rule.condition.describe(),
-                rule.persistence,
+                rule.condition(),
+                rule.fires.describe(),
                 rule.min_samples,
                 if rule.notify.is_empty() { "nobody".to_owned() } else { rule.notify.join(", ") }
             )

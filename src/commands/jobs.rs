@@ -8,7 +8,6 @@ use super::{output, user_error};
 use crate::cli::Global;
 use crate::plan::{self, PlannedJob};
 use crate::settings::{self, Loaded, Settings};
-use crate::spec::support;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
 /// A job file with what was found in it.
@@ -31,21 +30,10 @@ impl JobFile {
         };
         let (job, mut findings) = match document.read::<JobSpec>() {
             Err(findings) => (None, findings),
-            Ok(spec) => {
-                let mut findings = support::unsupported_job_keys(&document, &spec);
-                let refused = !findings.is_empty();
-                let job = match plan::build::plan(&document, &spec, receivers) {
-                    Ok((job, warnings)) => {
-                        findings.extend(warnings);
-                        Some(job).filter(|_| !refused)
-                    }
-                    Err(mistakes) => {
-                        findings.extend(mistakes);
-                        None
-                    }
-                };
-                (job, findings)
-            }
+            Ok(spec) => match plan::build::plan(&document, &spec, receivers) {
+                Ok((job, warnings)) => (Some(job), warnings),
+                Err(mistakes) => (None, mistakes),
+            },
         };
         findings.sort_by_key(|finding| finding.span.start);
         Ok(Self { path: shown, text, document: Some(document), job, findings })

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::output::{self, Cell, Table};
 use super::{context, jobs, progress, user_error};
 use crate::cli::{Global, Output, RunArgs};
-use crate::evaluate::threshold;
+use crate::evaluate::threshold::{self, Evidence};
 use crate::outbox;
 use crate::pipeline::enter::{Asked, Refused, enter};
 use crate::pipeline::execute::{self, Ended};
@@ -17,6 +17,7 @@ use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
 use crate::plan::measurement::Measurement;
 use crate::plan::metric::JobMetric;
+use crate::plan::rule::Limits;
 use crate::settings::Settings;
 use crate::store::history;
 use crate::store::run as ledger;
@@ -74,7 +75,7 @@ async fn finish(
         }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
-    if published.measurements.iter().any(|m| m.counts.duplicates > 0 || m.counts.ambiguous > 0) {
+    if published.measurements.iter().any(|m| m.sample.counts.duplicates > 0 || m.sample.counts.ambiguous > 0) {
         left_out(pool, job).await?;
     }
     let receivers = context::receivers(settings);
@@ -136,7 +137,17 @@ async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<
                 .iter()
                 .filter(|m| m.window == rule.window && m.model_version.is_none() && m.cohort.label() == "all");
             for measurement in judged {
-                let judgement = threshold::judge(rule, Some(measurement));
+                // What is compared with history needs a run that may read it.
+                if rule
+                    .when
+                    .tests()
+                    .iter()
+                    .any(|test| test.window != rule.window || !matches!(test.limits, Limits::Fixed(_)))
+                {
+                    continue;
+                }
+                let evidence = Evidence { sample: Some(&measurement.sample), past: Vec::new() };
+                let judgement = threshold::judge(rule, measurement.slice, &vec![evidence; rule.when.tests().len()]);
                 output::print(&format!(
                     "rule `{}`: {} ({})",
                     rule.name,
@@ -165,8 +176,12 @@ fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
     for m in measured {
         let mut row: Vec<Cell> =
             vec![m.window.clone().into(), m.slice.end.into(), m.cohort.label().into(), m.model_version.clone().into()];
-        row.extend(metrics.iter().map(|name| Cell::from(m.metrics.get(*name).copied().flatten())));
-        row.extend([m.counts.labeled.into(), m.counts.predictions.into(), m.counts.coverage().into()]);
+        row.extend(metrics.iter().map(|name| Cell::from(m.sample.metrics.get(*name).copied().flatten())));
+        row.extend([
+            m.sample.counts.labeled.into(),
+            m.sample.counts.predictions.into(),
+            m.sample.counts.coverage().into(),
+        ]);
         table.push(row);
     }
     table

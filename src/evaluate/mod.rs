@@ -1,5 +1,7 @@
 //! Samples, earlier verdicts and rules in; verdicts and changes of alert state out. Pure: no clock, no I/O.
 
+pub mod baseline;
+pub mod burn;
 pub mod state;
 pub mod threshold;
 pub mod verdict;

@@ -2,6 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::plan::duration;
+use crate::plan::rule::{Clearing, Persistence};
+
 /// State of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -24,6 +27,19 @@ pub struct Standing {
 pub struct Counted {
     pub window_end: DateTime<Utc>,
     pub breach: bool,
+    /// Ok, and beyond the limit that the rule clears by, if it has one.
+    pub calm: bool,
+}
+
+impl Counted {
+    /// A window as it counts for a rule.
+    pub fn new(window_end: DateTime<Utc>, breach: bool, value: Option<f64>, clears: Clearing) -> Self {
+        let beyond = |limit: Option<f64>, calm: fn(f64, f64) -> bool| {
+            limit.is_none_or(|limit| value.is_some_and(|value| calm(value, limit)))
+        };
+        let calm = !breach && beyond(clears.below, |v, limit| v < limit) && beyond(clears.above, |v, limit| v > limit);
+        Self { window_end, breach, calm }
+    }
 }
 
 /// A change of state.
@@ -38,14 +54,14 @@ pub struct Change {
 /// Why a state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeReason {
-    /// The newest window is in breach, but not yet enough in a row.
-    FirstBreaches { count: u32, needed: u32 },
-    /// Enough windows in a row are in breach.
-    Persisted { needed: u32 },
+    /// The newest window is in breach, but it has not lasted yet.
+    Begun { count: u32, needed: Persistence },
+    /// Enough windows are in breach.
+    Persisted { needed: Persistence },
     /// The newest window is ok before enough were in breach.
     Passed,
-    /// The newest window is ok again.
-    Recovered,
+    /// Enough windows are calm again.
+    Recovered { needed: Persistence },
     /// No rule of the job judges it any more.
     Forgotten,
 }
@@ -71,11 +87,31 @@ impl ChangeReason {
     /// In words, as stored with the change.
     pub fn describe(self) -> String {
         match self {
-            Self::FirstBreaches { count, needed } => format!("{count} of {needed} windows in breach"),
-            Self::Persisted { needed: 1 } => "the newest window is in breach".to_owned(),
-            Self::Persisted { needed } => format!("{needed} windows in a row are in breach"),
+            Self::Begun { count, needed: Persistence::Windows(needed) } => {
+                format!("{count} of {needed} windows in breach")
+            }
+            Self::Begun { count, needed: Persistence::Of { needed, last } } => {
+                format!("{count} of the last {last} windows in breach, {needed} needed")
+            }
+            Self::Begun { needed: Persistence::Lasting(time), .. } => {
+                format!("in breach, and not yet for {}", duration::format(time))
+            }
+            Self::Persisted { needed: Persistence::Windows(1) } => "the newest window is in breach".to_owned(),
+            Self::Persisted { needed: Persistence::Windows(needed) } => {
+                format!("{needed} windows in a row are in breach")
+            }
+            Self::Persisted { needed: Persistence::Of { needed, last } } => {
+                format!("{needed} of the last {last} windows are in breach")
+            }
+            Self::Persisted { needed: Persistence::Lasting(time) } => {
+                format!("in breach for {}", duration::format(time))
+            }
             Self::Passed => "the newest window is ok".to_owned(),
-            Self::Recovered => "the newest window is ok again".to_owned(),
+            Self::Recovered { needed: Persistence::Lasting(time) } => format!("calm for {}", duration::format(time)),
+            Self::Recovered { needed: Persistence::Windows(needed) } if needed > 1 => {
+                format!("{needed} calm windows in a row")
+            }
+            Self::Recovered { .. } => "the newest window is ok again".to_owned(),
             Self::Forgotten => "the job no longer has a rule that judges it".to_owned(),
         }
     }
@@ -86,18 +122,23 @@ impl Standing {
     pub const NEVER: Self = Self { state: State::Inactive, since: None };
 
     /// What changes, given the windows that count, newest first. None: nothing does.
-    pub fn next(self, counted: &[Counted], needed: u32) -> Option<Change> {
+    pub fn next(self, counted: &[Counted], fires: Persistence, clears: Persistence) -> Option<Change> {
         let newest = counted.first()?;
-        let streak: Vec<&Counted> = counted.iter().take_while(|window| window.breach).collect();
-        let count = u32::try_from(streak.len()).unwrap_or(u32::MAX);
-        let began = streak.last().map(|window| window.window_end);
-        let since = self.since.filter(|_| self.is_open()).into_iter().chain(began).min();
+        let breaches = Run::of(counted, fires, |window| window.breach);
+        let calm = Run::of(counted, clears, |window| window.calm);
+        let since = self.since.filter(|_| self.is_open()).into_iter().chain(breaches.began).min();
         let (to, since, reason) = match (self.state, newest.breach) {
             (State::Firing, true) => return None,
-            (_, true) if count >= needed => (State::Firing, since, ChangeReason::Persisted { needed }),
+            // Two of three may still be in breach when the newest is not.
+            (State::Firing, false) if calm.lasted && !(matches!(fires, Persistence::Of { .. }) && breaches.lasted) => {
+                (State::Resolved, self.since, ChangeReason::Recovered { needed: clears })
+            }
+            (State::Firing, false) => return None,
+            (_, true) if breaches.lasted => (State::Firing, since, ChangeReason::Persisted { needed: fires }),
             (State::Pending, true) => return None,
-            (_, true) => (State::Pending, since, ChangeReason::FirstBreaches { count, needed }),
-            (State::Firing, false) => (State::Resolved, self.since, ChangeReason::Recovered),
+            (_, true) => (State::Pending, since, ChangeReason::Begun { count: breaches.count, needed: fires }),
+            // One that waits for two of three goes on waiting while one of them is in breach.
+            (State::Pending, false) if matches!(fires, Persistence::Of { .. }) && breaches.count > 0 => return None,
             (State::Pending, false) => (State::Inactive, self.since, ChangeReason::Passed),
             (State::Inactive | State::Resolved, false) => return None,
         };
@@ -119,6 +160,37 @@ impl Standing {
     }
 }
 
+/// The newest windows that are alike.
+struct Run {
+    count: u32,
+    /// End of the first of them.
+    began: Option<DateTime<Utc>>,
+    lasted: bool,
+}
+
+impl Run {
+    fn of(counted: &[Counted], needed: Persistence, alike: impl Fn(&Counted) -> bool) -> Self {
+        let mine: Vec<&Counted> = match needed {
+            Persistence::Of { last, .. } => {
+                let last = usize::try_from(last).unwrap_or(usize::MAX);
+                counted.iter().take(last).filter(|window| alike(window)).collect()
+            }
+            Persistence::Windows(_) | Persistence::Lasting(_) => {
+                counted.iter().take_while(|window| alike(window)).collect()
+            }
+        };
+        let count = u32::try_from(mine.len()).unwrap_or(u32::MAX);
+        let began = mine.last().map(|window| window.window_end);
+        let lasted = match needed {
+            Persistence::Windows(needed) | Persistence::Of { needed, .. } => count >= needed,
+            Persistence::Lasting(time) => {
+                mine.first().zip(began).is_some_and(|(newest, began)| newest.window_end - began >= time)
+            }
+        };
+        Self { count, began, lasted }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
@@ -130,10 +202,16 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::hours(n)
     }
 
-    /// `b` breach and `o` ok, newest first.
+    const ONE: Persistence = Persistence::Windows(1);
+    const THREE: Persistence = Persistence::Windows(3);
+
+    /// `b` breach, `o` calm and `w` ok but not yet calm, newest first; one window an hour.
     fn windows(text: &str) -> Vec<Counted> {
         let newest = i64::try_from(text.len()).unwrap();
-        (0..).zip(text.chars()).map(|(n, c)| Counted { window_end: hour(newest - n), breach: c == 'b' }).collect()
+        (0..)
+            .zip(text.chars())
+            .map(|(n, c)| Counted { window_end: hour(newest - n), breach: c == 'b', calm: c == 'o' })
+            .collect()
     }
 
     #[rstest]
@@ -152,18 +230,72 @@ mod tests {
     #[case::firing_without_anything_that_counts(State::Firing, "", None)]
     fn the_last_windows_decide(#[case] from: State, #[case] counted: &str, #[case] expected: Option<State>) {
         let since = matches!(from, State::Pending | State::Firing).then(|| hour(0));
-        let change = Standing { state: from, since }.next(&windows(counted), 3);
+        let change = Standing { state: from, since }.next(&windows(counted), THREE, ONE);
         assert_eq!(change.map(|change| change.to), expected);
     }
 
     #[test]
     fn a_breach_began_with_its_first_window() {
-        let change = Standing::NEVER.next(&windows("bbo"), 2).unwrap();
+        let change = Standing::NEVER.next(&windows("bbo"), Persistence::Windows(2), ONE).unwrap();
         assert_eq!((change.to, change.since), (State::Firing, Some(hour(2))));
     }
 
     #[test]
     fn one_breach_is_enough_when_one_is_asked_for() {
-        assert_eq!(Standing::NEVER.next(&windows("b"), 1).map(|change| change.to), Some(State::Firing));
+        assert_eq!(Standing::NEVER.next(&windows("b"), ONE, ONE).map(|change| change.to), Some(State::Firing));
+    }
+
+    #[rstest]
+    #[case::one_of_three("boo", State::Inactive, Some(State::Pending))]
+    #[case::two_of_three("bob", State::Pending, Some(State::Firing))]
+    #[case::two_of_three_at_once("bbo", State::Inactive, Some(State::Firing))]
+    #[case::only_a_breach_opens("obb", State::Inactive, None)]
+    #[case::still_two_of_three("obb", State::Firing, None)]
+    #[case::one_of_three_left("oob", State::Firing, Some(State::Resolved))]
+    #[case::waiting_goes_on("ob", State::Pending, None)]
+    #[case::waiting_is_over("ooob", State::Pending, Some(State::Inactive))]
+    fn two_of_three_windows_decide(#[case] counted: &str, #[case] from: State, #[case] expected: Option<State>) {
+        let since = matches!(from, State::Pending | State::Firing).then(|| hour(0));
+        let two_of_three = Persistence::Of { needed: 2, last: 3 };
+        let change = Standing { state: from, since }.next(&windows(counted), two_of_three, ONE);
+        assert_eq!(change.map(|change| change.to), expected);
+    }
+
+    #[rstest]
+    #[case::begun("boo", Some(State::Pending))]
+    #[case::an_hour("bbo", Some(State::Pending))]
+    #[case::two_hours("bbbo", Some(State::Firing))]
+    #[case::interrupted("bobb", Some(State::Pending))]
+    fn a_breach_lasts_for_a_time(#[case] counted: &str, #[case] expected: Option<State>) {
+        let two_hours = Persistence::Lasting(chrono::TimeDelta::hours(2));
+        let change = Standing::NEVER.next(&windows(counted), two_hours, ONE);
+        assert_eq!(change.map(|change| change.to), expected);
+    }
+
+    #[rstest]
+    #[case::below_the_limit_but_not_calm("wbb", ONE, None)]
+    #[case::calm("obb", ONE, Some(State::Resolved))]
+    #[case::two_of_three_calm("oob", THREE, None)]
+    #[case::three_calm("ooob", THREE, Some(State::Resolved))]
+    #[case::interrupted("oowoo", THREE, None)]
+    #[case::calm_for_two_hours("ooo", Persistence::Lasting(TimeDelta::hours(2)), Some(State::Resolved))]
+    #[case::calm_for_one_hour("oob", Persistence::Lasting(TimeDelta::hours(2)), None)]
+    fn it_clears_when_it_has_been_calm(
+        #[case] counted: &str,
+        #[case] clears: Persistence,
+        #[case] expected: Option<State>,
+    ) {
+        let firing = Standing { state: State::Firing, since: Some(hour(0)) };
+        assert_eq!(firing.next(&windows(counted), ONE, clears).map(|change| change.to), expected);
+    }
+
+    #[test]
+    fn a_value_is_calm_beyond_the_limit_that_the_rule_clears_by() {
+        let clears = Clearing { below: Some(220.0), above: None, persistence: ONE };
+        let calm = |value, breach| Counted::new(hour(0), breach, value, clears).calm;
+        assert!(calm(Some(219.9), false));
+        assert!(!calm(Some(220.0), false), "equal is not below");
+        assert!(!calm(Some(100.0), true), "a breach is never calm");
+        assert!(!calm(None, false));
     }
 }

@@ -14,6 +14,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    const ALL: [Self; 5] = [Self::Ok, Self::Breach, Self::Insufficient, Self::NoData, Self::Error];
+
     /// The word that is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,24 +26,50 @@ impl Verdict {
             Self::Error => "error",
         }
     }
+
+    /// The verdict of a stored word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+    }
 }
 
 /// Why a verdict was reached.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
     WithinLimit,
     AboveLimit,
     BelowLimit,
     NoPredictions,
     NoLabels,
-    TooFewSamples { labeled: i64, needed: i64 },
-    LowCoverage { coverage: f64, needed: f64 },
+    TooFewSamples {
+        labeled: i64,
+        needed: i64,
+    },
+    LowCoverage {
+        coverage: f64,
+        needed: f64,
+    },
+    /// The value is beyond the limit, its confidence bound is not.
+    NotSignificant {
+        bound: Option<f64>,
+    },
+    /// Too few past windows to compare with.
+    NoBaseline {
+        found: usize,
+        needed: usize,
+    },
+    /// The past windows are all the same.
+    FlatBaseline,
     NotANumber,
+    /// A series that used to be there is not.
+    Gone,
+    /// What each condition of the rule came to, by the name of its metric.
+    Several(Vec<(String, Verdict, Reason)>),
 }
 
 impl Reason {
     /// In words, as stored with the verdict.
-    pub fn describe(self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::WithinLimit => "within the limit".to_owned(),
             Self::AboveLimit => "above the limit".to_owned(),
@@ -50,16 +78,30 @@ impl Reason {
             Self::NoLabels => "no usable labels in the window".to_owned(),
             Self::TooFewSamples { labeled, needed } => format!("{labeled} labeled pairs, {needed} needed"),
             Self::LowCoverage { coverage, needed } => format!("coverage {coverage:.3}, {needed:.3} needed"),
+            Self::NotSignificant { bound: Some(bound) } => {
+                format!("beyond the limit, but not significantly: the confidence bound is {bound:.6}")
+            }
+            Self::NotSignificant { bound: None } => "beyond the limit, but there is no confidence bound".to_owned(),
+            Self::NoBaseline { found, needed } => format!("{found} past windows to compare with, {needed} needed"),
+            Self::FlatBaseline => "the past windows do not vary".to_owned(),
             Self::NotANumber => "the value is not a number".to_owned(),
+            Self::Gone => "it used to have predictions, and has none in this window".to_owned(),
+            Self::Several(parts) => {
+                let parts = parts.iter().map(|(name, _, reason)| format!("{name}: {}", reason.describe()));
+                parts.collect::<Vec<_>>().join("; ")
+            }
         }
     }
 }
 
 /// A verdict with what it was reached from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     pub verdict: Verdict,
     pub reason: Reason,
     pub value: Option<f64>,
-    pub limit: f64,
+    /// None where no limit could be told.
+    pub limit: Option<f64>,
+    /// The baseline that the limit comes from, if there is one.
+    pub baseline: Option<f64>,
 }

@@ -23,6 +23,21 @@ pub enum Quiet {
     StillPending,
     /// It never fired, so nobody knows of it.
     NeverFired,
+    /// A rule about the data that it needs is firing.
+    Inhibited,
+    /// It fired and ended while it was inhibited.
+    NeverTold,
+}
+
+impl Decision {
+    /// Whether receivers know of the alert afterwards, given whether they did before.
+    pub fn is_known(self, was_told: bool) -> bool {
+        match self {
+            Self::Tell(Kind::Firing) => true,
+            Self::Tell(Kind::Resolved) => false,
+            Self::Quiet(_) => was_told,
+        }
+    }
 }
 
 impl Kind {
@@ -35,11 +50,13 @@ impl Kind {
     }
 }
 
-/// Decides about one change.
-pub fn decide(change: &Change) -> Decision {
+/// Decides about one change. `told`: receivers know of the alert. `inhibited`: the data it needs is not to be trusted.
+pub fn decide(change: &Change, told: bool, inhibited: bool) -> Decision {
     match (change.from, change.to) {
+        (_, State::Firing) if inhibited => Decision::Quiet(Quiet::Inhibited),
         (_, State::Firing) => Decision::Tell(Kind::Firing),
-        (State::Firing, State::Resolved) => Decision::Tell(Kind::Resolved),
+        (State::Firing, State::Resolved) if told => Decision::Tell(Kind::Resolved),
+        (State::Firing, State::Resolved) => Decision::Quiet(Quiet::NeverTold),
         (_, State::Pending) => Decision::Quiet(Quiet::StillPending),
         (_, State::Inactive | State::Resolved) => Decision::Quiet(Quiet::NeverFired),
     }
@@ -52,11 +69,23 @@ mod tests {
 
     #[test]
     fn people_are_told_of_firing_and_of_its_end_and_of_nothing_else() {
-        let decision = |from, to| decide(&Change { from, to, since: None, reason: ChangeReason::Recovered });
+        let reason = ChangeReason::Passed;
+        let decision = |from, to| decide(&Change { from, to, since: None, reason }, true, false);
         assert_eq!(decision(State::Inactive, State::Firing), Decision::Tell(Kind::Firing));
         assert_eq!(decision(State::Pending, State::Firing), Decision::Tell(Kind::Firing));
         assert_eq!(decision(State::Firing, State::Resolved), Decision::Tell(Kind::Resolved));
         assert_eq!(decision(State::Inactive, State::Pending), Decision::Quiet(Quiet::StillPending));
         assert_eq!(decision(State::Pending, State::Inactive), Decision::Quiet(Quiet::NeverFired));
+    }
+
+    #[test]
+    fn what_is_inhibited_tells_neither_of_its_begin_nor_of_its_end() {
+        let change = |from, to| Change { from, to, since: None, reason: ChangeReason::Passed };
+        let fires = decide(&change(State::Pending, State::Firing), false, true);
+        assert_eq!((fires, fires.is_known(false)), (Decision::Quiet(Quiet::Inhibited), false));
+        let ends = decide(&change(State::Firing, State::Resolved), false, true);
+        assert_eq!(ends, Decision::Quiet(Quiet::NeverTold));
+        let known_ends = decide(&change(State::Firing, State::Resolved), true, true);
+        assert_eq!(known_ends, Decision::Tell(Kind::Resolved), "who was told that it fires is told that it ended");
     }
 }

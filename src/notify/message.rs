@@ -50,8 +50,9 @@ pub struct RuleFacts {
     pub window: String,
     /// In words: `above 250`.
     pub condition: String,
-    /// Windows in a row that it takes.
-    pub persistence: u32,
+    /// How long that must hold, in words: `for 3 windows in a row`. Empty where one window is enough.
+    #[serde(default)]
+    pub persistence: String,
     pub runbook: Option<String>,
     pub owner: Option<String>,
 }
@@ -64,7 +65,10 @@ pub struct AlertFacts {
     pub model_version: Option<String>,
     pub state: String,
     pub value: Option<f64>,
-    pub limit: f64,
+    pub limit: Option<f64>,
+    /// What the limit was derived from, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
     /// Unit of value and limit, with a leading space; empty if none is declared.
     pub unit: String,
     pub ci_low: Option<f64>,
@@ -78,6 +82,9 @@ pub struct AlertFacts {
     pub status: String,
     /// End of the first window of the breach.
     pub since: Option<DateTime<Utc>>,
+    /// What else there is to say, such as when an error budget will be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Notice {
@@ -181,8 +188,7 @@ impl Notice {
 
     fn summary(&self) -> String {
         let rule = &self.rule;
-        let often =
-            if rule.persistence > 1 { format!(" for {} windows in a row", rule.persistence) } else { String::new() };
+        let often = if rule.persistence.is_empty() { String::new() } else { format!(" {}", rule.persistence) };
         if let Some(why) = &self.closed {
             return format!(
                 "{} of {} is watched no more: {why}. It was not seen to recover.",
@@ -198,8 +204,10 @@ impl Notice {
 
     fn rows(&self, alert: &AlertFacts) -> Vec<(&'static str, String)> {
         let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
-        let mut rows =
-            vec![("value", amount(alert.value, &alert.unit)), ("limit", format!("{}{}", alert.limit, alert.unit))];
+        let mut rows = vec![("value", amount(alert.value, &alert.unit)), ("limit", limit(alert))];
+        if let Some(baseline) = alert.baseline {
+            rows.push(("baseline", amount(Some(baseline), &alert.unit)));
+        }
         if let (Some(low), Some(high)) = (alert.ci_low, alert.ci_high) {
             rows.push(("interval", format!("{} to {}{} (95 %)", number(low), number(high), alert.unit)));
         }
@@ -208,6 +216,9 @@ impl Notice {
         rows.push(("window", format!("{} to {} ({})", time(alert.window_start), time(alert.window_end), alert.status)));
         if let Some(since) = alert.since {
             rows.push(("since", time(since)));
+        }
+        if let Some(note) = &alert.note {
+            rows.push(("note", note.clone()));
         }
         rows
     }
@@ -234,6 +245,14 @@ impl AlertFacts {
             Some(version) => format!("{}, version {version}", self.cohort),
             None => self.cohort.clone(),
         }
+    }
+}
+
+/// A limit as it was written, or what was computed from a baseline to four digits.
+fn limit(alert: &AlertFacts) -> String {
+    match (alert.limit, alert.baseline) {
+        (Some(limit), None) => format!("{limit}{}", alert.unit),
+        (limit, _) => amount(limit, &alert.unit),
     }
 }
 
@@ -304,7 +323,7 @@ mod tests {
                 metric: "rmse".into(),
                 window: "rolling 24h".into(),
                 condition: "above 250".into(),
-                persistence: 3,
+                persistence: "for 3 windows in a row".into(),
                 runbook: Some("https://runbooks.example.org/load".into()),
                 owner: None,
             },
@@ -313,7 +332,8 @@ mod tests {
                 model_version: Some("v2".into()),
                 state: kind.into(),
                 value: Some(412.345),
-                limit: 250.0,
+                limit: Some(250.0),
+                baseline: None,
                 unit: " MW".into(),
                 ci_low: Some(371.5),
                 ci_high: Some(466.25),
@@ -324,6 +344,7 @@ mod tests {
                 window_end: at("2024-05-02T06:15:00Z"),
                 status: "provisional".into(),
                 since: Some(at("2024-05-02T05:45:00Z")),
+                note: None,
             }],
             query: "select * from trueup.window_history".into(),
             closed: None,

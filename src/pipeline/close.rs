@@ -17,7 +17,10 @@ use crate::store::verdict::RuleKey;
 pub(super) async fn forgotten(connection: &mut PgConnection, run: &Run<'_>) -> Result<Vec<Told>, RunError> {
     let judged = |alert: &OpenAlert| {
         let rule = run.job.rules.iter().find(|rule| rule.name == alert.rule);
+        let burns = || run.job.slos.iter().any(|slo| slo.burns.iter().any(|burn| slo.alert(burn) == alert.rule));
         rule.is_some_and(|rule| rule.covers(&alert.cohort, alert.model_version.as_deref()))
+            || run.job.run_rules.contains(&alert.rule)
+            || burns()
     };
     let mut told = Vec::new();
     let mut closed: BTreeMap<String, (String, Vec<AlertFacts>)> = BTreeMap::new();
@@ -43,10 +46,11 @@ pub(super) async fn forgotten(connection: &mut PgConnection, run: &Run<'_>) -> R
             limit_value: alert.limit_value,
             since: change.since,
             fired_at: None,
+            told: false,
             evidence: facts.as_ref().map_or(alert.evidence.clone(), |facts| json!(facts)),
         };
         alert::transition(connection, key, &transition).await?;
-        if let (Decision::Tell(_), Ok(facts)) = (decide(&change), facts) {
+        if let (Decision::Tell(_), Ok(facts)) = (decide(&change, alert.told, false), facts) {
             closed.entry(alert.rule.clone()).or_insert_with(|| (change.reason.describe(), Vec::new())).1.push(facts);
         }
         told.push(Told {

@@ -1,21 +1,15 @@
-//! Which windows a rule judges in a run, and for whom. The judging itself is `evaluate`'s.
+//! Which windows a rule judges in a run, and for whom. The judging itself is the work of `evaluate`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::evaluate::threshold;
-use crate::evaluate::verdict::{Judgement, Verdict};
+use super::evidence::Found;
+use crate::evaluate::threshold::{self, Evidence};
+use crate::evaluate::verdict::{Judgement, Reason, Verdict};
 use crate::measure::windows::DueWindow;
 use crate::plan::measurement::Measurement;
-use crate::plan::rule::{CohortChoice, Rule, VersionChoice};
-
-/// Whom a rule judges.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    pub cohort: String,
-    pub model_version: Option<String>,
-}
+use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
 
 /// A window of this run, with what happened to it.
 #[derive(Debug, Clone)]
@@ -28,6 +22,17 @@ pub struct MeasuredWindow {
     pub is_final: bool,
     /// It was not stored before this run.
     pub is_new: bool,
+}
+
+/// A window and a target that a rule has to judge.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    pub target: Target,
+    pub window: &'a MeasuredWindow,
+    /// None: the target has no predictions in the window.
+    pub measurement: Option<&'a Measurement>,
+    /// It had predictions before.
+    pub is_gone: bool,
 }
 
 /// A verdict with the measurement it is about.
@@ -50,8 +55,8 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Judges every window of the run that a rule asks about, oldest first.
-    pub fn judge(&self, rule: &Rule) -> Vec<Judged<'_>> {
+    /// What a rule has to judge in this run, oldest window first. `known` had predictions not long ago.
+    pub fn asked(&self, rule: &Rule, known: &BTreeSet<Target>) -> Vec<Asked<'_>> {
         let mut mine: Vec<&MeasuredWindow> =
             self.windows.iter().filter(|window| window.window.name == rule.window).collect();
         if self.first_run {
@@ -59,22 +64,26 @@ impl Bench<'_> {
             let newest = mine.iter().filter(|w| !rule.on_final_only || w.is_final).map(|w| w.window.slice.end).max();
             mine.retain(|window| Some(window.window.slice.end) == newest);
         }
-        mine.into_iter().flat_map(|window| self.judge_window(rule, window)).collect()
+        mine.into_iter().flat_map(|window| self.asked_of(rule, window, known)).collect()
     }
 
-    fn judge_window<'b>(&'b self, rule: &Rule, window: &'b MeasuredWindow) -> Vec<Judged<'b>> {
-        let measured = self.of_window(window, rule);
-        measured
+    fn asked_of<'b>(
+        &'b self,
+        rule: &Rule,
+        window: &'b MeasuredWindow,
+        known: &BTreeSet<Target>,
+    ) -> impl Iterator<Item = Asked<'b>> {
+        let mut found = self.of_window(window, rule);
+        // One that stopped says so, in windows that are judged for the first time.
+        let gone: BTreeSet<Target> =
+            known.iter().filter(|target| window.is_new && !found.contains_key(target)).cloned().collect();
+        found.extend(gone.iter().map(|target| (target.clone(), None)));
+        let asked: Vec<Asked<'b>> = found
             .into_iter()
             .filter(|(target, _)| self.asks(rule, window, target))
-            .map(|(target, measurement)| Judged {
-                judgement: threshold::judge(rule, measurement),
-                retroactive: window.was_final,
-                target,
-                window,
-                measurement,
-            })
-            .collect()
+            .map(|(target, measurement)| Asked { is_gone: gone.contains(&target), target, window, measurement })
+            .collect();
+        asked.into_iter()
     }
 
     /// A window is judged when first measured and at each revision; with `on_final_only` once it is final.
@@ -110,6 +119,32 @@ impl Bench<'_> {
         }
         found
     }
+}
+
+/// Judges what is asked, given evidence for each comparison of the rule (outer) and each that is asked (inner).
+pub fn judge<'a>(rule: &Rule, asked: Vec<Asked<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
+    let judge_one = |(place, one): (usize, Asked<'a>)| {
+        let own = one.measurement.map(|measurement| &measurement.sample);
+        let of_tests: Vec<Evidence<'_>> = evidence
+            .iter()
+            .map(|found| {
+                let found = &found[place];
+                Evidence { sample: found.other.as_ref().map_or(own, |other| other.as_ref()), past: found.past.clone() }
+            })
+            .collect();
+        let mut judgement = threshold::judge(rule, one.window.window.slice, &of_tests);
+        if one.is_gone && judgement.verdict == Verdict::NoData {
+            judgement.reason = Reason::Gone;
+        }
+        Judged {
+            judgement,
+            retroactive: one.window.was_final,
+            target: one.target,
+            window: one.window,
+            measurement: one.measurement,
+        }
+    };
+    asked.into_iter().enumerate().map(judge_one).collect()
 }
 
 /// The window of this run that decided about a target: the newest whose verdict counts. Where none does, the newest.

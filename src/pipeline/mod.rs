@@ -3,10 +3,12 @@
 pub mod backfill;
 mod close;
 pub mod enter;
+mod evidence;
 pub mod execute;
 pub mod failure;
 mod judge;
 mod notices;
+mod objectives;
 mod publish;
 mod reconcile;
 mod stages;

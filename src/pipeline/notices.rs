@@ -9,22 +9,70 @@ use super::failure::RunError;
 use crate::notify::decide::Kind;
 use crate::notify::message::{AlertFacts, JobFacts, Notice, RuleFacts, SCHEMA};
 use crate::plan::PlannedJob;
+use crate::plan::duration;
 use crate::plan::name::text_literal;
+use crate::plan::objective::{Burn, Slo};
 use crate::plan::rule::Rule;
 use crate::store::outbox::{self, NewNotification};
+
+/// What a message is about: a rule, or a burn rate of an objective.
+pub(super) struct Subject {
+    facts: RuleFacts,
+    notify: Vec<String>,
+    /// What shows the numbers again; of a rule it is found from the worst alert.
+    query: Option<String>,
+}
+
+impl Subject {
+    pub(super) fn of_rule(rule: &Rule) -> Self {
+        let facts = RuleFacts {
+            name: rule.name.clone(),
+            severity: rule.severity.as_str().to_owned(),
+            metric: rule.metric().name().to_owned(),
+            window: rule.window.clone(),
+            condition: rule.condition(),
+            persistence: rule.fires.describe(),
+            runbook: rule.runbook.clone(),
+            owner: rule.owner.clone(),
+        };
+        Self { facts, notify: rule.notify.clone(), query: None }
+    }
+
+    pub(super) fn of_burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> Self {
+        let (long, short) = (duration::format(burn.long), duration::format(burn.short));
+        let facts = RuleFacts {
+            name: slo.alert(burn),
+            severity: burn.severity.as_str().to_owned(),
+            metric: format!("burn rate of {}", slo.name),
+            window: format!("last {long} and last {short}"),
+            condition: format!("above {}", burn.factor),
+            persistence: String::new(),
+            runbook: slo.runbook.clone(),
+            owner: slo.owner.clone(),
+        };
+        let query = format!(
+            "select period_end, budget_left, good, total, burn\nfrom trueup.slo_history\nwhere job = {} and slo = {}\norder by \
+             evaluated_at desc limit 10;",
+            text_literal(&job.name),
+            text_literal(&slo.name)
+        );
+        Self { facts, notify: slo.notify.clone(), query: Some(query) }
+    }
+}
 
 /// One message per rule, receiver and kind, worst first.
 pub(super) async fn enqueue(
     connection: &mut PgConnection,
     run: &Run<'_>,
-    rule: &Rule,
+    subject: &Subject,
     kind: Kind,
     mut alerts: Vec<AlertFacts>,
 ) -> Result<(), RunError> {
-    let excess = |alert: &AlertFacts| alert.value.map_or(0.0, |value| (value - alert.limit).abs());
+    let excess = |alert: &AlertFacts| alert.value.zip(alert.limit).map_or(0.0, |(value, limit)| (value - limit).abs());
     alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
     let job = run.job;
-    for receiver in &rule.notify {
+    let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
+    for receiver in &subject.notify {
         let id = Uuid::new_v4();
         let notice = Notice {
             schema: SCHEMA.to_owned(),
@@ -37,17 +85,8 @@ pub(super) async fn enqueue(
                 owner: job.owner.clone(),
                 unit: job.unit.clone(),
             },
-            rule: RuleFacts {
-                name: rule.name.clone(),
-                severity: rule.severity.as_str().to_owned(),
-                metric: rule.metric.name().to_owned(),
-                window: rule.window.clone(),
-                condition: rule.condition.describe(),
-                persistence: rule.persistence,
-                runbook: rule.runbook.clone(),
-                owner: rule.owner.clone(),
-            },
-            query: reproducing_query(job, rule, &alerts),
+            rule: subject.facts.clone(),
+            query: query.clone(),
             alerts: alerts.clone(),
             closed: None,
         };
@@ -106,7 +145,7 @@ fn topic(job: &str, rule: &str) -> String {
 }
 
 /// SQL that an analyst can paste: every revision of the worst alert's window.
-fn reproducing_query(job: &PlannedJob, rule: &Rule, alerts: &[AlertFacts]) -> String {
+fn reproducing_query(job: &PlannedJob, rule: &RuleFacts, alerts: &[AlertFacts]) -> String {
     let Some(worst) = alerts.first() else { return String::new() };
     let version = match &worst.model_version {
         Some(version) => format!("model_version = {}", text_literal(version)),
@@ -115,10 +154,37 @@ fn reproducing_query(job: &PlannedJob, rule: &Rule, alerts: &[AlertFacts]) -> St
     format!(
         "select revision, computed_at, status, {} as value, labeled, coverage\nfrom trueup.window_revisions\n\
          where job = {} and window_name = {} and window_end = {}\n  and cohort = {} and {version}\norder by revision;",
-        rule.metric.name(),
+        column_of(job, &rule.metric),
         text_literal(&job.name),
         text_literal(&rule.window),
         text_literal(&worst.window_end.to_rfc3339()),
         text_literal(&worst.cohort),
     )
+}
+
+/// A metric as an expression over the history's columns.
+fn column_of(job: &PlannedJob, metric: &str) -> String {
+    const COLUMNS: [&str; 15] = [
+        "mse",
+        "rmse",
+        "mae",
+        "bias",
+        "mape",
+        "smape",
+        "rmsle",
+        "r2",
+        "p50_abs_error",
+        "p90_squared_error",
+        "label_latency_p50",
+        "label_latency_p95",
+        "predictions",
+        "labeled",
+        "coverage",
+    ];
+    match metric {
+        "received" => "(labeled + excluded)::float8 / nullif(predictions, 0)".to_owned(),
+        known if COLUMNS.contains(&known) => known.to_owned(),
+        other if job.metrics.iter().any(|kept| kept.name() == other) => format!("extra -> {}", text_literal(other)),
+        other => text_literal(other),
+    }
 }

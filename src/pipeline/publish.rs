@@ -7,11 +7,12 @@ use serde_json::{Value as Json, json};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
-use super::judge::{Bench, MeasuredWindow, Target};
+use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, Run, fence, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
+use crate::plan::rule::Target;
 use crate::plan::window::Slice;
 use crate::store::job;
 use crate::store::measurement::{self, NewMeasurement, Publisher};
@@ -194,19 +195,23 @@ pub(super) async fn store(
 }
 
 fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
-    let intervals: serde_json::Map<String, Json> =
-        m.intervals.iter().map(|(name, interval)| ((*name).to_owned(), json!([interval.low, interval.high]))).collect();
+    let intervals: serde_json::Map<String, Json> = m
+        .sample
+        .intervals
+        .iter()
+        .map(|(name, interval)| ((*name).to_owned(), json!([interval.low, interval.high])))
+        .collect();
     NewMeasurement {
         window_id,
         cohort: m.cohort.label(),
         cohort_values: m.cohort.values(),
         model_version: m.model_version.clone(),
-        predictions: m.counts.predictions,
-        labeled: m.counts.labeled,
-        excluded: m.counts.excluded,
-        duplicates: m.counts.duplicates,
-        ambiguous: m.counts.ambiguous,
-        metrics: json!(m.metrics),
+        predictions: m.sample.counts.predictions,
+        labeled: m.sample.counts.labeled,
+        excluded: m.sample.counts.excluded,
+        duplicates: m.sample.counts.duplicates,
+        ambiguous: m.sample.counts.ambiguous,
+        metrics: json!(m.sample.metrics),
         intervals: Json::Object(intervals),
         digest: m.digest.clone(),
     }

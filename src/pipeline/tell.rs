@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::failure::RunError;
-use super::judge::{self, Bench, Judged, Target};
-use super::{Run, close, notices};
+use super::judge::{self, Bench, Judged};
+use super::notices::Subject;
+use super::{Run, close, evidence, notices, objectives};
 use crate::evaluate::state::{Change, Counted, Standing, State};
-use crate::notify::decide::{Decision, Kind, decide};
+use crate::notify::decide::{Decision, Kind, Quiet, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
-use crate::plan::rule::{Rule, RuleMetric};
+use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
+use crate::plan::window::Window;
 use crate::store::alert::{self, NewTransition};
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
@@ -28,6 +30,9 @@ pub struct Told {
     pub limit: Option<f64>,
 }
 
+/// Built-in rules that make others untrustworthy while they fire.
+const INHIBITORS: [&str; 2] = ["labels-stopped", "coverage-low"];
+
 /// Judges by every rule of the job, and ends alerts that none of them judges any more.
 pub(super) async fn apply(
     connection: &mut PgConnection,
@@ -35,11 +40,27 @@ pub(super) async fn apply(
     bench: &Bench<'_>,
 ) -> Result<Vec<Told>, RunError> {
     let mut told = Vec::new();
+    let inhibitors: Vec<String> = INHIBITORS.iter().map(|name| (*name).to_owned()).collect();
+    // Built-in rules come first, and each knows of those before it.
     for rule in &run.job.rules {
-        told.extend(apply_rule(connection, run, bench, rule).await?);
+        let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
+        told.extend(apply_rule(connection, run, bench, rule, inhibited_by(rule, &firing)).await?);
+    }
+    let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
+    for slo in &run.job.slos {
+        told.extend(objectives::apply(connection, run, slo, firing.first().map(String::as_str)).await?);
     }
     told.extend(close::forgotten(connection, run).await?);
     Ok(told)
+}
+
+/// The firing built-in rule that keeps a rule from telling.
+fn inhibited_by<'f>(rule: &Rule, firing: &'f [String]) -> Option<&'f str> {
+    let rank = |name: &str| INHIBITORS.iter().position(|known| *known == name);
+    let mine = rank(&rule.name);
+    let about_labels = rule.needs_labels() || rule.name == "labels-late" || mine.is_some();
+    let above = |name: &str| rank(name).is_some_and(|theirs| mine.is_none_or(|mine| theirs < mine));
+    firing.iter().map(String::as_str).find(|name| about_labels && above(name))
 }
 
 /// Judges a rule, moves its alerts, and puts what is to be told into the outbox.
@@ -48,8 +69,8 @@ async fn apply_rule(
     run: &Run<'_>,
     bench: &Bench<'_>,
     rule: &Rule,
+    inhibited: Option<&str>,
 ) -> Result<Vec<Told>, RunError> {
-    let judged = bench.judge(rule);
     let fingerprint = rule.fingerprint();
     let key = RuleKey {
         job_id: run.claim.job_id,
@@ -58,17 +79,27 @@ async fn apply_rule(
         fingerprint: &fingerprint,
         severity: rule.severity.as_str(),
     };
+    let known = known_targets(connection, run, rule, key).await?;
+    let asked = bench.asked(rule, &known);
+    let evidence = evidence::gather(connection, run, rule, key, &asked).await?;
+    let judged = judge::judge(rule, asked, &evidence);
     verdict::insert(connection, key, &judged.iter().map(new_verdict).collect::<Vec<_>>()).await?;
     let current: BTreeSet<Target> =
         judged.iter().filter(|one| !one.retroactive).map(|one| one.target.clone()).collect();
     let changes = changes(connection, run, rule, key, current.into_iter().collect()).await?;
     let mut told = Vec::new();
     let mut notices: BTreeMap<&'static str, (Kind, Vec<AlertFacts>)> = BTreeMap::new();
-    for (target, change) in changes {
+    for (target, was_told, change) in changes {
         let Some(newest) = judge::newest(&judged, &target) else { continue };
         let facts = alert_facts(run.job, rule, &target, newest, &change);
-        alert::transition(connection, key, &transition(&target, newest, &change, &facts, run.as_of)).await?;
-        if let Decision::Tell(kind) = decide(&change) {
+        let decision = decide(&change, was_told, inhibited.is_some());
+        let mut transition = transition(&target, newest, &change, &facts, run.as_of);
+        transition.told = decision.is_known(was_told);
+        if let (Decision::Quiet(Quiet::Inhibited), Some(by)) = (decision, inhibited) {
+            transition.reason = format!("{}; not told while {by} fires", transition.reason);
+        }
+        alert::transition(connection, key, &transition).await?;
+        if let Decision::Tell(kind) = decision {
             notices.entry(kind.as_str()).or_insert_with(|| (kind, Vec::new())).1.push(facts);
         }
         told.push(Told {
@@ -77,61 +108,86 @@ async fn apply_rule(
             from: change.from,
             to: change.to,
             value: newest.judgement.value,
-            limit: Some(newest.judgement.limit),
+            limit: newest.judgement.limit,
         });
     }
+    if inhibited.is_none() {
+        // What kept them from telling is over, and they still fire.
+        let late = alert::tell_late(connection, run.claim.job_id, &rule.name).await?;
+        let late: Vec<AlertFacts> = late.into_iter().filter_map(|facts| serde_json::from_value(facts).ok()).collect();
+        if !late.is_empty() {
+            notices.entry(Kind::Firing.as_str()).or_insert_with(|| (Kind::Firing, Vec::new())).1.extend(late);
+        }
+    }
     for (kind, alerts) in notices.into_values() {
-        notices::enqueue(connection, run, rule, kind, alerts).await?;
+        notices::enqueue(connection, run, &Subject::of_rule(rule), kind, alerts).await?;
     }
     Ok(told)
+}
+
+/// Targets that had predictions not long ago, of rules that judge whatever there is.
+async fn known_targets(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    rule: &Rule,
+    key: RuleKey<'_>,
+) -> Result<BTreeSet<Target>, RunError> {
+    if rule.cohorts != CohortChoice::Each && rule.versions != VersionChoice::Each {
+        return Ok(BTreeSet::new());
+    }
+    let length = run.job.windows.all.iter().find(|window| window.name == rule.window).map(Window::longest);
+    let long_ago = (length.unwrap_or_default() * 2).max(TimeDelta::days(7));
+    let wait = if rule.on_final_only { run.job.windows.label_wait } else { TimeDelta::zero() };
+    let known = verdict::known_targets(connection, key, run.as_of - wait - long_ago).await?;
+    Ok(known.into_iter().map(|(cohort, model_version)| Target { cohort, model_version }).collect())
 }
 
 fn new_verdict(judged: &Judged<'_>) -> NewVerdict {
     NewVerdict {
         cohort: judged.target.cohort.clone(),
         model_version: judged.target.model_version.clone(),
-        window_id: judged.window.id,
+        window_id: Some(judged.window.id),
+        window_name: judged.window.window.name.clone(),
+        window_start: judged.window.window.slice.start,
         window_end: judged.window.window.slice.end,
         verdict: judged.judgement.verdict.as_str(),
         value: judged.judgement.value,
         limit_value: judged.judgement.limit,
-        labeled: judged.measurement.map(|m| m.counts.labeled),
-        coverage: judged.measurement.and_then(|m| m.counts.coverage()),
+        baseline: judged.judgement.baseline,
+        labeled: judged.measurement.map(|m| m.sample.counts.labeled),
+        coverage: judged.measurement.and_then(|m| m.sample.counts.coverage()),
         reason: judged.judgement.reason.describe(),
         retroactive: judged.retroactive,
     }
 }
 
-/// The changes of state that the latest verdicts lead to.
+/// The changes of state that the latest verdicts lead to, and whether receivers know of the alert.
 async fn changes(
     connection: &mut PgConnection,
     run: &Run<'_>,
     rule: &Rule,
     key: RuleKey<'_>,
     targets: Vec<Target>,
-) -> Result<Vec<(Target, Change)>, RunError> {
+) -> Result<Vec<(Target, bool, Change)>, RunError> {
     let cohorts: Vec<String> = targets.iter().map(|target| target.cohort.clone()).collect();
     let versions: Vec<Option<String>> = targets.iter().map(|target| target.model_version.clone()).collect();
-    let recent = verdict::recent(connection, key, &cohorts, &versions, i64::from(rule.persistence)).await?;
-    let standing: BTreeMap<Target, Standing> = alert::of_rule(connection, run.claim.job_id, &rule.name)
-        .await?
-        .into_iter()
-        // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
-        .filter_map(|alert| {
-            let state = State::parse(&alert.state)?;
-            Some((
-                Target { cohort: alert.cohort, model_version: alert.model_version },
-                Standing { state, since: alert.since },
-            ))
-        })
-        .collect();
+    let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
+    let recent = verdict::recent(connection, key, &cohorts, &versions, most).await?;
+    let mut standing: BTreeMap<Target, (Standing, bool)> = BTreeMap::new();
+    // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
+    for alert in alert::of_rule(connection, run.claim.job_id, &rule.name).await? {
+        let Some(state) = State::parse(&alert.state) else { continue };
+        let target = Target { cohort: alert.cohort, model_version: alert.model_version };
+        standing.insert(target, (Standing { state, since: alert.since }, alert.told));
+    }
     let counted = |place: usize| -> Vec<Counted> {
         let mine = recent.iter().filter(|one| usize::try_from(one.target).is_ok_and(|target| target == place + 1));
-        mine.map(|one| Counted { window_end: one.window_end, breach: one.breach }).collect()
+        mine.map(|one| Counted::new(one.window_end, one.breach, one.value, rule.clears)).collect()
     };
     let change = |(place, target): (usize, Target)| {
-        let now = standing.get(&target).copied().unwrap_or(Standing::NEVER);
-        now.next(&counted(place), rule.persistence).map(|change| (target, change))
+        let (now, was_told) = standing.get(&target).copied().unwrap_or((Standing::NEVER, false));
+        let change = now.next(&counted(place), rule.fires, rule.clears.persistence)?;
+        Some((target, was_told, change))
     };
     Ok(targets.into_iter().enumerate().filter_map(change).collect())
 }
@@ -150,25 +206,20 @@ fn transition(
         to_state: change.to.as_str(),
         reason: change.reason.describe(),
         value: newest.judgement.value,
-        limit_value: Some(newest.judgement.limit),
+        limit_value: newest.judgement.limit,
         since: change.since,
         fired_at: (change.to == State::Firing).then_some(as_of),
+        told: false,
         evidence: json!(facts),
     }
 }
 
 fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'_>, change: &Change) -> AlertFacts {
-    let (unit, interval) = match &rule.metric {
-        RuleMetric::Named(name) => (
-            job.metrics
-                .iter()
-                .find(|metric| metric.name() == &**name)
-                .map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref())),
-            newest.measurement.and_then(|m| m.intervals.get(&**name)),
-        ),
-        RuleMetric::Predictions | RuleMetric::Labeled | RuleMetric::Coverage => (String::new(), None),
-    };
-    let counts = newest.measurement.map(|m| m.counts).unwrap_or_default();
+    let metric = rule.metric();
+    let named = job.metrics.iter().find(|known| known.name() == metric.name());
+    let unit = named.map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref()));
+    let interval = newest.measurement.and_then(|m| m.sample.intervals.get(metric.name()));
+    let counts = newest.measurement.map(|m| m.sample.counts).unwrap_or_default();
     let window = &newest.window.window;
     AlertFacts {
         cohort: target.cohort.clone(),
@@ -176,6 +227,7 @@ fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'
         state: change.to.as_str().to_owned(),
         value: newest.judgement.value,
         limit: newest.judgement.limit,
+        baseline: newest.judgement.baseline,
         unit,
         ci_low: interval.map(|interval| interval.low),
         ci_high: interval.map(|interval| interval.high),
@@ -186,5 +238,6 @@ fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'
         window_end: window.slice.end,
         status: if newest.window.is_final { "final" } else { "provisional" }.to_owned(),
         since: change.since,
+        note: None,
     }
 }

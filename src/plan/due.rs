@@ -45,9 +45,9 @@ impl Windows {
         due
     }
 
-    /// Event time that a job's first run reads: its horizon and its longest window, to the end of what is known.
+    /// Event time that a job's first run reads: its horizon and the longest that anything looks back, to the end of what is known.
     pub fn reach(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
-        window::floor(as_of - self.horizon - self.longest(), self.bucket)
+        window::floor(as_of - self.horizon - self.lookback, self.bucket)
     }
 
     /// The oldest event time that a late change may still revise.
@@ -109,6 +109,7 @@ mod tests {
             label_wait: TimeDelta::days(2),
             label_due: TimeDelta::days(2),
             horizon: TimeDelta::days(7),
+            lookback: TimeDelta::days(1),
         }
     }
 

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::metric::sum::Sum;
 use crate::plan::metric::{JobMetric, Needs, Parameters};
+use crate::plan::objective::Slo;
 use crate::plan::pair::Extra;
 use crate::plan::rule::Rule;
 use crate::plan::schedule::Schedule;
@@ -38,7 +39,13 @@ pub struct PlannedJob {
     pub extras: Vec<Extra>,
     /// What buckets keep, in this order.
     pub sums: Vec<Sum>,
+    /// Built-in rules first.
     pub rules: Vec<Rule>,
+    /// Names of the built-in rules about runs that are on.
+    pub run_rules: Vec<String>,
+    pub slos: Vec<Slo>,
+    /// Receivers of rules that name none.
+    pub notify: Vec<String>,
     /// The text of the job file.
     pub spec: String,
 }
@@ -68,6 +75,8 @@ pub struct Windows {
     /// Age at which a label counts as due, for the label arrival rate.
     pub label_due: TimeDelta,
     pub horizon: TimeDelta,
+    /// The longest time that anything looks back: the longest window, or the period of an objective.
+    pub lookback: TimeDelta,
 }
 
 impl Windows {

@@ -19,12 +19,18 @@ pub struct Measurement {
     pub cohort: Cohort,
     /// None: all versions together.
     pub model_version: Option<String>,
+    pub sample: Sample,
+    /// Decimal text of an order-independent digest of the pairs.
+    pub digest: String,
+}
+
+/// What rules see of a measurement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
     pub counts: Counts,
     /// By name; None where there was nothing to average.
     pub metrics: BTreeMap<String, Option<f64>>,
     pub intervals: BTreeMap<String, Interval>,
-    /// Decimal text of an order-independent digest of the pairs.
-    pub digest: String,
 }
 
 /// How many predictions there were, and what became of them.
@@ -42,6 +48,12 @@ impl Counts {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn coverage(&self) -> Option<f64> {
         (self.predictions > 0).then(|| self.labeled as f64 / self.predictions as f64)
+    }
+
+    /// Share of the predictions that have any label, usable or not. None without predictions.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn received(&self) -> Option<f64> {
+        (self.predictions > 0).then(|| (self.labeled + self.excluded) as f64 / self.predictions as f64)
     }
 }
 
@@ -83,9 +95,7 @@ pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
                 slice: m.slice,
                 cohort: m.cohort,
                 model_version: m.model_version,
-                counts: m.counts,
-                metrics,
-                intervals,
+                sample: Sample { counts: m.counts, metrics, intervals },
                 digest: m.digest,
             }
         })
@@ -106,7 +116,7 @@ fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, all_squared_error: f64) -> 
     }
 }
 
-impl Measurement {
+impl Sample {
     /// The value a rule compares. None where there is nothing to compare.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn value(&self, metric: &RuleMetric) -> Option<f64> {
@@ -115,6 +125,7 @@ impl Measurement {
             RuleMetric::Predictions => Some(self.counts.predictions as f64),
             RuleMetric::Labeled => Some(self.counts.labeled as f64),
             RuleMetric::Coverage => self.counts.coverage(),
+            RuleMetric::Received => self.counts.received(),
         }
     }
 }

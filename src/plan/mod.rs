@@ -1,5 +1,6 @@
 //! `JobSpec` in, [`PlannedJob`] out: the validated meaning of a job, with the SQL it will run. Pure: no clock, no I/O.
 
+pub mod baseline;
 pub mod build;
 pub mod cohort;
 pub mod due;
@@ -11,6 +12,7 @@ pub mod job;
 pub mod measurement;
 pub mod metric;
 pub mod name;
+pub mod objective;
 pub mod pair;
 pub mod query;
 pub mod rollup;

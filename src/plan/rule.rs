@@ -1,21 +1,27 @@
-//! Rules: a condition on a metric of a window, and who is told.
+//! Rules: conditions on metrics of windows, how long they must hold, and who is told.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
+use crate::plan::baseline::Baseline;
+use crate::plan::duration;
 use crate::plan::metric::{self, Needs};
 
 /// A validated rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pub name: String,
-    pub metric: RuleMetric,
     /// Name of a window of the job.
     pub window: String,
-    pub condition: Condition,
-    /// Consecutive windows in breach before the alert fires; at least 1.
-    pub persistence: u32,
+    pub when: When,
+    pub fires: Persistence,
+    pub clears: Clearing,
     pub min_samples: i64,
     pub min_coverage: f64,
+    /// Whether a breach counts only if the confidence bound is beyond the limit too.
+    pub significant: bool,
     pub on_final_only: bool,
     pub cohorts: CohortChoice,
     pub versions: VersionChoice,
@@ -23,6 +29,67 @@ pub struct Rule {
     pub notify: Vec<String>,
     pub runbook: Option<String>,
     pub owner: Option<String>,
+    /// Whether it is about the data that other rules need: while it fires, they tell nobody.
+    pub built_in: bool,
+}
+
+/// What a rule asks of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub enum When {
+    Test(Test),
+    /// All of them in breach.
+    All(Vec<Test>),
+    /// One of them in breach.
+    Any(Vec<Test>),
+}
+
+/// One comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Test {
+    pub metric: RuleMetric,
+    /// Name of a window of the job; where it is not the rule's, the newest that had ended by then is meant.
+    pub window: String,
+    pub limits: Limits,
+}
+
+/// What a value is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Limits {
+    Fixed(Condition),
+    Relative { above: Option<Excess>, below: Option<Excess>, baseline: Baseline },
+}
+
+/// How far from a baseline a value must be: every distance that is given must be exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Excess {
+    /// Share of the baseline's size: 0.2 for 20 %.
+    pub share: Option<f64>,
+    /// In the unit of the metric.
+    pub absolute: Option<f64>,
+    /// In median absolute deviations of the past windows.
+    pub deviations: Option<f64>,
+}
+
+/// How many windows must be in breach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// So many in a row, at least 1.
+    Windows(u32),
+    /// `needed` of the last `last`.
+    Of { needed: u32, last: u32 },
+    /// All windows that ended within so much time before the newest, and so much time must have passed.
+    Lasting(TimeDelta),
+}
+
+/// When a firing alert resolves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clearing {
+    /// The value must be below this to be calm.
+    pub below: Option<f64>,
+    /// The value must be above this to be calm.
+    pub above: Option<f64>,
+    /// How many calm windows in a row, or for how long.
+    pub persistence: Persistence,
 }
 
 /// What a rule compares.
@@ -33,6 +100,8 @@ pub enum RuleMetric {
     Predictions,
     Labeled,
     Coverage,
+    /// Share of the predictions that have any label, usable or not.
+    Received,
 }
 
 /// When a value is in breach. NaN never is: it is no value.
@@ -64,11 +133,19 @@ pub enum VersionChoice {
 }
 
 /// How urgent a rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Page,
     Ticket,
     Info,
+}
+
+/// Whom a rule judges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    pub cohort: String,
+    /// None: all versions together.
+    pub model_version: Option<String>,
 }
 
 impl RuleMetric {
@@ -79,6 +156,7 @@ impl RuleMetric {
             Self::Predictions => "predictions",
             Self::Labeled => "labeled",
             Self::Coverage => "coverage",
+            Self::Received => "received",
         }
     }
 
@@ -86,7 +164,7 @@ impl RuleMetric {
     pub fn needs_labels(&self) -> bool {
         match self {
             Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
-            Self::Predictions | Self::Labeled | Self::Coverage => false,
+            Self::Predictions | Self::Labeled | Self::Coverage | Self::Received => false,
         }
     }
 }
@@ -101,6 +179,15 @@ impl Condition {
         }
     }
 
+    /// Whether a value is beyond it. One that is equal is not, and NaN is not.
+    pub fn is_breached_by(self, value: f64) -> bool {
+        match self {
+            Self::Above(high) => value > high,
+            Self::Below(low) => value < low,
+            Self::Outside { low, high } => value < low || value > high,
+        }
+    }
+
     /// In words: `above 250`.
     pub fn describe(self) -> String {
         match self {
@@ -110,6 +197,69 @@ impl Condition {
         }
     }
 }
+
+impl Excess {
+    /// In words: `20 % and 30`.
+    fn describe(self) -> String {
+        let parts = [
+            self.share.map(|share| format!("{} %", (share * 1e6).round() / 1e4)),
+            self.absolute.map(|absolute| absolute.to_string()),
+            self.deviations.map(|deviations| format!("{deviations} median absolute deviations")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+}
+
+impl Limits {
+    /// In words: `above 250`, `20 % above the median of the last 30 windows`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Fixed(condition) => condition.describe(),
+            Self::Relative { above, below, baseline } => {
+                let sides = [(above, "above"), (below, "below")];
+                let sides: Vec<String> = sides
+                    .into_iter()
+                    .filter_map(|(excess, side)| Some(format!("{} {side}", excess.as_ref()?.describe())))
+                    .collect();
+                format!("{} {}", sides.join(" or "), baseline.describe())
+            }
+        }
+    }
+}
+
+impl When {
+    /// The comparisons, in the order written.
+    pub fn tests(&self) -> &[Test] {
+        match self {
+            Self::Test(test) => std::slice::from_ref(test),
+            Self::All(tests) | Self::Any(tests) => tests,
+        }
+    }
+}
+
+impl Persistence {
+    /// The most windows that are looked at.
+    pub fn most_windows(self) -> i64 {
+        match self {
+            Self::Windows(n) => i64::from(n),
+            Self::Of { last, .. } => i64::from(last),
+            Self::Lasting(_) => MOST_LASTING,
+        }
+    }
+
+    /// In words, after a condition; empty where one window is enough.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Windows(1) => String::new(),
+            Self::Windows(n) => format!("for {n} windows in a row"),
+            Self::Of { needed, last } => format!("in {needed} of the last {last} windows"),
+            Self::Lasting(time) => format!("for {}", duration::format(time)),
+        }
+    }
+}
+
+/// Windows that a duration is looked for in, at most.
+const MOST_LASTING: i64 = 2_000;
 
 impl Severity {
     /// The word that is stored and sent.
@@ -123,6 +273,34 @@ impl Severity {
 }
 
 impl Rule {
+    /// The metric that is shown for it: the first that it compares.
+    pub fn metric(&self) -> &RuleMetric {
+        let first = self.when.tests().first();
+        first.map_or(&RuleMetric::Predictions, |test| &test.metric)
+    }
+
+    /// Whether what it says would mean nothing if labels were missing.
+    pub fn needs_labels(&self) -> bool {
+        !self.built_in && self.when.tests().iter().any(|test| test.metric.needs_labels())
+    }
+
+    /// What it asks, in words that follow the name of its metric: `above 250`.
+    pub fn condition(&self) -> String {
+        let (tests, word) = match &self.when {
+            When::Test(test) => return test.limits.describe(),
+            When::All(tests) => (tests, "and"),
+            When::Any(tests) => (tests, "or"),
+        };
+        let mut text = String::new();
+        for (place, test) in tests.iter().enumerate() {
+            // The first metric is said before.
+            let subject = if place == 0 { String::new() } else { format!(" {word} {} ", test.metric.name()) };
+            let window = if test.window == self.window { String::new() } else { format!(" in {}", test.window) };
+            let _infallible = write!(text, "{subject}{}{window}", test.limits.describe());
+        }
+        text
+    }
+
     /// Whether the rule judges a cohort and version, should there be any predictions of it.
     pub fn covers(&self, cohort: &str, model_version: Option<&str>) -> bool {
         let chosen = match &self.cohorts {
@@ -135,17 +313,20 @@ impl Rule {
 
     /// Identifies what the rule means. Verdicts of another meaning do not count towards its state.
     pub fn fingerprint(&self) -> String {
-        format!(
-            "{} {} {:?} for={} samples={} coverage={} final={} {:?} {:?}",
-            self.metric.name(),
+        use sha2::{Digest, Sha256};
+        let meaning = format!(
+            "{:?} {} {:?} {:?} {} {} {} {} {:?} {:?}",
+            self.when,
             self.window,
-            self.condition,
-            self.persistence,
+            self.fires,
+            self.clears,
             self.min_samples,
             self.min_coverage,
+            self.significant,
             self.on_final_only,
             self.cohorts,
             self.versions
-        )
+        );
+        Sha256::digest(meaning.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -80,6 +80,14 @@ impl Cadence {
         slots
     }
 
+    /// The usual time between two slots: the median of the next two hundred gaps.
+    pub fn usual_gap(&self) -> TimeDelta {
+        let slots = self.slots(reference(), reference() + TimeDelta::days(3 * 366), 200);
+        let mut gaps: Vec<TimeDelta> = slots.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        gaps.sort();
+        gaps.get(gaps.len() / 2).copied().unwrap_or(TimeDelta::days(1))
+    }
+
     /// The greatest common divisor of the gaps between slots, in seconds: what a bucket must divide.
     pub fn divisor_seconds(&self) -> i64 {
         let mut last = reference();

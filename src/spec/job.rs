@@ -1,9 +1,9 @@
 //! The job file, key by key, as the user wrote it. Values stay text here; `plan` gives them meaning.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::spec::rules::{AlertSection, BuiltInSection, SloSection};
 
 /// One job: what to join, which windows to keep, and when to tell whom.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct JobSpec {
     pub alerts: Vec<AlertSection>,
     #[serde(default)]
     pub slos: Vec<SloSection>,
+    /// The rules that every job has: on the data that its other rules need.
+    #[serde(default)]
+    pub builtin: BuiltInSection,
 }
 
 /// Who the job belongs to.
@@ -232,140 +235,4 @@ pub struct CustomMetricSection {
     pub sum: String,
     /// Divided by the sum of this. Default `1`: one per pair.
     pub per: Option<String>,
-}
-
-/// Consecutive evaluations, or a duration.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ForSpec {
-    Evaluations(i64),
-    Duration(String),
-}
-
-/// Which cohorts a rule judges.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum CohortsSpec {
-    Word(String),
-    Values(BTreeMap<String, String>),
-}
-
-/// A rule: a condition on a metric of a window, and who is told.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AlertSection {
-    pub name: String,
-    /// Name of a metric of the job, or `predictions`, `labeled`, `coverage`.
-    pub metric: String,
-    /// A window of the job: `rolling 24h`, `tumbling 1d`.
-    pub window: String,
-    /// Breach when the value is greater.
-    pub above: Option<f64>,
-    /// Breach when the value is less.
-    pub below: Option<f64>,
-    /// Breach when this far above the baseline: `"20%"` or a number.
-    pub above_baseline: Option<PercentOrNumber>,
-    /// Breach when this far below the baseline.
-    pub below_baseline: Option<PercentOrNumber>,
-    /// What `above_baseline` compares with.
-    pub baseline: Option<BTreeMap<String, BaselineValue>>,
-    /// Consecutive windows in breach before the alert fires. Default 1.
-    #[serde(rename = "for")]
-    pub persistence: Option<ForSpec>,
-    /// `[2, 3]`: two of the last three windows.
-    pub of: Option<Vec<i64>>,
-    /// The alert clears only below this.
-    pub clear_below: Option<f64>,
-    /// The alert clears only above this.
-    pub clear_above: Option<f64>,
-    /// Consecutive calm windows before the alert clears.
-    pub clear_for: Option<ForSpec>,
-    /// Fewer labeled pairs than this are `insufficient`. Default 1.
-    pub min_samples: Option<i64>,
-    /// Less coverage than this is `insufficient`. From 0 to 1; default 0.
-    pub min_coverage: Option<f64>,
-    /// Breach only if the confidence bound is beyond the limit too.
-    pub significant: Option<bool>,
-    /// Judge windows only once they are final. Default false.
-    pub on_final_only: Option<bool>,
-    /// `all` (default), `each`, or `{ dimension = "value" }`.
-    pub cohorts: Option<CohortsSpec>,
-    /// `together` (default) or `each`.
-    pub versions: Option<VersionsSpec>,
-    /// `page`, `ticket` (default) or `info`.
-    pub severity: Option<SeveritySpec>,
-    /// Receivers from `trueup.toml`. Default: `job.notify`.
-    pub notify: Option<Vec<String>>,
-    /// Where on-call finds what to do. Default: `job.runbook`.
-    pub runbook: Option<String>,
-    /// Who answers for this rule. Default: `job.owner`.
-    pub owner: Option<String>,
-}
-
-/// `"20%"` or a plain number.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum PercentOrNumber {
-    Number(f64),
-    Percent(String),
-}
-
-/// A value in a baseline declaration.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum BaselineValue {
-    Number(f64),
-    Text(String),
-}
-
-/// Whether versions are judged together or apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum VersionsSpec {
-    Together,
-    Each,
-}
-
-/// How urgent a rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SeveritySpec {
-    Page,
-    Ticket,
-    Info,
-}
-
-/// An objective with an error budget.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SloSection {
-    pub name: String,
-    /// Which predictions are good: one boolean expression over predicted, actual and error.
-    pub good: Option<String>,
-    pub metric: Option<String>,
-    pub window: Option<String>,
-    pub above: Option<f64>,
-    pub below: Option<f64>,
-    pub objective: f64,
-    pub period: String,
-    pub burn: Option<BurnSpec>,
-    pub notify: Option<Vec<String>>,
-}
-
-/// `auto`, or a list of burn-rate windows.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum BurnSpec {
-    Preset(String),
-    Windows(Vec<BurnWindow>),
-}
-
-/// One pair of burn-rate windows.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BurnWindow {
-    pub long: String,
-    pub short: String,
-    pub factor: f64,
-    pub severity: SeveritySpec,
 }

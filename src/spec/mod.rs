@@ -4,8 +4,8 @@ pub mod diagnostic;
 pub mod document;
 pub mod job;
 pub mod receivers;
+pub mod rules;
 pub mod schema;
-pub mod support;
 
 pub use diagnostic::{Diagnostic, Level};
 pub use document::Document;

@@ -16,6 +16,8 @@ pub struct AlertRow {
     pub state: String,
     pub since: Option<DateTime<Utc>>,
     pub fired_at: Option<DateTime<Utc>>,
+    /// Whether its receivers know that it fires.
+    pub told: bool,
 }
 
 /// A change of state to be stored.
@@ -31,6 +33,8 @@ pub struct NewTransition {
     /// When the breach that it is about began.
     pub since: Option<DateTime<Utc>>,
     pub fired_at: Option<DateTime<Utc>>,
+    /// Whether its receivers know that it fires.
+    pub told: bool,
     pub evidence: Json,
 }
 
@@ -39,7 +43,7 @@ pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> 
     sqlx::query_as!(
         AlertRow,
         r#"
-        select id, cohort, model_version, rule_fingerprint, state, since, fired_at
+        select id, cohort, model_version, rule_fingerprint, state, since, fired_at, told
         from trueup.alert where job_id = $1 and rule = $2
         for update
         "#,
@@ -60,6 +64,7 @@ pub struct OpenAlert {
     pub model_version: Option<String>,
     pub state: String,
     pub since: Option<DateTime<Utc>>,
+    pub told: bool,
     pub value: Option<f64>,
     pub limit_value: Option<f64>,
     pub evidence: Json,
@@ -70,7 +75,7 @@ pub async fn open(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Ve
     sqlx::query_as!(
         OpenAlert,
         r#"
-        select a.rule, a.rule_fingerprint, a.severity, a.cohort, a.model_version, a.state, a.since, last.value, last.limit_value,
+        select a.rule, a.rule_fingerprint, a.severity, a.cohort, a.model_version, a.state, a.since, a.told, last.value, last.limit_value,
                last.evidence
         from trueup.alert a
         cross join lateral (
@@ -91,11 +96,11 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
     let open = matches!(change.to_state, "pending" | "firing");
     let alert_id = sqlx::query_scalar!(
         r#"
-        insert into trueup.alert (job_id, rule, rule_fingerprint, severity, cohort, model_version, state, since, fired_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        insert into trueup.alert (job_id, rule, rule_fingerprint, severity, cohort, model_version, state, since, fired_at, told)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         on conflict (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null)) do update
         set rule_fingerprint = excluded.rule_fingerprint, severity = excluded.severity, state = excluded.state,
-            since = excluded.since, fired_at = excluded.fired_at, changed_at = clock_timestamp()
+            since = excluded.since, fired_at = excluded.fired_at, told = excluded.told, changed_at = clock_timestamp()
         returning id
         "#,
         rule.job_id,
@@ -106,7 +111,8 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
         change.model_version,
         change.to_state,
         change.since.filter(|_| open),
-        change.fired_at.filter(|_| open)
+        change.fired_at.filter(|_| open),
+        change.told && open
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -130,4 +136,38 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// Notes that the receivers of firing alerts of a rule know of them now, and returns what these alerts were about when they
+/// began to fire.
+pub async fn tell_late(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<Json>> {
+    sqlx::query_scalar!(
+        r#"
+        with late as (
+            update trueup.alert set told = true
+            where job_id = $1 and rule = $2 and state = 'firing' and not told
+            returning id
+        )
+        select last.evidence
+        from late
+        cross join lateral (
+            select t.evidence from trueup.alert_transition t where t.alert_id = late.id order by t.id desc limit 1
+        ) as last
+        "#,
+        job_id,
+        rule
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Which of these rules have a firing alert.
+pub async fn firing(connection: &mut PgConnection, job_id: i64, rules: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select distinct rule from trueup.alert where job_id = $1 and state = 'firing' and rule = any($2)",
+        job_id,
+        rules
+    )
+    .fetch_all(connection)
+    .await
 }

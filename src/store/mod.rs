@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod backfill;
+pub mod baseline;
 pub mod history;
 pub mod job;
 pub mod measurement;
@@ -12,4 +13,5 @@ pub mod outbox;
 pub mod retention;
 pub mod run;
 pub mod schedule;
+pub mod slo;
 pub mod verdict;

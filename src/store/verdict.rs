@@ -8,11 +8,15 @@ use sqlx::PgConnection;
 pub struct NewVerdict {
     pub cohort: String,
     pub model_version: Option<String>,
-    pub window_id: i64,
+    /// None where it is not about one measured window.
+    pub window_id: Option<i64>,
+    pub window_name: String,
+    pub window_start: DateTime<Utc>,
     pub window_end: DateTime<Utc>,
     pub verdict: &'static str,
     pub value: Option<f64>,
-    pub limit_value: f64,
+    pub limit_value: Option<f64>,
+    pub baseline: Option<f64>,
     pub labeled: Option<i64>,
     pub coverage: Option<f64>,
     pub reason: String,
@@ -37,18 +41,20 @@ pub struct Recent {
     pub window_end: DateTime<Utc>,
     pub breach: bool,
     pub value: Option<f64>,
-    pub limit_value: f64,
 }
 
 /// Stores verdicts of one rule.
 pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: &[NewVerdict]) -> sqlx::Result<()> {
     let cohorts: Vec<String> = verdicts.iter().map(|v| v.cohort.clone()).collect();
     let versions: Vec<Option<String>> = verdicts.iter().map(|v| v.model_version.clone()).collect();
-    let windows: Vec<i64> = verdicts.iter().map(|v| v.window_id).collect();
+    let windows: Vec<Option<i64>> = verdicts.iter().map(|v| v.window_id).collect();
+    let names: Vec<String> = verdicts.iter().map(|v| v.window_name.clone()).collect();
+    let starts: Vec<DateTime<Utc>> = verdicts.iter().map(|v| v.window_start).collect();
     let ends: Vec<DateTime<Utc>> = verdicts.iter().map(|v| v.window_end).collect();
     let words: Vec<String> = verdicts.iter().map(|v| v.verdict.to_owned()).collect();
     let values: Vec<Option<f64>> = verdicts.iter().map(|v| v.value).collect();
-    let limits: Vec<f64> = verdicts.iter().map(|v| v.limit_value).collect();
+    let baselines: Vec<Option<f64>> = verdicts.iter().map(|v| v.baseline).collect();
+    let limits: Vec<Option<f64>> = verdicts.iter().map(|v| v.limit_value).collect();
     let labeled: Vec<Option<i64>> = verdicts.iter().map(|v| v.labeled).collect();
     let coverage: Vec<Option<f64>> = verdicts.iter().map(|v| v.coverage).collect();
     let reasons: Vec<String> = verdicts.iter().map(|v| v.reason.clone()).collect();
@@ -57,13 +63,14 @@ pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: 
         r#"
         insert into trueup.verdict
             (job_id, rule, rule_fingerprint, severity, run_id, cohort, model_version, window_id, window_end, verdict, value,
-             limit_value, labeled, coverage, reason, retroactive)
+             limit_value, labeled, coverage, reason, retroactive, window_name, window_start, baseline)
         select $1, $2, $3, $4, $5, v.cohort, v.model_version, v.window_id, v.window_end, v.verdict, v.value, v.limit_value,
-               v.labeled, v.coverage, v.reason, v.retroactive
+               v.labeled, v.coverage, v.reason, v.retroactive, v.window_name, v.window_start, v.baseline
         from unnest($6::text[], $7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::float8[], $12::float8[],
-                    $13::bigint[], $14::float8[], $15::text[], $16::bool[])
+                    $13::bigint[], $14::float8[], $15::text[], $16::bool[], $17::text[], $18::timestamptz[], $19::float8[])
             with ordinality
-            as v (cohort, model_version, window_id, window_end, verdict, value, limit_value, labeled, coverage, reason, retroactive, place)
+            as v (cohort, model_version, window_id, window_end, verdict, value, limit_value, labeled, coverage, reason, retroactive,
+                  window_name, window_start, baseline, place)
         order by v.place
         "#,
         rule.job_id,
@@ -73,15 +80,18 @@ pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: 
         rule.run_id,
         &cohorts,
         &versions as &[Option<String>],
-        &windows,
+        &windows as &[Option<i64>],
         &ends,
         &words,
         &values as &[Option<f64>],
-        &limits,
+        &limits as &[Option<f64>],
         &labeled as &[Option<i64>],
         &coverage as &[Option<f64>],
         &reasons,
-        &retroactive
+        &retroactive,
+        &names,
+        &starts,
+        &baselines as &[Option<f64>]
     )
     .execute(connection)
     .await
@@ -102,11 +112,11 @@ pub async fn recent(
     sqlx::query_as!(
         Recent,
         r#"
-        select t.place as "target!", x.window_end, x.verdict = 'breach' as "breach!", x.value, x.limit_value
+        select t.place as "target!", x.window_end, x.verdict = 'breach' as "breach!", x.value
         from unnest($4::text[], $5::text[]) with ordinality as t (cohort, model_version, place)
         cross join lateral (
             select latest.* from (
-                select distinct on (v.window_end) v.window_end, v.verdict, v.value, v.limit_value
+                select distinct on (v.window_end) v.window_end, v.verdict, v.value
                 from trueup.verdict v
                 where v.job_id = $1 and v.rule = $2 and v.rule_fingerprint = $3 and v.cohort = t.cohort
                   and v.model_version is not distinct from t.model_version and not v.retroactive
@@ -129,4 +139,25 @@ pub async fn recent(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Targets of a rule that had predictions in a window that ended after `since`.
+pub async fn known_targets(
+    connection: &mut PgConnection,
+    rule: RuleKey<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<(String, Option<String>)>> {
+    let rows = sqlx::query!(
+        r#"
+        select distinct cohort, model_version from trueup.verdict
+        where job_id = $1 and rule = $2 and rule_fingerprint = $3 and window_end > $4 and verdict <> 'no_data'
+        "#,
+        rule.job_id,
+        rule.rule,
+        rule.fingerprint,
+        since
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.cohort, row.model_version)).collect())
 }

@@ -152,7 +152,7 @@ async fn a_first_run_in_the_past_sees_nothing_that_a_backfill_left() {
     let published = world.run_at(hour(0)).await;
     let labeled = |window: &str| {
         let found = published.measurements.iter().find(|m| m.window == window && m.model_version.is_none());
-        found.map(|m| m.counts.labeled)
+        found.map(|m| m.sample.counts.labeled)
     };
     // Labels come half an hour after the event: the last of the day is not known at midnight.
     assert_eq!(labeled("rolling 6h"), Some(23));

@@ -1,6 +1,7 @@
 //! `[metrics]`: names from the catalogue, what they need, and ratios of the job's own.
 
 use super::notes::Notes;
+use super::slos;
 use crate::plan::expression::Expression;
 use crate::plan::metric::{self, CATALOGUE, CustomMetric, JobMetric, Needs, Parameters};
 use crate::plan::name::Identifier;
@@ -12,7 +13,7 @@ use crate::spec::job::CustomMetricSection;
 /// Share of the largest squared errors that robust means leave out when a job does not say.
 const DEFAULT_TRIM: f64 = 0.05;
 /// Words that rules use for counts, so that no metric may be called so.
-const RESERVED: [&str; 3] = ["predictions", "labeled", "coverage"];
+const RESERVED: [&str; 4] = ["predictions", "labeled", "coverage", "received"];
 
 /// The metrics of a job, with everything they are computed from.
 pub(super) struct Metrics {
@@ -33,7 +34,13 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
     };
     let mut all = included(spec, notes);
     for (index, custom) in spec.metrics.custom.iter().enumerate() {
-        all.extend(custom_metric(index, custom, &all, &mut extras, notes).map(JobMetric::Custom));
+        let path = format!("metrics.custom[{index}]");
+        all.extend(custom_metric((&path, "sum"), custom, &all, &mut extras, notes).map(JobMetric::Custom));
+    }
+    // The share of what an objective calls good is kept like a metric of the job's own.
+    for (index, share) in slos::metrics(&spec.slos) {
+        let path = format!("slos[{index}]");
+        all.extend(custom_metric((&path, "good"), &share, &all, &mut extras, notes).map(JobMetric::Custom));
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
         let Some(found) = metric::find(metric) else { continue };
@@ -140,13 +147,12 @@ fn weight(column: Option<&str>, notes: &mut Notes<'_>) -> Option<Extra> {
 }
 
 fn custom_metric(
-    index: usize,
+    (path, sum_key): (&str, &str),
     spec: &CustomMetricSection,
     known: &[JobMetric],
     extras: &mut Vec<Extra>,
     notes: &mut Notes<'_>,
 ) -> Option<CustomMetric> {
-    let path = format!("metrics.custom[{index}]");
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.chars().all(plain) {
         notes
@@ -160,7 +166,7 @@ fn custom_metric(
             .hint("give it another name");
     }
     let per = spec.per.as_deref().unwrap_or("1");
-    let sum = expression(&format!("{path}.sum"), &spec.sum, notes)?;
+    let sum = expression(&format!("{path}.{sum_key}"), &spec.sum, notes)?;
     let per_expression = expression(&format!("{path}.per"), per, notes)?;
     // A pair counts for both sums or for none, or the ratio would be of two different sets.
     let both = |value: &Expression, other: &Expression| {

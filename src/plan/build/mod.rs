@@ -1,10 +1,13 @@
 //! Gives a job file its meaning. Every mistake is found before any is reported.
 
+pub mod builtin;
 mod cohorts;
+mod conditions;
 mod metrics;
 mod notes;
 mod rules;
 mod schedule;
+mod slos;
 mod sources;
 mod windows;
 
@@ -36,9 +39,23 @@ pub fn plan(
             .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
             .hint("use 1 to 100, or leave it out");
     }
-    let rules = rules::build(spec, &listed, &metrics.all, (&dimensions, &cohort_sets), receivers, &mut notes);
+    let declared =
+        rules::Job { spec, windows: &listed, metrics: &metrics.all, cohorts: (&dimensions, &cohort_sets), receivers };
+    let mut rules = rules::build(declared, &mut notes);
     let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());
-    let windows = windows::build(&spec.windows, label_due, listed, schedule.as_ref(), &mut notes);
+    let windows = windows::build(&spec.windows, label_due, &listed, schedule.as_ref(), &mut notes);
+    let mut windows = windows;
+    let mut run_rules = Vec::new();
+    let mut slos = Vec::new();
+    if let Some(windows) = &mut windows {
+        let (built_in, runs) = builtin::build(declared, windows.label_wait, &mut notes);
+        // Before the others: those that it tells are not to be trusted wait for what it says.
+        rules.splice(0..0, built_in);
+        run_rules = runs;
+        slos = slos::build(declared, windows.bucket, schedule.as_ref(), &mut notes);
+        let periods = slos.iter().map(|slo| slo.period + windows.label_wait);
+        windows.lookback = periods.chain([windows.lookback]).max().unwrap_or(windows.lookback);
+    }
     let findings = notes.into_findings();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let (Some(schedule), Some((predictions, labels)), Some(windows), false) = (schedule, sources, windows, failed)
@@ -64,6 +81,9 @@ pub fn plan(
         parameters: metrics.parameters,
         extras: metrics.extras,
         rules,
+        run_rules,
+        slos,
+        notify: spec.job.notify.clone().unwrap_or_default(),
         spec: document.text.clone(),
     };
     Ok((job, findings))

@@ -27,6 +27,11 @@ impl<'a> Notes<'a> {
         Self { document, findings: Vec::new() }
     }
 
+    /// Notes on the same document that nobody reads: for what is reported elsewhere.
+    pub(super) fn aside(&self) -> Notes<'a> {
+        Notes::new(self.document)
+    }
+
     pub(super) fn into_findings(self) -> Vec<Diagnostic> {
         self.findings
     }

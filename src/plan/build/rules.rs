@@ -1,68 +1,67 @@
-//! `[[alerts]]`: conditions on metrics and windows that the job really has.
+//! `[[alerts]]`: rules on metrics and windows that the job really has.
 
+use super::conditions::{self, Known, Written};
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
+use crate::plan::duration;
 use crate::plan::metric::JobMetric;
-use crate::plan::rule::{CohortChoice, Condition, Rule, RuleMetric, Severity, VersionChoice};
+use crate::plan::rule::{
+    Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
+};
 use crate::plan::window::Window;
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
-use crate::spec::job::{AlertSection, CohortsSpec, ForSpec, SeveritySpec, VersionsSpec};
+use crate::spec::rules::{
+    AlertSection, CohortsSpec, ConditionSection, ConditionSpec, ForSpec, SeveritySpec, VersionsSpec,
+};
 
 type Cohorts<'a> = (&'a [Dimension], &'a [CohortSet]);
 
-pub(super) fn build(
-    spec: &JobSpec,
-    windows: &[Window],
-    metrics: &[JobMetric],
-    cohorts: (&Vec<Dimension>, &Vec<CohortSet>),
-    receivers: &[String],
-    notes: &mut Notes<'_>,
-) -> Vec<Rule> {
-    let cohorts: Cohorts<'_> = (cohorts.0, cohorts.1);
+/// Everything that the job declares, against which rules are checked.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub spec: &'a JobSpec,
+    pub windows: &'a [Window],
+    pub metrics: &'a [JobMetric],
+    pub cohorts: Cohorts<'a>,
+    pub receivers: &'a [String],
+}
+
+impl Job<'_> {
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { windows: self.windows, metrics: self.metrics, versioned: self.spec.predictions.version.is_some() }
+    }
+}
+
+pub(super) fn build(job: Job<'_>, notes: &mut Notes<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
-    for (index, alert) in spec.alerts.iter().enumerate() {
+    for (index, alert) in job.spec.alerts.iter().enumerate() {
         let path = format!("alerts[{index}]");
         if rules.iter().any(|rule| rule.name == alert.name) {
             notes
                 .error(&format!("{path}.name"), "repeated-entry", format!("two rules are named `{}`", alert.name))
                 .hint("rename one of them");
         }
-        rules.extend(rule(spec, alert, &path, windows, metrics, cohorts, receivers, notes));
+        rules.extend(rule(job, alert, &path, notes));
     }
-    known_receivers("job.notify", spec.job.notify.as_deref().unwrap_or_default(), receivers, notes);
+    known_receivers("job.notify", job.spec.job.notify.as_deref().unwrap_or_default(), job.receivers, notes);
     rules
 }
 
-#[expect(clippy::too_many_arguments, reason = "a rule is checked against everything the job declares")]
-fn rule(
-    spec: &JobSpec,
-    alert: &AlertSection,
-    path: &str,
-    windows: &[Window],
-    metrics: &[JobMetric],
-    cohorts: Cohorts<'_>,
-    receivers: &[String],
-    notes: &mut Notes<'_>,
-) -> Option<Rule> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if alert.name.is_empty() || !alert.name.chars().all(plain) {
-        notes
-            .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a rule name", alert.name))
-            .hint("use a-z, 0-9 and `-`");
-    }
-    let metric = metric(alert, path, metrics, notes);
-    let window = window(alert, path, windows, notes);
-    let condition = condition(alert, path, notes);
-    let cohorts = cohort_choice(alert, path, cohorts, notes);
+fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Rule> {
+    let spec = job.spec;
+    check_name(&alert.name, path, notes);
     let versions = versions(spec, alert, path, notes);
-    let persistence = persistence(alert, path, notes);
+    let window = conditions::window(&alert.window, path, job.windows, notes);
+    let when = when(job, alert, versions, path, notes);
+    let cohorts = cohort_choice(alert, path, job.cohorts, notes);
+    let fires = fires(alert, path, notes);
+    let clears = clears(alert, when.as_ref(), path, notes);
     check_guards(alert, path, notes);
-    let severity = match alert.severity {
-        Some(SeveritySpec::Page) => Severity::Page,
-        Some(SeveritySpec::Info) => Severity::Info,
-        Some(SeveritySpec::Ticket) | None => Severity::Ticket,
-    };
+    if alert.significant == Some(true) {
+        check_significant(when.as_ref(), job.metrics, path, notes);
+    }
+    let severity = severity(alert.severity);
     notes.link(&format!("{path}.runbook"), alert.runbook.as_deref());
     let runbook = alert.runbook.clone().or_else(|| spec.job.runbook.clone());
     if severity == Severity::Page && runbook.is_none() {
@@ -71,7 +70,7 @@ fn rule(
             .hint("add `runbook = \"https://...\"` to the rule or to [job]");
     }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
-    known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), receivers, notes);
+    known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), job.receivers, notes);
     if severity == Severity::Page && notify.is_empty() {
         notes
             .warning(path, "nobody-told", format!("the rule `{}` tells nobody", alert.name))
@@ -79,12 +78,13 @@ fn rule(
     }
     Some(Rule {
         name: alert.name.clone(),
-        metric: metric?,
-        window: window?,
-        condition: condition?,
-        persistence: persistence?,
+        window: window?.name.clone(),
+        when: when?,
+        fires: fires?,
+        clears: clears?,
         min_samples: alert.min_samples.unwrap_or(1),
         min_coverage: alert.min_coverage.unwrap_or(0.0),
+        significant: alert.significant.unwrap_or(false),
         on_final_only: alert.on_final_only.unwrap_or(false),
         cohorts: cohorts?,
         versions: versions?,
@@ -92,86 +92,235 @@ fn rule(
         notify,
         runbook,
         owner: alert.owner.clone().or_else(|| spec.job.owner.clone()),
+        built_in: false,
     })
 }
 
-fn metric(alert: &AlertSection, path: &str, metrics: &[JobMetric], notes: &mut Notes<'_>) -> Option<RuleMetric> {
-    match alert.metric.as_str() {
-        "predictions" => return Some(RuleMetric::Predictions),
-        "labeled" => return Some(RuleMetric::Labeled),
-        "coverage" => return Some(RuleMetric::Coverage),
-        _ => {}
+pub(super) fn severity(spec: Option<SeveritySpec>) -> Severity {
+    match spec {
+        Some(SeveritySpec::Page) => Severity::Page,
+        Some(SeveritySpec::Info) => Severity::Info,
+        Some(SeveritySpec::Ticket) | None => Severity::Ticket,
     }
-    if let Some(found) = metrics.iter().find(|metric| metric.name() == alert.metric) {
-        return Some(RuleMetric::Named(found.name().into()));
-    }
-    let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(["predictions", "labeled", "coverage"]).collect();
-    let hint = did_you_mean(&alert.metric, known.iter().copied()).map_or_else(
-        || format!("include it in [metrics], or use one of {}", known.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
-    notes
-        .error(&format!("{path}.metric"), "unknown-metric", format!("the job has no metric `{}`", alert.metric))
-        .hint(hint);
-    None
 }
 
-fn window(alert: &AlertSection, path: &str, windows: &[Window], notes: &mut Notes<'_>) -> Option<String> {
-    if windows.iter().any(|window| window.name == alert.window) {
-        return Some(alert.window.clone());
-    }
-    let known = windows.iter().map(|window| format!("`{}`", window.name)).collect::<Vec<_>>().join(", ");
-    notes
-        .error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{}`", alert.window))
-        .hint(format!("use one of {known}, or add it to [windows]"));
-    None
-}
-
-fn condition(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Condition> {
-    let finite = |value: f64| value.is_finite();
-    if !alert.above.is_none_or(finite) || !alert.below.is_none_or(finite) {
+/// A name of a rule or objective: it stands in messages, file names and queries.
+pub(super) fn check_name(name: &str, path: &str, notes: &mut Notes<'_>) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
         notes
-            .error(path, "bad-limit", format!("a limit of the rule `{}` is not a finite number", alert.name))
-            .hint("write a number");
+            .error(&format!("{path}.name"), "bad-name", format!("`{name}` is not a rule name"))
+            .hint("use a-z, 0-9 and `-`");
+    }
+    if super::builtin::NAMES.contains(&name) {
+        notes
+            .error(&format!("{path}.name"), "reserved-name", format!("`{name}` is a rule that every job has"))
+            .hint("use another name; `[builtin] off = [...]` turns the built-in rule off");
+    }
+}
+
+fn when(
+    job: Job<'_>,
+    alert: &AlertSection,
+    versions: Option<VersionChoice>,
+    path: &str,
+    notes: &mut Notes<'_>,
+) -> Option<When> {
+    match (&alert.metric, &alert.all, &alert.any) {
+        (Some(metric), None, None) => {
+            conditions::test(own(alert, metric, versions), path, job.known(), notes).map(When::Test)
+        }
+        (None, Some(all), None) => tests(job, alert, all, versions, &format!("{path}.all"), notes).map(When::All),
+        (None, None, Some(any)) => tests(job, alert, any, versions, &format!("{path}.any"), notes).map(When::Any),
+        (None, None, None) => {
+            notes
+                .error(path, "missing-key", format!("the rule `{}` compares nothing", alert.name))
+                .hint("add `metric = \"rmse\"`, or `all = [...]` or `any = [...]`");
+            None
+        }
+        _ => {
+            notes
+                .error(path, "two-conditions", "`metric`, `all` and `any` exclude each other")
+                .hint("put the condition of the metric into the list");
+            None
+        }
+    }
+}
+
+fn own<'a>(alert: &'a AlertSection, metric: &'a str, versions: Option<VersionChoice>) -> Written<'a> {
+    Written {
+        metric,
+        window: &alert.window,
+        above: alert.above,
+        below: alert.below,
+        above_baseline: alert.above_baseline.as_ref(),
+        below_baseline: alert.below_baseline.as_ref(),
+        baseline: alert.baseline.as_ref(),
+        versions,
+    }
+}
+
+/// The conditions of `all` or `any`.
+fn tests(
+    job: Job<'_>,
+    alert: &AlertSection,
+    list: &[ConditionSpec],
+    versions: Option<VersionChoice>,
+    path: &str,
+    notes: &mut Notes<'_>,
+) -> Option<Vec<Test>> {
+    let beside = alert.above.is_some()
+        || alert.below.is_some()
+        || alert.above_baseline.is_some()
+        || alert.below_baseline.is_some()
+        || alert.baseline.is_some();
+    if beside || list.len() < 2 {
+        notes
+            .error(path, "two-conditions", "the conditions of a rule of several all stand in its list")
+            .hint("write two or more, such as `all = [{ metric = \"rmse\", above = 250.0 }, { metric = \"coverage\", above = 0.9 }]`");
         return None;
     }
-    match (alert.above, alert.below) {
-        (Some(limit), None) => Some(Condition::Above(limit)),
-        (None, Some(limit)) => Some(Condition::Below(limit)),
-        (Some(high), Some(low)) if low <= high => Some(Condition::Outside { low, high }),
-        (Some(high), Some(low)) => {
-            notes
-                .error(
-                    &format!("{path}.below"),
-                    "always-in-breach",
-                    format!("every value is below {low} or above {high}"),
-                )
-                .hint("`below` must not be greater than `above`");
-            None
-        }
-        // A rule by baseline only is refused by name elsewhere.
-        (None, None) if alert.above_baseline.is_some() || alert.below_baseline.is_some() => None,
-        (None, None) => {
-            notes
-                .error(path, "no-condition", format!("the rule `{}` has no condition", alert.name))
-                .hint("add `above = 250.0` or `below = ...`");
-            None
-        }
+    let built: Vec<Option<Test>> = list
+        .iter()
+        .enumerate()
+        .map(|(index, condition)| {
+            let path = format!("{path}[{index}]");
+            match condition {
+                ConditionSpec::Rule(name) => named(job, name, versions, &path, notes),
+                ConditionSpec::Condition(section) => {
+                    conditions::test(within(section, &alert.window, versions), &path, job.known(), notes)
+                }
+            }
+        })
+        .collect();
+    built.into_iter().collect()
+}
+
+fn within<'a>(section: &'a ConditionSection, window: &'a str, versions: Option<VersionChoice>) -> Written<'a> {
+    Written {
+        metric: &section.metric,
+        window: section.window.as_deref().unwrap_or(window),
+        above: section.above,
+        below: section.below,
+        above_baseline: section.above_baseline.as_ref(),
+        below_baseline: section.below_baseline.as_ref(),
+        baseline: section.baseline.as_ref(),
+        versions,
     }
 }
 
-fn persistence(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<u32> {
-    match alert.persistence {
-        None => Some(1),
-        Some(ForSpec::Evaluations(n)) if (1..=1_000).contains(&n) => u32::try_from(n).ok(),
+/// The condition of another rule.
+fn named(job: Job<'_>, name: &str, versions: Option<VersionChoice>, path: &str, notes: &mut Notes<'_>) -> Option<Test> {
+    let others = || job.spec.alerts.iter().filter(|other| other.metric.is_some());
+    let Some((other, metric)) = others().find(|other| other.name == name).and_then(|o| Some((o, o.metric.as_ref()?)))
+    else {
+        let hint = did_you_mean(name, others().map(|other| other.name.as_str())).map_or_else(
+            || "name a rule that has a `metric`, or write the condition as a table".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        notes.error(path, "unknown-rule", format!("there is no rule `{name}` with a condition of its own")).hint(hint);
+        return None;
+    };
+    // Its mistakes are reported where it stands.
+    let mut unheard = notes.aside();
+    conditions::test(own(other, metric, versions), path, job.known(), &mut unheard)
+}
+
+fn fires(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
+    let Some(of) = &alert.of else { return persistence(alert.persistence.as_ref(), &format!("{path}.for"), notes) };
+    if alert.persistence.is_some() {
+        notes
+            .error(&format!("{path}.of"), "two-persistences", "`for` and `of` exclude each other")
+            .hint("`for = 3` is three in a row, `of = [2, 3]` two of the last three");
+        return None;
+    }
+    let pair = match of.as_slice() {
+        [needed, last] => u32::try_from(*needed).ok().zip(u32::try_from(*last).ok()),
+        _ => None,
+    };
+    let found = pair.filter(|(needed, last)| *needed >= 1 && needed <= last && *last <= 1_000);
+    if found.is_none() {
+        notes
+            .error(&format!("{path}.of"), "bad-of", "`of` is not a number of windows of a number of windows")
+            .hint("write `of = [2, 3]` for two of the last three");
+    }
+    found.map(|(needed, last)| Persistence::Of { needed, last })
+}
+
+fn persistence(spec: Option<&ForSpec>, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
+    match spec {
+        None => Some(Persistence::Windows(1)),
         Some(ForSpec::Evaluations(n)) => {
-            notes
-                .error(&format!("{path}.for"), "bad-for", format!("`for` is {n}"))
-                .hint("use 1 to 1000 consecutive windows");
-            None
+            let found = u32::try_from(*n).ok().filter(|n| (1..=1_000).contains(n));
+            if found.is_none() {
+                notes
+                    .error(path, "bad-for", format!("{n} is no number of windows"))
+                    .hint("use 1 to 1000 windows in a row");
+            }
+            found.map(Persistence::Windows)
         }
-        // Refused by name elsewhere.
-        Some(ForSpec::Duration(_)) => None,
+        Some(ForSpec::Duration(text)) => match duration::parse(text) {
+            Ok(time) => Some(Persistence::Lasting(time)),
+            Err(message) => {
+                notes.error(path, "bad-duration", message).hint(duration::HINT);
+                None
+            }
+        },
+    }
+}
+
+fn clears(alert: &AlertSection, when: Option<&When>, path: &str, notes: &mut Notes<'_>) -> Option<Clearing> {
+    let persistence = persistence(alert.clear_for.as_ref(), &format!("{path}.clear_for"), notes)?;
+    let condition = match when {
+        Some(When::Test(Test { limits: Limits::Fixed(condition), .. })) => Some(*condition),
+        Some(When::Test(_)) | None => None,
+        Some(When::All(_) | When::Any(_)) if alert.clear_below.is_some() || alert.clear_above.is_some() => {
+            notes
+                .error(path, "clears-what", "a rule of several conditions has no single value to clear by")
+                .hint("use `clear_for`, or put the rule on one metric");
+            return None;
+        }
+        Some(When::All(_) | When::Any(_)) => None,
+    };
+    let (high, low) = match condition {
+        Some(Condition::Above(high)) => (Some(high), None),
+        Some(Condition::Below(low)) => (None, Some(low)),
+        Some(Condition::Outside { low, high }) => (Some(high), Some(low)),
+        None => (None, None),
+    };
+    let fits = |key: &str,
+                clear: Option<f64>,
+                limit: Option<f64>,
+                calm: fn(f64, f64) -> bool,
+                notes: &mut Notes<'_>| {
+        let Some(clear) = clear else { return true };
+        let right = clear.is_finite() && (condition.is_none() || limit.is_some_and(|limit| calm(clear, limit)));
+        if !right {
+            notes
+                .error(&format!("{path}.{key}"), "clears-never", format!("`{key}` = {clear} is not on the calm side of the limit"))
+                .hint("`clear_below` goes with `above` and is at most that; `clear_above` goes with `below` and is at least that");
+        }
+        right
+    };
+    let below = fits("clear_below", alert.clear_below, high, |clear, limit| clear <= limit, notes);
+    let above = fits("clear_above", alert.clear_above, low, |clear, limit| clear >= limit, notes);
+    (below && above).then_some(Clearing { below: alert.clear_below, above: alert.clear_above, persistence })
+}
+
+fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, notes: &mut Notes<'_>) {
+    let has_interval = |metric: &RuleMetric| {
+        let named = metrics.iter().find(|known| known.name() == metric.name());
+        matches!(named, Some(JobMetric::Catalogue(metric)) if metric.interval.is_some())
+    };
+    let without = when.into_iter().flat_map(When::tests).find(|test| !has_interval(&test.metric));
+    if let Some(test) = without {
+        notes
+            .error(
+                &format!("{path}.significant"),
+                "no-interval",
+                format!("`{}` has no confidence interval", test.metric.name()),
+            )
+            .hint("`trueup explain --metrics` says which metrics have one; use `min_samples` for the others");
     }
 }
 
@@ -209,6 +358,7 @@ fn cohort_choice(
                 .hint("use \"all\", \"each\" or { dimension = \"value\" }");
             None
         }
+        Some(CohortsSpec::Values(values)) if values.is_empty() => Some(CohortChoice::All),
         Some(CohortsSpec::Values(values)) => {
             let declared = |set: &CohortSet| set.dimensions.iter().map(|at| &dimensions[*at].name).eq(values.keys());
             if sets.iter().any(declared) {
@@ -237,7 +387,7 @@ fn versions(spec: &JobSpec, alert: &AlertSection, path: &str, notes: &mut Notes<
     }
 }
 
-fn known_receivers(path: &str, names: &[String], receivers: &[String], notes: &mut Notes<'_>) {
+pub(super) fn known_receivers(path: &str, names: &[String], receivers: &[String], notes: &mut Notes<'_>) {
     for (index, name) in names.iter().enumerate() {
         if receivers.contains(name) {
             continue;

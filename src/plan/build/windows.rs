@@ -31,7 +31,7 @@ pub(super) fn listed(spec: &WindowsSection, notes: &mut Notes<'_>) -> Vec<Window
 pub(super) fn build(
     spec: &WindowsSection,
     label_due: Option<TimeDelta>,
-    all: Vec<Window>,
+    all: &[Window],
     schedule: Option<&Schedule>,
     notes: &mut Notes<'_>,
 ) -> Option<Windows> {
@@ -48,8 +48,17 @@ pub(super) fn build(
         Some(horizon) => horizon,
         None => label_wait.max(TimeDelta::days(7)),
     };
-    let bucket = bucket(spec, &all, zone, schedule?, notes)?;
-    Some(Windows { all, zone, bucket, label_wait, label_due: label_due.unwrap_or(label_wait), horizon })
+    let bucket = bucket(spec, all, zone, schedule?, notes)?;
+    let lookback = all.iter().map(Window::longest).max().unwrap_or(bucket);
+    Some(Windows {
+        all: all.to_vec(),
+        zone,
+        bucket,
+        label_wait,
+        label_due: label_due.unwrap_or(label_wait),
+        horizon,
+        lookback,
+    })
 }
 
 fn read(

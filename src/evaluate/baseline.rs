@@ -1,0 +1,186 @@
+//! From past windows to the number that a value is compared with.
+
+use crate::evaluate::verdict::Reason;
+use crate::plan::baseline::{Baseline, Kind};
+use crate::plan::rule::{Condition, Excess, Limits};
+use crate::plan::window::Slice;
+
+/// A value that a baseline may be made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Past {
+    pub slice: Slice,
+    pub value: Option<f64>,
+    /// The rule found it in breach: what is normal is not learned from it.
+    pub breach: bool,
+}
+
+/// A baseline: its middle, and how far past windows usually are from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Center {
+    pub value: f64,
+    /// Median absolute deviation, of baselines of several windows.
+    pub deviation: Option<f64>,
+    pub windows: usize,
+}
+
+/// The limits that a value is compared with, and the baseline they come from if there is one.
+pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condition, Option<Center>), Reason> {
+    match limits {
+        Limits::Fixed(condition) => Ok((*condition, None)),
+        Limits::Relative { above, below, baseline } => {
+            let center = center(baseline, judged, past)?;
+            let high = above.map(|excess| distance(excess, center)).transpose()?.map(|far| center.value + far);
+            let low = below.map(|excess| distance(excess, center)).transpose()?.map(|far| center.value - far);
+            let condition = match (low, high) {
+                (None, Some(high)) => Condition::Above(high),
+                (Some(low), None) => Condition::Below(low),
+                (Some(low), Some(high)) => Condition::Outside { low, high },
+                (None, None) => return Err(Reason::NoBaseline { found: 0, needed: 1 }),
+            };
+            Ok((condition, Some(center)))
+        }
+    }
+}
+
+/// The farthest of the distances that are given: all of them must be exceeded.
+fn distance(excess: Excess, center: Center) -> Result<f64, Reason> {
+    let deviations = match (excess.deviations, center.deviation) {
+        (None, _) => None,
+        // Where the past never varied, everything would be many deviations away.
+        (Some(_), None) => return Err(Reason::FlatBaseline),
+        (Some(_), Some(0.0)) => return Err(Reason::FlatBaseline),
+        (Some(times), Some(deviation)) => Some(times * deviation),
+    };
+    let parts = [excess.share.map(|share| share * center.value.abs()), excess.absolute, deviations];
+    Ok(parts.into_iter().flatten().fold(0.0, f64::max))
+}
+
+/// The baseline of a judged window. `past` is nearest first; of windows that overlap, the nearest counts.
+pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Center, Reason> {
+    let single = |value: Option<f64>| match value.filter(|value| value.is_finite()) {
+        Some(value) => Ok(Center { value, deviation: None, windows: 1 }),
+        None => Err(Reason::NoBaseline { found: 0, needed: 1 }),
+    };
+    match baseline.kind {
+        Kind::Fixed(value) => return single(Some(value)),
+        Kind::Validation | Kind::Version(_) => return single(past.first().and_then(|past| past.value)),
+        Kind::Rolling(_) | Kind::Seasonal(_) => {}
+    }
+    let mut values = Vec::new();
+    let mut bound = judged.start;
+    for one in past {
+        let usable = one.slice.end <= bound && !one.breach && !baseline.excludes(one.slice);
+        if let Some(value) = one.value.filter(|value| usable && value.is_finite()) {
+            values.push(value);
+            bound = one.slice.start;
+        }
+        if values.len() == baseline.windows() {
+            break;
+        }
+    }
+    if values.len() < usize::try_from(baseline.min).unwrap_or(usize::MAX) {
+        return Err(Reason::NoBaseline {
+            found: values.len(),
+            needed: usize::try_from(baseline.min).unwrap_or(usize::MAX),
+        });
+    }
+    let windows = values.len();
+    let value = median(&mut values);
+    let mut deviations: Vec<f64> = values.iter().map(|one| (one - value).abs()).collect();
+    Ok(Center { value, deviation: Some(median(&mut deviations)), windows })
+}
+
+/// Of at least one number; the mean of the middle two where their count is even.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+
+    fn day(n: i64) -> Slice {
+        let start = DateTime::UNIX_EPOCH + TimeDelta::days(n);
+        Slice { start, end: start + TimeDelta::days(1) }
+    }
+
+    fn past(n: i64, value: f64) -> Past {
+        Past { slice: day(n), value: Some(value), breach: false }
+    }
+
+    fn rolling(windows: u32, min: u32) -> Baseline {
+        Baseline { kind: Kind::Rolling(windows), min, exclude: vec![] }
+    }
+
+    #[test]
+    fn it_is_the_median_of_what_counts() {
+        let all = [past(9, 10.0), past(8, 12.0), past(7, 11.0), past(6, 90.0)];
+        let found = center(&rolling(4, 2), day(10), &all).unwrap();
+        assert_eq!((found.value, found.deviation, found.windows), (11.5, Some(1.0), 4));
+        assert_eq!(center(&rolling(3, 2), day(10), &all).unwrap().value, 11.0, "only the nearest three");
+    }
+
+    #[test]
+    fn neither_the_judged_window_nor_a_breach_nor_an_excluded_time_is_part_of_it() {
+        let mut all = vec![past(10, 500.0), past(9, 10.0), past(8, 600.0), past(7, 700.0), past(6, 20.0)];
+        all[2].breach = true;
+        let mut baseline = rolling(5, 2);
+        baseline.exclude = vec![day(7)];
+        let found = center(&baseline, day(10), &all).unwrap();
+        assert_eq!((found.value, found.windows), (15.0, 2));
+    }
+
+    #[test]
+    fn windows_that_overlap_count_once() {
+        let half = |n: i64, value| {
+            let start = DateTime::UNIX_EPOCH + TimeDelta::hours(12 * n);
+            Past { slice: Slice { start, end: start + TimeDelta::days(1) }, value: Some(value), breach: false }
+        };
+        let all = [half(18, 1.0), half(17, 100.0), half(16, 3.0)];
+        assert_eq!(center(&rolling(3, 2), day(10), &all).unwrap().value, 2.0);
+    }
+
+    #[test]
+    fn too_few_windows_or_none_that_is_a_number_make_no_baseline() {
+        let missing = Past { value: None, ..past(8, 0.0) };
+        let nan = past(7, f64::NAN);
+        let found = center(&rolling(5, 2), day(10), &[past(9, 10.0), missing, nan]);
+        assert_eq!(found, Err(Reason::NoBaseline { found: 1, needed: 2 }));
+    }
+
+    #[test]
+    fn every_distance_that_is_given_must_be_exceeded() {
+        let limits = |excess| Limits::Relative { above: Some(excess), below: None, baseline: rolling(3, 3) };
+        let all = [past(9, 90.0), past(8, 100.0), past(7, 120.0)];
+        let limit = |excess| match condition(&limits(excess), day(10), &all) {
+            Ok((Condition::Above(limit), Some(center))) if center.value.total_cmp(&100.0).is_eq() => limit,
+            other => panic!("{other:?}"),
+        };
+        let share = Excess { share: Some(0.2), ..Excess::default() };
+        assert_eq!(limit(share), 120.0);
+        assert_eq!(limit(Excess { absolute: Some(30.0), ..share }), 130.0);
+        assert_eq!(limit(Excess { absolute: Some(5.0), ..share }), 120.0);
+        assert_eq!(limit(Excess { deviations: Some(3.0), ..Excess::default() }), 130.0);
+    }
+
+    #[test]
+    fn a_past_that_never_varied_has_no_deviation_to_count_in() {
+        let flat = [past(9, 5.0), past(8, 5.0), past(7, 5.0)];
+        let excess = Excess { deviations: Some(3.0), ..Excess::default() };
+        let limits = Limits::Relative { above: Some(excess), below: None, baseline: rolling(3, 3) };
+        assert_eq!(condition(&limits, day(10), &flat).unwrap_err(), Reason::FlatBaseline);
+    }
+
+    #[test]
+    fn a_share_of_a_negative_baseline_is_of_its_size() {
+        let all = [past(9, -10.0), past(8, -10.0), past(7, -10.0)];
+        let excess = Excess { share: Some(0.5), ..Excess::default() };
+        let limits = Limits::Relative { above: Some(excess), below: Some(excess), baseline: rolling(3, 3) };
+        let (found, _) = condition(&limits, day(10), &all).unwrap();
+        assert_eq!(found, Condition::Outside { low: -15.0, high: -5.0 });
+    }
+}

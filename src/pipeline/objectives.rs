@@ -1,0 +1,312 @@
+//! Error budgets of a run: what was good among what had its labels' time, how fast the budget is spent, who is told.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value as Json, json};
+use sqlx::PgConnection;
+
+use super::Run;
+use super::failure::RunError;
+use super::notices::{self, Subject};
+use super::tell::Told;
+use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
+use crate::evaluate::state::{Counted, Standing, State};
+use crate::evaluate::verdict::Verdict;
+use crate::measure::windows::{self, DueWindow};
+use crate::notify::decide::{Decision, Quiet, decide};
+use crate::notify::message::AlertFacts;
+use crate::plan::cohort::Cohort;
+use crate::plan::objective::{Burn, Indicator, Slo};
+use crate::plan::rule::{Clearing, Persistence};
+use crate::plan::window::{Slice, floor};
+use crate::plan::{PlannedJob, duration};
+use crate::store::alert::{self, NewTransition};
+use crate::store::slo::{self as store, NewEvaluation};
+use crate::store::verdict::{self, NewVerdict, RuleKey};
+
+/// Evaluates an objective: its budget, and each of its burn rates.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    slo: &Slo,
+    inhibited: Option<&str>,
+) -> Result<Vec<Told>, RunError> {
+    // Labels of everything before this had their time.
+    let mature = floor(run.as_of - run.job.windows.label_wait, run.job.windows.bucket);
+    let back = |length| Slice { start: mature - length, end: mature };
+    let fingerprint = definition(slo);
+    let last = store::last(connection, run.claim.job_id, &slo.name, &fingerprint).await?;
+    let mut slices = vec![back(slo.period)];
+    slices.extend(slo.burns.iter().flat_map(|burn| [back(burn.long), back(burn.short)]));
+    slices.extend(last.map(|last| Slice { start: last.period_start, end: last.period_end }));
+    let tallies = tallies(connection, run, slo, &slices).await?;
+    let tally = |slice: Slice| tallies.get(&slice).copied().unwrap_or_default();
+    let period = tally(back(slo.period));
+
+    let judged: Vec<(&Burn, BurnJudgement)> = slo
+        .burns
+        .iter()
+        .map(|burn| (burn, burn::judge(slo.objective, burn, tally(back(burn.long)), tally(back(burn.short)))))
+        .collect();
+    let forecast = slo.burns.iter().map(|burn| burn.long).max().unwrap_or(slo.period);
+    let budget = burn::budget(slo, period, tally(back(forecast)), mature);
+    let evaluation = NewEvaluation {
+        job_id: run.claim.job_id,
+        run_id: run.claim.run_id,
+        slo: &slo.name,
+        fingerprint: &fingerprint,
+        kind: "evaluation",
+        as_of: run.as_of,
+        period_start: mature - slo.period,
+        period_end: mature,
+        objective: slo.objective,
+        good: period.good,
+        total: period.total,
+        budget_left: budget.left,
+        exhausted_at: budget.exhausted_at,
+        burn: Json::Array(judged.iter().map(|(burn, judged)| burn_json(burn, judged)).collect()),
+    };
+    let mut is_new = true;
+    if let Some(last) = last {
+        let now = tally(Slice { start: last.period_start, end: last.period_end });
+        // The past changed: the budget that was said to be left then was not.
+        if (now.good, now.total) != (last.good, last.total) {
+            let adjustment = NewEvaluation {
+                kind: "adjustment",
+                period_start: last.period_start,
+                period_end: last.period_end,
+                good: now.good - last.good,
+                total: now.total - last.total,
+                ..evaluation.clone()
+            };
+            store::insert(connection, &adjustment).await?;
+        } else {
+            is_new = last.period_end != mature;
+        }
+    }
+    if is_new {
+        store::insert(connection, &evaluation).await?;
+    }
+    let mut told = Vec::new();
+    for (burn, judged) in judged {
+        let about = About { run, slo, burn, judged, budget, mature, inhibited };
+        told.extend(about.apply(connection).await?);
+    }
+    Ok(told)
+}
+
+/// Identifies what is counted: evaluations of another definition are not compared with.
+fn definition(slo: &Slo) -> String {
+    format!("{:?} {} {}", slo.indicator, slo.objective, slo.period)
+}
+
+fn burn_json(burn: &Burn, judged: &BurnJudgement) -> Json {
+    json!({
+        "long": duration::format(burn.long),
+        "short": duration::format(burn.short),
+        "factor": burn.factor,
+        "severity": burn.severity.as_str(),
+        "long_burn": judged.long,
+        "short_burn": judged.short,
+        "good": judged.tally.good,
+        "total": judged.tally.total,
+        "verdict": judged.verdict.as_str(),
+        "reason": judged.why.describe(),
+    })
+}
+
+/// Good and all of each slice, from sums: never from shares.
+async fn tallies(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    slo: &Slo,
+    slices: &[Slice],
+) -> Result<HashMap<Slice, Tally>, RunError> {
+    match &slo.indicator {
+        Indicator::Predictions { metric } => {
+            let job = only_totals(run.job, metric);
+            let due: Vec<DueWindow> =
+                slices.iter().map(|slice| DueWindow { name: "slo".to_owned(), slice: *slice }).collect();
+            let measured = windows::measure(connection, &job, run.facts, run.plan.id, run.as_of, &due).await?;
+            let all = measured.iter().filter(|m| m.cohort == Cohort::All && m.model_version.is_none());
+            Ok(all
+                .map(|m| {
+                    let total = m.sample.counts.labeled;
+                    let share = m.sample.metrics.get(&**metric).copied().flatten().unwrap_or(0.0);
+                    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "far below 2^53")]
+                    let good = (share * total as f64).round() as i64;
+                    (m.slice, Tally { good, total })
+                })
+                .collect())
+        }
+        Indicator::Windows { metric, window, condition } => {
+            let from = slices.iter().map(|slice| slice.start).min().unwrap_or_default();
+            let until = slices.iter().map(|slice| slice.end).max().unwrap_or_default();
+            let job_id = run.claim.job_id;
+            let values = store::window_values(connection, job_id, window, metric.name(), (from, until)).await?;
+            let tally = |slice: &Slice| {
+                let inside = values.iter().filter(|one| one.start >= slice.start && one.end <= slice.end);
+                inside.filter_map(|one| one.value).fold(Tally::default(), |tally, value| Tally {
+                    good: tally.good + i64::from(!condition.is_breached_by(value)),
+                    total: tally.total + 1,
+                })
+            };
+            Ok(slices.iter().map(|slice| (*slice, tally(slice))).collect())
+        }
+    }
+}
+
+/// The job as far as an objective needs it: everything together, one share.
+fn only_totals(job: &PlannedJob, metric: &str) -> PlannedJob {
+    let mut totals = job.clone();
+    totals.cohort_sets.clear();
+    totals.parameters.exact = false;
+    totals.metrics.retain(|kept| kept.name() == metric);
+    totals
+}
+
+/// One burn rate in one run.
+struct About<'a> {
+    run: &'a Run<'a>,
+    slo: &'a Slo,
+    burn: &'a Burn,
+    judged: BurnJudgement,
+    budget: Budget,
+    mature: DateTime<Utc>,
+    inhibited: Option<&'a str>,
+}
+
+const ONCE: Persistence = Persistence::Windows(1);
+
+impl About<'_> {
+    /// Stores the verdict, moves the alert, and tells.
+    async fn apply(&self, connection: &mut PgConnection) -> Result<Option<Told>, RunError> {
+        let (run, judged) = (self.run, &self.judged);
+        let (name, fingerprint) = (self.slo.alert(self.burn), self.slo.fingerprint(self.burn));
+        let key = RuleKey {
+            job_id: run.claim.job_id,
+            run_id: run.claim.run_id,
+            rule: &name,
+            fingerprint: &fingerprint,
+            severity: self.burn.severity.as_str(),
+        };
+        verdict::insert(connection, key, &[self.verdict()]).await?;
+        let alerts = alert::of_rule(connection, run.claim.job_id, &name).await?;
+        let standing = alerts
+            .first()
+            .and_then(|alert| Some((Standing { state: State::parse(&alert.state)?, since: alert.since }, alert.told)));
+        let (standing, was_told) = standing.unwrap_or((Standing::NEVER, false));
+        let clears = Clearing { below: None, above: None, persistence: ONCE };
+        let breach = judged.verdict == Verdict::Breach;
+        let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach);
+        let counted: Vec<Counted> =
+            counts.then(|| Counted::new(self.mature, breach, judged.long, clears)).into_iter().collect();
+        let facts = self.facts("firing", Some(self.mature));
+        let mut to_tell = Vec::new();
+        let mut told = None;
+        if let Some(change) = standing.next(&counted, ONCE, ONCE) {
+            let decision = decide(&change, was_told, self.inhibited.is_some());
+            let mut reason = judged.why.describe();
+            if let (Decision::Quiet(Quiet::Inhibited), Some(by)) = (decision, self.inhibited) {
+                reason = format!("{reason}; not told while {by} fires");
+            }
+            let facts = self.facts(change.to.as_str(), change.since);
+            let transition = NewTransition {
+                cohort: "all".to_owned(),
+                model_version: None,
+                from_state: change.from.as_str(),
+                to_state: change.to.as_str(),
+                reason,
+                value: judged.long,
+                limit_value: Some(self.burn.factor),
+                since: change.since,
+                fired_at: (change.to == State::Firing).then_some(run.as_of),
+                told: decision.is_known(was_told),
+                evidence: json!(facts),
+            };
+            alert::transition(connection, key, &transition).await?;
+            if let Decision::Tell(kind) = decision {
+                to_tell.push((kind, facts));
+            }
+            told = Some(Told {
+                rule: name.clone(),
+                cohort: "all".to_owned(),
+                from: change.from,
+                to: change.to,
+                value: judged.long,
+                limit: Some(self.burn.factor),
+            });
+        }
+        if self.inhibited.is_none() && !alert::tell_late(connection, run.claim.job_id, &name).await?.is_empty() {
+            to_tell.push((crate::notify::decide::Kind::Firing, facts));
+        }
+        for (kind, facts) in to_tell {
+            let subject = Subject::of_burn(run.job, self.slo, self.burn);
+            notices::enqueue(connection, run, &subject, kind, vec![facts]).await?;
+        }
+        Ok(told)
+    }
+
+    fn verdict(&self) -> NewVerdict {
+        let judged = &self.judged;
+        NewVerdict {
+            cohort: "all".to_owned(),
+            model_version: None,
+            window_id: None,
+            window_name: format!("burn {}", duration::format(self.burn.long)),
+            window_start: self.mature - self.burn.long,
+            window_end: self.mature,
+            verdict: judged.verdict.as_str(),
+            value: judged.long,
+            limit_value: Some(self.burn.factor),
+            baseline: None,
+            labeled: Some(judged.tally.total),
+            coverage: None,
+            reason: judged.why.describe(),
+            retroactive: false,
+        }
+    }
+
+    fn facts(&self, state: &str, since: Option<DateTime<Utc>>) -> AlertFacts {
+        AlertFacts {
+            cohort: "all".to_owned(),
+            model_version: None,
+            state: state.to_owned(),
+            value: self.judged.long,
+            limit: Some(self.burn.factor),
+            baseline: None,
+            unit: String::new(),
+            ci_low: None,
+            ci_high: None,
+            labeled: self.judged.tally.total,
+            predictions: self.judged.tally.total,
+            coverage: None,
+            window_start: self.mature - self.burn.long,
+            window_end: self.mature,
+            status: "final".to_owned(),
+            since,
+            note: Some(self.words()),
+        }
+    }
+
+    /// The budget in words: `37 % of the budget of 30d is left; spent on like this it is gone in 5 days`.
+    fn words(&self) -> String {
+        let shift = duration::format(self.run.job.windows.label_wait);
+        let Some(left) = self.budget.left else { return "nothing was counted in the period".to_owned() };
+        let period = duration::format(self.slo.period);
+        let end = match self.budget.exhausted_at {
+            _ if left <= 0.0 => format!("the error budget of {period} is spent"),
+            Some(at) => {
+                let days = (at - self.mature).num_hours().max(0) / 24;
+                let when = if days > 0 { format!("{days} days") } else { "less than a day".to_owned() };
+                format!(
+                    "{:.0} % of the error budget of {period} is left; spent on like this it is gone in {when}",
+                    left * 100.0
+                )
+            }
+            None => format!("{:.0} % of the error budget of {period} is left", left * 100.0),
+        };
+        format!("{end}. Judged {shift} late, so that labels had their time")
+    }
+}

@@ -1,0 +1,145 @@
+//! Baselines: what a value is compared with, and which past windows it comes from.
+
+use chrono::{DateTime, Days, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use crate::plan::window::{Slice, Window, WindowKind};
+
+/// What a value is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    pub kind: Kind,
+    /// Fewest past windows that make a baseline.
+    pub min: u32,
+    /// Times whose windows do not count.
+    pub exclude: Vec<Slice>,
+}
+
+/// Where the value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    Fixed(f64),
+    /// What was stored for the model version when it was validated.
+    Validation,
+    /// Median of so many past windows.
+    Rolling(u32),
+    /// Median of the windows at the same hour of so many past weeks, in the zone of the job's windows.
+    Seasonal(u32),
+    /// The same window of another model version.
+    Version(String),
+}
+
+/// How many places are looked at for each past window that is wanted: some are missing, in breach or excluded.
+const PLACES_PER_WINDOW: u32 = 3;
+
+impl Baseline {
+    /// In words: `the median of the last 30 windows`.
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Fixed(value) => format!("{value}"),
+            Kind::Validation => "the validation value of the version".to_owned(),
+            Kind::Rolling(windows) => format!("the median of the last {windows} windows"),
+            Kind::Seasonal(weeks) => format!("the median of the same hour of the last {weeks} weeks"),
+            Kind::Version(version) => format!("version {version}"),
+        }
+    }
+
+    /// The ends at which past windows are looked for, nearest first. Those windows overlap neither the judged one nor each
+    /// other. Empty for a baseline that needs no past.
+    pub fn places(&self, window: &Window, judged: Slice, zone: Tz) -> Vec<DateTime<Utc>> {
+        match self.kind {
+            Kind::Rolling(windows) => earlier(window, judged, zone).take(most(windows)).collect(),
+            // Weeks that are missing stay missing: no other hour stands in for them.
+            Kind::Seasonal(weeks) => {
+                (1..=u64::from(weeks)).filter_map(|week| weeks_before(judged.end, week, zone)).collect()
+            }
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => Vec::new(),
+        }
+    }
+
+    /// How many past windows make it up at most.
+    pub fn windows(&self) -> usize {
+        match self.kind {
+            Kind::Rolling(n) | Kind::Seasonal(n) => usize::try_from(n).unwrap_or(usize::MAX),
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => 1,
+        }
+    }
+
+    /// How far back from the end of the judged window its past reaches.
+    pub fn reach(&self, window: &Window) -> TimeDelta {
+        match self.kind {
+            Kind::Rolling(windows) => {
+                let places = i32::try_from(most(windows)).unwrap_or(i32::MAX);
+                window.longest() * places.saturating_add(1)
+            }
+            Kind::Seasonal(weeks) => TimeDelta::weeks(i64::from(weeks)) + TimeDelta::hours(2) + window.longest(),
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => TimeDelta::zero(),
+        }
+    }
+
+    /// Whether a window lies in a time that does not count.
+    pub fn excludes(&self, slice: Slice) -> bool {
+        self.exclude.iter().any(|range| slice.start < range.end && range.start < slice.end)
+    }
+}
+
+fn most(windows: u32) -> usize {
+    usize::try_from(windows.saturating_mul(PLACES_PER_WINDOW)).unwrap_or(usize::MAX)
+}
+
+/// Ends of the windows before one, each ending where the next begins.
+fn earlier(window: &Window, judged: Slice, zone: Tz) -> impl Iterator<Item = DateTime<Utc>> {
+    let kind = window.kind.clone();
+    std::iter::successors(Some(judged.start), move |end| match &kind {
+        WindowKind::Rolling(length) => end.checked_sub_signed(*length),
+        WindowKind::Tumbling(grain) => Some(grain.slice(*end - TimeDelta::milliseconds(1), zone).start),
+    })
+}
+
+/// The same time of the same weekday some weeks before, by the clock of the zone.
+fn weeks_before(end: DateTime<Utc>, weeks: u64, zone: Tz) -> Option<DateTime<Utc>> {
+    let local = end.with_timezone(&zone).naive_local();
+    let then = local.checked_sub_days(Days::new(7 * weeks))?;
+    // An hour that a change of the clock left out has no window; of one that came twice the first is taken.
+    zone.from_local_datetime(&then).earliest().map(|time| time.with_timezone(&Utc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn baseline(kind: Kind) -> Baseline {
+        Baseline { kind, min: 1, exclude: vec![] }
+    }
+
+    #[test]
+    fn past_windows_touch_neither_the_judged_one_nor_each_other() {
+        let rolling = Window::rolling("24h").unwrap();
+        let judged = Slice { start: at("2024-05-01T06:15:00Z"), end: at("2024-05-02T06:15:00Z") };
+        let places = baseline(Kind::Rolling(2)).places(&rolling, judged, Tz::UTC);
+        assert_eq!(places.len(), 6);
+        assert_eq!(places[..2], [at("2024-05-01T06:15:00Z"), at("2024-04-30T06:15:00Z")]);
+    }
+
+    #[test]
+    fn days_before_a_day_follow_the_calendar() {
+        let daily = Window::tumbling("1d").unwrap();
+        let zone = chrono_tz::Europe::Bucharest;
+        // The clock went forward on 2024-03-31: that day had 23 hours.
+        let judged = Slice { start: at("2024-03-31T21:00:00Z"), end: at("2024-04-01T21:00:00Z") };
+        let places = baseline(Kind::Rolling(1)).places(&daily, judged, zone);
+        assert_eq!(places, [at("2024-03-31T21:00:00Z"), at("2024-03-30T22:00:00Z"), at("2024-03-29T22:00:00Z")]);
+    }
+
+    #[test]
+    fn the_same_hour_of_a_week_is_by_the_clock_on_the_wall() {
+        let hourly = Window::rolling("1h").unwrap();
+        let judged = Slice { start: at("2024-04-02T05:00:00Z"), end: at("2024-04-02T06:00:00Z") };
+        let places = baseline(Kind::Seasonal(2)).places(&hourly, judged, chrono_tz::Europe::Bucharest);
+        assert_eq!(places, [at("2024-03-26T07:00:00Z"), at("2024-03-19T07:00:00Z")], "before the clock went forward");
+    }
+}

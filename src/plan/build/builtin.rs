@@ -1,0 +1,105 @@
+//! The rules that every job has: about the data that its own rules need.
+
+use super::notes::Notes;
+use super::rules::Job;
+use crate::plan::objective;
+use crate::plan::rule::{
+    Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
+};
+use crate::plan::window::Window;
+use crate::spec::diagnostic::did_you_mean;
+use chrono::TimeDelta;
+
+/// Names of all of them. The last two are about runs, and are judged by the ledger.
+pub const NAMES: [&str; 6] = ["labels-stopped", "coverage-low", "labels-late", "no-predictions", RUN_FAILED, RUN_LATE];
+/// A run failed.
+pub const RUN_FAILED: &str = "run-failed";
+/// No run for two intervals.
+pub const RUN_LATE: &str = "run-late";
+
+const COVERAGE: f64 = 0.9;
+const ARRIVAL: f64 = 0.99;
+
+/// Those that judge windows, and the names of those about runs, as far as they are not turned off.
+pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) -> (Vec<Rule>, Vec<String>) {
+    let section = &job.spec.builtin;
+    for (index, name) in section.off.iter().enumerate().filter(|(_, name)| *name != "all") {
+        if !NAMES.contains(&name.as_str()) {
+            let hint = did_you_mean(name, NAMES).map_or_else(
+                || format!("known ones are {}, or `all`", NAMES.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            notes
+                .error(&format!("builtin.off[{index}]"), "unknown-rule", format!("`{name}` is no built-in rule"))
+                .hint(hint);
+        }
+    }
+    let share = |key: &str, value: Option<f64>, default: f64, notes: &mut Notes<'_>| {
+        if value.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            notes
+                .error(&format!("builtin.{key}"), "out-of-range", format!("`{key}` is not a share"))
+                .hint("use a ratio from 0 to 1, such as 0.9");
+        }
+        value.unwrap_or(default)
+    };
+    let coverage = share("coverage", section.coverage, COVERAGE, notes);
+    let arrival = share("arrival", section.arrival, ARRIVAL, notes);
+    let wanted = |name: &str| !section.off.iter().any(|off| off == "all" || off == name);
+    let mut rules = Vec::new();
+    if let Some(shortest) = job.windows.iter().min_by_key(|window| (window.longest(), !is_tumbling(window))) {
+        let below = |metric, limit| vec![test(metric, shortest, Condition::Below(limit))];
+        rules.push(rule(job, "no-predictions", shortest, below(RuleMetric::Predictions, 1.0), false));
+        // Nothing at all came for windows whose labels had their time.
+        let stopped = below(RuleMetric::Received, f64::MIN_POSITIVE);
+        rules.push(rule(job, "labels-stopped", shortest, stopped, true));
+        let mut low = vec![test(RuleMetric::Coverage, shortest, Condition::Below(coverage))];
+        low.push(test(RuleMetric::Received, shortest, Condition::Below(arrival)));
+        let mut low = rule(job, "coverage-low", shortest, low, true);
+        low.when = When::Any(low.when.tests().to_vec());
+        rules.push(low);
+        if job.metrics.iter().any(|metric| metric.name() == LATENCY) {
+            let limit = Condition::Above(objective::seconds(label_wait));
+            let late = vec![test(RuleMetric::Named(LATENCY.into()), shortest, limit)];
+            rules.push(rule(job, "labels-late", shortest, late, true));
+        }
+    }
+    rules.retain(|rule| wanted(&rule.name));
+    let runs = [RUN_FAILED, RUN_LATE].into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
+    (rules, runs)
+}
+
+const LATENCY: &str = "label_latency_p95";
+
+fn is_tumbling(window: &Window) -> bool {
+    window.name.starts_with("tumbling")
+}
+
+fn test(metric: RuleMetric, window: &Window, condition: Condition) -> Test {
+    Test { metric, window: window.name.clone(), limits: Limits::Fixed(condition) }
+}
+
+fn rule(job: Job<'_>, name: &str, window: &Window, tests: Vec<Test>, on_final_only: bool) -> Rule {
+    let spec = job.spec;
+    let when = match <[Test; 1]>::try_from(tests) {
+        Ok([test]) => When::Test(test),
+        Err(tests) => When::All(tests),
+    };
+    Rule {
+        name: name.to_owned(),
+        window: window.name.clone(),
+        when,
+        fires: Persistence::Windows(1),
+        clears: Clearing { below: None, above: None, persistence: Persistence::Windows(1) },
+        min_samples: 1,
+        min_coverage: 0.0,
+        significant: false,
+        on_final_only,
+        cohorts: CohortChoice::All,
+        versions: VersionChoice::Together,
+        severity: Severity::Ticket,
+        notify: spec.job.notify.clone().unwrap_or_default(),
+        runbook: spec.job.runbook.clone(),
+        owner: spec.job.owner.clone(),
+        built_in: true,
+    }
+}

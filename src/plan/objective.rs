@@ -1,0 +1,106 @@
+//! Service level objectives: a share that should be good, and how fast its error budget may be spent.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use crate::plan::duration;
+use crate::plan::rule::{Condition, RuleMetric, Severity};
+
+/// A validated objective.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slo {
+    pub name: String,
+    pub indicator: Indicator,
+    /// Share that should be good, between 0 and 1.
+    pub objective: f64,
+    pub period: TimeDelta,
+    pub burns: Vec<Burn>,
+    pub notify: Vec<String>,
+    pub runbook: Option<String>,
+    pub owner: Option<String>,
+}
+
+/// What is counted as good or bad.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Indicator {
+    /// Labeled predictions. The metric is the share of good ones.
+    Predictions { metric: Arc<str> },
+    /// Windows, which are bad while the metric is in breach of the condition.
+    Windows { metric: RuleMetric, window: String, condition: Condition },
+}
+
+/// A speed of spending the budget that somebody is told about: over the long and over the short window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burn {
+    pub long: TimeDelta,
+    pub short: TimeDelta,
+    /// Times the speed that spends the budget exactly over the period.
+    pub factor: f64,
+    pub severity: Severity,
+    /// Fewest predictions or windows in the long window.
+    pub min_samples: i64,
+    /// Fewest bad ones in the long window.
+    pub min_bad: i64,
+}
+
+impl Slo {
+    /// The largest burn rate there can be: everything is bad.
+    pub fn largest_burn(&self) -> f64 {
+        largest_burn(self.objective)
+    }
+
+    /// Name of the alert of one of its burn rates.
+    pub fn alert(&self, burn: &Burn) -> String {
+        format!("{}/{}", self.name, duration::format(burn.long))
+    }
+
+    /// Identifies what one of its burn rates means.
+    pub fn fingerprint(&self, burn: &Burn) -> String {
+        use sha2::{Digest, Sha256};
+        let meaning = format!("{:?} {} {} {burn:?}", self.indicator, self.objective, self.period);
+        Sha256::digest(meaning.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The largest burn rate that an objective allows: 1 / (1 − objective).
+pub fn largest_burn(objective: f64) -> f64 {
+    1.0 / (1.0 - objective)
+}
+
+/// How fast a share of the budget is spent within a window: `share × period / window`.
+pub fn factor(share: f64, period: TimeDelta, window: TimeDelta) -> f64 {
+    share * seconds(period) / seconds(window)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds stay far below 2^53")]
+pub fn seconds(time: TimeDelta) -> f64 {
+    time.num_seconds() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the SRE workbook for 30 days, and its values for 28.
+    #[test]
+    fn factors_follow_from_the_share_of_the_budget() {
+        let hours = TimeDelta::hours;
+        for (share, window, month, four_weeks) in [
+            (0.02, hours(1), 14.4, 13.44),
+            (0.05, hours(6), 6.0, 5.6),
+            (0.1, hours(24), 3.0, 2.8),
+            (0.1, hours(72), 1.0, 0.933_333_333),
+        ] {
+            assert!((factor(share, TimeDelta::days(30), window) - month).abs() < 1e-9);
+            assert!((factor(share, TimeDelta::days(28), window) - four_weeks).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_burn_rate_is_bounded_by_the_objective() {
+        for (objective, largest) in [(0.9, 10.0), (0.99, 100.0), (0.999, 1_000.0)] {
+            assert!((largest_burn(objective) / largest - 1.0).abs() < 1e-9);
+        }
+    }
+}
