@@ -64,6 +64,16 @@ impl Window {
         }
     }
 
+    /// Its length as it is called: of a day 24 hours, whatever the clock does. Of months the longest.
+    pub fn nominal(&self) -> TimeDelta {
+        match &self.kind {
+            WindowKind::Tumbling(Grain::Days(n)) => TimeDelta::days(i64::from(*n)),
+            WindowKind::Tumbling(Grain::Weeks(n)) => TimeDelta::weeks(i64::from(*n)),
+            WindowKind::Tumbling(Grain::Months(n)) => TimeDelta::days(31 * i64::from(*n)),
+            WindowKind::Rolling(length) | WindowKind::Tumbling(Grain::Clock(length)) => *length,
+        }
+    }
+
     /// What a bucket must divide, in seconds.
     pub fn divisor_seconds(&self) -> i64 {
         match &self.kind {

@@ -2,14 +2,17 @@
 
 use rstest::rstest;
 
-use crate::support::world::{TABLES, World, at, hourly};
+use crate::support::world::{TABLES, World, at, hourly, plan_job};
 
 /// Hourly windows; hour `n` of the day has 4 predictions with the n-th of these errors. Labels arrive at once.
-async fn world(rule: &str, errors: &[f64]) -> World {
-    let toml = hourly(&format!(
+fn toml(rule: &str) -> String {
+    hourly(&format!(
         "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nnotify = [\"hook\"]\n{rule}"
-    ));
-    let world = World::new(TABLES, &toml).await;
+    ))
+}
+
+async fn world(rule: &str, errors: &[f64]) -> World {
+    let world = World::new(TABLES, &toml(rule)).await;
     for (hour, error) in errors.iter().enumerate() {
         world.db.execute(&format!(
             "insert into public.p select {hour} * 10 + n, timestamptz '2024-05-01Z' + {hour} * interval '1 hour' + n * interval '10 minutes', {error},
@@ -177,7 +180,7 @@ async fn windows_that_become_due_together_are_judged_in_order_and_the_last_state
 async fn a_changed_rule_starts_anew() {
     let mut world = world("above = 5.0\nfor = 2", &[9.0, 9.0, 9.0]).await;
     world.run_at(at("2024-05-01T01:00:00Z")).await;
-    world.job.rules[0].condition = trueup::plan::rule::Condition::Above(6.0);
+    world.job = plan_job(&toml("above = 6.0\nfor = 2"));
     world.run_at(at("2024-05-01T02:00:00Z")).await;
     assert_eq!(
         world.db.lines("select state from trueup.alert where cohort = 'all'").await,

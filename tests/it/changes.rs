@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use trueup::pipeline::enter::{Asked, Refused, enter};
 use trueup::pipeline::execute::Ended;
 use trueup::pipeline::run_job;
-use trueup::plan::rule::{CohortChoice, Condition};
+use trueup::plan::rule::CohortChoice;
 
 use crate::support::world::{LEASE, TABLES, World, at, hourly, plan_job, quarter_hours};
 
@@ -180,7 +180,7 @@ async fn a_removed_rule_closes_its_alert_and_says_so_to_who_was_told() {
 async fn a_changed_limit_ends_an_alert_that_is_within_it_now() {
     let mut world = world(RULE).await;
     world.run_at(hour(0)).await;
-    world.job.rules[0].condition = Condition::Above(5.0);
+    world.job = plan_job(&hourly(&format!("{WINDOWS}{}", RULE.replace("above = 0.5", "above = 5.0"))));
     world.run_at(hour(1)).await;
     assert_eq!(
         world.db.lines("select to_state from trueup.alert_history order by changed_at").await,

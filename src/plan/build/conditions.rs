@@ -234,7 +234,7 @@ fn baseline(
         BaselineKind::Validation => {
             if known.versioned && versions != Some(VersionChoice::Each) {
                 notes
-                    .error(&path, "no-version", "a validation value belongs to one model version")
+                    .error(&path, "version-needed", "a validation value belongs to one model version")
                     .hint("add `versions = \"each\"` to the rule");
                 return None;
             }

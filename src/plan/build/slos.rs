@@ -9,7 +9,7 @@ use crate::plan::duration;
 use crate::plan::objective::{self, Burn, Indicator, Slo, largest_burn};
 use crate::plan::rule::Severity;
 use crate::plan::schedule::Schedule;
-use crate::plan::window::WindowKind;
+use crate::plan::window::{Window, WindowKind};
 use crate::spec::job::CustomMetricSection;
 use crate::spec::rules::{BurnSpec, BurnWindow, SloSection};
 
@@ -73,7 +73,7 @@ fn slo(
     let finest = match &indicator {
         Indicator::Predictions { .. } => schedule.map_or(bucket, |schedule| bucket.max(schedule.cadence.usual_gap())),
         Indicator::Windows { window, .. } => {
-            job.windows.iter().find(|known| known.name == *window).map_or(bucket, |known| known.longest())
+            job.windows.iter().find(|known| known.name == *window).map_or(bucket, Window::nominal)
         }
     };
     let objective = valid.then_some(section.objective)?;

@@ -8,7 +8,7 @@ use trueup::pipeline::enter::{Asked, Refused, enter};
 use trueup::pipeline::execute::{self, Ended};
 use trueup::pipeline::{Published, execute::leased};
 use trueup::plan::{self, PlannedJob};
-use trueup::spec::{Document, JobSpec, support};
+use trueup::spec::{Document, JobSpec};
 use trueup::store::run::Done;
 
 use super::database::TestDatabase;
@@ -33,10 +33,6 @@ pub fn plan_job(toml: &str) -> PlannedJob {
     };
     let document = Document::parse("job.toml", toml).unwrap_or_else(|f| fail(&f));
     let spec: JobSpec = document.read().unwrap_or_else(|f| fail(&f));
-    let unsupported = support::unsupported_job_keys(&document, &spec);
-    if !unsupported.is_empty() {
-        fail(&unsupported);
-    }
     plan::build::plan(&document, &spec, &["mail".into(), "hook".into()]).unwrap_or_else(|f| fail(&f)).0
 }
 
@@ -83,7 +79,10 @@ pub const TABLES: &str = "
     create index on public.p (at); create index on public.p (seen); create index on public.l (seen);";
 
 /// A job over `public.p` and `public.l`, every hour, with what a test adds: `[windows]`, `[[cohorts]]`, `[[alerts]]`.
+///
+/// The rules that every job has are off, unless `rest` says otherwise: a test counts what it is about.
 pub fn hourly(rest: &str) -> String {
+    let quiet = if rest.contains("[builtin]") { "" } else { "\n[builtin]\noff = [\"all\"]\n" };
     format!(
         r#"
 [job]
@@ -104,7 +103,7 @@ table = "public.l"
 id = "id"
 value = "actual"
 arrived_at = "seen"
-{rest}"#
+{rest}{quiet}"#
     )
 }
 
