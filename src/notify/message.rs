@@ -50,9 +50,11 @@ pub struct RuleFacts {
     pub window: String,
     /// In words: `above 250`.
     pub condition: String,
+    /// Windows in breach that it takes; 1 where it is a time that counts.
+    pub persistence: u32,
     /// How long that must hold, in words: `for 3 windows in a row`. Empty where one window is enough.
     #[serde(default)]
-    pub persistence: String,
+    pub lasting: String,
     pub runbook: Option<String>,
     pub owner: Option<String>,
 }
@@ -98,6 +100,7 @@ impl Notice {
         };
         let target = match self.alerts.as_slice() {
             [] => String::new(),
+            _ if self.about_runs().is_some() => format!(": {}", self.about_runs().unwrap_or_default()),
             [only] => format!(": {} {} for {}", self.rule.metric, amount(only.value, &only.unit), only.target()),
             [worst, ..] => format!(
                 ": {} {} for {}, and {} more",
@@ -188,12 +191,18 @@ impl Notice {
 
     fn summary(&self) -> String {
         let rule = &self.rule;
-        let often = if rule.persistence.is_empty() { String::new() } else { format!(" {}", rule.persistence) };
+        let often = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
         if let Some(why) = &self.closed {
             return format!(
                 "{} of {} is watched no more: {why}. It was not seen to recover.",
                 rule.metric, rule.window
             );
+        }
+        if self.about_runs().is_some() {
+            return match self.kind.as_str() {
+                "resolved" => "Its runs publish again.".to_owned(),
+                _ => "Its numbers stand still until a run publishes; none of its other rules can fire.".to_owned(),
+            };
         }
         match self.kind.as_str() {
             "resolved" => format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition),
@@ -202,9 +211,22 @@ impl Notice {
         }
     }
 
+    /// What there is to say of an alert about runs, which has neither value nor limit.
+    fn about_runs(&self) -> Option<&str> {
+        let alert = self.alerts.first().filter(|alert| alert.value.is_none() && alert.limit.is_none())?;
+        alert.note.as_deref()
+    }
+
     fn rows(&self, alert: &AlertFacts) -> Vec<(&'static str, String)> {
         let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
-        let mut rows = vec![("value", amount(alert.value, &alert.unit)), ("limit", limit(alert))];
+        let mut rows = Vec::new();
+        if alert.limit.is_none() && alert.value.is_none() {
+            // About runs: there is no number to show.
+            rows.extend(alert.note.iter().map(|note| ("what", note.clone())));
+            rows.extend(alert.since.map(|since| ("since", time(since))));
+            return rows;
+        }
+        rows.extend([("value", amount(alert.value, &alert.unit)), ("limit", limit(alert))]);
         if let Some(baseline) = alert.baseline {
             rows.push(("baseline", amount(Some(baseline), &alert.unit)));
         }
@@ -323,7 +345,8 @@ mod tests {
                 metric: "rmse".into(),
                 window: "rolling 24h".into(),
                 condition: "above 250".into(),
-                persistence: "for 3 windows in a row".into(),
+                persistence: 3,
+                lasting: "for 3 windows in a row".into(),
                 runbook: Some("https://runbooks.example.org/load".into()),
                 owner: None,
             },

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
+use tracing::warn;
 
 use super::failure::{self, Cure, RunError};
-use super::{Outcome, Published, run_job};
+use super::{Outcome, Published, health, run_job};
 use crate::plan::PlannedJob;
 use crate::store::run::{self, Claim, End};
 
@@ -41,7 +42,7 @@ pub async fn execute(pool: &PgPool, job: &PlannedJob, claim: &Claim, as_of: Date
             Ok(()) => Ended::Skipped(reason),
             Err(error) => Ended::Abandoned(error.into()),
         },
-        Err(error) => record_failure(pool, claim, error).await,
+        Err(error) => record_failure(pool, job, claim, error).await,
     }
 }
 
@@ -90,7 +91,7 @@ async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
     run::finish_without(&mut connection, claim, End::Skipped(reason)).await.map(drop)
 }
 
-async fn record_failure(pool: &PgPool, claim: &Claim, error: RunError) -> Ended {
+async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: RunError) -> Ended {
     let cure = match error.cure() {
         // Whoever asked for it is told, and asks again.
         Cure::Retry | Cure::Wait if claim.is_manual() => Cure::Fail,
@@ -106,7 +107,13 @@ async fn record_failure(pool: &PgPool, claim: &Claim, error: RunError) -> Ended 
         }
     };
     match (recorded.await, cure) {
-        (Ok(true), Cure::Fail) => Ended::Failed(error),
+        (Ok(true), Cure::Fail) => {
+            // The run has ended either way; who cannot be told now finds it in the ledger.
+            if let Err(failure) = health::failed(pool, job, claim, &error.to_string()).await {
+                warn!(job.name = %job.name, run.id = claim.run_id, "the failure could not be told: {failure}");
+            }
+            Ended::Failed(error)
+        }
         (Ok(true), Cure::Retry | Cure::Wait) => Ended::GivenBack(error, pause(claim.attempt, cure)),
         // The ledger could not be told: the lease runs out and another runner takes the run.
         (Ok(_) | Err(_), _) => Ended::Abandoned(error),

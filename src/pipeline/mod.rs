@@ -6,6 +6,7 @@ pub mod enter;
 mod evidence;
 pub mod execute;
 pub mod failure;
+pub mod health;
 mod judge;
 mod notices;
 mod objectives;
@@ -57,6 +58,12 @@ struct Run<'a> {
     plan: &'a PlanRow,
     claim: &'a Claim,
     as_of: DateTime<Utc>,
+}
+
+impl<'a> Run<'a> {
+    fn origin(&self) -> notices::Origin<'a> {
+        notices::Origin { job: self.job, job_id: self.claim.job_id, run_id: self.claim.run_id, as_of: self.as_of }
+    }
 }
 
 /// Runs a claimed job as of a time, and publishes.

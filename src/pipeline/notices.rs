@@ -1,5 +1,6 @@
 //! Puts messages into the outbox: the facts of a rule's alerts, one message per receiver.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,8 +13,17 @@ use crate::plan::PlannedJob;
 use crate::plan::duration;
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
-use crate::plan::rule::Rule;
+use crate::plan::rule::{Persistence, Rule, Severity};
 use crate::store::outbox::{self, NewNotification};
+
+/// Where a message comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub job: &'a PlannedJob,
+    pub job_id: i64,
+    pub run_id: i64,
+    pub as_of: DateTime<Utc>,
+}
 
 /// What a message is about: a rule, or a burn rate of an objective.
 pub(super) struct Subject {
@@ -24,6 +34,27 @@ pub(super) struct Subject {
 }
 
 impl Subject {
+    /// A built-in rule about runs.
+    pub(super) fn of_runs(job: &PlannedJob, rule: &str, condition: &str) -> Self {
+        let facts = RuleFacts {
+            name: rule.to_owned(),
+            severity: Severity::Ticket.as_str().to_owned(),
+            metric: "the schedule".to_owned(),
+            window: "runs".to_owned(),
+            condition: condition.to_owned(),
+            persistence: 1,
+            lasting: String::new(),
+            runbook: job.runbook.clone(),
+            owner: job.owner.clone(),
+        };
+        let query = format!(
+            "select scheduled_for, trigger, state, failure, reason\nfrom trueup.run_history\nwhere job = {}\norder by \
+             scheduled_for desc limit 20;",
+            text_literal(&job.name)
+        );
+        Self { facts, notify: job.notify.clone(), query: Some(query) }
+    }
+
     pub(super) fn of_rule(rule: &Rule) -> Self {
         let facts = RuleFacts {
             name: rule.name.clone(),
@@ -31,7 +62,11 @@ impl Subject {
             metric: rule.metric().name().to_owned(),
             window: rule.window.clone(),
             condition: rule.condition(),
-            persistence: rule.fires.describe(),
+            persistence: match rule.fires {
+                Persistence::Windows(needed) | Persistence::Of { needed, .. } => needed,
+                Persistence::Lasting(_) => 1,
+            },
+            lasting: rule.fires.describe(),
             runbook: rule.runbook.clone(),
             owner: rule.owner.clone(),
         };
@@ -46,7 +81,8 @@ impl Subject {
             metric: format!("burn rate of {}", slo.name),
             window: format!("last {long} and last {short}"),
             condition: format!("above {}", burn.factor),
-            persistence: String::new(),
+            persistence: 1,
+            lasting: String::new(),
             runbook: slo.runbook.clone(),
             owner: slo.owner.clone(),
         };
@@ -63,14 +99,14 @@ impl Subject {
 /// One message per rule, receiver and kind, worst first.
 pub(super) async fn enqueue(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    origin: Origin<'_>,
     subject: &Subject,
     kind: Kind,
     mut alerts: Vec<AlertFacts>,
 ) -> Result<(), RunError> {
     let excess = |alert: &AlertFacts| alert.value.zip(alert.limit).map_or(0.0, |(value, limit)| (value - limit).abs());
     alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
-    let job = run.job;
+    let job = origin.job;
     let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
     for receiver in &subject.notify {
         let id = Uuid::new_v4();
@@ -78,7 +114,7 @@ pub(super) async fn enqueue(
             schema: SCHEMA.to_owned(),
             id: id.to_string(),
             kind: kind.as_str().to_owned(),
-            as_of: run.as_of,
+            as_of: origin.as_of,
             job: JobFacts {
                 name: job.name.clone(),
                 description: job.description.clone(),
@@ -90,7 +126,7 @@ pub(super) async fn enqueue(
             alerts: alerts.clone(),
             closed: None,
         };
-        put(connection, run, receiver.clone(), id, kind, &notice).await?;
+        put(connection, origin, receiver.clone(), id, kind, &notice).await?;
     }
     Ok(())
 }
@@ -115,14 +151,14 @@ pub(super) async fn close(
             closed: Some(why.to_owned()),
             ..told
         };
-        put(connection, run, receiver, id, Kind::Resolved, &notice).await?;
+        put(connection, run.origin(), receiver, id, Kind::Resolved, &notice).await?;
     }
     Ok(())
 }
 
 async fn put(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    origin: Origin<'_>,
     receiver: String,
     id: Uuid,
     kind: Kind,
@@ -130,10 +166,10 @@ async fn put(
 ) -> Result<(), RunError> {
     let new = NewNotification {
         id,
-        job_id: run.claim.job_id,
-        run_id: run.claim.run_id,
+        job_id: origin.job_id,
+        run_id: origin.run_id,
         receiver,
-        topic: topic(&run.job.name, &notice.rule.name),
+        topic: topic(&origin.job.name, &notice.rule.name),
         kind: kind.as_str(),
         body: json!(notice),
     };

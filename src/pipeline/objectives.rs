@@ -243,7 +243,7 @@ impl About<'_> {
         }
         for (kind, facts) in to_tell {
             let subject = Subject::of_burn(run.job, self.slo, self.burn);
-            notices::enqueue(connection, run, &subject, kind, vec![facts]).await?;
+            notices::enqueue(connection, run.origin(), &subject, kind, vec![facts]).await?;
         }
         Ok(told)
     }

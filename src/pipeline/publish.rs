@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, Run, fence, tell};
+use super::{Outcome, Published, Run, fence, health, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
@@ -50,7 +50,8 @@ pub(super) async fn publish(
     let bench =
         Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
     keep_worst(&mut transaction, run, read, &stored).await?;
-    let transitions = tell::apply(&mut transaction, run, &bench).await?;
+    let mut transitions = tell::apply(&mut transaction, run, &bench).await?;
+    transitions.extend(health::recovered(&mut transaction, run.origin()).await?);
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
     job::clear_due(&mut transaction, run.plan.id).await?;

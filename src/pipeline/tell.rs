@@ -120,7 +120,7 @@ async fn apply_rule(
         }
     }
     for (kind, alerts) in notices.into_values() {
-        notices::enqueue(connection, run, &Subject::of_rule(rule), kind, alerts).await?;
+        notices::enqueue(connection, run.origin(), &Subject::of_rule(rule), kind, alerts).await?;
     }
     Ok(told)
 }

@@ -283,3 +283,33 @@ pub async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
 pub(super) fn interval(duration: TimeDelta) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: duration.num_microseconds().unwrap_or(i64::MAX) }
 }
+
+/// Where the runs of a job stand.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub job_id: i64,
+    /// The newest run, whatever became of it.
+    pub run_id: i64,
+    /// The newest tick that was published; before the first, when the job was first seen.
+    pub last_ok: DateTime<Utc>,
+    /// The database clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Where the runs of a job stand. None before its first run was due.
+pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"
+        select j.id as job_id, newest.id as run_id, clock_timestamp() as "now!",
+               coalesce((select max(r.as_of) from trueup.run r where r.job_id = j.id and r.state = 'ok' and r.trigger <> 'backfill'
+                         and r.scheduled_for > clock_timestamp() - interval '400 days'), j.registered_at) as "last_ok!"
+        from trueup.job j
+        cross join lateral (select r.id from trueup.run r where r.job_id = j.id order by r.scheduled_for desc limit 1) as newest
+        where j.name = $1
+        "#,
+        job
+    )
+    .fetch_optional(connection)
+    .await
+}

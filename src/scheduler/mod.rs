@@ -2,6 +2,8 @@
 //!
 //! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
 
+mod beside;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +12,15 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use crate::outbox::{self, Receivers};
+use crate::outbox::Receivers;
 use crate::pipeline::execute::{self, Ended};
 use crate::plan::PlannedJob;
 use crate::plan::schedule::CatchUp;
 use crate::postgres::held::Held;
-use crate::store::retention::{self, Old};
 use crate::store::schedule::{self, Advance, Cursor, Slot};
 use crate::store::{job, run};
 
@@ -44,8 +45,6 @@ const MOST_TAKEOVERS: i32 = 20;
 const MOST_SLOTS: usize = 1_000;
 /// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
 const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
-/// Rows of each kind that retention removes in one transaction.
-const AT_ONCE: i64 = 5_000;
 /// How long runs may take to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -58,8 +57,9 @@ impl Scheduler {
         let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
         let slots = Arc::new(Semaphore::new(this.parallel));
         let mut runs = JoinSet::new();
-        let mut sender = tokio::spawn(send_loop(Arc::clone(&this), stop.clone()));
-        let cleaner = tokio::spawn(clean_loop(Arc::clone(&this), stop.clone()));
+        let mut sender = tokio::spawn(beside::send_loop(Arc::clone(&this), stop.clone()));
+        let cleaner = tokio::spawn(beside::clean_loop(Arc::clone(&this), stop.clone()));
+        let watcher = tokio::spawn(beside::watch_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.jobs.len(), "serving");
         while !*stop.borrow() {
             // A connection that answers nothing any more must not keep this loop from ever looking again.
@@ -86,6 +86,7 @@ impl Scheduler {
         }
         // What it has not removed yet is removed another time.
         cleaner.abort();
+        watcher.abort();
         // A delivery that is cut off is leased: it is made again, with the same id, once the lease has run out.
         if tokio::time::timeout(GRACE, &mut sender).await.is_err() {
             warn!("deliveries did not end in time; they will be tried again");
@@ -258,73 +259,4 @@ async fn wait(beat: &Notify, poll: TimeDelta) {
     let longest = poll.to_std().unwrap_or(Duration::from_secs(2));
     // A beat that does not come is what the limit is for.
     let _beaten = tokio::time::timeout(longest, beat.notified()).await;
-}
-
-/// Delivers what is in the outbox, beside the runs. Each receiver has a task of its own: one that hangs delays no other.
-async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
-    let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
-    while !*stop.borrow() {
-        busy.retain(|_, sending| !sending.is_finished());
-        match tokio::time::timeout(LEDGER_DEADLINE, outbox::receivers_due(&this.pool)).await {
-            Ok(Ok(due)) => {
-                for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
-                    let sending = tokio::spawn(send_to(Arc::clone(&this), name.clone(), stop.clone()));
-                    busy.insert(name, sending);
-                }
-            }
-            Ok(Err(error)) => error!("could not look at the outbox: {error:#}"),
-            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            _ = stop.changed() => {}
-        }
-    }
-    for sending in busy.into_values() {
-        // It stops by itself after the attempt it is making.
-        drop(sending.await);
-    }
-}
-
-async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
-    if let Err(error) = outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
-        error!(receiver.name = %receiver, "could not deliver: {error:#}");
-    }
-}
-
-/// Removes what is old, every hour, a little at a time.
-async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        match clean(&this).await {
-            Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
-            Ok(_) => {}
-            Err(error) => error!("could not remove what is old: {error:#}"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
-            _ = stop.changed() => {}
-        }
-    }
-}
-
-/// Removes everything that is old by now. Returns how many rows it was.
-async fn clean(this: &Scheduler) -> Result<u64> {
-    let names = this.names();
-    let mut removed = 0;
-    loop {
-        let mut held = Held::acquire(&this.pool).await?;
-        let now = run::now(&mut held).await?;
-        let windows = now - this.keep_windows;
-        let needed = this.jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
-        let old = Old { windows, buckets: windows.min(needed), jobs: &names };
-        let mut transaction = held.begin().await?;
-        let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
-        transaction.commit().await?;
-        held.release();
-        let Some(round) = round else { return Ok(removed) };
-        removed += round.revisions + round.verdicts + round.samples + round.buckets;
-        if !round.is_full(AT_ONCE) {
-            return Ok(removed);
-        }
-    }
 }

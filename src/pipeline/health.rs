@@ -1,0 +1,174 @@
+//! The built-in rules about runs: one failed, or none came for too long. They need no measurement and no publishing run.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use super::notices::{self, Origin, Subject};
+use super::tell::Told;
+use super::failure::RunError;
+use crate::evaluate::state::State;
+use crate::notify::decide::Kind;
+use crate::notify::message::AlertFacts;
+use crate::plan::PlannedJob;
+use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE};
+use crate::plan::duration;
+use crate::plan::rule::Severity;
+use crate::postgres::held::Held;
+use crate::store::alert::{self, NewTransition};
+use crate::store::run::{self, Claim, Standing};
+use crate::store::verdict::RuleKey;
+use crate::store::job;
+
+/// Intervals without a run after which a job is late, and how long that is at least.
+const INTERVALS: i32 = 2;
+const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
+
+/// Raises the alert that a run failed. Whoever started a run by hand was told already.
+pub(super) async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failure: &str) -> Result<(), RunError> {
+    if claim.is_manual() || !job.run_rules.iter().any(|name| name == RUN_FAILED) {
+        return Ok(());
+    }
+    let mut held = Held::acquire(pool).await?;
+    let mut transaction = held.begin().await?;
+    let as_of = claim.scheduled_for;
+    let origin = Origin { job, job_id: claim.job_id, run_id: claim.run_id, as_of };
+    raise(&mut transaction, origin, RUN_FAILED, "failed", &format!("the run of {} failed: {failure}", as_of.to_rfc3339()))
+        .await?;
+    transaction.commit().await?;
+    held.release();
+    Ok(())
+}
+
+/// Raises the alert that a job is late, of those that are. Returns their names.
+pub async fn late(pool: &PgPool, jobs: &[&PlannedJob]) -> Result<Vec<String>, RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let mut found = Vec::new();
+    for job in jobs.iter().filter(|job| job.run_rules.iter().any(|name| name == RUN_LATE)) {
+        let Some(standing) = run::standing(&mut held, &job.name).await? else { continue };
+        if let Some(words) = lateness(job, &standing) {
+            let mut transaction = held.begin().await?;
+            let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
+            if raise(&mut transaction, origin, RUN_LATE, "late", &words).await? {
+                found.push(job.name.clone());
+            }
+            transaction.commit().await?;
+        }
+    }
+    held.release();
+    Ok(found)
+}
+
+/// Why a job is late, in words. None while it is not.
+fn lateness(job: &PlannedJob, standing: &Standing) -> Option<String> {
+    let gap = job.schedule.cadence.usual_gap();
+    // The first of the intervals is the one at whose end it should have run.
+    let allowed = (gap * (INTERVALS - 1)).max(AT_LEAST);
+    let missed = job.schedule.cadence.next_after(standing.last_ok)?;
+    (standing.now - missed > allowed).then(|| {
+        format!(
+            "nothing was published since {}, and a run is due every {}",
+            standing.last_ok.to_rfc3339(),
+            duration::format(gap)
+        )
+    })
+}
+
+/// Makes an alert about runs fire, and tells. False when it fires already.
+async fn raise(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    rule: &str,
+    condition: &str,
+    words: &str,
+) -> Result<bool, RunError> {
+    // Two runners may see the same: the job's row lets one in.
+    job::lock_published(connection, origin.job_id).await?;
+    let known = alert::of_rule(connection, origin.job_id, rule).await?;
+    let from = known.first().and_then(|alert| State::parse(&alert.state)).unwrap_or(State::Inactive);
+    if from == State::Firing {
+        return Ok(false);
+    }
+    let facts = facts(State::Firing, origin.as_of, Some(origin.as_of), words);
+    change(connection, origin, rule, (from, State::Firing), words, &facts).await?;
+    let subject = Subject::of_runs(origin.job, rule, condition);
+    notices::enqueue(connection, origin, &subject, Kind::Firing, vec![facts]).await?;
+    Ok(true)
+}
+
+/// Ends the alerts about runs: one has published.
+pub(super) async fn recovered(connection: &mut PgConnection, origin: Origin<'_>) -> Result<Vec<Told>, RunError> {
+    let names = [RUN_FAILED.to_owned(), RUN_LATE.to_owned()];
+    let mut told = Vec::new();
+    for rule in alert::firing(connection, origin.job_id, &names).await? {
+        let since = alert::of_rule(connection, origin.job_id, &rule).await?.first().and_then(|alert| alert.since);
+        let words = "a run published";
+        let facts = facts(State::Resolved, origin.as_of, since, words);
+        change(connection, origin, &rule, (State::Firing, State::Resolved), words, &facts).await?;
+        let condition = if rule == RUN_FAILED { "failed" } else { "late" };
+        let subject = Subject::of_runs(origin.job, &rule, condition);
+        notices::enqueue(connection, origin, &subject, Kind::Resolved, vec![facts]).await?;
+        told.push(Told {
+            rule,
+            cohort: "all".to_owned(),
+            from: State::Firing,
+            to: State::Resolved,
+            value: None,
+            limit: None,
+        });
+    }
+    Ok(told)
+}
+
+async fn change(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    rule: &str,
+    (from, to): (State, State),
+    reason: &str,
+    facts: &AlertFacts,
+) -> Result<(), RunError> {
+    let key = RuleKey {
+        job_id: origin.job_id,
+        run_id: origin.run_id,
+        rule,
+        fingerprint: rule,
+        severity: Severity::Ticket.as_str(),
+    };
+    let transition = NewTransition {
+        cohort: "all".to_owned(),
+        model_version: None,
+        from_state: from.as_str(),
+        to_state: to.as_str(),
+        reason: reason.to_owned(),
+        value: None,
+        limit_value: None,
+        since: facts.since,
+        fired_at: (to == State::Firing).then_some(origin.as_of),
+        told: to == State::Firing,
+        evidence: json!(facts),
+    };
+    Ok(alert::transition(connection, key, &transition).await?)
+}
+
+fn facts(state: State, at: DateTime<Utc>, since: Option<DateTime<Utc>>, words: &str) -> AlertFacts {
+    AlertFacts {
+        cohort: "all".to_owned(),
+        model_version: None,
+        state: state.as_str().to_owned(),
+        value: None,
+        limit: None,
+        baseline: None,
+        unit: String::new(),
+        ci_low: None,
+        ci_high: None,
+        labeled: 0,
+        predictions: 0,
+        coverage: None,
+        window_start: at,
+        window_end: at,
+        status: "final".to_owned(),
+        since,
+        note: Some(words.to_owned()),
+    }
+}

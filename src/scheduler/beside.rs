@@ -1,0 +1,109 @@
+//! What goes on beside the runs: deliveries, the removal of what is old, and the watch for jobs that are late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use sqlx::Connection as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use super::{LEDGER_DEADLINE, Scheduler};
+use crate::outbox;
+use crate::pipeline::health;
+use crate::plan::PlannedJob;
+use crate::postgres::held::Held;
+use crate::store::retention::{self, Old};
+use crate::store::run;
+
+/// Rows of each kind that retention removes in one transaction.
+const AT_ONCE: i64 = 5_000;
+/// How often jobs are looked at that may be late.
+const WATCH_EVERY: Duration = Duration::from_secs(15);
+
+/// Delivers what is in the outbox, beside the runs. Each receiver has a task of its own: one that hangs delays no other.
+pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+    while !*stop.borrow() {
+        busy.retain(|_, sending| !sending.is_finished());
+        match tokio::time::timeout(LEDGER_DEADLINE, outbox::receivers_due(&this.pool)).await {
+            Ok(Ok(due)) => {
+                for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
+                    let sending = tokio::spawn(send_to(Arc::clone(&this), name.clone(), stop.clone()));
+                    busy.insert(name, sending);
+                }
+            }
+            Ok(Err(error)) => error!("could not look at the outbox: {error:#}"),
+            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    for sending in busy.into_values() {
+        // It stops by itself after the attempt it is making.
+        drop(sending.await);
+    }
+}
+
+async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
+    if let Err(error) = outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
+        error!(receiver.name = %receiver, "could not deliver: {error:#}");
+    }
+}
+
+/// Removes what is old, every hour, a little at a time.
+pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match clean(&this).await {
+            Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
+            Ok(_) => {}
+            Err(error) => error!("could not remove what is old: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Removes everything that is old by now. Returns how many rows it was.
+async fn clean(this: &Scheduler) -> Result<u64> {
+    let names = this.names();
+    let mut removed = 0;
+    loop {
+        let mut held = Held::acquire(&this.pool).await?;
+        let now = run::now(&mut held).await?;
+        let windows = now - this.keep_windows;
+        let needed = this.jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
+        let old = Old { windows, buckets: windows.min(needed), jobs: &names };
+        let mut transaction = held.begin().await?;
+        let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
+        transaction.commit().await?;
+        held.release();
+        let Some(round) = round else { return Ok(removed) };
+        removed += round.revisions + round.verdicts + round.samples + round.buckets;
+        if !round.is_full(AT_ONCE) {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Raises the alert of jobs that are late. Any scheduler that lives does it for all jobs it knows.
+pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let jobs: Vec<&PlannedJob> = this.jobs.values().map(AsRef::as_ref).collect();
+        match tokio::time::timeout(LEDGER_DEADLINE, health::late(&this.pool, &jobs)).await {
+            Ok(Ok(late)) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
+            Ok(Err(error)) => error!("could not look for late jobs: {error}"),
+            Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
