@@ -2,6 +2,8 @@
 //!
 //! What it sends is a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -56,8 +58,13 @@ pub async fn each(
 }
 
 /// Lets the server parse a statement without running it, for the types of its result columns.
+///
+/// The driver keeps what it once parsed and would not ask again, although the table may have changed: each question is
+/// made to differ from the one before.
 pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<Vec<ColumnType>> {
-    let statement = connection.prepare(AssertSqlSafe(sql.as_str()).into_sql_str()).await?;
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let text = format!("{sql} /* {} */", ASKED.fetch_add(1, Ordering::Relaxed));
+    let statement = connection.prepare(AssertSqlSafe(text).into_sql_str()).await?;
     let column = |c: &sqlx::postgres::PgColumn| ColumnType {
         name: c.name().to_owned(),
         type_name: c.type_info().name().to_owned(),

@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+use super::failure::RunError;
 use super::notices::{self, Origin, Subject};
 use super::tell::Told;
-use super::failure::RunError;
 use crate::evaluate::state::State;
 use crate::notify::decide::Kind;
 use crate::notify::message::AlertFacts;
@@ -16,9 +16,9 @@ use crate::plan::duration;
 use crate::plan::rule::Severity;
 use crate::postgres::held::Held;
 use crate::store::alert::{self, NewTransition};
+use crate::store::job;
 use crate::store::run::{self, Claim, Standing};
 use crate::store::verdict::RuleKey;
-use crate::store::job;
 
 /// Intervals without a run after which a job is late, and how long that is at least.
 const INTERVALS: i32 = 2;
@@ -33,8 +33,14 @@ pub(super) async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failu
     let mut transaction = held.begin().await?;
     let as_of = claim.scheduled_for;
     let origin = Origin { job, job_id: claim.job_id, run_id: claim.run_id, as_of };
-    raise(&mut transaction, origin, RUN_FAILED, "failed", &format!("the run of {} failed: {failure}", as_of.to_rfc3339()))
-        .await?;
+    raise(
+        &mut transaction,
+        origin,
+        RUN_FAILED,
+        "failed",
+        &format!("the run of {} failed: {failure}", as_of.to_rfc3339()),
+    )
+    .await?;
     transaction.commit().await?;
     held.release();
     Ok(())

@@ -33,7 +33,7 @@ pub(super) async fn apply(
     inhibited: Option<&str>,
 ) -> Result<Vec<Told>, RunError> {
     // Labels of everything before this had their time.
-    let mature = floor(run.as_of - run.job.windows.label_wait, run.job.windows.bucket);
+    let mature = mature(run.job, slo, run.as_of);
     let back = |length| Slice { start: mature - length, end: mature };
     let fingerprint = definition(slo);
     let last = store::last(connection, run.claim.job_id, &slo.name, &fingerprint).await?;
@@ -94,6 +94,19 @@ pub(super) async fn apply(
         told.extend(about.apply(connection).await?);
     }
     Ok(told)
+}
+
+/// The end of what is counted: a bucket, or a window of those that are counted, whose labels had their time.
+fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
+    let until = as_of - job.windows.label_wait;
+    let counted = match &slo.indicator {
+        Indicator::Predictions { .. } => None,
+        Indicator::Windows { window, .. } => job.windows.tumbling().find(|(known, _)| known.name == *window),
+    };
+    match counted {
+        Some((_, grain)) => grain.slice(until, job.windows.zone).start,
+        None => floor(until, job.windows.bucket),
+    }
 }
 
 /// Identifies what is counted: evaluations of another definition are not compared with.

@@ -23,5 +23,6 @@ mod random;
 mod romania;
 mod serve;
 mod settings;
+mod stories;
 mod support;
 mod values;

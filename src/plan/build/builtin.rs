@@ -52,16 +52,15 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
         // Nothing at all came for windows whose labels had their time.
         let stopped = below(RuleMetric::Received, f64::MIN_POSITIVE);
         rules.push(rule(job, "labels-stopped", shortest, stopped, true));
-        let mut low = vec![test(RuleMetric::Coverage, shortest, Condition::Below(coverage))];
-        low.push(test(RuleMetric::Received, shortest, Condition::Below(arrival)));
-        let mut low = rule(job, "coverage-low", shortest, low, true);
-        low.when = When::Any(low.when.tests().to_vec());
-        rules.push(low);
+        // One window half without labels is the beginning of one without any.
+        let twice = |rule: Rule| Rule { fires: Persistence::Windows(2), ..rule };
+        rules.push(twice(rule(job, "coverage-low", shortest, below(RuleMetric::Coverage, coverage), true)));
+        let mut late = below(RuleMetric::Received, arrival);
         if job.metrics.iter().any(|metric| metric.name() == LATENCY) {
             let limit = Condition::Above(objective::seconds(label_wait));
-            let late = vec![test(RuleMetric::Named(LATENCY.into()), shortest, limit)];
-            rules.push(rule(job, "labels-late", shortest, late, true));
+            late.push(test(RuleMetric::Named(LATENCY.into()), shortest, limit));
         }
+        rules.push(twice(rule(job, "labels-late", shortest, late, true)));
     }
     rules.retain(|rule| wanted(&rule.name));
     let runs = [RUN_FAILED, RUN_LATE].into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
@@ -82,7 +81,7 @@ fn rule(job: Job<'_>, name: &str, window: &Window, tests: Vec<Test>, on_final_on
     let spec = job.spec;
     let when = match <[Test; 1]>::try_from(tests) {
         Ok([test]) => When::Test(test),
-        Err(tests) => When::All(tests),
+        Err(tests) => When::Any(tests),
     };
     Rule {
         name: name.to_owned(),
