@@ -85,6 +85,21 @@ pub enum Command {
         #[arg(long, conflicts_with = "job")]
         metrics: bool,
     },
+    /// Replay today's rules over the history: what would have fired, when, and for how long
+    Backtest(BacktestArgs),
+    /// Propose limits from the history, with how often they would have paged
+    Suggest(SuggestArgs),
+    /// Check rules against fixtures: files with series, and the verdicts and alerts that are expected
+    Test {
+        /// A fixture, or a folder of `*.test.toml`
+        #[arg(default_value = "jobs")]
+        path: PathBuf,
+    },
+    /// What rules compare with that is not history
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
     /// Tell the whole story on made-up data: late labels, revisions, an alert, an email and a webhook
     Demo {
         /// Leave the database running afterwards
@@ -109,6 +124,81 @@ pub struct RunArgs {
     /// Show what would be measured and judged, and write and send nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// Name of a job, or path of its file
+    pub job: String,
+    /// Windows that end at or after this …
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: DateTime<Utc>,
+    /// … and before this
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: DateTime<Utc>,
+    /// Judge by what was known then, with first reports and corrections as they came, or by what is known now
+    #[arg(long, value_enum, default_value_t = BacktestKnowledge::Now)]
+    pub as_of: BacktestKnowledge,
+    /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`
+    #[arg(long, value_name = "CHANGE")]
+    pub set: Vec<String>,
+    /// Replay the built-in rules too
+    #[arg(long)]
+    pub builtin: bool,
+}
+
+/// What a backtest judges by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BacktestKnowledge {
+    Then,
+    Now,
+}
+
+/// Arguments of `suggest`.
+#[derive(Debug, Args)]
+pub struct SuggestArgs {
+    /// Name of a job, or path of its file
+    pub job: String,
+    /// Metric. Default: that of the job's first rule
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Window, such as `rolling 24h`. Default: that of the job's first rule
+    #[arg(long)]
+    pub window: Option<String>,
+    /// Only windows that end at or after this
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<DateTime<Utc>>,
+    /// Only windows that end before this
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// What can be done with baselines.
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// Store what a model version was worth when it was validated
+    Set(BaselineArgs),
+}
+
+/// Arguments of `baseline set`.
+#[derive(Debug, Args)]
+pub struct BaselineArgs {
+    /// Name of a job, or path of its file
+    pub job: String,
+    #[arg(long)]
+    pub metric: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub value: f64,
+    /// Model version
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Cohort, as in the history
+    #[arg(long, default_value = "all")]
+    pub cohort: String,
+    /// Where the value comes from
+    #[arg(long)]
+    pub note: Option<String>,
 }
 
 /// Arguments of `backfill`.

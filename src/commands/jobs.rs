@@ -24,9 +24,14 @@ impl JobFile {
     pub(super) fn load(path: &Path, receivers: &[String]) -> Result<Self> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(|| format!("could not read job file `{shown}`"))?;
+        Ok(Self::of(shown, text, receivers))
+    }
+
+    /// Plans a text as if it stood in a file.
+    fn of(shown: String, text: String, receivers: &[String]) -> Self {
         let document = match Document::parse(&shown, &text) {
             Ok(document) => document,
-            Err(findings) => return Ok(Self { path: shown, text, document: None, job: None, findings }),
+            Err(findings) => return Self { path: shown, text, document: None, job: None, findings },
         };
         let (job, mut findings) = match document.read::<JobSpec>() {
             Err(findings) => (None, findings),
@@ -36,7 +41,7 @@ impl JobFile {
             },
         };
         findings.sort_by_key(|finding| finding.span.start);
-        Ok(Self { path: shown, text, document: Some(document), job, findings })
+        Self { path: shown, text, document: Some(document), job, findings }
     }
 
     pub(super) fn has_errors(&self) -> bool {
@@ -64,12 +69,17 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension == "toml") && !is_fixture(&path) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file holds tests of a job's rules, and no job.
+pub(super) fn is_fixture(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".test.toml"))
 }
 
 /// The settings, or an error after all mistakes were shown.
@@ -88,6 +98,11 @@ pub(super) fn load_settings(global: &Global) -> Result<Loaded> {
 
 /// The job of a name, or of a path to its file. Mistakes are shown first.
 pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<PlannedJob> {
+    find_changed(global, settings, name, &[])
+}
+
+/// The same job with changes to its rules: `RULE.KEY=VALUE`.
+pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, changes: &[String]) -> Result<PlannedJob> {
     let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     let as_path = Path::new(name);
     let candidates =
@@ -101,6 +116,12 @@ pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<P
             known.extend(declared);
             continue;
         }
+        let file = if changes.is_empty() {
+            file
+        } else {
+            let text = changed(&file.text, changes)?;
+            JobFile::of(format!("{} with changes", file.path), text, &receivers)
+        };
         if !file.findings.is_empty() {
             output::note(&file.render());
         }
@@ -119,4 +140,34 @@ fn declared_name(file: &JobFile) -> Option<String> {
     }
     let table: toml::Table = file.text.parse().ok()?;
     Some(table.get("job")?.get("name")?.as_str()?.to_owned())
+}
+
+/// A job file with some keys of its rules replaced.
+fn changed(text: &str, changes: &[String]) -> Result<String> {
+    let mut table: toml::Table = text.parse().map_err(|error| user_error(format!("the job is not TOML: {error}")))?;
+    for change in changes {
+        let parsed = change.split_once('=').and_then(|(place, value)| Some((place.split_once('.')?, value)));
+        let Some(((rule, key), value)) = parsed else {
+            return Err(user_error(format!(
+                "`--set {change}` is no change; write `RULE.KEY=VALUE`, such as `rmse-high.above=300`"
+            )));
+        };
+        let rules = table.get_mut("alerts").and_then(toml::Value::as_array_mut);
+        let named = |one: &&mut toml::Value| one.get("name").and_then(toml::Value::as_str) == Some(rule);
+        let Some(found) = rules.and_then(|rules| rules.iter_mut().find(named)).and_then(toml::Value::as_table_mut)
+        else {
+            return Err(user_error(format!("`--set {change}`: the job has no rule `{rule}`")));
+        };
+        // A word that is no TOML value is meant as text. A limit may be written without its point.
+        let literal =
+            format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+        let value = match literal.unwrap_or_else(|| toml::Value::String(value.to_owned())) {
+            toml::Value::Integer(n) if matches!(found.get(key), Some(toml::Value::Float(_))) => {
+                n.to_string().parse().map_or(toml::Value::Integer(n), toml::Value::Float)
+            }
+            other => other,
+        };
+        found.insert(key.to_owned(), value);
+    }
+    Ok(table.to_string())
 }

@@ -2,7 +2,10 @@
 
 mod alerts;
 mod backfill;
+mod backtest;
+mod baseline;
 pub mod catalogue;
+mod chart;
 mod check;
 mod context;
 pub mod demo;
@@ -15,6 +18,7 @@ mod progress;
 mod run;
 mod serve;
 mod status;
+mod test;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -23,7 +27,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, GuardArgs};
+use crate::cli::{BaselineCommand, Cli, Command, GuardArgs};
 use crate::postgres::local::guard::{self, GuardOptions};
 
 /// A failure on the user's side: exit code 1.
@@ -71,6 +75,10 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Reconcile { job } => run::reconcile(&global, &job).await,
         Command::Explain { job: Some(job), .. } => explain::run(&global, &job).await,
         Command::Explain { job: None, .. } => catalogue::run(),
+        Command::Backtest(args) => backtest::run(&global, &args).await,
+        Command::Suggest(args) => backtest::suggest(&global, &args).await,
+        Command::Test { path } => test::run(&global, &path),
+        Command::Baseline { command: BaselineCommand::Set(args) } => baseline::set(&global, &args).await,
         Command::Demo { stop: true, .. } => demo::stop(),
         Command::Demo { keep, .. } => demo::run(keep).await,
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),

@@ -12,6 +12,7 @@ mod notices;
 mod objectives;
 mod publish;
 mod reconcile;
+pub mod replay;
 mod stages;
 mod tell;
 
@@ -49,7 +50,7 @@ pub struct Published {
     pub transitions: Vec<Told>,
 }
 
-pub use tell::Told;
+pub use tell::{Told, preview};
 
 /// A run under way: what every stage of it needs.
 struct Run<'a> {

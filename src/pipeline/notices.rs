@@ -108,27 +108,48 @@ pub(super) async fn enqueue(
     alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
     let job = origin.job;
     let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
+    let notice = notice(job, subject, kind, alerts, query, origin.as_of);
     for receiver in &subject.notify {
         let id = Uuid::new_v4();
-        let notice = Notice {
-            schema: SCHEMA.to_owned(),
-            id: id.to_string(),
-            kind: kind.as_str().to_owned(),
-            as_of: origin.as_of,
-            job: JobFacts {
-                name: job.name.clone(),
-                description: job.description.clone(),
-                owner: job.owner.clone(),
-                unit: job.unit.clone(),
-            },
-            rule: subject.facts.clone(),
-            query: query.clone(),
-            alerts: alerts.clone(),
-            closed: None,
-        };
+        let notice = Notice { id: id.to_string(), ..notice.clone() };
         put(connection, origin, receiver.clone(), id, kind, &notice).await?;
     }
     Ok(())
+}
+
+/// A message, but for its id.
+fn notice(
+    job: &PlannedJob,
+    subject: &Subject,
+    kind: Kind,
+    alerts: Vec<AlertFacts>,
+    query: String,
+    as_of: DateTime<Utc>,
+) -> Notice {
+    Notice {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        kind: kind.as_str().to_owned(),
+        as_of,
+        job: JobFacts {
+            name: job.name.clone(),
+            description: job.description.clone(),
+            owner: job.owner.clone(),
+            unit: job.unit.clone(),
+        },
+        rule: subject.facts.clone(),
+        query,
+        alerts,
+        closed: None,
+    }
+}
+
+/// The text of the message that an alert would send.
+pub(super) fn preview(job: &PlannedJob, rule: &Rule, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
+    let subject = Subject::of_rule(rule);
+    let alerts = vec![facts];
+    let query = reproducing_query(job, &subject.facts, &alerts);
+    notice(job, &subject, Kind::Firing, alerts, query, as_of).text()
 }
 
 /// Tells the receivers that know of alerts of a rule that these were closed.

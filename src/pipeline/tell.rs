@@ -10,12 +10,15 @@ use super::failure::RunError;
 use super::judge::{self, Bench, Judged};
 use super::notices::Subject;
 use super::{Run, close, evidence, notices, objectives};
+use crate::evaluate::replay::Event;
 use crate::evaluate::state::{Change, Counted, Standing, State};
+use crate::evaluate::verdict::Judgement;
 use crate::notify::decide::{Decision, Kind, Quiet, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
+use crate::plan::measurement::Sample;
 use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
-use crate::plan::window::Window;
+use crate::plan::window::{Slice, Window};
 use crate::store::alert::{self, NewTransition};
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
@@ -215,29 +218,67 @@ fn transition(
 }
 
 fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'_>, change: &Change) -> AlertFacts {
-    let metric = rule.metric();
-    let named = job.metrics.iter().find(|known| known.name() == metric.name());
-    let unit = named.map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref()));
-    let interval = newest.measurement.and_then(|m| m.sample.intervals.get(metric.name()));
-    let counts = newest.measurement.map(|m| m.sample.counts).unwrap_or_default();
-    let window = &newest.window.window;
-    AlertFacts {
-        cohort: target.cohort.clone(),
-        model_version: target.model_version.clone(),
-        state: change.to.as_str().to_owned(),
-        value: newest.judgement.value,
-        limit: newest.judgement.limit,
-        baseline: newest.judgement.baseline,
-        unit,
-        ci_low: interval.map(|interval| interval.low),
-        ci_high: interval.map(|interval| interval.high),
-        labeled: counts.labeled,
-        predictions: counts.predictions,
-        coverage: counts.coverage(),
-        window_start: window.slice.start,
-        window_end: window.slice.end,
-        status: if newest.window.is_final { "final" } else { "provisional" }.to_owned(),
+    let about = FactsOf {
+        target,
+        judgement: &newest.judgement,
+        sample: newest.measurement.map(|measurement| &measurement.sample),
+        slice: newest.window.window.slice,
+        is_final: newest.window.is_final,
+        state: change.to,
         since: change.since,
-        note: None,
+    };
+    about.facts(job, rule)
+}
+
+/// What the facts of an alert are made of.
+struct FactsOf<'a> {
+    target: &'a Target,
+    judgement: &'a Judgement,
+    sample: Option<&'a Sample>,
+    slice: Slice,
+    is_final: bool,
+    state: State,
+    since: Option<DateTime<Utc>>,
+}
+
+impl FactsOf<'_> {
+    fn facts(&self, job: &PlannedJob, rule: &Rule) -> AlertFacts {
+        let metric = rule.metric();
+        let named = job.metrics.iter().find(|known| known.name() == metric.name());
+        let interval = self.sample.and_then(|sample| sample.intervals.get(metric.name()));
+        let counts = self.sample.map(|sample| sample.counts).unwrap_or_default();
+        AlertFacts {
+            cohort: self.target.cohort.clone(),
+            model_version: self.target.model_version.clone(),
+            state: self.state.as_str().to_owned(),
+            value: self.judgement.value,
+            limit: self.judgement.limit,
+            baseline: self.judgement.baseline,
+            unit: named.map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref())),
+            ci_low: interval.map(|interval| interval.low),
+            ci_high: interval.map(|interval| interval.high),
+            labeled: counts.labeled,
+            predictions: counts.predictions,
+            coverage: counts.coverage(),
+            window_start: self.slice.start,
+            window_end: self.slice.end,
+            status: if self.is_final { "final" } else { "provisional" }.to_owned(),
+            since: self.since,
+            note: None,
+        }
     }
+}
+
+/// The text of the message that a replayed verdict would send.
+pub fn preview(job: &PlannedJob, rule: &Rule, event: &Event) -> String {
+    let about = FactsOf {
+        target: &event.target,
+        judgement: &event.judgement,
+        sample: Some(event.sample.as_ref()),
+        slice: event.slice,
+        is_final: job.windows.is_final(event.slice.end, event.at),
+        state: event.state,
+        since: event.since,
+    };
+    notices::preview(job, rule, about.facts(job, rule), event.at)
 }

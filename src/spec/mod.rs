@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod document;
+pub mod fixture;
 pub mod job;
 pub mod receivers;
 pub mod rules;

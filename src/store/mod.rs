@@ -10,6 +10,7 @@ pub mod history;
 pub mod job;
 pub mod measurement;
 pub mod outbox;
+pub mod replay;
 pub mod retention;
 pub mod run;
 pub mod schedule;

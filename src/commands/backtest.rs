@@ -1,0 +1,371 @@
+//! `backtest`: what today's rules would have done with the history; and `suggest`: limits that page as often as one likes.
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::chart::Chart;
+use super::output::{self, Cell, Table};
+use super::{context, jobs, progress, user_error};
+use crate::cli::{BacktestArgs, BacktestKnowledge, Global, Output, SuggestArgs};
+use crate::evaluate::replay::{self, Firing, History, Knowledge, Overlap, Replay};
+use crate::evaluate::verdict::Verdict;
+use crate::pipeline;
+use crate::plan::PlannedJob;
+use crate::plan::baseline::{Baseline, Kind};
+use crate::plan::rule::{Condition, Excess, Limits, Persistence, Rule, RuleMetric, Severity, Test, When};
+use crate::plan::window::{Slice, Window};
+use crate::plan::{duration, rule};
+use crate::store::replay as store;
+
+pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode> {
+    if args.from >= args.to {
+        return Err(user_error("`--from` must be before `--to`"));
+    }
+    let settings = jobs::settings(global)?;
+    let job = jobs::find_changed(global, &settings, &args.job, &args.set)?;
+    let rules: Vec<&Rule> = job.rules.iter().filter(|rule| !rule.built_in || args.builtin).collect();
+    if rules.is_empty() {
+        return Err(user_error(format!(
+            "`{}` has no rules of its own; `trueup suggest {}` proposes some",
+            job.name, job.name
+        )));
+    }
+    let database = context::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let range = args.from..args.to;
+    let spinner = progress::spinner("reading the history");
+    let history = pipeline::replay::load(&mut connection, &job, &rules, &range).await?;
+    let incidents: Vec<Slice> = history
+        .incidents
+        .iter()
+        .copied()
+        .filter(|incident| incident.start < range.end && incident.end > range.start)
+        .collect();
+    spinner.set_message("replaying the rules");
+    let knowledge = match args.as_of {
+        BacktestKnowledge::Then => Knowledge::Then,
+        BacktestKnowledge::Now => Knowledge::Now,
+    };
+    let replays: Vec<(&Rule, Replay)> =
+        rules.iter().map(|rule| (*rule, replay::replay(rule, &job.windows, &history, &range, knowledge))).collect();
+    spinner.finish_and_clear();
+    if replays.iter().all(|(_, replay)| replay.events.is_empty()) {
+        output::note("no window of these rules is stored in that range; `trueup backfill` computes them");
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::print(&summary(&job, &replays, &incidents, &range).render(global.output))?;
+    if global.output == Output::Table {
+        for (rule, replay) in &replays {
+            show(&job, rule, replay, &range)?;
+        }
+        if !job.slos.is_empty() {
+            output::note("note: burn rates of objectives are not replayed");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One row per rule: how often it would have fired, and how well that fits what were incidents.
+fn summary(job: &PlannedJob, replays: &[(&Rule, Replay)], incidents: &[Slice], range: &Range<DateTime<Utc>>) -> Table {
+    let mut table = Table::new(&[
+        "rule",
+        "severity",
+        "verdicts",
+        "breach",
+        "undecided",
+        "fired",
+        "per_week",
+        "median",
+        "longest",
+        "precision",
+        "recall",
+    ]);
+    for (rule, replay) in replays {
+        let count = |wanted: &[Verdict]| {
+            i64::try_from(replay.events.iter().filter(|event| wanted.contains(&event.judgement.verdict)).count())
+                .unwrap_or(i64::MAX)
+        };
+        let mut lasted: Vec<TimeDelta> =
+            replay.firings.iter().map(|firing| firing.until.unwrap_or(range.end) - firing.from).collect();
+        lasted.sort();
+        let length = length_of(job, rule);
+        let overlap = Overlap::of(&replay.firings, incidents, length, range.end);
+        table.push(vec![
+            rule.name.clone().into(),
+            rule.severity.as_str().into(),
+            i64::try_from(replay.events.len()).unwrap_or(i64::MAX).into(),
+            count(&[Verdict::Breach]).into(),
+            count(&[Verdict::Insufficient, Verdict::NoData, Verdict::Error]).into(),
+            i64::try_from(replay.firings.len()).unwrap_or(i64::MAX).into(),
+            per_week(&replay.firings, range).into(),
+            lasted.get(lasted.len() / 2).map(|time| rounded(*time)).into(),
+            lasted.last().map(|time| rounded(*time)).into(),
+            share(overlap.right, if overlap.incidents > 0 { overlap.firings } else { 0 }).into(),
+            share(overlap.found, overlap.incidents).into(),
+        ]);
+    }
+    table
+}
+
+fn length_of(job: &PlannedJob, rule: &Rule) -> TimeDelta {
+    let window = job.windows.all.iter().find(|window| window.name == rule.window);
+    window.map_or(TimeDelta::zero(), Window::longest)
+}
+
+/// Without incidents there is nothing to be right or wrong about.
+#[expect(clippy::cast_precision_loss, reason = "a few alerts")]
+fn share(part: usize, whole: usize) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few alerts in a few years")]
+fn per_week(firings: &[Firing], range: &Range<DateTime<Utc>>) -> f64 {
+    let weeks = (range.end - range.start).num_seconds().max(1) as f64 / (7.0 * 86_400.0);
+    firings.len() as f64 / weeks
+}
+
+/// Whole hours, or whole days of more than three.
+fn rounded(time: TimeDelta) -> String {
+    if time > TimeDelta::days(3) {
+        format!("{}d", (time + TimeDelta::hours(12)).num_days())
+    } else if time >= TimeDelta::hours(1) {
+        format!("{}h", (time + TimeDelta::minutes(30)).num_hours())
+    } else {
+        duration::format(TimeDelta::minutes(time.num_minutes().max(1)))
+    }
+}
+
+/// Firings that are listed for each rule.
+const MOST_LISTED: usize = 12;
+
+/// When a rule fired, and a chart of the target that fired most.
+fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<Utc>>) -> Result<()> {
+    let unit = job
+        .metrics
+        .iter()
+        .find(|metric| metric.name() == rule.metric().name())
+        .map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref()));
+    output::print(&format!(
+        "\n{}: {} of {} {}{unit} {}",
+        rule.name,
+        rule.metric().name(),
+        rule.window,
+        rule.condition(),
+        rule.fires.describe()
+    ))?;
+    for firing in replay.firings.iter().take(MOST_LISTED) {
+        let until =
+            firing.until.map_or("still firing".to_owned(), |until| format!("for {}", rounded(until - firing.from)));
+        let version =
+            firing.target.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}"));
+        output::print(&format!(
+            "  {}  {until:<14} {}{version}",
+            firing.from.format("%Y-%m-%d %H:%M"),
+            firing.target.cohort
+        ))?;
+    }
+    if replay.firings.len() > MOST_LISTED {
+        output::print(&format!("  and {} more", replay.firings.len() - MOST_LISTED))?;
+    }
+    let most = |target: &rule::Target| replay.firings.iter().filter(|firing| firing.target == *target).count();
+    let mut targets: Vec<&rule::Target> = replay.events.iter().map(|event| &event.target).collect();
+    targets.sort_by_key(|target| (std::cmp::Reverse(most(target)), *target));
+    let Some(target) = targets.first() else { return Ok(()) };
+    let events = || replay.events.iter().filter(|event| event.target == **target);
+    let values: Vec<(DateTime<Utc>, f64)> =
+        events().filter_map(|event| Some((event.slice.end, event.judgement.value?))).collect();
+    let limits: Vec<(DateTime<Utc>, f64)> =
+        events().filter_map(|event| Some((event.slice.end, event.judgement.limit?))).collect();
+    let firings: Vec<(DateTime<Utc>, DateTime<Utc>)> = replay
+        .firings
+        .iter()
+        .filter(|firing| firing.target == **target)
+        .map(|firing| (firing.from, firing.until.unwrap_or(range.end)))
+        .collect();
+    output::print(&Chart { range: range.clone(), values: &values, limits: &limits, firings: &firings }.draw())
+}
+
+/// How often a rule may page in a week, for `suggest`.
+const TARGETS: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
+
+pub(super) async fn suggest(global: &Global, args: &SuggestArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, &args.job)?;
+    let first = job.rules.iter().find(|rule| !rule.built_in);
+    let metric = args.metric.clone().or_else(|| first.map(|rule| rule.metric().name().to_owned()));
+    let metric = metric.unwrap_or_else(|| "rmse".to_owned());
+    if !job.metrics.iter().any(|known| known.name() == metric) {
+        return Err(user_error(format!("`{}` has no metric `{metric}`", job.name)));
+    }
+    let name = args.window.clone().or_else(|| first.map(|rule| rule.window.clone()));
+    let window = match &name {
+        Some(name) => job.windows.all.iter().find(|window| window.name == *name),
+        None => job.windows.all.first(),
+    };
+    let Some(window) = window else {
+        return Err(user_error(format!("`{}` has no window `{}`", job.name, name.unwrap_or_default())));
+    };
+    let database = context::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let Some((oldest, newest)) = store::span(&mut connection, &job.name, &window.name).await? else {
+        return Err(user_error(format!(
+            "no {} window of `{}` is stored; `trueup backfill` computes them",
+            window.name, job.name
+        )));
+    };
+    let range = args.from.unwrap_or(oldest)..args.to.unwrap_or(newest + TimeDelta::seconds(1));
+    let frame = Frame { job: &job, metric: &metric, window, range: &range, first };
+    let kinds = [
+        ("fixed", None),
+        ("rolling", Some(Baseline { kind: Kind::Rolling(30), min: 7, exclude: vec![] })),
+        ("seasonal", Some(Baseline { kind: Kind::Seasonal(4), min: 3, exclude: vec![] })),
+    ];
+    let spinner = progress::spinner("reading the history");
+    let probes: Vec<Rule> = kinds
+        .iter()
+        .filter(|(_, baseline)| frame.can(baseline.as_ref()))
+        .map(|(_, baseline)| frame.rule(baseline.as_ref(), 0.0))
+        .collect();
+    let history = pipeline::replay::load(&mut connection, &job, &probes.iter().collect::<Vec<_>>(), &range).await?;
+    let mut table =
+        Table::new(&["pages_per_week", "baseline", "setting", "would_have_fired", "per_week", "share_of_time"]);
+    for (name, baseline) in kinds.iter().filter(|(_, baseline)| frame.can(baseline.as_ref())) {
+        spinner.set_message(format!("trying {name} limits"));
+        for target in TARGETS {
+            let row = frame.find(&history, baseline.as_ref(), target);
+            let Some((limit, replay)) = row else { continue };
+            let setting = match baseline {
+                None => format!("above = {limit}"),
+                Some(_) => format!("above_baseline = \"{:.0}%\"", limit * 100.0),
+            };
+            table.push(vec![
+                Cell::from(format!("at most {target}")),
+                (*name).into(),
+                setting.into(),
+                i64::try_from(replay.firings.len()).unwrap_or(i64::MAX).into(),
+                per_week(&replay.firings, &range).into(),
+                firing_share(&replay.firings, &range).into(),
+            ]);
+        }
+    }
+    spinner.finish_and_clear();
+    output::print(&table.render(global.output))?;
+    if global.output == Output::Table {
+        let guards = first.map_or(String::new(), |rule| format!(" With the other settings of `{}`.", rule.name));
+        output::note(&format!(
+            "limits of {metric} of {} that would have paged this often from {} to {}, judged by what is known now.{guards} \
+             `trueup backtest {} --set RULE.above=...` tries one",
+            window.name,
+            range.start.format("%Y-%m-%d"),
+            range.end.format("%Y-%m-%d"),
+            job.name
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a few years")]
+fn firing_share(firings: &[Firing], range: &Range<DateTime<Utc>>) -> f64 {
+    let firing: i64 = firings.iter().map(|one| (one.until.unwrap_or(range.end) - one.from).num_seconds()).sum();
+    firing as f64 / (range.end - range.start).num_seconds().max(1) as f64
+}
+
+/// What limits are searched for.
+struct Frame<'a> {
+    job: &'a PlannedJob,
+    metric: &'a str,
+    window: &'a Window,
+    range: &'a Range<DateTime<Utc>>,
+    /// The rule whose other settings are taken over.
+    first: Option<&'a Rule>,
+}
+
+impl Frame<'_> {
+    fn can(&self, baseline: Option<&Baseline>) -> bool {
+        !matches!(baseline, Some(Baseline { kind: Kind::Seasonal(_), .. }))
+            || self.window.longest() <= TimeDelta::days(7)
+    }
+
+    fn rule(&self, baseline: Option<&Baseline>, limit: f64) -> Rule {
+        let limits = match baseline {
+            None => Limits::Fixed(Condition::Above(limit)),
+            Some(baseline) => Limits::Relative {
+                above: Some(Excess { share: Some(limit), ..Excess::default() }),
+                below: None,
+                baseline: baseline.clone(),
+            },
+        };
+        let test = Test { metric: RuleMetric::Named(self.metric.into()), window: self.window.name.clone(), limits };
+        let once = Persistence::Windows(1);
+        let plain = Rule {
+            name: "suggested".to_owned(),
+            window: self.window.name.clone(),
+            when: When::Test(test.clone()),
+            fires: once,
+            clears: rule::Clearing { below: None, above: None, persistence: once },
+            min_samples: 1,
+            min_coverage: 0.0,
+            significant: false,
+            on_final_only: false,
+            cohorts: rule::CohortChoice::All,
+            versions: rule::VersionChoice::Together,
+            severity: Severity::Page,
+            notify: vec![],
+            runbook: None,
+            owner: None,
+            built_in: false,
+        };
+        match self.first {
+            Some(first) => {
+                Rule { when: When::Test(test), window: self.window.name.clone(), clears: plain.clears, ..first.clone() }
+            }
+            None => plain,
+        }
+    }
+
+    /// The lowest limit that pages at most so often in a week, to two digits; by halving.
+    fn find(&self, history: &History, baseline: Option<&Baseline>, most: f64) -> Option<(f64, Replay)> {
+        let try_limit = |limit: f64| {
+            let replay =
+                replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, Knowledge::Now);
+            (per_week(&replay.firings, self.range) <= most, replay)
+        };
+        let (_, open) = try_limit(if baseline.is_some() { 0.0 } else { f64::NEG_INFINITY });
+        let values: Vec<f64> = open.events.iter().filter_map(|event| event.judgement.value).collect();
+        let middle = median(values.clone())?;
+        // Few alerts come of a limit that is always exceeded too: only those above the usual value are looked at.
+        let (mut low, mut high) = match baseline {
+            None => (middle, values.into_iter().fold(f64::MIN, f64::max)),
+            Some(_) => (0.0, 8.0),
+        };
+        let mut best = None;
+        for _ in 0..12 {
+            let limit = two_digits(f64::midpoint(low, high), baseline.is_some());
+            let (fits, replay) = try_limit(limit);
+            if fits {
+                high = limit;
+                best = Some((limit, replay));
+            } else {
+                low = limit;
+            }
+        }
+        best
+    }
+}
+
+/// Shares to whole percents, values to three digits: nobody writes more into a job file.
+fn two_digits(value: f64, is_share: bool) -> f64 {
+    if is_share || value == 0.0 {
+        return (value * 100.0).ceil() / 100.0;
+    }
+    let scale = 10_f64.powf(2.0 - value.abs().log10().floor());
+    (value * scale).ceil() / scale
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

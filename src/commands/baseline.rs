@@ -1,0 +1,41 @@
+//! `baseline set`: what a model version was worth when it was validated, for rules that compare with it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{context, jobs, output, user_error};
+use crate::cli::{BaselineArgs, Global};
+use crate::store::baseline::{self, NewBaseline};
+
+pub(super) async fn set(global: &Global, args: &BaselineArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, &args.job)?;
+    if !job.metrics.iter().any(|metric| metric.name() == args.metric) {
+        let known = job.metrics.iter().map(crate::plan::metric::JobMetric::name).collect::<Vec<_>>().join(", ");
+        return Err(user_error(format!("`{}` has no metric `{}`; it has {known}", job.name, args.metric)));
+    }
+    if !args.value.is_finite() {
+        return Err(user_error(format!("{} is not a finite number", args.value)));
+    }
+    match (&args.version, job.predictions.version.is_some()) {
+        (None, true) => return Err(user_error(format!("`{}` keeps model versions apart: add --version", job.name))),
+        (Some(_), false) => {
+            return Err(user_error(format!("`{}` declares no model version: leave out --version", job.name)));
+        }
+        _ => {}
+    }
+    let database = context::database(global, &settings).await?;
+    let new = NewBaseline {
+        job: &job.name,
+        metric: &args.metric,
+        cohort: &args.cohort,
+        model_version: args.version.as_deref(),
+        value: args.value,
+        note: args.note.as_deref(),
+    };
+    baseline::set(&mut *database.pool.acquire().await?, new).await?;
+    let version = args.version.as_ref().map_or(String::new(), |version| format!(" of version {version}"));
+    output::note(&format!("{} of `{}`{version} for {}: {}", args.metric, job.name, args.cohort, args.value));
+    Ok(ExitCode::SUCCESS)
+}

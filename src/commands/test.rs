@@ -1,0 +1,320 @@
+//! `test`: rules against fixtures. The rules are the job's own, judged by the same code as in a run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::jobs::{self, JobFile};
+use super::{output, user_error};
+use crate::cli::Global;
+use crate::evaluate::replay::{self, Event, History, Knowledge, Replay, Revision};
+use crate::notify::message::number;
+use crate::pipeline;
+use crate::plan::measurement::{Counts, Sample};
+use crate::plan::rule::{Rule, Target};
+use crate::plan::window::{Slice, Window, WindowKind};
+use crate::plan::{PlannedJob, duration};
+use crate::spec::Document;
+use crate::spec::fixture::{ExpectSection, FiresSection, FixtureSpec, SeriesSection, TestSection, ValuesSpec};
+
+pub(super) fn run(global: &Global, path: &Path) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
+    let files = fixtures(path)?;
+    if files.is_empty() {
+        return Err(user_error(format!("there is no `*.test.toml` in `{}`", path.display())));
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for file in files {
+        let (job, fixture) = load(&file, &receivers)?;
+        for test in &fixture.tests {
+            let findings = check(&job, test)
+                .map_err(|mistake| user_error(format!("{}: test `{}`: {mistake}", file.display(), test.name)))?;
+            if findings.is_empty() {
+                passed += 1;
+                output::print(&format!("ok      {}: {}", file.display(), test.name))?;
+            } else {
+                failed += 1;
+                output::print(&format!("FAILED  {}: {}", file.display(), test.name))?;
+                for finding in findings {
+                    output::print(&format!("        {}", finding.replace('\n', "\n        ")))?;
+                }
+            }
+        }
+    }
+    output::print(&format!("{passed} passed, {failed} failed"))?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn fixtures(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path)
+        .map_err(|error| user_error(format!("could not read the folder `{}`: {error}", path.display())))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if jobs::is_fixture(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn load(path: &Path, receivers: &[String]) -> Result<(PlannedJob, FixtureSpec)> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("could not read `{shown}`"))?;
+    let read = Document::parse(&shown, &text).and_then(|document| document.read::<FixtureSpec>());
+    let fixture = read.map_err(|findings| {
+        output::note(&jobs::render(&shown, &text, &findings));
+        user_error(format!("`{shown}` has mistakes"))
+    })?;
+    let job = path.parent().unwrap_or(Path::new(".")).join(&fixture.job);
+    let file = JobFile::load(&job, receivers).map_err(|error| user_error(format!("{error:#}")))?;
+    if file.has_errors() {
+        output::note(&file.render());
+    }
+    let job = file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", job.display())))?;
+    Ok((job, fixture))
+}
+
+/// What differs from what is expected. An error is a mistake of the test itself.
+fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
+    let mut history = History::default();
+    for series in &test.series {
+        push(job, series, &mut history)?;
+    }
+    for incident in &test.incidents {
+        history.incidents.push(Slice { start: time(&incident.from)?, end: time(&incident.to)? });
+    }
+    let mut replays: BTreeMap<&str, Replay> = BTreeMap::new();
+    let range = DateTime::<Utc>::MIN_UTC..DateTime::<Utc>::MAX_UTC;
+    let named = test.expect.iter().map(|e| &e.rule).chain(test.fires.iter().map(|f| &f.rule)).chain(&test.quiet);
+    for name in named {
+        let rule = find(job, name)?;
+        replays.insert(name, replay::replay(rule, &job.windows, &history, &range, Knowledge::Now));
+    }
+    let mut findings = Vec::new();
+    for expected in &test.expect {
+        findings.extend(compare(job, expected, &replays[expected.rule.as_str()])?);
+    }
+    let mut firing_rules: Vec<&str> = test.fires.iter().map(|fires| fires.rule.as_str()).collect();
+    firing_rules.extend(test.quiet.iter().map(String::as_str));
+    firing_rules.sort_unstable();
+    firing_rules.dedup();
+    for rule in firing_rules {
+        findings.extend(compare_firings(rule, &test.fires, &replays[rule])?);
+    }
+    Ok(findings)
+}
+
+fn find<'j>(job: &'j PlannedJob, name: &str) -> Result<&'j Rule, String> {
+    let known = || job.rules.iter().map(|rule| rule.name.as_str());
+    job.rules.iter().find(|rule| rule.name == *name).ok_or_else(|| {
+        let near = crate::spec::diagnostic::did_you_mean(name, known());
+        let hint = near.map_or_else(
+            || format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        format!("the job has no rule `{name}`; {hint}")
+    })
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|_| format!("`{text}` is no time; write it with its offset, such as 2024-05-02T06:15:00Z"))
+}
+
+fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Result<(), String> {
+    let window = job.windows.all.iter().find(|window| window.name == series.window);
+    let window = window.ok_or_else(|| format!("the job has no window `{}`", series.window))?;
+    let every = series.every.as_deref().map(duration::parse).transpose()?;
+    let columns: BTreeMap<&str, Vec<Option<f64>>> = series
+        .values
+        .iter()
+        .map(|(name, values)| Ok((name.as_str(), numbers(values)?)))
+        .collect::<Result<_, String>>()?;
+    for name in columns.keys() {
+        let known = job.metrics.iter().any(|metric| metric.name() == *name);
+        if !known && !["predictions", "labeled", "excluded"].contains(name) {
+            return Err(format!("the job has no metric `{name}`"));
+        }
+    }
+    let length = columns.values().map(Vec::len).max().unwrap_or(0);
+    if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != length && values.len() != 1) {
+        return Err(format!("`{name}` has {} values, and another {length}", values.len()));
+    }
+    let at = |name: &str, n: usize| {
+        let values = columns.get(name)?;
+        values.get(if values.len() == 1 { 0 } else { n }).copied().flatten()
+    };
+    let target = Target {
+        cohort: series.cohort.clone().unwrap_or_else(|| "all".to_owned()),
+        model_version: series.version.clone(),
+    };
+    let mut slice = first(job, window, time(&series.end)?)?;
+    for n in 0..length {
+        let metrics: BTreeMap<String, Option<f64>> = columns
+            .keys()
+            .filter(|name| job.metrics.iter().any(|metric| metric.name() == **name))
+            .map(|name| ((*name).to_owned(), at(name, n)))
+            .collect();
+        // A window in which no metric has a value has no predictions.
+        if metrics.is_empty() || metrics.values().any(Option::is_some) {
+            #[expect(clippy::cast_possible_truncation, reason = "a count that somebody wrote into a test")]
+            let count = |name: &str, default: i64| at(name, n).map_or(default, |count| count as i64);
+            let predictions = count("predictions", 100);
+            let counts = Counts {
+                predictions,
+                labeled: count("labeled", predictions),
+                excluded: count("excluded", 0),
+                ..Counts::default()
+            };
+            let sample = Sample { counts, metrics, intervals: BTreeMap::new() };
+            history.push(
+                &series.window,
+                target.clone(),
+                slice,
+                Revision { as_of: slice.end, sample: Arc::new(sample) },
+            );
+        }
+        slice = next(job, window, slice, every)?;
+    }
+    Ok(())
+}
+
+fn first(job: &PlannedJob, window: &Window, end: DateTime<Utc>) -> Result<Slice, String> {
+    match &window.kind {
+        WindowKind::Rolling(length) => Ok(Slice { start: end - *length, end }),
+        WindowKind::Tumbling(grain) => {
+            let slice = grain.slice(end - TimeDelta::milliseconds(1), job.windows.zone);
+            if slice.end == end {
+                Ok(slice)
+            } else {
+                Err(format!(
+                    "no {} window ends at {}; the next does at {}",
+                    window.name,
+                    end.to_rfc3339(),
+                    slice.end.to_rfc3339()
+                ))
+            }
+        }
+    }
+}
+
+fn next(job: &PlannedJob, window: &Window, slice: Slice, every: Option<TimeDelta>) -> Result<Slice, String> {
+    match (&window.kind, every) {
+        (WindowKind::Rolling(_), Some(every)) => Ok(Slice { start: slice.start + every, end: slice.end + every }),
+        (WindowKind::Rolling(_), None) => {
+            Err(format!("`every` is missing: how far apart windows of {} are", window.name))
+        }
+        (WindowKind::Tumbling(grain), _) => Ok(grain.slice(slice.end, job.windows.zone)),
+    }
+}
+
+/// `200x3 _ 250`: numbers, repeated numbers, and gaps.
+fn numbers(values: &ValuesSpec) -> Result<Vec<Option<f64>>, String> {
+    let text = match values {
+        ValuesSpec::Number(number) => return Ok(vec![Some(*number)]),
+        ValuesSpec::Text(text) => text,
+    };
+    let mut found = Vec::new();
+    for word in text.split_whitespace() {
+        let (value, times) = match word.split_once('x') {
+            Some((value, times)) => (value, times.parse::<usize>().ok().filter(|times| *times <= 100_000)),
+            None => (word, Some(1)),
+        };
+        let value = if value == "_" { Some(None) } else { value.parse().ok().map(Some) };
+        match value.zip(times) {
+            Some((value, times)) => found.extend(std::iter::repeat_n(value, times)),
+            None => {
+                return Err(format!("`{word}` is no value; write numbers, `_` for a gap, and `200x3` for three times"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn compare(job: &PlannedJob, expected: &ExpectSection, replay: &Replay) -> Result<Option<String>, String> {
+    let at = time(&expected.at)?;
+    let target = Target {
+        cohort: expected.cohort.clone().unwrap_or_else(|| "all".to_owned()),
+        model_version: expected.version.clone(),
+    };
+    let place = format!("{} at {} for {}", expected.rule, expected.at, target.cohort);
+    let Some(event) = replay.events.iter().find(|event| event.slice.end == at && event.target == target) else {
+        let near: Vec<String> = replay
+            .events
+            .iter()
+            .filter(|event| event.target == target)
+            .map(|event| event.slice.end.to_rfc3339())
+            .collect();
+        let hint = match near.as_slice() {
+            [] => "no window of this target is judged".to_owned(),
+            [first, ..] => format!("judged are windows that end from {first} to {}", near.last().unwrap_or(first)),
+        };
+        return Ok(Some(format!("{place}: not judged; {hint}")));
+    };
+    let got = [
+        ("verdict", expected.verdict.clone(), event.judgement.verdict.as_str().to_owned()),
+        ("state", expected.state.clone(), event.state.as_str().to_owned()),
+        ("baseline", expected.baseline.map(number), event.judgement.baseline.map_or("none".to_owned(), number)),
+    ];
+    let mut wrong: Vec<String> = got
+        .into_iter()
+        .filter_map(|(what, wanted, got)| Some((what, wanted?, got)))
+        .filter(|(_, wanted, got)| wanted != got)
+        .map(|(what, wanted, got)| format!("{what}: expected {wanted}, got {got}"))
+        .collect();
+    let reason = event.judgement.reason.describe();
+    if let Some(words) = expected.reason.as_ref().filter(|words| !reason.contains(words.as_str())) {
+        wrong.push(format!("reason: expected `{words}`"));
+    }
+    let text = message(job, &expected.rule, event)?;
+    for words in expected.message.iter().filter(|words| !text.contains(words.as_str())) {
+        wrong.push(format!("message: `{words}` is not in\n  {}", text.trim_end().replace('\n', "\n  ")));
+    }
+    if wrong.is_empty() {
+        return Ok(None);
+    }
+    let value = event.judgement.value.map_or("none".to_owned(), number);
+    let limit = event.judgement.limit.map_or("none".to_owned(), number);
+    Ok(Some(format!("{place}: value {value}, limit {limit}, {reason}\n  {}", wrong.join("\n  "))))
+}
+
+fn message(job: &PlannedJob, rule: &str, event: &Event) -> Result<String, String> {
+    Ok(pipeline::preview(job, find(job, rule)?, event))
+}
+
+fn compare_firings(rule: &str, expected: &[FiresSection], replay: &Replay) -> Result<Option<String>, String> {
+    let line = |cohort: &str, version: Option<&str>, from: DateTime<Utc>, until: Option<DateTime<Utc>>| {
+        let version = version.map_or(String::new(), |version| format!(", version {version}"));
+        let until = until.map_or("the end".to_owned(), |until| until.to_rfc3339());
+        format!("{} to {until} for {cohort}{version}", from.to_rfc3339())
+    };
+    let mut wanted = Vec::new();
+    for fires in expected.iter().filter(|fires| fires.rule == *rule) {
+        let cohort = fires.cohort.as_deref().unwrap_or("all");
+        let until = fires.until.as_deref().map(time).transpose()?;
+        wanted.push(line(cohort, fires.version.as_deref(), time(&fires.from)?, until));
+    }
+    let got: Vec<String> = replay
+        .firings
+        .iter()
+        .map(|firing| line(&firing.target.cohort, firing.target.model_version.as_deref(), firing.from, firing.until))
+        .collect();
+    let missing = wanted.iter().filter(|line| !got.contains(line)).map(|line| format!("- {line}"));
+    let extra = got.iter().filter(|line| !wanted.contains(line)).map(|line| format!("+ {line}"));
+    let lines: Vec<String> = missing.chain(extra).collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!("{rule}: expected (-) and actual (+) firing differ\n  {}", lines.join("\n  "))))
+}

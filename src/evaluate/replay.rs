@@ -1,0 +1,459 @@
+//! Rules over a stretch of history: what they would have said, when alerts would have fired, and for how long.
+//!
+//! The same judging and the same state machine as a run's. Only where the samples come from differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::evaluate::baseline::Past;
+use crate::evaluate::state::{Counted, Standing, State};
+use crate::evaluate::threshold::{self, Evidence};
+use crate::evaluate::verdict::{Judgement, Verdict};
+use crate::plan::baseline::{Baseline, Kind};
+use crate::plan::job::Windows;
+use crate::plan::measurement::Sample;
+use crate::plan::rule::{Limits, Rule, Target, Test};
+use crate::plan::window::{Slice, Window};
+
+/// A measurement as it was known from some time on.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    pub as_of: DateTime<Utc>,
+    /// Shared with the verdicts on it: a replay of years has many.
+    pub sample: Arc<Sample>,
+}
+
+/// One window of one target, with everything that was ever known of it, oldest first.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub slice: Slice,
+    pub revisions: Vec<Revision>,
+}
+
+/// Points by name of window, target and end of window.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
+    /// Validation values by metric and target.
+    pub validation: BTreeMap<(String, Target), f64>,
+    /// Times that are no measure of anything.
+    pub incidents: Vec<Slice>,
+}
+
+/// What is known when a window is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// What was known then: first reports, and corrections as they came.
+    Then,
+    /// What is known now, as if it had been known at once.
+    Now,
+}
+
+/// A verdict that would have been given.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// When.
+    pub at: DateTime<Utc>,
+    pub target: Target,
+    pub slice: Slice,
+    pub judgement: Judgement,
+    /// What was judged.
+    pub sample: Arc<Sample>,
+    /// The state of the alert afterwards, and since when it is open.
+    pub state: State,
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A time in which an alert would have fired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
+    pub target: Target,
+    /// End of the first window in breach.
+    pub since: DateTime<Utc>,
+    pub from: DateTime<Utc>,
+    /// None: it fires at the end.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What a rule would have done.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    pub events: Vec<Event>,
+    pub firings: Vec<Firing>,
+}
+
+impl History {
+    /// Adds what became known of a window.
+    pub fn push(&mut self, window: &str, target: Target, slice: Slice, revision: Revision) {
+        let points = self.points.entry(window.to_owned()).or_default().entry(target).or_default();
+        let point = points.entry(slice.end).or_insert_with(|| Point { slice, revisions: Vec::new() });
+        let place = point.revisions.partition_point(|known| known.as_of <= revision.as_of);
+        point.revisions.insert(place, revision);
+    }
+
+    /// The points of a window's targets that a rule judges.
+    fn of_rule<'h>(&'h self, rule: &Rule) -> impl Iterator<Item = (&'h Target, &'h BTreeMap<DateTime<Utc>, Point>)> {
+        let covers: BTreeSet<Target> = self
+            .points
+            .get(&rule.window)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|target| rule.covers(&target.cohort, target.model_version.as_deref()))
+            .cloned()
+            .collect();
+        self.points.get(&rule.window).into_iter().flatten().filter(move |(target, _)| covers.contains(*target))
+    }
+
+    /// The newest point of a target that ended by `until` and after `after`.
+    fn newest(&self, window: &str, target: &Target, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<&Point> {
+        let points = self.points.get(window)?.get(target)?;
+        points.range(..=until).next_back().map(|(_, point)| point).filter(|point| point.slice.end > after)
+    }
+}
+
+impl Point {
+    /// What was known at a time.
+    fn known_at(&self, time: DateTime<Utc>) -> Option<&Arc<Sample>> {
+        self.revisions.iter().take_while(|revision| revision.as_of <= time).last().map(|revision| &revision.sample)
+    }
+
+    fn latest(&self) -> Option<&Arc<Sample>> {
+        self.revisions.last().map(|revision| &revision.sample)
+    }
+}
+
+/// What a rule would have said of the windows that end within a range.
+pub fn replay(
+    rule: &Rule,
+    windows: &Windows,
+    history: &History,
+    range: &std::ops::Range<DateTime<Utc>>,
+    knowledge: Knowledge,
+) -> Replay {
+    let mut replay = Replay::default();
+    for (target, points) in history.of_rule(rule) {
+        let mut track =
+            Track { rule, windows, history, knowledge, target, verdicts: BTreeMap::new(), standing: Standing::NEVER };
+        let mut due: Vec<(DateTime<Utc>, &Point)> = points
+            .range(range.start..range.end)
+            .flat_map(|(_, point)| track.moments(point).into_iter().map(move |at| (at, point)))
+            .collect();
+        due.sort_by_key(|(at, point)| (*at, point.slice.end));
+        for (at, point) in due {
+            let Some(event) = track.judge(at, point) else { continue };
+            let before = replay.firings.last().filter(|firing| firing.target == *target && firing.until.is_none());
+            match (before.is_some(), event.state) {
+                (false, State::Firing) => replay.firings.push(Firing {
+                    target: target.clone(),
+                    since: track.standing.since.unwrap_or(point.slice.end),
+                    from: at,
+                    until: None,
+                }),
+                (true, State::Firing) | (false, _) => {}
+                (true, _) => {
+                    if let Some(firing) = replay.firings.last_mut() {
+                        firing.until = Some(at);
+                    }
+                }
+            }
+            replay.events.push(event);
+        }
+    }
+    replay.events.sort_by_key(|event| event.at);
+    replay.firings.sort_by_key(|firing| firing.from);
+    replay
+}
+
+/// A rule and a target on the way through history.
+struct Track<'a> {
+    rule: &'a Rule,
+    windows: &'a Windows,
+    history: &'a History,
+    knowledge: Knowledge,
+    target: &'a Target,
+    /// The latest verdict on each window, by its end: whether it is a breach, and how it counts.
+    verdicts: BTreeMap<DateTime<Utc>, (Verdict, Option<f64>)>,
+    standing: Standing,
+}
+
+impl Track<'_> {
+    /// When a window is judged.
+    fn moments(&self, point: &Point) -> Vec<DateTime<Utc>> {
+        let is_final = point.slice.end + self.windows.label_wait;
+        match (self.knowledge, self.rule.on_final_only) {
+            (Knowledge::Now, false) => vec![point.slice.end],
+            (Knowledge::Now, true) => vec![is_final],
+            (Knowledge::Then, true) => point.known_at(is_final).map(|_| is_final).into_iter().collect(),
+            // Once it is final a correction moves no alert.
+            (Knowledge::Then, false) => {
+                point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= is_final).collect()
+            }
+        }
+    }
+
+    fn judge(&mut self, at: DateTime<Utc>, point: &Point) -> Option<Event> {
+        let own = self.known(point, at)?;
+        let rule = self.rule;
+        let evidence: Vec<Evidence<'_>> = rule
+            .when
+            .tests()
+            .iter()
+            .map(|test| Evidence { sample: self.sample(test, point, own, at), past: self.past(test, point, at) })
+            .collect();
+        let judgement = threshold::judge(rule, point.slice, &evidence);
+        self.verdicts.insert(point.slice.end, (judgement.verdict, judgement.value));
+        let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
+        let counted: Vec<Counted> = self
+            .verdicts
+            .iter()
+            .rev()
+            .filter(|(_, (verdict, _))| matches!(verdict, Verdict::Ok | Verdict::Breach))
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .map(|(end, (verdict, value))| Counted::new(*end, *verdict == Verdict::Breach, *value, rule.clears))
+            .collect();
+        if let Some(change) = self.standing.next(&counted, rule.fires, rule.clears.persistence) {
+            let open = matches!(change.to, State::Pending | State::Firing);
+            self.standing = Standing { state: change.to, since: change.since.filter(|_| open) };
+        }
+        let state = self.standing.state;
+        let since = self.standing.since;
+        Some(Event {
+            at,
+            target: self.target.clone(),
+            slice: point.slice,
+            judgement,
+            sample: Arc::clone(own),
+            state,
+            since,
+        })
+    }
+
+    fn known<'p>(&self, point: &'p Point, at: DateTime<Utc>) -> Option<&'p Arc<Sample>> {
+        match self.knowledge {
+            Knowledge::Now => point.latest(),
+            Knowledge::Then => point.known_at(at),
+        }
+    }
+
+    fn sample<'p>(&'p self, test: &Test, point: &Point, own: &'p Sample, at: DateTime<Utc>) -> Option<&'p Sample> {
+        if test.window == self.rule.window {
+            return Some(own);
+        }
+        let length = self.window(test).map_or(TimeDelta::zero(), Window::longest);
+        let end = point.slice.end;
+        self.history
+            .newest(&test.window, self.target, end - length * 2, end)
+            .and_then(|other| self.known(other, at))
+            .map(AsRef::as_ref)
+    }
+
+    fn window(&self, test: &Test) -> Option<&Window> {
+        self.windows.all.iter().find(|window| window.name == test.window)
+    }
+
+    /// Windows that the baseline of a comparison may be made of, nearest first.
+    fn past(&self, test: &Test, point: &Point, at: DateTime<Utc>) -> Vec<Past> {
+        let Limits::Relative { baseline, .. } = &test.limits else { return Vec::new() };
+        let single = |value| vec![Past { slice: point.slice, value, breach: false }];
+        match &baseline.kind {
+            Kind::Fixed(_) => Vec::new(),
+            Kind::Validation => {
+                let key = (test.metric.name().to_owned(), self.target.clone());
+                single(self.history.validation.get(&key).copied())
+            }
+            Kind::Version(version) => {
+                let other = Target { model_version: Some(version.clone()), ..self.target.clone() };
+                let end = point.slice.end;
+                let found = self.history.newest(&test.window, &other, end - TimeDelta::milliseconds(1), end);
+                single(found.and_then(|found| self.known(found, at)).and_then(|sample| sample.value(&test.metric)))
+            }
+            Kind::Rolling(_) | Kind::Seasonal(_) => self.earlier(test, baseline, point, at),
+        }
+    }
+
+    fn earlier(&self, test: &Test, baseline: &Baseline, point: &Point, at: DateTime<Utc>) -> Vec<Past> {
+        let Some(window) = self.window(test) else { return Vec::new() };
+        let within = if matches!(baseline.kind, Kind::Seasonal(_)) { self.windows.bucket } else { window.longest() };
+        let is_final = at >= point.slice.end + self.windows.label_wait;
+        let found = baseline.places(window, point.slice, self.windows.zone).into_iter().filter_map(|place| {
+            let past = self.history.newest(&test.window, self.target, place - within, place)?;
+            if self.history.incidents.iter().any(|i| i.start < past.slice.end && past.slice.start < i.end) {
+                return None;
+            }
+            let sample = match self.knowledge {
+                Knowledge::Now => past.latest(),
+                // Of labels as old as those of the judged window.
+                Knowledge::Then if !is_final => past.known_at(past.slice.end + (at - point.slice.end)),
+                Knowledge::Then => past.known_at(at),
+            };
+            // Of what was measured only later, the first report.
+            let sample = sample.or(past.revisions.first().map(|revision| &revision.sample))?;
+            let breach = self.verdicts.get(&past.slice.end).is_some_and(|(verdict, _)| *verdict == Verdict::Breach);
+            Some(Past { slice: past.slice, value: sample.value(&test.metric), breach })
+        });
+        found.collect()
+    }
+}
+
+/// How alerts go together with what people said were incidents.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overlap {
+    pub firings: usize,
+    /// Firings during an incident.
+    pub right: usize,
+    pub incidents: usize,
+    /// Incidents during which something fired.
+    pub found: usize,
+}
+
+impl Overlap {
+    /// Compares firings with incidents. A firing reaches back to the beginning of its first window in breach.
+    pub fn of(firings: &[Firing], incidents: &[Slice], window: TimeDelta, end: DateTime<Utc>) -> Self {
+        let touches = |firing: &Firing, incident: &Slice| {
+            firing.since - window < incident.end && incident.start < firing.until.unwrap_or(end)
+        };
+        Self {
+            firings: firings.len(),
+            right: firings.iter().filter(|f| incidents.iter().any(|i| touches(f, i))).count(),
+            incidents: incidents.len(),
+            found: incidents.iter().filter(|i| firings.iter().any(|f| touches(f, i))).count(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::plan::measurement::Counts;
+    use crate::plan::rule::{
+        Clearing, CohortChoice, Condition, Excess, Persistence, RuleMetric, Severity, VersionChoice, When,
+    };
+
+    fn day(n: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(n)
+    }
+
+    fn windows() -> Windows {
+        Windows {
+            all: vec![Window::tumbling("1d").unwrap()],
+            zone: Tz::UTC,
+            bucket: TimeDelta::hours(1),
+            label_wait: TimeDelta::days(2),
+            label_due: TimeDelta::days(2),
+            horizon: TimeDelta::days(7),
+            lookback: TimeDelta::days(1),
+        }
+    }
+
+    fn rule(limits: Limits) -> Rule {
+        let once = Persistence::Windows(1);
+        Rule {
+            name: "r".into(),
+            window: "tumbling 1d".into(),
+            when: When::Test(Test { metric: RuleMetric::Named("rmse".into()), window: "tumbling 1d".into(), limits }),
+            fires: once,
+            clears: Clearing { below: None, above: None, persistence: once },
+            min_samples: 1,
+            min_coverage: 0.0,
+            significant: false,
+            on_final_only: false,
+            cohorts: CohortChoice::All,
+            versions: VersionChoice::Together,
+            severity: Severity::Page,
+            notify: vec![],
+            runbook: None,
+            owner: None,
+            built_in: false,
+        }
+    }
+
+    fn all() -> Target {
+        Target { cohort: "all".into(), model_version: None }
+    }
+
+    /// Days from 0 on with these values, each known at its end and, where there are two, two hours later as the second.
+    fn history(values: &[&[f64]]) -> History {
+        let mut history = History::default();
+        for (n, revisions) in (0..).zip(values) {
+            let slice = Slice { start: day(n), end: day(n + 1) };
+            for (hours, value) in (0..).map(|n| 2 * n).zip(*revisions) {
+                let sample = Sample {
+                    counts: Counts { predictions: 10, labeled: 10, ..Counts::default() },
+                    metrics: BTreeMap::from([("rmse".to_owned(), Some(*value))]),
+                    intervals: BTreeMap::new(),
+                };
+                let revision = Revision { as_of: slice.end + TimeDelta::hours(hours), sample: Arc::new(sample) };
+                history.push("tumbling 1d", all(), slice, revision);
+            }
+        }
+        history
+    }
+
+    fn firings(rule: &Rule, history: &History, knowledge: Knowledge) -> Vec<(i64, Option<i64>)> {
+        let replay = replay(rule, &windows(), history, &(day(0)..day(100)), knowledge);
+        let hours = |time: DateTime<Utc>| (time - DateTime::UNIX_EPOCH).num_hours();
+        replay.firings.iter().map(|firing| (hours(firing.from), firing.until.map(hours))).collect()
+    }
+
+    #[test]
+    fn it_fires_as_a_run_would_have() {
+        let rule = rule(Limits::Fixed(Condition::Above(5.0)));
+        let history = history(&[&[1.0], &[9.0], &[9.0], &[1.0], &[9.0]]);
+        assert_eq!(firings(&rule, &history, Knowledge::Now), [(48, Some(96)), (120, None)]);
+    }
+
+    #[test]
+    fn what_was_known_then_differs_from_what_is_known_now() {
+        let rule = rule(Limits::Fixed(Condition::Above(5.0)));
+        let history = history(&[&[1.0], &[9.0, 2.0], &[1.0, 9.0], &[1.0]]);
+        assert_eq!(firings(&rule, &history, Knowledge::Then), [(48, Some(50)), (74, Some(96))]);
+        assert_eq!(firings(&rule, &history, Knowledge::Now), [(72, Some(96))]);
+    }
+
+    #[test]
+    fn final_windows_are_judged_when_their_labels_had_their_time() {
+        let rule = Rule { on_final_only: true, ..rule(Limits::Fixed(Condition::Above(5.0))) };
+        let history = history(&[&[1.0], &[1.0, 9.0], &[1.0]]);
+        assert_eq!(firings(&rule, &history, Knowledge::Then), [(96, Some(120))]);
+    }
+
+    #[test]
+    fn a_baseline_learns_nothing_from_a_breach() {
+        let baseline = Baseline { kind: Kind::Rolling(3), min: 2, exclude: vec![] };
+        let above = Some(Excess { share: Some(0.5), ..Excess::default() });
+        let rule = rule(Limits::Relative { above, below: None, baseline });
+        let history = history(&[&[10.0], &[10.0], &[40.0], &[40.0], &[10.0], &[14.0], &[40.0]]);
+        assert_eq!(firings(&rule, &history, Knowledge::Now), [(72, Some(120)), (168, None)]);
+    }
+
+    #[test]
+    fn the_same_history_gives_the_same_verdicts() {
+        let rule = rule(Limits::Fixed(Condition::Above(5.0)));
+        let history = history(&[&[1.0], &[9.0, 2.0], &[1.0, 9.0], &[1.0]]);
+        let words = || {
+            let replay = replay(&rule, &windows(), &history, &(day(0)..day(9)), Knowledge::Then);
+            replay.events.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>()
+        };
+        assert_eq!(words(), words());
+    }
+
+    #[test]
+    fn alerts_are_compared_with_incidents() {
+        let firing = |from: i64, until: Option<i64>| Firing {
+            target: all(),
+            since: day(from),
+            from: day(from),
+            until: until.map(day),
+        };
+        let firings = [firing(2, Some(3)), firing(10, None)];
+        let incidents = [Slice { start: day(1), end: day(2) }, Slice { start: day(5), end: day(6) }];
+        let overlap = Overlap::of(&firings, &incidents, TimeDelta::days(1), day(12));
+        assert_eq!(overlap, Overlap { firings: 2, right: 1, incidents: 2, found: 1 });
+    }
+}

@@ -1,0 +1,140 @@
+//! Stretches of history, for rules that are replayed over them.
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
+use serde_json::Value as Json;
+use sqlx::PgConnection;
+
+use crate::store::baseline::SampleRow;
+
+/// Which measurements are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub job: &'a str,
+    pub window: &'a str,
+    /// Windows that end after this …
+    pub from: DateTime<Utc>,
+    /// … and before this.
+    pub until: DateTime<Utc>,
+    /// Also cohorts, not only everything together.
+    pub all_cohorts: bool,
+}
+
+/// One revision of a measurement.
+#[derive(Debug, Clone)]
+pub struct RevisionRow {
+    pub window_start: DateTime<Utc>,
+    pub window_end: DateTime<Utc>,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub as_of: DateTime<Utc>,
+    pub predictions: i64,
+    pub labeled: i64,
+    pub excluded: i64,
+    pub duplicates: i64,
+    pub ambiguous: i64,
+    pub metrics: Json,
+    pub intervals: Json,
+}
+
+impl RevisionRow {
+    /// What rules see of it.
+    pub fn sample(&self) -> SampleRow {
+        SampleRow {
+            target: 1,
+            predictions: self.predictions,
+            labeled: self.labeled,
+            excluded: self.excluded,
+            duplicates: self.duplicates,
+            ambiguous: self.ambiguous,
+            metrics: self.metrics.clone(),
+            intervals: self.intervals.clone(),
+        }
+    }
+}
+
+/// Every revision of a window's measurements, one by one.
+pub async fn each(
+    connection: &mut PgConnection,
+    asked: Asked<'_>,
+    mut look: impl FnMut(&RevisionRow),
+) -> sqlx::Result<()> {
+    let mut rows = sqlx::query_as!(
+        RevisionRow,
+        r#"
+        select w.window_start, w.window_end, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
+               m.ambiguous, m.metrics, m.intervals
+        from trueup.measured_window w
+        join trueup.measurement m on m.window_id = w.id
+        where w.job_id = (select id from trueup.job where name = $1) and w.window_name = $2 and w.window_end > $3 and w.window_end < $4
+          and ($5 or m.cohort = 'all') and not m.removed
+        "#,
+        asked.job,
+        asked.window,
+        asked.from,
+        asked.until,
+        asked.all_cohorts
+    )
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        look(&row);
+    }
+    Ok(())
+}
+
+/// The newest validation value of a metric and target.
+#[derive(Debug, Clone)]
+pub struct BaselineRow {
+    pub metric: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub value: f64,
+}
+
+/// All validation values of a job.
+pub async fn validation(connection: &mut PgConnection, job: &str) -> sqlx::Result<Vec<BaselineRow>> {
+    sqlx::query_as!(
+        BaselineRow,
+        r#"
+        select distinct on (metric, cohort, model_version) metric, cohort, model_version, value
+        from trueup.model_baseline where job = $1
+        order by metric, cohort, model_version, id desc
+        "#,
+        job
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Incidents of a job: when they began and ended.
+pub async fn incidents(
+    connection: &mut PgConnection,
+    job: &str,
+) -> sqlx::Result<Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>> {
+    let rows = sqlx::query!(
+        "select starts_at, ends_at from trueup.annotation where kind = 'incident' and (job is null or job = $1) order by starts_at",
+        job
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.starts_at, row.ends_at)).collect())
+}
+
+/// The first and the last end of a stored window of a job.
+pub async fn span(
+    connection: &mut PgConnection,
+    job: &str,
+    window: &str,
+) -> sqlx::Result<Option<(DateTime<Utc>, DateTime<Utc>)>> {
+    let row = sqlx::query!(
+        r#"
+        select min(window_end) as first, max(window_end) as last from trueup.measured_window
+        where job_id = (select id from trueup.job where name = $1) and window_name = $2
+        "#,
+        job,
+        window
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row.first.zip(row.last))
+}
