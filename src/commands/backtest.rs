@@ -1,5 +1,6 @@
 //! `backtest`: what today's rules would have done with the history; and `suggest`: limits that page as often as one likes.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -230,13 +231,15 @@ pub(super) async fn suggest(global: &Global, args: &SuggestArgs) -> Result<ExitC
         .map(|(_, baseline)| frame.rule(baseline.as_ref(), 0.0))
         .collect();
     let history = pipeline::replay::load(&mut connection, &job, &probes.iter().collect::<Vec<_>>(), &range).await?;
+    let values = frame.values(&history);
     let mut table =
         Table::new(&["pages_per_week", "baseline", "setting", "would_have_fired", "per_week", "share_of_time"]);
     for (name, baseline) in kinds.iter().filter(|(_, baseline)| frame.can(baseline.as_ref())) {
-        spinner.set_message(format!("trying {name} limits"));
+        let mut tried = Tried::new();
         for target in TARGETS {
-            let row = frame.find(&history, baseline.as_ref(), target);
-            let Some((limit, replay)) = row else { continue };
+            spinner.set_message(format!("trying {name} limits for {target} pages a week"));
+            let found = frame.find(&history, (baseline.as_ref(), &values), target, &mut tried);
+            let Some((limit, firings)) = found else { continue };
             let setting = match baseline {
                 None => format!("above = {limit}"),
                 Some(_) => format!("above_baseline = \"{:.0}%\"", limit * 100.0),
@@ -245,9 +248,9 @@ pub(super) async fn suggest(global: &Global, args: &SuggestArgs) -> Result<ExitC
                 Cell::from(format!("at most {target}")),
                 (*name).into(),
                 setting.into(),
-                i64::try_from(replay.firings.len()).unwrap_or(i64::MAX).into(),
-                per_week(&replay.firings, &range).into(),
-                firing_share(&replay.firings, &range).into(),
+                i64::try_from(firings.len()).unwrap_or(i64::MAX).into(),
+                per_week(&firings, &range).into(),
+                firing_share(&firings, &range).into(),
             ]);
         }
     }
@@ -326,38 +329,54 @@ impl Frame<'_> {
         }
     }
 
-    /// The lowest limit that pages at most so often in a week, to two digits; by halving.
-    fn find(&self, history: &History, baseline: Option<&Baseline>, most: f64) -> Option<(f64, Replay)> {
-        let try_limit = |limit: f64| {
-            let replay =
-                replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, Knowledge::Now);
-            (per_week(&replay.firings, self.range) <= most, replay)
+    /// What a limit would have done. A search for another frequency asks for many of the same.
+    fn firings(&self, history: &History, baseline: Option<&Baseline>, limit: f64, tried: &mut Tried) -> Vec<Firing> {
+        let firings = || {
+            replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, Knowledge::Now).firings
         };
-        let (_, open) = try_limit(if baseline.is_some() { 0.0 } else { f64::NEG_INFINITY });
-        let values: Vec<f64> = open.events.iter().filter_map(|event| event.judgement.value).collect();
-        let middle = median(values.clone())?;
+        tried.entry(limit.to_bits()).or_insert_with(firings).clone()
+    }
+
+    /// The lowest limit that pages at most so often in a week, to a few digits; by halving.
+    fn find(
+        &self,
+        history: &History,
+        (baseline, values): (Option<&Baseline>, &[f64]),
+        most: f64,
+        tried: &mut Tried,
+    ) -> Option<(f64, Vec<Firing>)> {
         // Few alerts come of a limit that is always exceeded too: only those above the usual value are looked at.
         let (mut low, mut high) = match baseline {
-            None => (middle, values.into_iter().fold(f64::MIN, f64::max)),
+            None => (median(values.to_vec())?, values.iter().copied().fold(f64::MIN, f64::max)),
             Some(_) => (0.0, 8.0),
         };
         let mut best = None;
-        for _ in 0..12 {
-            let limit = two_digits(f64::midpoint(low, high), baseline.is_some());
-            let (fits, replay) = try_limit(limit);
-            if fits {
+        for _ in 0..10 {
+            let limit = few_digits(f64::midpoint(low, high), baseline.is_some());
+            let firings = self.firings(history, baseline, limit, tried);
+            if per_week(&firings, self.range) <= most {
                 high = limit;
-                best = Some((limit, replay));
+                best = Some((limit, firings));
             } else {
                 low = limit;
             }
         }
         best
     }
+
+    /// The values that are judged.
+    fn values(&self, history: &History) -> Vec<f64> {
+        let open = self.rule(None, f64::INFINITY);
+        let replay = replay::replay(&open, &self.job.windows, history, self.range, Knowledge::Now);
+        replay.events.iter().filter_map(|event| event.judgement.value).collect()
+    }
 }
 
+/// Firings by limit.
+type Tried = HashMap<u64, Vec<Firing>>;
+
 /// Shares to whole percents, values to three digits: nobody writes more into a job file.
-fn two_digits(value: f64, is_share: bool) -> f64 {
+fn few_digits(value: f64, is_share: bool) -> f64 {
     if is_share || value == 0.0 {
         return (value * 100.0).ceil() / 100.0;
     }

@@ -112,6 +112,19 @@ mod tests {
             (0..64).map(|n| (at(n), if (20..30).contains(&n) { 40.0 } else { 10.0 })).collect();
         let limits: Vec<(DateTime<Utc>, f64)> = (0..64).map(|n| (at(n), 25.0)).collect();
         let chart = Chart { range: start..at(64), values: &values, limits: &limits, firings: &[(at(20), at(30))] };
-        insta::assert_snapshot!(chart.draw(), @"");
+        insta::assert_snapshot!(chart.draw(), @r#"
+        40.00 │                    ●●●●●●●●●●
+              │
+              │
+              │────────────────────────────────────────────────────────────────
+              │
+              │
+              │
+              │····················          ··································
+              │
+            0 │
+        fires │                    ▲▲▲▲▲▲▲▲▲▲
+               1970-01-01                                            1970-03-06
+        "#);
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::Global;
 use crate::evaluate::replay::{self, Event, History, Knowledge, Replay, Revision};
 use crate::notify::message::number;
 use crate::pipeline;
+use crate::plan::interval::Interval;
 use crate::plan::measurement::{Counts, Sample};
 use crate::plan::rule::{Rule, Target};
 use crate::plan::window::{Slice, Window, WindowKind};
@@ -142,7 +143,8 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
         .map(|(name, values)| Ok((name.as_str(), numbers(values)?)))
         .collect::<Result<_, String>>()?;
     for name in columns.keys() {
-        let known = job.metrics.iter().any(|metric| metric.name() == *name);
+        let plain = ["_ci_low", "_ci_high"].iter().find_map(|bound| name.strip_suffix(bound)).unwrap_or(name);
+        let known = job.metrics.iter().any(|metric| metric.name() == plain);
         if !known && !["predictions", "labeled", "excluded"].contains(name) {
             return Err(format!("the job has no metric `{name}`"));
         }
@@ -177,7 +179,10 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
                 excluded: count("excluded", 0),
                 ..Counts::default()
             };
-            let sample = Sample { counts, metrics, intervals: BTreeMap::new() };
+            let bound = |name: &String, bound: &str| at(&format!("{name}_ci_{bound}"), n);
+            let interval = |name: &String| Some(Interval { low: bound(name, "low")?, high: bound(name, "high")? });
+            let intervals = metrics.keys().filter_map(|name| Some((name.clone(), interval(name)?))).collect();
+            let sample = Sample { counts, metrics, intervals };
             history.push(
                 &series.window,
                 target.clone(),

@@ -141,29 +141,47 @@ pub fn replay(
             .flat_map(|(_, point)| track.moments(point).into_iter().map(move |at| (at, point)))
             .collect();
         due.sort_by_key(|(at, point)| (*at, point.slice.end));
-        for (at, point) in due {
-            let Some(event) = track.judge(at, point) else { continue };
-            let before = replay.firings.last().filter(|firing| firing.target == *target && firing.until.is_none());
-            match (before.is_some(), event.state) {
-                (false, State::Firing) => replay.firings.push(Firing {
+        // What a run judges together moves the alert once.
+        for together in due.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((at, last)) = together.last().copied() else { continue };
+            let judged: Vec<Judged> = together.iter().filter_map(|(at, point)| track.judge(*at, point)).collect();
+            if judged.is_empty() {
+                continue;
+            }
+            track.step();
+            let Standing { state, since } = track.standing;
+            let open = replay.firings.last_mut().filter(|firing| firing.target == *target && firing.until.is_none());
+            match (open, state) {
+                (None, State::Firing) => replay.firings.push(Firing {
                     target: target.clone(),
-                    since: track.standing.since.unwrap_or(point.slice.end),
+                    since: since.unwrap_or(last.slice.end),
                     from: at,
                     until: None,
                 }),
-                (true, State::Firing) | (false, _) => {}
-                (true, _) => {
-                    if let Some(firing) = replay.firings.last_mut() {
-                        firing.until = Some(at);
-                    }
-                }
+                (Some(firing), State::Inactive | State::Pending | State::Resolved) => firing.until = Some(at),
+                (Some(_), State::Firing) | (None, _) => {}
             }
-            replay.events.push(event);
+            replay.events.extend(judged.into_iter().map(|Judged { slice, judgement, sample }| Event {
+                at,
+                target: target.clone(),
+                slice,
+                judgement,
+                sample,
+                state,
+                since,
+            }));
         }
     }
     replay.events.sort_by_key(|event| event.at);
     replay.firings.sort_by_key(|firing| firing.from);
     replay
+}
+
+/// A verdict on one window.
+struct Judged {
+    slice: Slice,
+    judgement: Judgement,
+    sample: Arc<Sample>,
 }
 
 /// A rule and a target on the way through history.
@@ -193,7 +211,7 @@ impl Track<'_> {
         }
     }
 
-    fn judge(&mut self, at: DateTime<Utc>, point: &Point) -> Option<Event> {
+    fn judge(&mut self, at: DateTime<Utc>, point: &Point) -> Option<Judged> {
         let own = self.known(point, at)?;
         let rule = self.rule;
         let evidence: Vec<Evidence<'_>> = rule
@@ -204,6 +222,12 @@ impl Track<'_> {
             .collect();
         let judgement = threshold::judge(rule, point.slice, &evidence);
         self.verdicts.insert(point.slice.end, (judgement.verdict, judgement.value));
+        Some(Judged { slice: point.slice, judgement, sample: Arc::clone(own) })
+    }
+
+    /// Moves the alert by the latest verdicts.
+    fn step(&mut self) {
+        let rule = self.rule;
         let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
         let counted: Vec<Counted> = self
             .verdicts
@@ -217,17 +241,6 @@ impl Track<'_> {
             let open = matches!(change.to, State::Pending | State::Firing);
             self.standing = Standing { state: change.to, since: change.since.filter(|_| open) };
         }
-        let state = self.standing.state;
-        let since = self.standing.since;
-        Some(Event {
-            at,
-            target: self.target.clone(),
-            slice: point.slice,
-            judgement,
-            sample: Arc::clone(own),
-            state,
-            since,
-        })
     }
 
     fn known<'p>(&self, point: &'p Point, at: DateTime<Utc>) -> Option<&'p Arc<Sample>> {
@@ -277,7 +290,11 @@ impl Track<'_> {
         let Some(window) = self.window(test) else { return Vec::new() };
         let within = if matches!(baseline.kind, Kind::Seasonal(_)) { self.windows.bucket } else { window.longest() };
         let is_final = at >= point.slice.end + self.windows.label_wait;
-        let found = baseline.places(window, point.slice, self.windows.zone).into_iter().filter_map(|place| {
+        // What lies beyond the windows that make it up need not be looked at; a few may still overlap each other.
+        let enough = baseline.windows() + baseline.windows() / 4 + 2;
+        let mut usable = 0;
+        let mut found = Vec::new();
+        let past = |place: DateTime<Utc>| {
             let past = self.history.newest(&test.window, self.target, place - within, place)?;
             if self.history.incidents.iter().any(|i| i.start < past.slice.end && past.slice.start < i.end) {
                 return None;
@@ -292,8 +309,16 @@ impl Track<'_> {
             let sample = sample.or(past.revisions.first().map(|revision| &revision.sample))?;
             let breach = self.verdicts.get(&past.slice.end).is_some_and(|(verdict, _)| *verdict == Verdict::Breach);
             Some(Past { slice: past.slice, value: sample.value(&test.metric), breach })
-        });
-        found.collect()
+        };
+        for place in baseline.places(window, point.slice, self.windows.zone) {
+            let Some(one) = past(place) else { continue };
+            usable += usize::from(!one.breach && one.value.is_some() && !baseline.excludes(one.slice));
+            found.push(one);
+            if usable >= enough {
+                break;
+            }
+        }
+        found
     }
 }
 

@@ -51,7 +51,7 @@ pub struct SeriesSection {
     pub cohort: Option<String>,
     /// Default: all versions together.
     pub version: Option<String>,
-    /// Metrics and counts (`predictions`, `labeled`) by name: numbers one after another, `_` for a window without
+    /// Metrics, their bounds (`rmse_ci_low`, `rmse_ci_high`) and counts (`predictions`, `labeled`) by name: numbers one after another, `_` for a window without
     /// predictions, `200x3` for a number three times. A single number stands for all windows.
     pub values: BTreeMap<String, ValuesSpec>,
 }

@@ -20,6 +20,7 @@ mod metrics;
 mod mistakes;
 mod queries;
 mod random;
+mod replay;
 mod romania;
 mod serve;
 mod settings;
