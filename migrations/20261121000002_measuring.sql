@@ -42,7 +42,7 @@ select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as mo
        case when r.class = 0 then r.predicted - r.actual end as error,
        case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
             when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label' end as outcome,
-       r.label_at, r.copies, r.plan_id, r.as_of
+       r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start
 from trueup.residual r
 join trueup.plan p on p.id = r.plan_id
 join trueup.job j on j.id = p.job_id
@@ -60,6 +60,7 @@ comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled
 comment on column trueup.residual_history.label_at is 'When the label became known.';
 comment on column trueup.residual_history.copies is 'How many predictions share the key. More than one: none of them is averaged.';
 comment on column trueup.residual_history.plan_id is 'Which definition of the job it was read with.';
+comment on column trueup.residual_history.bucket_start is 'Start of the time slice it is in. Ask by it for a range of time: an index finds it.';
 comment on column trueup.residual_history.as_of is 'As_of of the run that last changed it.';
 
 -- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
@@ -121,6 +122,8 @@ create aggregate trueup.merge_moments (float8[])
 create table trueup.measured_window (
     id            bigint generated always as identity primary key,
     job_id        bigint not null references trueup.job (id),
+    -- Its name once more: views are asked by it, and an index is of use only where it stands.
+    job           text not null,
     window_name   text not null,
     window_start  timestamptz not null,
     window_end    timestamptz not null,
@@ -133,6 +136,7 @@ create table trueup.measured_window (
     constraint measured_window_is_unique unique (job_id, window_name, window_end),
     constraint measured_window_is_not_empty check (window_start < window_end)
 );
+create index measured_window_by_end on trueup.measured_window (job, window_end);
 create index measured_window_unsettled on trueup.measured_window (job_id, window_end) where settled_at is null;
 
 create table trueup.measurement (
@@ -183,12 +187,11 @@ create table trueup.worst_sample (
     constraint worst_sample_has_a_place check (place between 1 and 100)
 );
 create view trueup.worst_samples as
-select j.name as job, w.window_name, w.window_start, w.window_end, s.place, s.prediction_key, s.model_version, s.event_at,
+select w.job, w.window_name, w.window_start, w.window_end, s.place, s.prediction_key, s.model_version, s.event_at,
        jsonb_object(p.dimensions, s.dimensions) as dimensions, s.predicted, s.actual, s.predicted - s.actual as error, s.label_at,
        s.plan_id, s.as_of
 from trueup.worst_sample s
 join trueup.measured_window w on w.id = s.window_id
-join trueup.job j on j.id = w.job_id
 join trueup.plan p on p.id = s.plan_id;
 comment on view trueup.worst_samples is 'The predictions with the largest errors of each window, for jobs with `residuals.worst`; kept longer than residuals.';
 comment on column trueup.worst_samples.job is 'Name of the job, as in its file.';
@@ -208,7 +211,7 @@ comment on column trueup.worst_samples.plan_id is 'Which definition of the job i
 comment on column trueup.worst_samples.as_of is 'As_of of the run that wrote it.';
 
 create view trueup.window_revisions as
-select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
+select w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, m.excluded,
        case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
@@ -233,8 +236,7 @@ select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.c
        m.as_of, m.superseded_as_of, m.removed, m.plan_id, m.duplicates, m.ambiguous, w.finalized_at,
        m.revision = 1 as first_reported
 from trueup.measurement m
-join trueup.measured_window w on w.id = m.window_id
-join trueup.job j on j.id = w.job_id;
+join trueup.measured_window w on w.id = m.window_id;
 comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it.';
 
 create view trueup.window_history as
@@ -247,7 +249,7 @@ where superseded_as_of is null and not removed;
 comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version.';
 
 create view trueup.metric_revisions as
-select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.model_version,
+select w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.model_version,
        metric.key as metric, (metric.value #>> '{}')::float8 as value,
        (m.intervals -> metric.key ->> 0)::float8 as ci_low, (m.intervals -> metric.key ->> 1)::float8 as ci_high,
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
@@ -255,7 +257,6 @@ select j.name as job, w.window_name, w.window_start, w.window_end, m.cohort, m.m
        m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at
 from trueup.measurement m
 join trueup.measured_window w on w.id = m.window_id
-join trueup.job j on j.id = w.job_id
 cross join lateral jsonb_each(m.metrics) as metric(key, value);
 comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric.';
 

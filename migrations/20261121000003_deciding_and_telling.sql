@@ -303,7 +303,7 @@ begin
         grant usage on schema trueup to trueup_reader;
         grant select on trueup.run_history, trueup.window_revisions, trueup.window_history, trueup.metric_revisions,
             trueup.metric_history, trueup.residual_history, trueup.worst_samples, trueup.verdict_history, trueup.alert_history,
-            trueup.slo_history, trueup.delivery_history to trueup_reader;
+            trueup.slo_history, trueup.annotation, trueup.model_baseline, trueup.delivery_history to trueup_reader;
     end if;
 end
 $$;

@@ -140,7 +140,7 @@ pub struct BacktestArgs {
     /// Judge by what was known then, with first reports and corrections as they came, or by what is known now
     #[arg(long, value_enum, default_value_t = BacktestKnowledge::Now)]
     pub as_of: BacktestKnowledge,
-    /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`
+    /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`; `RULE.KEY=` takes a key out
     #[arg(long, value_name = "CHANGE")]
     pub set: Vec<String>,
     /// Replay the built-in rules too

@@ -158,6 +158,10 @@ fn changed(text: &str, changes: &[String]) -> Result<String> {
         else {
             return Err(user_error(format!("`--set {change}`: the job has no rule `{rule}`")));
         };
+        if value.is_empty() {
+            found.remove(key);
+            continue;
+        }
         // A word that is no TOML value is meant as text. A limit may be written without its point.
         let literal =
             format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));

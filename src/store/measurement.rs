@@ -137,8 +137,8 @@ pub async fn upsert_windows(
         with asked as (
             select * from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) with ordinality as a (name, starts, ends, place)
         ), made as (
-            insert into trueup.measured_window (job_id, window_name, window_start, window_end, first_run_id)
-            select $1, name, starts, ends, $2 from asked
+            insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id)
+            select $1, (select j.name from trueup.job j where j.id = $1), name, starts, ends, $2 from asked
             on conflict (job_id, window_name, window_end) do update set window_start = excluded.window_start
             returning id, window_name, window_end
         )

@@ -73,6 +73,9 @@ async fn a_backtest_fires_when_the_runs_did_and_says_how_it_fits_the_incidents()
     let changed = backtest(&world, &folder, &["--set", "high.above=31", "--set", "each.for=2"]);
     assert_eq!((&changed[0]["fired"], &changed[1]["fired"]), (&1.into(), &0.into()), "{changed:?}");
 
+    let relative = ["--set", "high.above=", "--set", "high.above_baseline=100%", "--set", "each.above=99"];
+    assert_eq!(backtest(&world, &folder, &relative)[0]["fired"], 3, "a baseline instead of a limit");
+
     let shown = trueup(&world, &folder, &[&["backtest", "hourly"], &RANGE[..]].concat()).ok().stdout;
     assert!(shown.contains("2024-03-22 00:00  for 2d") || shown.contains("2024-03-22 00:00  for 48h"), "{shown}");
     assert!(shown.contains('●') && shown.contains('▲'), "{shown}");
