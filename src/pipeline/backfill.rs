@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
@@ -41,7 +42,9 @@ const RESUMABLE: TimeDelta = TimeDelta::hours(6);
 /// Event time that is rebuilt in one transaction.
 const CHUNK: TimeDelta = TimeDelta::days(14);
 /// Windows that are merged and published in one transaction.
-const WINDOWS_AT_ONCE: usize = 500;
+const WINDOWS_AT_ONCE: usize = 250;
+/// Of these so many at the same time, each on a connection of its own beside the one that rebuilds and the lease's.
+const AT_THE_SAME_TIME: u32 = 3;
 
 /// Runs a claimed backfill. `report` is told after every chunk.
 pub async fn run(
@@ -52,12 +55,13 @@ pub async fn run(
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
     let mut held = Held::acquire(pool).await?;
-    let done = run_on(&mut held, job, claim, request, report).await;
+    let done = run_on(pool, &mut held, job, claim, request, report).await;
     held.release();
     done
 }
 
 async fn run_on(
+    pool: &PgPool,
     connection: &mut PgConnection,
     job: &PlannedJob,
     claim: &Claim,
@@ -82,7 +86,8 @@ async fn run_on(
         Some(row) => row,
         None => ledger::begin(connection, asked, now, span.start).await?,
     };
-    let outcome = chunks(connection, job, &facts, &plan, claim, &row, (&windows, span, &request.range), report).await;
+    let work = Work { pool, job, facts: &facts, plan: &plan, claim, row: &row };
+    let outcome = work.chunks(connection, (&windows, span, &request.range), report).await;
     if let Err(error) = &outcome
         && error.cure() == failure::Cure::Fail
     {
@@ -92,42 +97,70 @@ async fn run_on(
     finish(connection, claim, &plan, row.as_of, outcome?, Some(row.id)).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a backfill works with, handed on once")]
-async fn chunks(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    claim: &Claim,
-    row: &BackfillRow,
-    (windows, span, asked): (&[DueWindow], Range<DateTime<Utc>>, &Range<DateTime<Utc>>),
-    report: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Done, RunError> {
-    let mut done = Done::default();
-    let mut generations = Vec::new();
-    let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
-    // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
-    let mut at = row.done_until.max(span.start);
-    while at < span.end {
-        // Of whole buckets: half a bucket would be taken for all of it.
-        let step = window::floor(at + CHUNK, job.windows.bucket).max(at + job.windows.bucket);
-        let chunk = at..step.min(span.end);
-        let rebuilt = rebuild_chunk(connection, job, facts, plan, claim, row, &chunk).await?;
-        done.buckets_recomputed += rebuilt.buckets;
-        done.rows_read += rebuilt.predictions;
-        generations.push(rebuilt.generation);
-        while next < windows.len() && windows[next].slice.end <= chunk.end {
+/// What a backfill works with.
+struct Work<'a> {
+    pool: &'a PgPool,
+    job: &'a PlannedJob,
+    facts: &'a SourceFacts,
+    plan: &'a PlanRow,
+    claim: &'a Claim,
+    row: &'a BackfillRow,
+}
+
+impl Work<'_> {
+    async fn chunks(
+        &self,
+        connection: &mut PgConnection,
+        (windows, span, asked): (&[DueWindow], Range<DateTime<Utc>>, &Range<DateTime<Utc>>),
+        report: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Done, RunError> {
+        let (job, row) = (self.job, self.row);
+        let mut done = Done::default();
+        let mut generations = Vec::new();
+        let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
+        // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
+        let mut at = row.done_until.max(span.start);
+        while at < span.end {
+            // Of whole buckets: half a bucket would be taken for all of it.
+            let step = window::floor(at + CHUNK, job.windows.bucket).max(at + job.windows.bucket);
+            let chunk = at..step.min(span.end);
+            let rebuilt = rebuild_chunk(connection, job, self.facts, self.plan, self.claim, row, &chunk).await?;
+            done.buckets_recomputed += rebuilt.buckets;
+            done.rows_read += rebuilt.predictions;
+            generations.push(rebuilt.generation);
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
-            let batch = &windows[next..next + ready.min(WINDOWS_AT_ONCE)];
-            done.windows_written += publish_batch(connection, job, facts, plan, claim, row, batch).await?;
-            next += batch.len();
-            report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
+            // Merging windows is most of the work, and they have nothing to do with each other.
+            let batches = windows[next..next + ready].chunks(WINDOWS_AT_ONCE);
+            // One connection rebuilds, and one is left for the lease.
+            let beside = self.pool.options().get_max_connections().saturating_sub(2).clamp(1, AT_THE_SAME_TIME);
+            let beside = usize::try_from(beside).unwrap_or(1);
+            let mut published = stream::iter(batches).map(|batch| self.publish(batch)).buffer_unordered(beside);
+            while let Some(batch) = published.try_next().await? {
+                done.windows_written += batch.written;
+                next += batch.windows;
+                report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
+            }
+            ledger::advance(connection, row.id, chunk.end).await?;
+            at = chunk.end;
         }
-        ledger::advance(connection, row.id, chunk.end).await?;
-        at = chunk.end;
+        job::clear_due_of(connection, self.plan.id, &generations, asked).await?;
+        Ok(done)
     }
-    job::clear_due_of(connection, plan.id, &generations, asked).await?;
-    Ok(done)
+
+    /// Measures and stores some windows, on a connection of its own.
+    async fn publish(&self, batch: &[DueWindow]) -> Result<Batch, RunError> {
+        let mut held = Held::acquire(self.pool).await?;
+        failure::limit_time(&mut held, self.job.schedule.timeout).await?;
+        let written = publish_batch(&mut held, self.job, self.facts, self.plan, self.claim, self.row, batch).await?;
+        held.release();
+        Ok(Batch { windows: batch.len(), written })
+    }
+}
+
+/// Windows that were merged, and measurements that were written.
+struct Batch {
+    windows: usize,
+    written: i64,
 }
 
 /// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
@@ -208,7 +241,8 @@ async fn publish_batch(
     batch: &[DueWindow],
 ) -> Result<i64, RunError> {
     let mut transaction = connection.begin().await?;
-    job::lock_stages(&mut transaction, plan.id).await?;
+    // Beside its like, and never beside a stage that writes buckets.
+    job::lock_stages_shared(&mut transaction, plan.id).await?;
     fence(&mut transaction, claim).await?;
     let measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();

@@ -118,6 +118,14 @@ pub async fn lock_stages(connection: &mut PgConnection, plan_id: i64) -> sqlx::R
         .map(drop)
 }
 
+/// Lets several write windows of one plan at the same time, and nobody its residuals or buckets meanwhile.
+pub async fn lock_stages_shared(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended('trueup.plan', $1))", plan_id)
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
 /// What a run knows of its plan once it may write.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenStage {
