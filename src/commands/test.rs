@@ -186,7 +186,7 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
             history.push(
                 &series.window,
                 target.clone(),
-                slice,
+                (slice, None),
                 Revision { as_of: slice.end, sample: Arc::new(sample) },
             );
         }

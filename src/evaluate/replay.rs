@@ -29,6 +29,8 @@ pub struct Revision {
 #[derive(Debug, Clone)]
 pub struct Point {
     pub slice: Slice,
+    /// When a run first saw it final, if one has.
+    pub settled_at: Option<DateTime<Utc>>,
     pub revisions: Vec<Revision>,
 }
 
@@ -36,6 +38,8 @@ pub struct Point {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
+    /// The newest time that anything was known at.
+    known_until: DateTime<Utc>,
     /// Validation values by metric and target.
     pub validation: BTreeMap<(String, Target), f64>,
     /// Times that are no measure of anything.
@@ -85,10 +89,17 @@ pub struct Replay {
 }
 
 impl History {
-    /// Adds what became known of a window.
-    pub fn push(&mut self, window: &str, target: Target, slice: Slice, revision: Revision) {
+    /// Adds what became known of a window, which a run saw final at `settled_at`.
+    pub fn push(
+        &mut self,
+        window: &str,
+        target: Target,
+        (slice, settled_at): (Slice, Option<DateTime<Utc>>),
+        revision: Revision,
+    ) {
+        self.known_until = self.known_until.max(revision.as_of);
         let points = self.points.entry(window.to_owned()).or_default().entry(target).or_default();
-        let point = points.entry(slice.end).or_insert_with(|| Point { slice, revisions: Vec::new() });
+        let point = points.entry(slice.end).or_insert_with(|| Point { slice, settled_at, revisions: Vec::new() });
         let place = point.revisions.partition_point(|known| known.as_of <= revision.as_of);
         point.revisions.insert(place, revision);
     }
@@ -200,13 +211,18 @@ impl Track<'_> {
     /// When a window is judged.
     fn moments(&self, point: &Point) -> Vec<DateTime<Utc>> {
         let is_final = point.slice.end + self.windows.label_wait;
+        // The run that first saw it final still judged it.
+        let settled = point.settled_at.unwrap_or(is_final);
         match (self.knowledge, self.rule.on_final_only) {
             (Knowledge::Now, false) => vec![point.slice.end],
             (Knowledge::Now, true) => vec![is_final],
-            (Knowledge::Then, true) => point.known_at(is_final).map(|_| is_final).into_iter().collect(),
+            (Knowledge::Then, true) => {
+                let judged = settled <= self.history.known_until && point.known_at(settled).is_some();
+                judged.then_some(settled).into_iter().collect()
+            }
             // Once it is final a correction moves no alert.
             (Knowledge::Then, false) => {
-                point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= is_final).collect()
+                point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= settled).collect()
             }
         }
     }
@@ -414,7 +430,7 @@ mod tests {
                     intervals: BTreeMap::new(),
                 };
                 let revision = Revision { as_of: slice.end + TimeDelta::hours(hours), sample: Arc::new(sample) };
-                history.push("tumbling 1d", all(), slice, revision);
+                history.push("tumbling 1d", all(), (slice, None), revision);
             }
         }
         history
@@ -444,8 +460,8 @@ mod tests {
     #[test]
     fn final_windows_are_judged_when_their_labels_had_their_time() {
         let rule = Rule { on_final_only: true, ..rule(Limits::Fixed(Condition::Above(5.0))) };
-        let history = history(&[&[1.0], &[1.0, 9.0], &[1.0]]);
-        assert_eq!(firings(&rule, &history, Knowledge::Then), [(96, Some(120))]);
+        let history = history(&[&[1.0], &[1.0, 9.0], &[1.0], &[1.0], &[9.0]]);
+        assert_eq!(firings(&rule, &history, Knowledge::Then), [(96, Some(120))], "the last ones are not final yet");
     }
 
     #[test]

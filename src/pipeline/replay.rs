@@ -42,7 +42,7 @@ pub async fn load(
             history.push(
                 name,
                 target,
-                slice,
+                (slice, row.settled_at),
                 Revision { as_of: row.as_of, sample: Arc::new(evidence::sample(&row.sample())) },
             );
         })

@@ -25,6 +25,8 @@ pub struct Asked<'a> {
 pub struct RevisionRow {
     pub window_start: DateTime<Utc>,
     pub window_end: DateTime<Utc>,
+    /// When a run first saw it final.
+    pub settled_at: Option<DateTime<Utc>>,
     pub cohort: String,
     pub model_version: Option<String>,
     pub as_of: DateTime<Utc>,
@@ -62,7 +64,7 @@ pub async fn each(
     let mut rows = sqlx::query_as!(
         RevisionRow,
         r#"
-        select w.window_start, w.window_end, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
+        select w.window_start, w.window_end, w.settled_at, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
                m.ambiguous, m.metrics, m.intervals
         from trueup.measured_window w
         join trueup.measurement m on m.window_id = w.id

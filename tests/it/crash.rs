@@ -11,7 +11,10 @@ use trueup::pipeline::run_job;
 use crate::support::world::{LEASE, TABLES, World, at, hourly, quarter_hours};
 
 const JOB: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"4h\"\n[residuals]\nkeep = \"3h\"\n[[cohorts]]\nby = [\"region\"]\n\
-    [[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nfor = 2\nnotify = [\"hook\"]\n";
+    [[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nfor = 2\nnotify = [\"hook\"]\n\
+    [[alerts]]\nname = \"usual\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove_baseline = \"10%\"\nbaseline = { windows = 4, min = 2 }\ncohorts = \"each\"\nnotify = [\"hook\"]\n\
+    [[slos]]\nname = \"near\"\ngood = \"abs(error) <= 1\"\nobjective = 0.97\nmin_samples = 5\nperiod = \"2d\"\nburn = [{ long = \"6h\", short = \"2h\", factor = 1.0, severity = \"ticket\" }]\nnotify = [\"hook\"]\n\
+    [builtin]\noff = [\"run-late\"]\n";
 
 const HISTORY: &str = "select window_name, window_end, cohort, model_version, predictions, labeled, mse, bias, status from trueup.window_history order by 1, 2, 3, 4";
 
@@ -66,7 +69,14 @@ async fn a_run_cut_off_at_any_await_loses_nothing() {
     }
     assert_eq!(cut.db.lines(HISTORY).await, clean.db.lines(HISTORY).await);
     let verdicts = "select rule, cohort, window_end, verdict from trueup.verdict_history order by 3, evaluated_at";
-    let transitions = "select to_state, since, value from trueup.alert_history order by changed_at";
+    let transitions =
+        "select rule, cohort, to_state, since, value from trueup.alert_history order by rule, cohort, changed_at";
+    let budgets = "select kind, period_end, good, total, burn -> 0 ->> 'verdict' from trueup.slo_history order by evaluated_at, kind";
+    assert_eq!(cut.db.lines(budgets).await, clean.db.lines(budgets).await);
+    assert!(
+        clean.db.lines("select 1 from trueup.alert_history where rule like 'near/%'").await.len() > 1,
+        "the budget burns"
+    );
     assert_eq!(cut.db.lines(transitions).await, clean.db.lines(transitions).await);
     assert_eq!(
         cut.db.scalar::<i64>("select count(*) from trueup.notification").await,

@@ -1,8 +1,12 @@
 //! `backtest`, `suggest`, `baseline set` and `test`, as people use them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::TimeDelta;
+use trueup::evaluate::replay::{self, Knowledge};
+use trueup::pipeline;
+use trueup::plan::rule::Rule;
 
 use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly};
@@ -80,6 +84,85 @@ async fn a_backtest_fires_when_the_runs_did_and_says_how_it_fits_the_incidents()
     assert!(shown.contains("2024-03-22 00:00  for 2d") || shown.contains("2024-03-22 00:00  for 48h"), "{shown}");
     assert!(shown.contains('●') && shown.contains('▲'), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 110), "{shown}");
+}
+
+const RULES: [(&str, &str); 6] = [
+    ("fixed", "above = 20.0\nfor = 2"),
+    ("twice", "above = 20.0\nof = [2, 3]\nclear_below = 15.0"),
+    ("usual", "above_baseline = [\"50%\", 3.0]\nbaseline = { windows = 6, min = 3 }"),
+    ("weekday", "above_baseline = \"80%\"\nbaseline = { kind = \"seasonal\", weeks = 3, min = 2 }\nclear_for = 2"),
+    ("final", "above = 20.0\non_final_only = true\nmin_coverage = 0.8"),
+    ("each", "above = 25.0\ncohorts = \"each\"\nmin_samples = 5"),
+];
+
+/// Days of which some are bad and some have late labels, lived by runs; then replayed by what was known then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_what_was_known_says_what_the_runs_said() {
+    for seed in 1..=4 {
+        let rules: String = RULES
+            .iter()
+            .map(|(name, rest)| {
+                format!("[[alerts]]\nname = \"{name}\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\n{rest}\n")
+            })
+            .collect();
+        let toml = hourly(&format!(
+            "[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"2d\"\nhorizon = \"40d\"\n[[cohorts]]\nby = [\"region\"]\n{rules}"
+        ))
+        .replace("every = \"1h\"", "every = \"1d\"");
+        let world = World::new(TABLES, &toml).await;
+        world
+            .db
+            .execute(&format!(
+                "create temporary table days as
+                 select day, case when abs(hashint4(day * 31 + {seed})) % 4 = 0 then 30 else 8 + abs(hashint4(day * 7 + {seed})) % 6 end as error,
+                        case when abs(hashint4(day * 17 + {seed})) % 3 = 0 then interval '31 hours' else interval '1 hour' end as delay
+                 from generate_series(0, 45) day;
+                 insert into public.p select n, timestamptz '2024-03-01Z' + n * interval '1 hour', 100 + error * (case when n % 2 = 0 then 1 else 0.7 end),
+                     'v1', case when n % 2 = 0 then 'a' else 'b' end, timestamptz '2024-03-01Z' + (n - 1) * interval '1 hour'
+                 from generate_series(1, 45 * 24 - 1) n join days on day = n / 24;
+                 insert into public.l select id, 100, at + delay from public.p join days on day = id / 24;"
+            ))
+            .await;
+        for day in 1..=44 {
+            world.run_at(at("2024-03-01T02:00:00Z") + TimeDelta::days(day)).await;
+        }
+        let range = at("2024-03-01T00:00:00Z")..at("2024-05-01T00:00:00Z");
+        let rules: Vec<&Rule> = world.job.rules.iter().collect();
+        let mut connection = world.db.pool.acquire().await.unwrap();
+        let history = pipeline::replay::load(&mut connection, &world.job, &rules, &range).await.unwrap();
+        drop(connection);
+        for rule in rules {
+            let replay = replay::replay(rule, &world.job.windows, &history, &range, Knowledge::Then);
+            let mut verdicts: BTreeMap<String, &str> = BTreeMap::new();
+            for event in &replay.events {
+                let place = format!("{} {}", event.slice.end.format("%m-%d"), event.target.cohort);
+                verdicts.insert(place, event.judgement.verdict.as_str());
+            }
+            let replayed: Vec<String> =
+                verdicts.iter().map(|(place, verdict)| format!("{place} | {verdict}")).collect();
+            // Runs also judge windows without any prediction, of which history has nothing.
+            let name = &rule.name;
+            let lived = world
+                .db
+                .lines(&format!(
+                    "select place, verdict from (
+                         select distinct on (window_end, cohort) to_char(window_end at time zone 'UTC', 'MM-DD') || ' ' || cohort as place, verdict
+                         from trueup.verdict_history where rule = '{name}' and not retroactive and reason <> 'no predictions in the window'
+                         order by window_end, cohort, evaluated_at desc
+                     ) as latest order by 1"
+                ))
+                .await;
+            assert_eq!(replayed, lived, "rule {name}, seed {seed}");
+            let fired = format!(
+                "select cohort, to_char(since at time zone 'UTC', 'MM-DD') from trueup.alert_history where rule = '{name}' and to_state = 'firing' order by changed_at, cohort"
+            );
+            let firing = |one: &replay::Firing| format!("{} | {}", one.target.cohort, one.since.format("%m-%d"));
+            let replayed: Vec<String> = replay.firings.iter().map(firing).collect();
+            assert_eq!(replayed, world.db.lines(&fired).await, "rule {name}, seed {seed}");
+        }
+        let fired = "select count(distinct rule) from trueup.alert_history where to_state = 'firing'";
+        assert!(world.db.scalar::<i64>(fired).await >= 4, "seed {seed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
