@@ -88,6 +88,7 @@ fn load(path: &Path, receivers: &[String]) -> Result<(PlannedJob, FixtureSpec)> 
 /// What differs from what is expected. An error is a mistake of the test itself.
 fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     let mut history = History::default();
+    history.now = test.now.as_deref().map(time).transpose()?;
     for series in &test.series {
         push(job, series, &mut history)?;
     }

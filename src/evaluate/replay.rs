@@ -40,6 +40,8 @@ pub struct History {
     points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
     /// The newest time that anything was known at.
     known_until: DateTime<Utc>,
+    /// Nothing is judged after this.
+    pub now: Option<DateTime<Utc>>,
     /// Validation values by metric and target.
     pub validation: BTreeMap<(String, Target), f64>,
     /// Times that are no measure of anything.
@@ -213,7 +215,7 @@ impl Track<'_> {
         let is_final = point.slice.end + self.windows.label_wait;
         // The run that first saw it final still judged it.
         let settled = point.settled_at.unwrap_or(is_final);
-        match (self.knowledge, self.rule.on_final_only) {
+        let mut moments = match (self.knowledge, self.rule.on_final_only) {
             (Knowledge::Now, false) => vec![point.slice.end],
             (Knowledge::Now, true) => vec![is_final],
             (Knowledge::Then, true) => {
@@ -224,7 +226,9 @@ impl Track<'_> {
             (Knowledge::Then, false) => {
                 point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= settled).collect()
             }
-        }
+        };
+        moments.retain(|at| self.history.now.is_none_or(|now| *at <= now));
+        moments
     }
 
     fn judge(&mut self, at: DateTime<Utc>, point: &Point) -> Option<Judged> {

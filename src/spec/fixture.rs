@@ -20,6 +20,8 @@ pub struct FixtureSpec {
 #[serde(deny_unknown_fields)]
 pub struct TestSection {
     pub name: String,
+    /// Nothing is judged after this: an RFC 3339 time. Default: everything is.
+    pub now: Option<String>,
     /// What was measured.
     #[serde(default)]
     pub series: Vec<SeriesSection>,

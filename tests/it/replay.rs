@@ -248,6 +248,13 @@ expect = [
 ]
 
 [[tests]]
+name = "two in a row are not three, as of three o'clock"
+now = "2024-05-01T03:00:00Z"
+quiet = ["high"]
+series = [{ window = "rolling 24h", end = "2024-05-01T01:00:00Z", every = "1h", values = { rmse = "200 260x9", labeled = 95 } }]
+expect = [{ rule = "high", at = "2024-05-01T03:00:00Z", verdict = "breach", state = "pending" }]
+
+[[tests]]
 name = "twenty percent over the usual"
 series = [{ window = "tumbling 1d", end = "2024-05-02T00:00:00Z", values = { mae = "100 110 126 127" } }]
 expect = [
@@ -262,7 +269,7 @@ fn fixtures_test_rules_without_a_database() {
     let folder = Folder::new("fixtures");
     folder.write("jobs/hourly.toml", &hourly(JOB)).write("jobs/hourly.test.toml", FIXTURE);
     let run = folder.run(&["test"]).ok();
-    assert!(run.stdout.ends_with("3 passed, 0 failed\n"), "{}", run.stdout);
+    assert!(run.stdout.ends_with("4 passed, 0 failed\n"), "{}", run.stdout);
     // A fixture is no job.
     folder.run(&["check"]).ok();
 }
@@ -311,10 +318,11 @@ fn a_fixture_that_fails_says_what_differs() {
               - 2024-05-01T04:00:00+00:00 to 2024-05-01T06:00:00+00:00 for all
               + 2024-05-01T04:00:00+00:00 to 2024-05-01T07:00:00+00:00 for all
     ok      jobs/hourly.test.toml: too few samples decide nothing
+    ok      jobs/hourly.test.toml: two in a row are not three, as of three o'clock
     FAILED  jobs/hourly.test.toml: twenty percent over the usual
             drift at 2024-05-04T00:00:00Z for all: value 126.0, limit 126.0, within the limit
               baseline: expected 106.0, got 105.0
-    1 passed, 2 failed
+    2 passed, 2 failed
     "#);
 }
 

@@ -71,6 +71,12 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
     }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
     known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), job.receivers, notes);
+    let owner = alert.owner.clone().or_else(|| spec.job.owner.clone());
+    if owner.is_none() {
+        notes
+            .warning(path, "no-owner", format!("nobody answers for the rule `{}`", alert.name))
+            .hint("add `owner = \"team@example.org\"` to the rule or to [job]");
+    }
     if severity == Severity::Page && notify.is_empty() {
         notes
             .warning(path, "nobody-told", format!("the rule `{}` tells nobody", alert.name))
@@ -91,7 +97,7 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
         severity,
         notify,
         runbook,
-        owner: alert.owner.clone().or_else(|| spec.job.owner.clone()),
+        owner,
         built_in: false,
     })
 }
