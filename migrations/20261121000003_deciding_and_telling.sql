@@ -115,6 +115,23 @@ comment on column trueup.annotation.ends_at is 'When it ended. Null: a moment; o
 comment on column trueup.annotation.note is 'In a few words.';
 comment on column trueup.annotation.author is 'Who says so.';
 
+-- What people muted. An alert that is silenced is judged and recorded as ever; its receivers are told when the silence ends,
+-- should it still fire then.
+create table trueup.silence (
+    id         bigint generated always as identity primary key,
+    -- Null: whatever it is.
+    job        text,
+    rule       text,
+    cohort     text,
+    starts_at  timestamptz not null default clock_timestamp(),
+    ends_at    timestamptz not null,
+    reason     text not null,
+    author     text not null,
+    constraint silence_ends_after_it_starts check (ends_at >= starts_at),
+    constraint silence_has_a_reason check (reason <> '')
+);
+create index silence_by_end on trueup.silence (ends_at);
+
 -- Error budgets: one row per evaluation of an objective, and one per correction of an earlier one.
 create table trueup.slo_evaluation (
     id            bigint generated always as identity primary key,

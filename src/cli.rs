@@ -100,6 +100,13 @@ pub enum Command {
         #[command(subcommand)]
         command: BaselineCommand,
     },
+    /// Mute alerts for a while: they are judged and recorded, and nobody is told
+    Silence {
+        #[command(subcommand)]
+        command: SilenceCommand,
+    },
+    /// Say that something happened: alerts name what came just before them, baselines leave incidents out
+    Annotate(AnnotateArgs),
     /// Tell the whole story on made-up data: late labels, revisions, an alert, an email and a webhook
     Demo {
         /// Leave the database running afterwards
@@ -199,6 +206,88 @@ pub struct BaselineArgs {
     /// Where the value comes from
     #[arg(long)]
     pub note: Option<String>,
+}
+
+/// What can be done with silences.
+#[derive(Debug, Subcommand)]
+pub enum SilenceCommand {
+    /// Mute from now on
+    Add(SilenceArgs),
+    /// Show silences that are in force
+    List {
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a silence now
+    Expire { id: i64 },
+}
+
+/// Arguments of `silence add`.
+#[derive(Debug, Args)]
+pub struct SilenceArgs {
+    /// Only this job
+    #[arg(long)]
+    pub job: Option<String>,
+    /// Only this rule
+    #[arg(long)]
+    pub rule: Option<String>,
+    /// Only this cohort, such as `region=north`
+    #[arg(long)]
+    pub cohort: Option<String>,
+    /// For how long, such as `2h`
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub lasts: TimeDelta,
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+    /// Who. Default: the user of this machine
+    #[arg(long)]
+    pub author: Option<String>,
+}
+
+/// Arguments of `annotate`.
+#[derive(Debug, Args)]
+pub struct AnnotateArgs {
+    #[arg(value_enum)]
+    pub kind: AnnotationKind,
+    /// Only this job. Default: every job
+    #[arg(long)]
+    pub job: Option<String>,
+    /// When it happened or began. Default: now
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<DateTime<Utc>>,
+    /// When it ended; an incident without it lasts
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub until: Option<DateTime<Utc>>,
+    /// In a few words
+    #[arg(long, default_value = "")]
+    pub note: String,
+}
+
+/// What can happen to a model or its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AnnotationKind {
+    Deploy,
+    Retrain,
+    SchemaChange,
+    Experiment,
+    Incident,
+    Backfill,
+}
+
+impl AnnotationKind {
+    /// The word that is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Retrain => "retrain",
+            Self::SchemaChange => "schema_change",
+            Self::Experiment => "experiment",
+            Self::Incident => "incident",
+            Self::Backfill => "backfill",
+        }
+    }
 }
 
 /// Arguments of `backfill`.

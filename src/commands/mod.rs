@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod run;
 mod serve;
+mod silence;
 mod status;
 mod test;
 
@@ -79,6 +80,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Suggest(args) => backtest::suggest(&global, &args).await,
         Command::Test { path } => test::run(&global, &path),
         Command::Baseline { command: BaselineCommand::Set(args) } => baseline::set(&global, &args).await,
+        Command::Silence { command } => silence::run(&global, &command).await,
+        Command::Annotate(args) => silence::annotate(&global, &args).await,
         Command::Demo { stop: true, .. } => demo::stop(),
         Command::Demo { keep, .. } => demo::run(keep).await,
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),

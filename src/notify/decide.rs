@@ -23,9 +23,9 @@ pub enum Quiet {
     StillPending,
     /// It never fired, so nobody knows of it.
     NeverFired,
-    /// A rule about the data that it needs is firing.
-    Inhibited,
-    /// It fired and ended while it was inhibited.
+    /// A rule about the data that it needs is firing, or somebody silenced it.
+    Held,
+    /// It fired and ended while it was held back.
     NeverTold,
 }
 
@@ -50,10 +50,10 @@ impl Kind {
     }
 }
 
-/// Decides about one change. `told`: receivers know of the alert. `inhibited`: the data it needs is not to be trusted.
-pub fn decide(change: &Change, told: bool, inhibited: bool) -> Decision {
+/// Decides about one change. `told`: receivers know of the alert. `held`: it is inhibited or silenced.
+pub fn decide(change: &Change, told: bool, held: bool) -> Decision {
     match (change.from, change.to) {
-        (_, State::Firing) if inhibited => Decision::Quiet(Quiet::Inhibited),
+        (_, State::Firing) if held => Decision::Quiet(Quiet::Held),
         (_, State::Firing) => Decision::Tell(Kind::Firing),
         (State::Firing, State::Resolved) if told => Decision::Tell(Kind::Resolved),
         (State::Firing, State::Resolved) => Decision::Quiet(Quiet::NeverTold),
@@ -79,10 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inhibited_tells_neither_of_its_begin_nor_of_its_end() {
+    fn what_is_held_back_tells_neither_of_its_begin_nor_of_its_end() {
         let change = |from, to| Change { from, to, since: None, reason: ChangeReason::Passed };
         let fires = decide(&change(State::Pending, State::Firing), false, true);
-        assert_eq!((fires, fires.is_known(false)), (Decision::Quiet(Quiet::Inhibited), false));
+        assert_eq!((fires, fires.is_known(false)), (Decision::Quiet(Quiet::Held), false));
         let ends = decide(&change(State::Firing, State::Resolved), false, true);
         assert_eq!(ends, Decision::Quiet(Quiet::NeverTold));
         let known_ends = decide(&change(State::Firing, State::Resolved), true, true);

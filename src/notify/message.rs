@@ -24,6 +24,9 @@ pub struct Notice {
     pub rule: RuleFacts,
     /// Worst first.
     pub alerts: Vec<AlertFacts>,
+    /// What happened just before the alert began, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeFacts>,
     /// SQL that shows the numbers again.
     pub query: String,
     /// Why the alert ended although nothing was seen to be ok; None when it recovered, and while it fires.
@@ -57,6 +60,16 @@ pub struct RuleFacts {
     pub lasting: String,
     pub runbook: Option<String>,
     pub owner: Option<String>,
+}
+
+/// Something that happened to the model or its data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeFacts {
+    /// `deploy`, `retrain`, `schema_change`, `experiment`, `incident` or `backfill`.
+    pub kind: String,
+    pub at: DateTime<Utc>,
+    pub note: String,
+    pub author: String,
 }
 
 /// One alert of the rule.
@@ -132,6 +145,12 @@ impl Notice {
                 self.alerts.len() - MOST_NAMED
             );
         }
+        if !self.changes.is_empty() {
+            let _infallible = writeln!(text, "\nBefore it began:");
+            for change in &self.changes {
+                let _infallible = writeln!(text, "  {}", single_line(&change.line()));
+            }
+        }
         let _infallible = writeln!(text, "\nThe numbers again:\n{}\n", self.query);
         text.push_str(&self.footer());
         text.push('\n');
@@ -178,6 +197,11 @@ impl Notice {
                 "<p>and {} more; all of them are in trueup.alert_history</p>",
                 self.alerts.len() - MOST_NAMED
             );
+        }
+        if !self.changes.is_empty() {
+            let lines: String =
+                self.changes.iter().map(|change| format!("<br>{}", escape(&single_line(&change.line())))).collect();
+            let _infallible = write!(html, "<p><b>Before it began:</b>{lines}</p>");
         }
         let _infallible = write!(
             html,
@@ -258,6 +282,13 @@ impl Notice {
             self.as_of.to_rfc3339(),
             self.id
         ))
+    }
+}
+
+impl ChangeFacts {
+    fn line(&self) -> String {
+        let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
+        format!("{} {}{note} ({})", self.at.format("%Y-%m-%d %H:%M UTC"), self.kind, self.author)
     }
 }
 
@@ -369,6 +400,7 @@ mod tests {
                 since: Some(at("2024-05-02T05:45:00Z")),
                 note: None,
             }],
+            changes: vec![],
             query: "select * from trueup.window_history".into(),
             closed: None,
         }

@@ -1,6 +1,6 @@
 //! Puts messages into the outbox: the facts of a rule's alerts, one message per receiver.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::Run;
 use super::failure::RunError;
 use crate::notify::decide::Kind;
-use crate::notify::message::{AlertFacts, JobFacts, Notice, RuleFacts, SCHEMA};
+use crate::notify::message::{AlertFacts, ChangeFacts, JobFacts, Notice, RuleFacts, SCHEMA};
 use crate::plan::PlannedJob;
 use crate::plan::duration;
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
 use crate::plan::rule::{Persistence, Rule, Severity};
+use crate::store::annotation;
 use crate::store::outbox::{self, NewNotification};
 
 /// Where a message comes from.
@@ -108,7 +109,8 @@ pub(super) async fn enqueue(
     alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
     let job = origin.job;
     let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
-    let notice = notice(job, subject, kind, alerts, query, origin.as_of);
+    let changes = changes_before(connection, origin, &alerts).await?;
+    let notice = Notice { changes, ..notice(job, subject, kind, alerts, query, origin.as_of) };
     for receiver in &subject.notify {
         let id = Uuid::new_v4();
         let notice = Notice { id: id.to_string(), ..notice.clone() };
@@ -140,8 +142,29 @@ fn notice(
         rule: subject.facts.clone(),
         query,
         alerts,
+        changes: Vec::new(),
         closed: None,
     }
+}
+
+/// Events that are named in a message, and how long before the alert they may have been.
+const MOST_CHANGES: i64 = 3;
+const BEFORE: TimeDelta = TimeDelta::days(7);
+
+/// What was said to have happened just before the first of these alerts began.
+async fn changes_before(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    alerts: &[AlertFacts],
+) -> Result<Vec<ChangeFacts>, RunError> {
+    // `since` is the end of the first window in breach: what happened in it may be the cause.
+    let Some(began) = alerts.iter().filter_map(|alert| alert.since).min() else { return Ok(Vec::new()) };
+    let range = (began - BEFORE, began);
+    let found = annotation::before(connection, &origin.job.name, range, MOST_CHANGES).await?;
+    Ok(found
+        .into_iter()
+        .map(|event| ChangeFacts { kind: event.kind, at: event.starts_at, note: event.note, author: event.author })
+        .collect())
 }
 
 /// The text of the message that an alert would send.

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::Run;
 use super::failure::RunError;
 use super::notices::{self, Subject};
-use super::tell::Told;
+use super::tell::{Holds, Told};
 use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
 use crate::evaluate::state::{Counted, Standing, State};
 use crate::evaluate::verdict::Verdict;
@@ -215,14 +215,16 @@ impl About<'_> {
         let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach);
         let counted: Vec<Counted> =
             counts.then(|| Counted::new(self.mature, breach, judged.long, clears)).into_iter().collect();
+        let holds = Holds::of_rule(connection, run, &name, self.inhibited).await?;
         let facts = self.facts("firing", Some(self.mature));
         let mut to_tell = Vec::new();
         let mut told = None;
         if let Some(change) = standing.next(&counted, ONCE, ONCE) {
-            let decision = decide(&change, was_told, self.inhibited.is_some());
+            let hold = holds.of("all");
+            let decision = decide(&change, was_told, hold.is_some());
             let mut reason = judged.why.describe();
-            if let (Decision::Quiet(Quiet::Inhibited), Some(by)) = (decision, self.inhibited) {
-                reason = format!("{reason}; not told while {by} fires");
+            if let (Decision::Quiet(Quiet::Held), Some(why)) = (decision, hold) {
+                reason = format!("{reason}; not told {why}");
             }
             let facts = self.facts(change.to.as_str(), change.since);
             let transition = NewTransition {
@@ -251,7 +253,7 @@ impl About<'_> {
                 limit: Some(self.burn.factor),
             });
         }
-        if self.inhibited.is_none() && !alert::tell_late(connection, run.claim.job_id, &name).await?.is_empty() {
+        if !holds.tell_late(connection, run, &name).await?.is_empty() {
             to_tell.push((crate::notify::decide::Kind::Firing, facts));
         }
         for (kind, facts) in to_tell {

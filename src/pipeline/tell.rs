@@ -20,6 +20,7 @@ use crate::plan::measurement::Sample;
 use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
 use crate::plan::window::{Slice, Window};
 use crate::store::alert::{self, NewTransition};
+use crate::store::silence;
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
 /// A change of an alert's state, for whoever watches the run.
@@ -90,16 +91,18 @@ async fn apply_rule(
     let current: BTreeSet<Target> =
         judged.iter().filter(|one| !one.retroactive).map(|one| one.target.clone()).collect();
     let changes = changes(connection, run, rule, key, current.into_iter().collect()).await?;
+    let holds = Holds::of_rule(connection, run, &rule.name, inhibited).await?;
     let mut told = Vec::new();
     let mut notices: BTreeMap<&'static str, (Kind, Vec<AlertFacts>)> = BTreeMap::new();
     for (target, was_told, change) in changes {
         let Some(newest) = judge::newest(&judged, &target) else { continue };
         let facts = alert_facts(run.job, rule, &target, newest, &change);
-        let decision = decide(&change, was_told, inhibited.is_some());
+        let hold = holds.of(&target.cohort);
+        let decision = decide(&change, was_told, hold.is_some());
         let mut transition = transition(&target, newest, &change, &facts, run.as_of);
         transition.told = decision.is_known(was_told);
-        if let (Decision::Quiet(Quiet::Inhibited), Some(by)) = (decision, inhibited) {
-            transition.reason = format!("{}; not told while {by} fires", transition.reason);
+        if let (Decision::Quiet(Quiet::Held), Some(why)) = (decision, hold) {
+            transition.reason = format!("{}; not told {why}", transition.reason);
         }
         alert::transition(connection, key, &transition).await?;
         if let Decision::Tell(kind) = decision {
@@ -114,18 +117,63 @@ async fn apply_rule(
             limit: newest.judgement.limit,
         });
     }
-    if inhibited.is_none() {
-        // What kept them from telling is over, and they still fire.
-        let late = alert::tell_late(connection, run.claim.job_id, &rule.name).await?;
-        let late: Vec<AlertFacts> = late.into_iter().filter_map(|facts| serde_json::from_value(facts).ok()).collect();
-        if !late.is_empty() {
-            notices.entry(Kind::Firing.as_str()).or_insert_with(|| (Kind::Firing, Vec::new())).1.extend(late);
-        }
+    // What kept these from telling is over, and they still fire.
+    let late = holds.tell_late(connection, run, &rule.name).await?;
+    if !late.is_empty() {
+        notices.entry(Kind::Firing.as_str()).or_insert_with(|| (Kind::Firing, Vec::new())).1.extend(late);
     }
     for (kind, alerts) in notices.into_values() {
         notices::enqueue(connection, run.origin(), &Subject::of_rule(rule), kind, alerts).await?;
     }
     Ok(told)
+}
+
+/// What keeps the alerts of a rule from telling.
+pub(super) struct Holds {
+    /// All of them.
+    all: Option<String>,
+    /// Those of single cohorts.
+    cohorts: BTreeMap<String, String>,
+}
+
+impl Holds {
+    /// Silences of a rule, and the built-in rule that inhibits it.
+    pub(super) async fn of_rule(
+        connection: &mut PgConnection,
+        run: &Run<'_>,
+        rule: &str,
+        inhibited: Option<&str>,
+    ) -> Result<Self, RunError> {
+        let mut holds = Self { all: inhibited.map(|by| format!("while {by} fires")), cohorts: BTreeMap::new() };
+        for (cohort, until, reason) in silence::of_rule(connection, &run.job.name, rule).await? {
+            let why = format!("while silenced until {} ({reason})", until.format("%Y-%m-%d %H:%M UTC"));
+            match cohort {
+                None => holds.all = holds.all.or(Some(why)),
+                Some(cohort) => _ = holds.cohorts.entry(cohort).or_insert(why),
+            }
+        }
+        Ok(holds)
+    }
+
+    /// Why an alert of a cohort tells nobody: `while labels-stopped fires`.
+    pub(super) fn of(&self, cohort: &str) -> Option<&str> {
+        self.all.as_deref().or_else(|| self.cohorts.get(cohort).map(String::as_str))
+    }
+
+    /// Alerts that fire untold, and that nothing holds back any more: what they were about when they began to.
+    pub(super) async fn tell_late(
+        &self,
+        connection: &mut PgConnection,
+        run: &Run<'_>,
+        rule: &str,
+    ) -> Result<Vec<AlertFacts>, RunError> {
+        if self.all.is_some() {
+            return Ok(Vec::new());
+        }
+        let held: Vec<String> = self.cohorts.keys().cloned().collect();
+        let late = alert::tell_late(connection, run.claim.job_id, rule, &held).await?;
+        Ok(late.into_iter().filter_map(|facts| serde_json::from_value(facts).ok()).collect())
+    }
 }
 
 /// Targets that had predictions not long ago, of rules that judge whatever there is.

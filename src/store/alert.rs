@@ -139,13 +139,18 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
 }
 
 /// Notes that the receivers of firing alerts of a rule know of them now, and returns what these alerts were about when they
-/// began to fire.
-pub async fn tell_late(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<Json>> {
+/// began to fire. Alerts of the cohorts in `held` wait on.
+pub async fn tell_late(
+    connection: &mut PgConnection,
+    job_id: i64,
+    rule: &str,
+    held: &[String],
+) -> sqlx::Result<Vec<Json>> {
     sqlx::query_scalar!(
         r#"
         with late as (
             update trueup.alert set told = true
-            where job_id = $1 and rule = $2 and state = 'firing' and not told
+            where job_id = $1 and rule = $2 and state = 'firing' and not told and cohort <> all($3)
             returning id
         )
         select last.evidence
@@ -155,7 +160,8 @@ pub async fn tell_late(connection: &mut PgConnection, job_id: i64, rule: &str) -
         ) as last
         "#,
         job_id,
-        rule
+        rule,
+        held
     )
     .fetch_all(connection)
     .await

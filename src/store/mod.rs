@@ -4,6 +4,7 @@
 //! opened by callers.
 
 pub mod alert;
+pub mod annotation;
 pub mod backfill;
 pub mod baseline;
 pub mod history;
@@ -14,5 +15,6 @@ pub mod replay;
 pub mod retention;
 pub mod run;
 pub mod schedule;
+pub mod silence;
 pub mod slo;
 pub mod verdict;

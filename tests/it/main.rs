@@ -24,6 +24,7 @@ mod replay;
 mod romania;
 mod serve;
 mod settings;
+mod silences;
 mod stories;
 mod support;
 mod values;
