@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod silence;
 mod status;
+mod suggest;
 mod test;
 
 use std::fmt;
@@ -77,7 +78,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Explain { job: Some(job), .. } => explain::run(&global, &job).await,
         Command::Explain { job: None, .. } => catalogue::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
-        Command::Suggest(args) => backtest::suggest(&global, &args).await,
+        Command::Suggest(args) => suggest::run(&global, &args).await,
         Command::Test { path } => test::run(&global, &path),
         Command::Baseline { command: BaselineCommand::Set(args) } => baseline::set(&global, &args).await,
         Command::Silence { command } => silence::run(&global, &command).await,

@@ -7,6 +7,7 @@ mod evidence;
 pub mod execute;
 pub mod failure;
 pub mod health;
+mod holds;
 mod judge;
 mod notices;
 mod objectives;

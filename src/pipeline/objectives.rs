@@ -8,8 +8,9 @@ use sqlx::PgConnection;
 
 use super::Run;
 use super::failure::RunError;
+use super::holds::Holds;
 use super::notices::{self, Subject};
-use super::tell::{Holds, Told};
+use super::tell::Told;
 use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
 use crate::evaluate::state::{Counted, Standing, State};
 use crate::evaluate::verdict::Verdict;

@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::failure::RunError;
+use super::holds::Holds;
 use super::judge::{self, Bench, Judged};
 use super::notices::Subject;
 use super::{Run, close, evidence, notices, objectives};
@@ -20,7 +21,6 @@ use crate::plan::measurement::Sample;
 use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
 use crate::plan::window::{Slice, Window};
 use crate::store::alert::{self, NewTransition};
-use crate::store::silence;
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
 /// A change of an alert's state, for whoever watches the run.
@@ -126,54 +126,6 @@ async fn apply_rule(
         notices::enqueue(connection, run.origin(), &Subject::of_rule(rule), kind, alerts).await?;
     }
     Ok(told)
-}
-
-/// What keeps the alerts of a rule from telling.
-pub(super) struct Holds {
-    /// All of them.
-    all: Option<String>,
-    /// Those of single cohorts.
-    cohorts: BTreeMap<String, String>,
-}
-
-impl Holds {
-    /// Silences of a rule, and the built-in rule that inhibits it.
-    pub(super) async fn of_rule(
-        connection: &mut PgConnection,
-        run: &Run<'_>,
-        rule: &str,
-        inhibited: Option<&str>,
-    ) -> Result<Self, RunError> {
-        let mut holds = Self { all: inhibited.map(|by| format!("while {by} fires")), cohorts: BTreeMap::new() };
-        for (cohort, until, reason) in silence::of_rule(connection, &run.job.name, rule).await? {
-            let why = format!("while silenced until {} ({reason})", until.format("%Y-%m-%d %H:%M UTC"));
-            match cohort {
-                None => holds.all = holds.all.or(Some(why)),
-                Some(cohort) => _ = holds.cohorts.entry(cohort).or_insert(why),
-            }
-        }
-        Ok(holds)
-    }
-
-    /// Why an alert of a cohort tells nobody: `while labels-stopped fires`.
-    pub(super) fn of(&self, cohort: &str) -> Option<&str> {
-        self.all.as_deref().or_else(|| self.cohorts.get(cohort).map(String::as_str))
-    }
-
-    /// Alerts that fire untold, and that nothing holds back any more: what they were about when they began to.
-    pub(super) async fn tell_late(
-        &self,
-        connection: &mut PgConnection,
-        run: &Run<'_>,
-        rule: &str,
-    ) -> Result<Vec<AlertFacts>, RunError> {
-        if self.all.is_some() {
-            return Ok(Vec::new());
-        }
-        let held: Vec<String> = self.cohorts.keys().cloned().collect();
-        let late = alert::tell_late(connection, run.claim.job_id, rule, &held).await?;
-        Ok(late.into_iter().filter_map(|facts| serde_json::from_value(facts).ok()).collect())
-    }
 }
 
 /// Targets that had predictions not long ago, of rules that judge whatever there is.
