@@ -28,7 +28,11 @@ create table trueup.verdict (
     constraint verdict_is_known check (verdict in ('ok', 'breach', 'insufficient', 'no_data', 'error')),
     constraint verdict_severity_is_known check (severity in ('page', 'ticket', 'info'))
 );
-create index verdict_by_target on trueup.verdict (job_id, rule, cohort, model_version, window_end desc, id desc);
+create index verdict_by_target on trueup.verdict
+    (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null), window_end desc, id desc);
+-- Which targets there were lately, and what is old.
+create index verdict_by_end on trueup.verdict (job_id, rule, window_end);
+create index verdict_by_age on trueup.verdict (window_end);
 
 create table trueup.alert (
     id            bigint generated always as identity primary key,

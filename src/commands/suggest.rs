@@ -15,6 +15,7 @@ use crate::evaluate::replay::{self, Firing, History, Knowledge};
 use crate::pipeline;
 use crate::plan::PlannedJob;
 use crate::plan::baseline::{Baseline, Kind};
+use crate::plan::metric::JobMetric;
 use crate::plan::rule::{self, Condition, Excess, Limits, Persistence, Rule, RuleMetric, Severity, Test, When};
 use crate::plan::window::Window;
 use crate::store::replay as store;
@@ -122,6 +123,12 @@ impl Frame<'_> {
             || self.window.longest() <= TimeDelta::days(7)
     }
 
+    /// Without an interval nothing would ever be significant.
+    fn has_interval(&self) -> bool {
+        let named = self.job.metrics.iter().find(|metric| metric.name() == self.metric);
+        matches!(named, Some(JobMetric::Catalogue(metric)) if metric.interval.is_some())
+    }
+
     fn rule(&self, baseline: Option<&Baseline>, limit: f64) -> Rule {
         let limits = match baseline {
             None => Limits::Fixed(Condition::Above(limit)),
@@ -131,7 +138,12 @@ impl Frame<'_> {
                 baseline: baseline.clone(),
             },
         };
-        let test = Test { metric: RuleMetric::Named(self.metric.into()), window: self.window.name.clone(), limits };
+        let test = Test {
+            metric: RuleMetric::Named(self.metric.into()),
+            window: self.window.name.clone(),
+            limits,
+            definition: String::new(),
+        };
         let once = Persistence::Windows(1);
         let plain = Rule {
             name: "suggested".to_owned(),
@@ -152,9 +164,13 @@ impl Frame<'_> {
             built_in: false,
         };
         match self.first {
-            Some(first) => {
-                Rule { when: When::Test(test), window: self.window.name.clone(), clears: plain.clears, ..first.clone() }
-            }
+            Some(first) => Rule {
+                when: When::Test(test),
+                window: self.window.name.clone(),
+                clears: plain.clears,
+                significant: first.significant && self.has_interval(),
+                ..first.clone()
+            },
             None => plain,
         }
     }

@@ -95,6 +95,9 @@ fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     for incident in &test.incidents {
         history.incidents.push(Slice { start: time(&incident.from)?, end: time(&incident.to)? });
     }
+    if test.expect.is_empty() && test.fires.is_empty() && test.quiet.is_empty() {
+        return Err("it expects nothing; add `expect`, `fires` or `quiet`".to_owned());
+    }
     let mut replays: BTreeMap<&str, Replay> = BTreeMap::new();
     let range = DateTime::<Utc>::MIN_UTC..DateTime::<Utc>::MAX_UTC;
     let named = test.expect.iter().map(|e| &e.rule).chain(test.fires.iter().map(|f| &f.rule)).chain(&test.quiet);
@@ -111,6 +114,9 @@ fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     firing_rules.sort_unstable();
     firing_rules.dedup();
     for rule in firing_rules {
+        if replays[rule].events.is_empty() {
+            findings.push(format!("{rule}: no window of it is judged; its series must be of its window and cohort"));
+        }
         findings.extend(compare_firings(rule, &test.fires, &replays[rule])?);
     }
     Ok(findings)

@@ -72,7 +72,7 @@ pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Cente
         let usable = one.slice.end <= bound && !one.breach && !baseline.excludes(one.slice);
         if let Some(value) = one.value.filter(|value| usable && value.is_finite()) {
             values.push(value);
-            bound = one.slice.start;
+            bound = baseline.bound_after(one.slice);
         }
         if values.len() == baseline.windows() {
             break;
@@ -142,6 +142,19 @@ mod tests {
         };
         let all = [half(18, 1.0), half(17, 100.0), half(16, 3.0)];
         assert_eq!(center(&rolling(3, 2), day(10), &all).unwrap().value, 2.0);
+    }
+
+    #[test]
+    fn of_each_week_one_window_counts() {
+        let hours = |before: i64, value| {
+            let end = day(70).start - TimeDelta::hours(before);
+            Past { slice: Slice { start: end - TimeDelta::hours(1), end }, value: Some(value), breach: false }
+        };
+        let seasonal = Baseline { kind: Kind::Seasonal(3), min: 1, exclude: vec![] };
+        let all = [hours(168, 1.0), hours(169, 50.0), hours(336, 3.0), hours(337, 50.0)];
+        let judged = Slice { start: day(70).start - TimeDelta::hours(1), end: day(70).start };
+        let found = center(&seasonal, judged, &all).unwrap();
+        assert_eq!((found.value, found.windows), (2.0, 2));
     }
 
     #[test]

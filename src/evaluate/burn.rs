@@ -194,7 +194,7 @@ mod tests {
     fn a_budget_is_spent_and_its_end_foreseen() {
         let slo = Slo {
             name: "s".into(),
-            indicator: Indicator::Predictions { metric: "slo_s".into() },
+            indicator: Indicator::Predictions { metric: "slo_s".into(), good: String::new() },
             objective: 0.95,
             period: TimeDelta::days(30),
             burns: vec![],

@@ -150,7 +150,7 @@ pub fn replay(
         let mut track =
             Track { rule, windows, history, knowledge, target, verdicts: BTreeMap::new(), standing: Standing::NEVER };
         let mut due: Vec<(DateTime<Utc>, &Point)> = points
-            .range(range.start..range.end)
+            .range(..range.end)
             .flat_map(|(_, point)| track.moments(point).into_iter().map(move |at| (at, point)))
             .collect();
         due.sort_by_key(|(at, point)| (*at, point.slice.end));
@@ -174,7 +174,9 @@ pub fn replay(
                 (Some(firing), State::Inactive | State::Pending | State::Resolved) => firing.until = Some(at),
                 (Some(_), State::Firing) | (None, _) => {}
             }
-            replay.events.extend(judged.into_iter().map(|Judged { slice, judgement, sample }| Event {
+            // What comes before the range is judged too, or its bad windows would be what is usual; it is not told.
+            let told = judged.into_iter().filter(|judged| judged.slice.end >= range.start);
+            replay.events.extend(told.map(|Judged { slice, judgement, sample }| Event {
                 at,
                 target: target.clone(),
                 slice,
@@ -185,6 +187,7 @@ pub fn replay(
             }));
         }
     }
+    replay.firings.retain(|firing| firing.until.is_none_or(|until| until > range.start));
     replay.events.sort_by_key(|event| event.at);
     replay.firings.sort_by_key(|firing| firing.from);
     replay
@@ -308,7 +311,7 @@ impl Track<'_> {
 
     fn earlier(&self, test: &Test, baseline: &Baseline, point: &Point, at: DateTime<Utc>) -> Vec<Past> {
         let Some(window) = self.window(test) else { return Vec::new() };
-        let within = if matches!(baseline.kind, Kind::Seasonal(_)) { self.windows.bucket } else { window.longest() };
+        let within = baseline.within(window);
         let is_final = at >= point.slice.end + self.windows.label_wait;
         // What lies beyond the windows that make it up need not be looked at; a few may still overlap each other.
         let enough = baseline.windows() + baseline.windows() / 4 + 2;
@@ -401,7 +404,12 @@ mod tests {
         Rule {
             name: "r".into(),
             window: "tumbling 1d".into(),
-            when: When::Test(Test { metric: RuleMetric::Named("rmse".into()), window: "tumbling 1d".into(), limits }),
+            when: When::Test(Test {
+                metric: RuleMetric::Named("rmse".into()),
+                window: "tumbling 1d".into(),
+                limits,
+                definition: String::new(),
+            }),
             fires: once,
             clears: Clearing { below: None, above: None, persistence: once },
             min_samples: 1,
@@ -475,6 +483,18 @@ mod tests {
         let rule = rule(Limits::Relative { above, below: None, baseline });
         let history = history(&[&[10.0], &[10.0], &[40.0], &[40.0], &[10.0], &[14.0], &[40.0]]);
         assert_eq!(firings(&rule, &history, Knowledge::Now), [(72, Some(120)), (168, None)]);
+    }
+
+    #[test]
+    fn what_came_before_the_range_is_known_and_not_told() {
+        let baseline = Baseline { kind: Kind::Rolling(3), min: 2, exclude: vec![] };
+        let above = Some(Excess { share: Some(0.5), ..Excess::default() });
+        let rule = rule(Limits::Relative { above, below: None, baseline });
+        let history = history(&[&[10.0], &[10.0], &[40.0], &[40.0], &[40.0], &[10.0]]);
+        let late = replay(&rule, &windows(), &history, &(day(5)..day(100)), Knowledge::Now);
+        let verdicts: Vec<&str> = late.events.iter().map(|event| event.judgement.verdict.as_str()).collect();
+        assert_eq!(verdicts, ["breach", "ok"], "three bad days are not what is usual");
+        assert_eq!((late.firings.len(), late.firings[0].from), (1, day(3)), "it fired when the range began");
     }
 
     #[test]

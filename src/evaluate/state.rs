@@ -64,6 +64,8 @@ pub enum ChangeReason {
     Recovered { needed: Persistence },
     /// No rule of the job judges it any more.
     Forgotten,
+    /// It has had no predictions for long.
+    Vanished,
 }
 
 impl State {
@@ -113,6 +115,7 @@ impl ChangeReason {
             }
             Self::Recovered { .. } => "the newest window is ok again".to_owned(),
             Self::Forgotten => "the job no longer has a rule that judges it".to_owned(),
+            Self::Vanished => "it has had no predictions for long".to_owned(),
         }
     }
 }
@@ -129,6 +132,10 @@ impl Standing {
         let since = self.since.filter(|_| self.is_open()).into_iter().chain(breaches.began).min();
         let (to, since, reason) = match (self.state, newest.breach) {
             (State::Firing, true) => return None,
+            // What was ok before it began says nothing about its end: the windows since then count for nothing now.
+            (State::Firing | State::Pending, false) if self.since.is_some_and(|since| newest.window_end < since) => {
+                return None;
+            }
             // Two of three may still be in breach when the newest is not.
             (State::Firing, false) if calm.lasted && !(matches!(fires, Persistence::Of { .. }) && breaches.lasted) => {
                 (State::Resolved, self.since, ChangeReason::Recovered { needed: clears })
@@ -145,14 +152,14 @@ impl Standing {
         Some(Change { from: self.state, to, since, reason })
     }
 
-    /// What changes when no rule judges the alert any more. None: it was not open.
-    pub fn forget(self) -> Option<Change> {
+    /// What changes when nothing judges the alert any more, and why. None: it was not open.
+    pub fn forget(self, reason: ChangeReason) -> Option<Change> {
         let to = match self.state {
             State::Firing => State::Resolved,
             State::Pending => State::Inactive,
             State::Inactive | State::Resolved => return None,
         };
-        Some(Change { from: self.state, to, since: self.since, reason: ChangeReason::Forgotten })
+        Some(Change { from: self.state, to, since: self.since, reason })
     }
 
     fn is_open(self) -> bool {
@@ -232,6 +239,18 @@ mod tests {
         let since = matches!(from, State::Pending | State::Firing).then(|| hour(0));
         let change = Standing { state: from, since }.next(&windows(counted), THREE, ONE);
         assert_eq!(change.map(|change| change.to), expected);
+    }
+
+    #[test]
+    fn what_was_ok_before_it_began_does_not_end_it() {
+        let firing = Standing { state: State::Firing, since: Some(hour(9)) };
+        assert_eq!(firing.next(&windows("ooo"), ONE, ONE), None);
+        let same = Standing { state: State::Firing, since: Some(hour(3)) };
+        assert_eq!(
+            same.next(&windows("ooo"), ONE, ONE).map(|change| change.to),
+            Some(State::Resolved),
+            "it was corrected"
+        );
     }
 
     #[test]

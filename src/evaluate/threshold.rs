@@ -3,7 +3,7 @@
 use crate::evaluate::baseline::{self, Past};
 use crate::evaluate::verdict::{Judgement, Reason, Verdict};
 use crate::plan::measurement::Sample;
-use crate::plan::rule::{Condition, Rule, Test, When};
+use crate::plan::rule::{Condition, Rule, RuleMetric, Test, When};
 use crate::plan::window::Slice;
 
 /// What one comparison of a rule is judged by.
@@ -50,7 +50,11 @@ fn together(verdicts: &[Verdict], decisive: Verdict, other: Verdict) -> Verdict 
 
 fn judge_test(rule: &Rule, test: &Test, judged: Slice, evidence: &Evidence<'_>) -> Judgement {
     let sample = evidence.sample;
-    let value = sample.and_then(|m| m.value(&test.metric));
+    let value = match (sample, &test.metric) {
+        // Of what is not there, there is none.
+        (None, RuleMetric::Predictions | RuleMetric::Labeled) => Some(0.0),
+        (sample, metric) => sample.and_then(|m| m.value(metric)),
+    };
     let limits = baseline::condition(&test.limits, judged, &evidence.past);
     let (verdict, reason) = match (guard(rule, test, sample), value, &limits) {
         (Some(stopped), _, _) => stopped,
@@ -76,8 +80,9 @@ fn judge_test(rule: &Rule, test: &Test, judged: Slice, evidence: &Evidence<'_>) 
 fn guard(rule: &Rule, test: &Test, sample: Option<&Sample>) -> Option<(Verdict, Reason)> {
     let counts = sample.map(|m| m.counts).unwrap_or_default();
     if !test.metric.needs_labels() {
-        // A count of predictions is a value even when it is 0; a ratio of them is not.
-        let missing = counts.predictions == 0 && sample.is_none_or(|m| m.value(&test.metric).is_none());
+        // A count is a value even when it is 0; a ratio of nothing is not.
+        let is_count = matches!(test.metric, RuleMetric::Predictions | RuleMetric::Labeled);
+        let missing = !is_count && counts.predictions == 0 && sample.is_none_or(|m| m.value(&test.metric).is_none());
         return missing.then_some((Verdict::NoData, Reason::NoPredictions));
     }
     if counts.predictions == 0 {
@@ -146,7 +151,7 @@ mod tests {
     use crate::plan::baseline::{Baseline, Kind};
     use crate::plan::interval::Interval;
     use crate::plan::measurement::Counts;
-    use crate::plan::rule::{Clearing, CohortChoice, Excess, Limits, Persistence, RuleMetric, Severity, VersionChoice};
+    use crate::plan::rule::{Clearing, CohortChoice, Excess, Limits, Persistence, Severity, VersionChoice};
     use chrono::TimeDelta;
 
     fn rule(condition: Condition) -> Rule {
@@ -175,7 +180,7 @@ mod tests {
             "coverage" => RuleMetric::Coverage,
             name => RuleMetric::Named(name.into()),
         };
-        Test { metric, window: "rolling 24h".into(), limits }
+        Test { metric, window: "rolling 24h".into(), limits, definition: String::new() }
     }
 
     const JUDGED: Slice = Slice { start: DateTime::UNIX_EPOCH, end: DateTime::UNIX_EPOCH };
@@ -230,6 +235,16 @@ mod tests {
         assert_eq!(judge_one(&low, Some(&sample(None, 100, 0))).verdict, Verdict::Breach);
         assert_eq!(judge_one(&low, Some(&sample(None, 100, 95))).verdict, Verdict::Ok);
         assert_eq!(judge_one(&low, None).verdict, Verdict::NoData);
+    }
+
+    #[test]
+    fn predictions_that_stop_are_none_and_not_no_data() {
+        let mut few = rule(Condition::Below(0.0));
+        let predictions =
+            Test { metric: RuleMetric::Predictions, ..test("rmse", Limits::Fixed(Condition::Below(1.0))) };
+        few.when = When::Test(predictions);
+        let found = judge_one(&few, None);
+        assert_eq!((found.verdict, found.value), (Verdict::Breach, Some(0.0)));
     }
 
     #[rstest]

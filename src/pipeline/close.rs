@@ -1,20 +1,32 @@
 //! Ends open alerts that no rule of the job judges any more: a rule that was removed or renamed, or that now judges
 //! other cohorts or versions. Left alone they would fire for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::failure::RunError;
 use super::{Run, Told, notices};
-use crate::evaluate::state::{Standing, State};
+use crate::evaluate::state::{ChangeReason, Standing, State};
 use crate::notify::decide::{Decision, decide};
 use crate::notify::message::AlertFacts;
+use crate::plan::rule::Target;
 use crate::store::alert::{self, NewTransition, OpenAlert};
 use crate::store::verdict::RuleKey;
 
-pub(super) async fn forgotten(connection: &mut PgConnection, run: &Run<'_>) -> Result<Vec<Told>, RunError> {
+/// Rules that judge whatever there is, and the targets that each has seen lately.
+pub(super) type Seen = BTreeMap<String, BTreeSet<Target>>;
+
+pub(super) async fn forgotten(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    seen: &Seen,
+) -> Result<Vec<Told>, RunError> {
+    let vanished = |alert: &OpenAlert| {
+        let target = Target { cohort: alert.cohort.clone(), model_version: alert.model_version.clone() };
+        seen.get(&alert.rule).is_some_and(|seen| !seen.contains(&target))
+    };
     let judged = |alert: &OpenAlert| {
         let rule = run.job.rules.iter().find(|rule| rule.name == alert.rule);
         let burns = || run.job.slos.iter().any(|slo| slo.burns.iter().any(|burn| slo.alert(burn) == alert.rule));
@@ -24,9 +36,12 @@ pub(super) async fn forgotten(connection: &mut PgConnection, run: &Run<'_>) -> R
     };
     let mut told = Vec::new();
     let mut closed: BTreeMap<String, (String, Vec<AlertFacts>)> = BTreeMap::new();
-    for alert in alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert)) {
+    for alert in
+        alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert) || vanished(alert))
+    {
         let Some(state) = State::parse(&alert.state) else { continue };
-        let Some(change) = (Standing { state, since: alert.since }).forget() else { continue };
+        let why = if judged(&alert) { ChangeReason::Vanished } else { ChangeReason::Forgotten };
+        let Some(change) = (Standing { state, since: alert.since }).forget(why) else { continue };
         let key = RuleKey {
             job_id: run.claim.job_id,
             run_id: run.claim.run_id,

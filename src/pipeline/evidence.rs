@@ -130,12 +130,7 @@ impl About<'_> {
                     window: &self.test.window,
                     metric,
                     ends: &ends,
-                    // A run may have come late, or not at all; another hour of the week is another thing.
-                    within: if matches!(wanted.kind, Kind::Seasonal(_)) {
-                        self.run.job.schedule.cadence.usual_gap()
-                    } else {
-                        self.window.longest()
-                    },
+                    within: wanted.within(self.window),
                     age: (!is_final).then(|| (self.run.as_of - self.slice.end).max(TimeDelta::zero())),
                 };
                 let targets = Targets { cohorts: &cohorts, versions: &versions };

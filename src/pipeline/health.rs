@@ -25,7 +25,7 @@ const INTERVALS: i32 = 2;
 const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
 
 /// Raises the alert that a run failed. Whoever started a run by hand was told already.
-pub(super) async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failure: &str) -> Result<(), RunError> {
+pub async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failure: &str) -> Result<(), RunError> {
     if claim.is_manual() || !job.run_rules.iter().any(|name| name == RUN_FAILED) {
         return Ok(());
     }

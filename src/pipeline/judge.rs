@@ -1,6 +1,6 @@
 //! Which windows a rule judges in a run, and for whom. The judging itself is the work of `evaluate`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
@@ -80,7 +80,7 @@ impl Bench<'_> {
         found.extend(gone.iter().map(|target| (target.clone(), None)));
         let asked: Vec<Asked<'b>> = found
             .into_iter()
-            .filter(|(target, _)| self.asks(rule, window, target))
+            .filter(|(target, _)| self.asks(rule, window, target) && !rule.compares_with_itself(target))
             .map(|(target, measurement)| Asked { is_gone: gone.contains(&target), target, window, measurement })
             .collect();
         asked.into_iter()
@@ -121,30 +121,55 @@ impl Bench<'_> {
     }
 }
 
-/// Judges what is asked, given evidence for each comparison of the rule (outer) and each that is asked (inner).
+/// Judges what is asked, oldest window first, given evidence for each comparison of the rule (outer) and each that is asked
+/// (inner). A window knows what was just found of those before it: what is in breach is not what is usual.
 pub fn judge<'a>(rule: &Rule, asked: Vec<Asked<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
-    let judge_one = |(place, one): (usize, Asked<'a>)| {
+    let mut places: Vec<usize> = (0..asked.len()).collect();
+    places.sort_by_key(|place| asked[*place].window.window.slice.end);
+    let mut breaches: HashMap<(Target, DateTime<Utc>), bool> = HashMap::new();
+    let mut judgements: HashMap<usize, Judgement> = HashMap::new();
+    for place in places {
+        let one = &asked[place];
         let own = one.measurement.map(|measurement| &measurement.sample);
-        let of_tests: Vec<Evidence<'_>> = evidence
+        let of_tests: Vec<Evidence<'_>> = rule
+            .when
+            .tests()
             .iter()
-            .map(|found| {
+            .zip(evidence)
+            .map(|(test, found)| {
                 let found = &found[place];
-                Evidence { sample: found.other.as_ref().map_or(own, |other| other.as_ref()), past: found.past.clone() }
+                let mut past = found.past.clone();
+                for before in past.iter_mut().filter(|_| test.window == rule.window) {
+                    if let Some(breach) = breaches.get(&(one.target.clone(), before.slice.end)) {
+                        before.breach = *breach;
+                    }
+                }
+                Evidence { sample: found.other.as_ref().map_or(own, |other| other.as_ref()), past }
             })
             .collect();
-        let mut judgement = threshold::judge(rule, one.window.window.slice, &of_tests);
+        let slice = one.window.window.slice;
+        let mut judgement = threshold::judge(rule, slice, &of_tests);
         if one.is_gone && judgement.verdict == Verdict::NoData {
             judgement.reason = Reason::Gone;
         }
-        Judged {
-            judgement,
-            retroactive: one.window.was_final,
-            target: one.target,
-            window: one.window,
-            measurement: one.measurement,
+        if !one.window.was_final {
+            breaches.insert((one.target.clone(), slice.end), judgement.verdict == Verdict::Breach);
         }
-    };
-    asked.into_iter().enumerate().map(judge_one).collect()
+        judgements.insert(place, judgement);
+    }
+    asked
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, one)| {
+            Some(Judged {
+                judgement: judgements.remove(&place)?,
+                retroactive: one.window.was_final,
+                target: one.target,
+                window: one.window,
+                measurement: one.measurement,
+            })
+        })
+        .collect()
 }
 
 /// The window of this run that decided about a target: the newest whose verdict counts. Where none does, the newest.

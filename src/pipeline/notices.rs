@@ -1,5 +1,7 @@
 //! Puts messages into the outbox: the facts of a rule's alerts, one message per receiver.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -111,7 +113,12 @@ pub(super) async fn enqueue(
     let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
     let changes = changes_before(connection, origin, &alerts).await?;
     let notice = Notice { changes, ..notice(job, subject, kind, alerts, query, origin.as_of) };
-    for receiver in &subject.notify {
+    let mut receivers: BTreeSet<String> = subject.notify.iter().cloned().collect();
+    if kind == Kind::Resolved {
+        // Who was told that it fires is told that it ended, though the rule names others by now.
+        receivers.extend(outbox::knowing(connection, origin.job_id, &topic(&job.name, &subject.facts.name)).await?);
+    }
+    for receiver in &receivers {
         let id = Uuid::new_v4();
         let notice = Notice { id: id.to_string(), ..notice.clone() };
         put(connection, origin, receiver.clone(), id, kind, &notice).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
@@ -35,7 +35,7 @@ pub(super) async fn apply(
 ) -> Result<Vec<Told>, RunError> {
     // Labels of everything before this had their time.
     let mature = mature(run.job, slo, run.as_of);
-    let back = |length| Slice { start: mature - length, end: mature };
+    let back = |length| Slice { start: start_of(run.job, slo, mature, length), end: mature };
     let fingerprint = definition(slo);
     let last = store::last(connection, run.claim.job_id, &slo.name, &fingerprint).await?;
     let mut slices = vec![back(slo.period)];
@@ -59,7 +59,7 @@ pub(super) async fn apply(
         fingerprint: &fingerprint,
         kind: "evaluation",
         as_of: run.as_of,
-        period_start: mature - slo.period,
+        period_start: back(slo.period).start,
         period_end: mature,
         objective: slo.objective,
         good: period.good,
@@ -110,6 +110,17 @@ fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
+/// The start of so much time before `mature`; of windows that are counted, of so many whole ones, whatever the clock did.
+fn start_of(job: &PlannedJob, slo: &Slo, mature: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
+    let counted = match &slo.indicator {
+        Indicator::Predictions { .. } => None,
+        Indicator::Windows { window, .. } => job.windows.tumbling().find(|(known, _)| known.name == *window),
+    };
+    let Some((window, grain)) = counted else { return mature - length };
+    let windows = length.num_seconds() / window.nominal().num_seconds().max(1);
+    (0..windows).fold(mature, |start, _| grain.slice(start - TimeDelta::milliseconds(1), job.windows.zone).start)
+}
+
 /// Identifies what is counted: evaluations of another definition are not compared with.
 fn definition(slo: &Slo) -> String {
     format!("{:?} {} {}", slo.indicator, slo.objective, slo.period)
@@ -138,7 +149,7 @@ async fn tallies(
     slices: &[Slice],
 ) -> Result<HashMap<Slice, Tally>, RunError> {
     match &slo.indicator {
-        Indicator::Predictions { metric } => {
+        Indicator::Predictions { metric, .. } => {
             let job = only_totals(run.job, metric);
             let due: Vec<DueWindow> =
                 slices.iter().map(|slice| DueWindow { name: "slo".to_owned(), slice: *slice }).collect();

@@ -44,17 +44,18 @@ pub(super) async fn apply(
     bench: &Bench<'_>,
 ) -> Result<Vec<Told>, RunError> {
     let mut told = Vec::new();
+    let mut seen = close::Seen::new();
     let inhibitors: Vec<String> = INHIBITORS.iter().map(|name| (*name).to_owned()).collect();
     // Built-in rules come first, and each knows of those before it.
     for rule in &run.job.rules {
         let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
-        told.extend(apply_rule(connection, run, bench, rule, inhibited_by(rule, &firing)).await?);
+        told.extend(apply_rule(connection, run, bench, rule, inhibited_by(rule, &firing), &mut seen).await?);
     }
     let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
     for slo in &run.job.slos {
         told.extend(objectives::apply(connection, run, slo, firing.first().map(String::as_str)).await?);
     }
-    told.extend(close::forgotten(connection, run).await?);
+    told.extend(close::forgotten(connection, run, &seen).await?);
     Ok(told)
 }
 
@@ -74,6 +75,7 @@ async fn apply_rule(
     bench: &Bench<'_>,
     rule: &Rule,
     inhibited: Option<&str>,
+    seen: &mut close::Seen,
 ) -> Result<Vec<Told>, RunError> {
     let fingerprint = rule.fingerprint();
     let key = RuleKey {
@@ -85,6 +87,14 @@ async fn apply_rule(
     };
     let known = known_targets(connection, run, rule, key).await?;
     let asked = bench.asked(rule, &known);
+    if judges_whatever_there_is(rule) {
+        let measured = asked.iter().filter(|one| one.measurement.is_some()).map(|one| one.target.clone());
+        let lately: BTreeSet<Target> = measured.chain(known).collect();
+        // After a change of the rule nothing is known until it has judged a window.
+        if !lately.is_empty() {
+            seen.insert(rule.name.clone(), lately);
+        }
+    }
     let evidence = evidence::gather(connection, run, rule, key, &asked).await?;
     let judged = judge::judge(rule, asked, &evidence);
     verdict::insert(connection, key, &judged.iter().map(new_verdict).collect::<Vec<_>>()).await?;
@@ -128,6 +138,11 @@ async fn apply_rule(
     Ok(told)
 }
 
+/// Whether the targets of a rule are those that the data have.
+fn judges_whatever_there_is(rule: &Rule) -> bool {
+    rule.cohorts == CohortChoice::Each || rule.versions == VersionChoice::Each
+}
+
 /// Targets that had predictions not long ago, of rules that judge whatever there is.
 async fn known_targets(
     connection: &mut PgConnection,
@@ -135,7 +150,7 @@ async fn known_targets(
     rule: &Rule,
     key: RuleKey<'_>,
 ) -> Result<BTreeSet<Target>, RunError> {
-    if rule.cohorts != CohortChoice::Each && rule.versions != VersionChoice::Each {
+    if !judges_whatever_there_is(rule) {
         return Ok(BTreeSet::new());
     }
     let length = run.job.windows.all.iter().find(|window| window.name == rule.window).map(Window::longest);
@@ -164,6 +179,14 @@ fn new_verdict(judged: &Judged<'_>) -> NewVerdict {
     }
 }
 
+/// How far back windows are looked for that count: as far as labels may make one count, and as many windows reach.
+fn far_back(run: &Run<'_>, rule: &Rule, most: i64) -> DateTime<Utc> {
+    let windows = &run.job.windows;
+    let length = windows.all.iter().find(|window| window.name == rule.window).map_or(windows.bucket, Window::longest);
+    let several = length * i32::try_from(most.min(1_000)).unwrap_or(1_000);
+    run.as_of - windows.label_wait - windows.horizon - several - TimeDelta::days(30)
+}
+
 /// The changes of state that the latest verdicts lead to, and whether receivers know of the alert.
 async fn changes(
     connection: &mut PgConnection,
@@ -175,7 +198,7 @@ async fn changes(
     let cohorts: Vec<String> = targets.iter().map(|target| target.cohort.clone()).collect();
     let versions: Vec<Option<String>> = targets.iter().map(|target| target.model_version.clone()).collect();
     let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
-    let recent = verdict::recent(connection, key, &cohorts, &versions, most).await?;
+    let recent = verdict::recent(connection, key, &cohorts, &versions, most, far_back(run, rule, most)).await?;
     let mut standing: BTreeMap<Target, (Standing, bool)> = BTreeMap::new();
     // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
     for alert in alert::of_rule(connection, run.claim.job_id, &rule.name).await? {

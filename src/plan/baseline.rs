@@ -51,9 +51,26 @@ impl Baseline {
             Kind::Rolling(windows) => earlier(window, judged, zone).take(most(windows)).collect(),
             // Weeks that are missing stay missing: no other hour stands in for them.
             Kind::Seasonal(weeks) => {
-                (1..=u64::from(weeks)).filter_map(|week| weeks_before(judged.end, week, zone)).collect()
+                (1..=u64::from(weeks)).flat_map(|week| weeks_before(judged.end, week, zone)).collect()
             }
             Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => Vec::new(),
+        }
+    }
+
+    /// How long before a place a past window may end: a run may have come late, or not at all.
+    pub fn within(&self, window: &Window) -> TimeDelta {
+        match self.kind {
+            // Another hour is another thing.
+            Kind::Seasonal(_) => TimeDelta::minutes(59),
+            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => window.longest(),
+        }
+    }
+
+    /// Where the next past window must end at the latest, after one was taken. Of a week one is.
+    pub fn bound_after(&self, taken: Slice) -> DateTime<Utc> {
+        match self.kind {
+            Kind::Seasonal(_) => taken.start.min(taken.end - TimeDelta::days(3)),
+            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => taken.start,
         }
     }
 
@@ -96,12 +113,18 @@ fn earlier(window: &Window, judged: Slice, zone: Tz) -> impl Iterator<Item = Dat
     })
 }
 
-/// The same time of the same weekday some weeks before, by the clock of the zone.
-fn weeks_before(end: DateTime<Utc>, weeks: u64, zone: Tz) -> Option<DateTime<Utc>> {
+/// The same time of the same weekday some weeks before, by the clock of the zone. Where the clock changed since, also the
+/// time that is whole weeks before: a schedule that does not follow the zone has no window at the other.
+fn weeks_before(end: DateTime<Utc>, weeks: u64, zone: Tz) -> Vec<DateTime<Utc>> {
     let local = end.with_timezone(&zone).naive_local();
-    let then = local.checked_sub_days(Days::new(7 * weeks))?;
+    let then = local.checked_sub_days(Days::new(7 * weeks));
     // An hour that a change of the clock left out has no window; of one that came twice the first is taken.
-    zone.from_local_datetime(&then).earliest().map(|time| time.with_timezone(&Utc))
+    let by_clock =
+        then.and_then(|then| zone.from_local_datetime(&then).earliest()).map(|time| time.with_timezone(&Utc));
+    let whole = end.checked_sub_days(Days::new(7 * weeks));
+    let mut places: Vec<DateTime<Utc>> = by_clock.into_iter().collect();
+    places.extend(whole.filter(|whole| Some(*whole) != by_clock));
+    places
 }
 
 #[cfg(test)]
@@ -140,6 +163,12 @@ mod tests {
         let hourly = Window::rolling("1h").unwrap();
         let judged = Slice { start: at("2024-04-02T05:00:00Z"), end: at("2024-04-02T06:00:00Z") };
         let places = baseline(Kind::Seasonal(2)).places(&hourly, judged, chrono_tz::Europe::Bucharest);
-        assert_eq!(places, [at("2024-03-26T07:00:00Z"), at("2024-03-19T07:00:00Z")], "before the clock went forward");
+        let (by_clock, whole) = ("2024-03-26T07:00:00Z", "2024-03-26T06:00:00Z");
+        assert_eq!(
+            places[..2],
+            [at(by_clock), at(whole)],
+            "before the clock went forward; then what a schedule in UTC has"
+        );
+        assert_eq!(places.len(), 4);
     }
 }

@@ -25,7 +25,11 @@ pub struct Slo {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Indicator {
     /// Labeled predictions. The metric is the share of good ones.
-    Predictions { metric: Arc<str> },
+    Predictions {
+        metric: Arc<str>,
+        /// The expression: another one is another objective.
+        good: String,
+    },
     /// Windows, which are bad while the metric is in breach of the condition.
     Windows { metric: RuleMetric, window: String, condition: Condition },
 }

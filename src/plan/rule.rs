@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use crate::plan::baseline::Baseline;
+use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::duration;
 use crate::plan::metric::{self, Needs};
 
@@ -50,6 +50,8 @@ pub struct Test {
     /// Name of a window of the job; where it is not the rule's, the newest that had ended by then is meant.
     pub window: String,
     pub limits: Limits,
+    /// What the metric is made of, where the job itself says so: another definition is another rule.
+    pub definition: String,
 }
 
 /// What a value is compared with.
@@ -309,6 +311,15 @@ impl Rule {
             CohortChoice::Label(label) => cohort == label,
         };
         chosen && model_version.is_some() == (self.versions == VersionChoice::Each)
+    }
+
+    /// Whether a target is the version that the rule compares others with.
+    pub fn compares_with_itself(&self, target: &Target) -> bool {
+        let Some(version) = &target.model_version else { return false };
+        self.when.tests().iter().any(|test| match &test.limits {
+            Limits::Relative { baseline, .. } => matches!(&baseline.kind, Kind::Version(other) if other == version),
+            Limits::Fixed(_) => false,
+        })
     }
 
     /// Identifies what the rule means. Verdicts of another meaning do not count towards its state.

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::outbox::Receivers;
 use crate::pipeline::execute::{self, Ended};
+use crate::pipeline::health;
 use crate::plan::PlannedJob;
 use crate::plan::schedule::CatchUp;
 use crate::postgres::held::Held;
@@ -165,6 +166,15 @@ impl Scheduler {
         if let Err(failure) = recorded.await {
             error!(job.name = %name, run.id = id, "its end could not be recorded: {failure}");
         }
+        self.tell_failure(&claim, "trueup itself failed; its log says where").await;
+    }
+
+    /// Raises the alert of a run that ended without a word of its own.
+    async fn tell_failure(&self, claim: &run::Claim, why: &str) {
+        let Some(job) = self.jobs.get(&claim.job) else { return };
+        if let Err(failure) = health::failed(&self.pool, job, claim, why).await {
+            error!(job.name = %claim.job, run.id = claim.run_id, "the failure could not be told: {failure}");
+        }
     }
 
     async fn give_up(&self, claim: &run::Claim) {
@@ -177,6 +187,7 @@ impl Scheduler {
         if let Err(failure) = recorded.await {
             error!(job.name = %claim.job, run.id = claim.run_id, "its end could not be recorded: {failure}");
         }
+        self.tell_failure(claim, &why).await;
     }
 
     async fn run(&self, claim: run::Claim) {

@@ -80,9 +80,9 @@ pub async fn past(
                                  when 'labeled' then m.labeled
                                  when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                                  when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
-                                 else (m.metrics ->> $7::text)::float8 end as value
+                                 else (m.metrics ->> $7::text)::float8 end as value, m.removed
             from trueup.measurement m
-            where m.window_id = w.id and m.cohort = t.cohort and not m.removed
+            where m.window_id = w.id and m.cohort = t.cohort
               and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
             order by m.as_of <= w.window_end + $8::interval desc,
                      case when m.as_of <= w.window_end + $8::interval then -m.revision else m.revision end
@@ -92,11 +92,13 @@ pub async fn past(
             select v.verdict = 'breach' as breach
             from trueup.verdict v
             where v.job_id = $1 and v.rule = $9 and v.rule_fingerprint = $10 and v.cohort = t.cohort
-              and v.model_version is not distinct from t.model_version and v.window_end = w.window_end
+              and coalesce(v.model_version, '') = coalesce(t.model_version, '')
+              and (v.model_version is null) = (t.model_version is null) and v.window_end = w.window_end and not v.retroactive
             order by v.id desc
             limit 1
         ) as v on true
-        where not exists (
+        -- A cohort that is no longer in the window has no number, not the one before.
+        where not m.removed and not exists (
             select from trueup.annotation a
             join trueup.job j on j.id = $1
             where a.kind = 'incident' and (a.job is null or a.job = j.name)

@@ -79,6 +79,24 @@ pub async fn last_firing(connection: &mut PgConnection, job_id: i64, topic: &str
     Ok(rows.into_iter().map(|row| (row.receiver, row.body)).collect())
 }
 
+/// Receivers whose last message about a topic says that it fires.
+pub async fn knowing(connection: &mut PgConnection, job_id: i64, topic: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        select receiver from (
+            select distinct on (receiver) receiver, kind from trueup.notification
+            where job_id = $1 and topic = $2
+            order by receiver, sequence desc
+        ) as last
+        where kind = 'firing'
+        "#,
+        job_id,
+        topic
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Receivers that something can be sent to now.
 pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(

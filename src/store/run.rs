@@ -302,8 +302,7 @@ pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<
         Standing,
         r#"
         select j.id as job_id, newest.id as run_id, clock_timestamp() as "now!",
-               coalesce((select max(r.as_of) from trueup.run r where r.job_id = j.id and r.state = 'ok' and r.trigger <> 'backfill'
-                         and r.scheduled_for > clock_timestamp() - interval '400 days'), j.registered_at) as "last_ok!"
+               coalesce(j.published_as_of, j.registered_at) as "last_ok!"
         from trueup.job j
         cross join lateral (select r.id from trueup.run r where r.job_id = j.id order by r.scheduled_for desc limit 1) as newest
         where j.name = $1

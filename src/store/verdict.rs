@@ -98,16 +98,14 @@ pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: 
     .map(drop)
 }
 
-/// How many judged windows back a state can be decided from, besides the ones that count.
-const LOOK_BACK: i64 = 500;
-
-/// The last `count` windows that count (ok or breach), newest first, for each target of a rule.
+/// The last `count` windows that count (ok or breach) and ended after `since`, newest first, for each target of a rule.
 pub async fn recent(
     connection: &mut PgConnection,
     rule: RuleKey<'_>,
     cohorts: &[String],
     versions: &[Option<String>],
     count: i64,
+    since: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Recent>> {
     sqlx::query_as!(
         Recent,
@@ -115,13 +113,14 @@ pub async fn recent(
         select t.place as "target!", x.window_end, x.verdict = 'breach' as "breach!", x.value
         from unnest($4::text[], $5::text[]) with ordinality as t (cohort, model_version, place)
         cross join lateral (
+            -- Read in the order of the index until enough are found, however many that count for nothing lie between.
             select latest.* from (
                 select distinct on (v.window_end) v.window_end, v.verdict, v.value
                 from trueup.verdict v
                 where v.job_id = $1 and v.rule = $2 and v.rule_fingerprint = $3 and v.cohort = t.cohort
-                  and v.model_version is not distinct from t.model_version and not v.retroactive
+                  and coalesce(v.model_version, '') = coalesce(t.model_version, '')
+                  and (v.model_version is null) = (t.model_version is null) and not v.retroactive and v.window_end > $7
                 order by v.window_end desc, v.id desc
-                limit $6::bigint + $7::bigint
             ) as latest
             where latest.verdict in ('ok', 'breach')
             order by latest.window_end desc
@@ -135,7 +134,7 @@ pub async fn recent(
         cohorts,
         versions as &[Option<String>],
         count,
-        LOOK_BACK
+        since
     )
     .fetch_all(connection)
     .await

@@ -285,6 +285,12 @@ fn a_job_that_is_right_has_no_findings() {
     "fires-on-one",
     "fire alone"
 )]
+#[case::two_of_a_length(
+    "[windows]",
+    "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 6.0, severity = \"ticket\" }, { long = \"6h\", factor = 9.0, severity = \"page\" }]\n[windows]",
+    "repeated-entry",
+    "its length names the alert"
+)]
 #[case::too_short(
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", short = \"30m\", factor = 6.0, severity = \"ticket\" }]\n[windows]",

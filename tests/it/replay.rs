@@ -230,7 +230,6 @@ job = "hourly.toml"
 
 [[tests]]
 name = "three in a row page, and it clears below 220"
-quiet = ["drift"]
 series = [{ window = "rolling 24h", end = "2024-05-01T01:00:00Z", every = "1h", values = { rmse = "200 260x3 _ 230 210", labeled = 95 } }]
 expect = [
     { rule = "high", at = "2024-05-01T03:00:00Z", verdict = "breach", state = "pending" },

@@ -260,12 +260,7 @@ async fn a_version_is_compared_with_its_validation_value_and_with_another_versio
     let verdicts = "select rule, model_version, verdict, limit_value, baseline from trueup.verdict_history where window_end = '2024-03-03Z' order by 1, 2";
     assert_eq!(
         world.db.lines(verdicts).await,
-        [
-            "canary | v1 | ok | 12 | 10",
-            "canary | v2 | breach | 12 | 10",
-            "validated | v1 | insufficient | - | -",
-            "validated | v2 | ok | 14.4 | 12",
-        ]
+        ["canary | v2 | breach | 12 | 10", "validated | v1 | insufficient | - | -", "validated | v2 | ok | 14.4 | 12",]
     );
 }
 
@@ -357,4 +352,83 @@ async fn a_job_that_does_not_run_is_late_once_whoever_watches() {
     world.run_at(Utc::now() - TimeDelta::minutes(1)).await;
     assert_eq!(told(&world).await[1..], ["resolved | mail | run-late | 1"]);
     assert!(health::late(&world.db.pool, &jobs).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn predictions_that_stop_are_told_and_their_return_too() {
+    let rules = rule("few", "below = 20.0").replace("metric = \"rmse\"", "metric = \"predictions\"");
+    let world = World::new(TABLES, &daily(&format!("[builtin]\noff = [\"run-late\"]\n{rules}"))).await;
+    fill(&world, 10, 1, "1", "true").await;
+    world.db.execute("delete from public.p where at >= '2024-03-05Z' and at < '2024-03-07Z'").await;
+    live(&world, 1..=9).await;
+    let fired = fired(&world).await;
+    assert!(fired.contains(&"few | all | 03-06".to_owned()), "{fired:?}");
+    assert!(fired.iter().any(|line| line.starts_with("no-predictions | all")), "{fired:?}");
+    assert_eq!(
+        world.db.lines("select distinct state from trueup.alert where rule in ('few', 'no-predictions')").await,
+        ["resolved"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_catches_up_learns_nothing_from_breaches_it_just_found() {
+    let rules = rule("jump", "above_baseline = \"100%\"\nbaseline = { windows = 7, min = 3 }");
+    let error = "case when day >= 8 then 30 else 10 end";
+    let (steady, late) = (World::new(TABLES, &daily(&rules)).await, World::new(TABLES, &daily(&rules)).await);
+    for world in [&steady, &late] {
+        fill(world, 16, 1, error, "true").await;
+    }
+    live(&steady, 1..=15).await;
+    live(&late, 1..=8).await;
+    live(&late, 15..=15).await;
+    let verdicts = "select window_end, verdict, baseline from trueup.verdict_history where window_end >= '2024-03-10Z' and not retroactive order by 1";
+    let (expected, found) = (steady.db.lines(verdicts).await, late.db.lines(verdicts).await);
+    assert_eq!(found, expected);
+    assert!(found.iter().all(|line| line.contains("breach | 10")), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_ok_does_not_end_an_alert_whose_labels_went_away() {
+    let world = World::new(TABLES, &daily(&rule("high", "above = 20.0"))).await;
+    fill(&world, 6, 1, "case when day = 3 then 40 else 10 end", "true").await;
+    live(&world, 1..=4).await;
+    assert_eq!(world.db.lines("select state from trueup.alert").await, ["firing"]);
+    world.db.execute("update public.l set actual = null, seen = '2024-03-05T04:00Z' where id in (select id from public.p where at >= '2024-03-04Z')").await;
+    world.run_at(day(4) + TimeDelta::hours(5)).await;
+    assert_eq!(
+        world
+            .db
+            .lines("select verdict from trueup.verdict_history where window_end = '2024-03-05Z' order by evaluated_at")
+            .await,
+        ["breach", "no_data"]
+    );
+    assert_eq!(world.db.lines("select state from trueup.alert").await, ["firing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alert_of_a_version_that_was_replaced_is_closed() {
+    let world = World::new(TABLES, &daily(&rule("each", "above = 20.0\nversions = \"each\""))).await;
+    fill(&world, 30, 1, "case when day < 8 then 40 else 10 end", "true").await;
+    world.db.execute("update public.p set version = 'v2' where at >= '2024-03-09Z'").await;
+    live(&world, 1..=12).await;
+    assert_eq!(world.db.lines("select model_version, state from trueup.alert").await, ["v1 | firing"]);
+    live(&world, 13..=20).await;
+    assert_eq!(
+        world
+            .db
+            .lines("select model_version, to_state, reason from trueup.alert_history order by changed_at desc limit 1")
+            .await,
+        ["v1 | resolved | it has had no predictions for long"]
+    );
+    assert_eq!(told(&world).await.len(), 2, "and who was told knows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_meaning_of_good_is_another_objective() {
+    let mut world = World::new(TABLES, &daily(SLO)).await;
+    fill(&world, 8, 1, "9", "true").await;
+    live(&world, 1..=5).await;
+    world.job = crate::support::world::plan_job(&daily(&SLO.replace("<= 5", "<= 50")));
+    live(&world, 6..=7).await;
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.slo_history where kind = 'adjustment'").await, 0);
 }

@@ -74,7 +74,7 @@ fn is_tumbling(window: &Window) -> bool {
 }
 
 fn test(metric: RuleMetric, window: &Window, condition: Condition) -> Test {
-    Test { metric, window: window.name.clone(), limits: Limits::Fixed(condition) }
+    Test { metric, window: window.name.clone(), limits: Limits::Fixed(condition), definition: String::new() }
 }
 
 fn rule(job: Job<'_>, name: &str, window: &Window, tests: Vec<Test>, on_final_only: bool) -> Rule {

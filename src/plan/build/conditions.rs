@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::notes::Notes;
 use crate::plan::baseline::{Baseline, Kind};
-use crate::plan::metric::JobMetric;
+use crate::plan::metric::{JobMetric, Needs, Parameters};
 use crate::plan::rule::{Condition, Excess, Limits, RuleMetric, Test, VersionChoice};
 use crate::plan::window::{Slice, Window};
 use crate::spec::diagnostic::did_you_mean;
@@ -15,6 +15,7 @@ use crate::spec::rules::{BaselineKind, BaselineSection, DistanceSpec, ExcessSpec
 pub(super) struct Known<'a> {
     pub windows: &'a [Window],
     pub metrics: &'a [JobMetric],
+    pub parameters: &'a Parameters,
     /// Whether the job declares a model version.
     pub versioned: bool,
 }
@@ -44,7 +45,16 @@ pub(super) fn test(written: Written<'_>, path: &str, known: Known<'_>, notes: &m
     let metric = metric(written.metric, path, known.metrics, notes);
     let window = window(written.window, path, known.windows, notes);
     let limits = limits(written, path, window, known, notes);
-    Some(Test { metric: metric?, window: window?.name.clone(), limits: limits? })
+    let definition =
+        known.metrics.iter().find(|kept| kept.name() == written.metric).map_or(String::new(), |kept| match kept {
+            JobMetric::Custom(custom) => custom.meaning.clone(),
+            JobMetric::Catalogue(metric) => match metric.needs {
+                Needs::Tolerance => format!("{:?}", known.parameters.tolerance),
+                Needs::HuberDelta => format!("{:?}", known.parameters.huber_delta),
+                _ => String::new(),
+            },
+        });
+    Some(Test { metric: metric?, window: window?.name.clone(), limits: limits?, definition })
 }
 
 pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], notes: &mut Notes<'_>) -> Option<RuleMetric> {
@@ -219,7 +229,7 @@ fn baseline(
     let built = match kind {
         BaselineKind::Rolling => Kind::Rolling(count(section.windows, 30, 2, &format!("{path}.windows"), notes)?),
         BaselineKind::Seasonal => {
-            if window.is_some_and(|window| window.longest() > chrono::TimeDelta::days(7)) {
+            if window.is_some_and(|window| window.nominal() > chrono::TimeDelta::days(7)) {
                 notes
                     .error(&format!("{path}.kind"), "window-too-long", "windows of past weeks overlap each other")
                     .hint("use a window of at most 7 days, or `kind = \"rolling\"`");

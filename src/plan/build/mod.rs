@@ -39,8 +39,14 @@ pub fn plan(
             .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
             .hint("use 1 to 100, or leave it out");
     }
-    let declared =
-        rules::Job { spec, windows: &listed, metrics: &metrics.all, cohorts: (&dimensions, &cohort_sets), receivers };
+    let declared = rules::Job {
+        spec,
+        windows: &listed,
+        metrics: &metrics.all,
+        parameters: &metrics.parameters,
+        cohorts: (&dimensions, &cohort_sets),
+        receivers,
+    };
     let mut rules = rules::build(declared, &mut notes);
     let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());
     let windows = windows::build(&spec.windows, label_due, &listed, schedule.as_ref(), &mut notes);

@@ -4,7 +4,7 @@ use super::conditions::{self, Known, Written};
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::duration;
-use crate::plan::metric::JobMetric;
+use crate::plan::metric::{JobMetric, Parameters};
 use crate::plan::rule::{
     Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
 };
@@ -23,13 +23,19 @@ pub(super) struct Job<'a> {
     pub spec: &'a JobSpec,
     pub windows: &'a [Window],
     pub metrics: &'a [JobMetric],
+    pub parameters: &'a Parameters,
     pub cohorts: Cohorts<'a>,
     pub receivers: &'a [String],
 }
 
 impl Job<'_> {
     pub(super) fn known(&self) -> Known<'_> {
-        Known { windows: self.windows, metrics: self.metrics, versioned: self.spec.predictions.version.is_some() }
+        Known {
+            windows: self.windows,
+            metrics: self.metrics,
+            parameters: self.parameters,
+            versioned: self.spec.predictions.version.is_some(),
+        }
     }
 }
 

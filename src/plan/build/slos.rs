@@ -102,7 +102,8 @@ fn indicator(job: Job<'_>, section: &SloSection, path: &str, notes: &mut Notes<'
     let limits = section.above.is_some() || section.below.is_some();
     match (&section.good, &section.metric) {
         (Some(_), None) if section.window.is_none() && !limits => {
-            Some(Indicator::Predictions { metric: metric_name(&section.name).as_str().into() })
+            let good = section.good.clone().unwrap_or_default();
+            Some(Indicator::Predictions { metric: metric_name(&section.name).as_str().into(), good })
         }
         (None, Some(name)) => {
             let metric = conditions::metric(name, path, job.metrics, notes);
@@ -185,7 +186,19 @@ fn burns(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) 
             let built: Vec<Option<Burn>> = list
                 .iter()
                 .enumerate()
-                .map(|(index, window)| written(section, window, &format!("{path}[{index}]"), frame, notes))
+                .map(|(index, window)| {
+                    let path = format!("{path}[{index}]");
+                    if list[..index].iter().any(|other| duration::parse(&other.long) == duration::parse(&window.long)) {
+                        notes
+                            .error(
+                                &path,
+                                "repeated-entry",
+                                format!("two burn rates have a long window of {}", window.long),
+                            )
+                            .hint("its length names the alert; use another");
+                    }
+                    written(section, window, &path, frame, notes)
+                })
                 .collect();
             return built.into_iter().collect();
         }
