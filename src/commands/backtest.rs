@@ -173,8 +173,9 @@ fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<U
     targets.sort_by_key(|target| (std::cmp::Reverse(most(target)), *target));
     let Some(target) = targets.first() else { return Ok(()) };
     let events = || replay.events.iter().filter(|event| event.target == **target);
-    let values: Vec<(DateTime<Utc>, f64)> =
-        events().filter_map(|event| Some((event.slice.end, event.judgement.value?))).collect();
+    let breach = |event: &replay::Event| event.judgement.verdict == Verdict::Breach;
+    let values: Vec<(DateTime<Utc>, f64, bool)> =
+        events().filter_map(|event| Some((event.slice.end, event.judgement.value?, breach(event)))).collect();
     let limits: Vec<(DateTime<Utc>, f64)> =
         events().filter_map(|event| Some((event.slice.end, event.judgement.limit?))).collect();
     let firings: Vec<(DateTime<Utc>, DateTime<Utc>)> = replay

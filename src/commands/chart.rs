@@ -12,18 +12,29 @@ const HEIGHT: usize = 10;
 /// What is drawn.
 pub(super) struct Chart<'a> {
     pub range: Range<DateTime<Utc>>,
-    pub values: &'a [(DateTime<Utc>, f64)],
+    /// Values, and whether each was in breach.
+    pub values: &'a [(DateTime<Utc>, f64, bool)],
     /// Limits at the same times; they move with a baseline.
     pub limits: &'a [(DateTime<Utc>, f64)],
     pub firings: &'a [(DateTime<Utc>, DateTime<Utc>)],
 }
 
 impl Chart<'_> {
-    /// The chart, 80 columns wide. Each column shows the greatest value in its time, and the mean limit.
+    /// The chart, 80 columns wide. Each column shows the greatest value in its time, or the first in breach, and the mean limit.
     pub(super) fn draw(&self) -> String {
-        let values = self.columns(self.values, f64::max);
-        let limits = self.columns(self.limits, f64::midpoint);
-        let known = || values.iter().chain(&limits).flatten().copied();
+        let values = self.columns(
+            self.values
+                .iter()
+                .map(|(time, value, breach)| (*time, (*value, *breach)))
+                .filter(|(_, (v, _))| v.is_finite()),
+            |one, other| match (one.1, other.1) {
+                (true, _) => one,
+                (false, true) => other,
+                (false, false) => (one.0.max(other.0), false),
+            },
+        );
+        let limits = self.columns(self.limits.iter().copied().filter(|(_, limit)| limit.is_finite()), f64::midpoint);
+        let known = || values.iter().flatten().map(|(value, _)| *value).chain(limits.iter().flatten().copied());
         let (low, high) = known().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high {
             return "nothing to draw".to_owned();
@@ -47,9 +58,8 @@ impl Chart<'_> {
             }
         }
         for (column, value) in values.iter().enumerate() {
-            if let Some(value) = value {
-                grid[row_of(*value)][column] =
-                    if limits[column].is_some_and(|limit| *value > limit) { '●' } else { '·' };
+            if let Some((value, breach)) = value {
+                grid[row_of(*value)][column] = if *breach { '●' } else { '·' };
             }
         }
         let mut lines: Vec<String> = grid
@@ -84,14 +94,18 @@ impl Chart<'_> {
         at(column)..at(column + 1)
     }
 
-    fn columns(&self, series: &[(DateTime<Utc>, f64)], merge: fn(f64, f64) -> f64) -> Vec<Option<f64>> {
-        let mut columns: Vec<Option<f64>> = vec![None; WIDTH];
+    fn columns<T: Copy>(
+        &self,
+        series: impl Iterator<Item = (DateTime<Utc>, T)>,
+        merge: impl Fn(T, T) -> T,
+    ) -> Vec<Option<T>> {
+        let mut columns: Vec<Option<T>> = vec![None; WIDTH];
         let length = (self.range.end - self.range.start).num_seconds().max(1);
-        for (time, value) in series.iter().filter(|(_, value)| value.is_finite()) {
-            let since = (*time - self.range.start).num_seconds();
+        for (time, value) in series {
+            let since = (time - self.range.start).num_seconds();
             let column = since * i64::try_from(WIDTH).unwrap_or(1) / length;
             if let Some(place) = usize::try_from(column).ok().and_then(|column| columns.get_mut(column)) {
-                *place = Some(place.map_or(*value, |known| merge(known, *value)));
+                *place = Some(place.map_or(value, |known| merge(known, value)));
             }
         }
         columns
@@ -108,8 +122,9 @@ mod tests {
     fn a_chart_shows_values_the_limit_and_when_it_fired() {
         let start = DateTime::UNIX_EPOCH;
         let at = |n: i64| start + TimeDelta::days(n);
-        let values: Vec<(DateTime<Utc>, f64)> =
-            (0..64).map(|n| (at(n), if (20..30).contains(&n) { 40.0 } else { 10.0 })).collect();
+        let bad = |n: i64| (20..30).contains(&n);
+        let values: Vec<(DateTime<Utc>, f64, bool)> =
+            (0..64).map(|n| (at(n), if bad(n) { 40.0 } else { 10.0 }, bad(n))).collect();
         let limits: Vec<(DateTime<Utc>, f64)> = (0..64).map(|n| (at(n), 25.0)).collect();
         let chart = Chart { range: start..at(64), values: &values, limits: &limits, firings: &[(at(20), at(30))] };
         insta::assert_snapshot!(chart.draw(), @r#"

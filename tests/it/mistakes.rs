@@ -196,6 +196,7 @@ fn a_job_that_is_right_has_no_findings() {
 )]
 #[case::for_text("above = 5.0", "above = 5.0\nfor = \"10 m\"", "bad-duration", "`10 m` is not a duration")]
 #[case::of_three("above = 5.0", "above = 5.0\nof = [4, 3]", "bad-of", "two of the last three")]
+#[case::for_ever("above = 5.0", "above = 5.0\nfor = \"400d\"", "too-long", "longer than is looked back")]
 #[case::for_and_of("above = 5.0", "above = 5.0\nfor = 2\nof = [2, 3]", "two-persistences", "exclude each other")]
 #[case::clears_above_its_limit("above = 5.0", "above = 5.0\nclear_below = 5.1", "clears-never", "calm side")]
 #[case::clears_on_the_other_side("above = 5.0", "above = 5.0\nclear_above = 4.0", "clears-never", "goes with `below`")]

@@ -39,6 +39,7 @@ pub fn plan(
             .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
             .hint("use 1 to 100, or leave it out");
     }
+    let gap = schedule.as_ref().map(|schedule| schedule.cadence.usual_gap());
     let declared = rules::Job {
         spec,
         windows: &listed,
@@ -46,6 +47,7 @@ pub fn plan(
         parameters: &metrics.parameters,
         cohorts: (&dimensions, &cohort_sets),
         receivers,
+        gap,
     };
     let mut rules = rules::build(declared, &mut notes);
     let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());

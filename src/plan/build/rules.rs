@@ -1,5 +1,7 @@
 //! `[[alerts]]`: rules on metrics and windows that the job really has.
 
+use chrono::TimeDelta;
+
 use super::conditions::{self, Known, Written};
 use super::notes::Notes;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
@@ -8,7 +10,7 @@ use crate::plan::metric::{JobMetric, Parameters};
 use crate::plan::rule::{
     Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
 };
-use crate::plan::window::Window;
+use crate::plan::window::{Window, WindowKind};
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::rules::{
@@ -26,6 +28,8 @@ pub(super) struct Job<'a> {
     pub parameters: &'a Parameters,
     pub cohorts: Cohorts<'a>,
     pub receivers: &'a [String],
+    /// Usual time between two runs.
+    pub gap: Option<TimeDelta>,
 }
 
 impl Job<'_> {
@@ -63,6 +67,9 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
     let cohorts = cohort_choice(alert, path, job.cohorts, notes);
     let fires = fires(alert, path, notes);
     let clears = clears(alert, when.as_ref(), path, notes);
+    if let (Some(window), Some(fires), Some(clears)) = (window, fires, clears) {
+        check_reach(job, window, &[("for", fires), ("clear_for", clears.persistence)], path, notes);
+    }
     check_guards(alert, path, notes);
     if alert.significant == Some(true) {
         check_significant(when.as_ref(), job.metrics, path, notes);
@@ -333,6 +340,27 @@ fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, not
                 format!("`{}` has no confidence interval", test.metric.name()),
             )
             .hint("`trueup explain --metrics` says which metrics have one; use `min_samples` for the others");
+    }
+}
+
+/// Refuses durations that more windows lie in than are ever looked at: they would never be over.
+fn check_reach(job: Job<'_>, window: &Window, keys: &[(&str, Persistence)], path: &str, notes: &mut Notes<'_>) {
+    let gap = match window.kind {
+        WindowKind::Rolling(_) => job.gap.unwrap_or(TimeDelta::days(1)),
+        WindowKind::Tumbling(_) => window.nominal(),
+    };
+    for (key, persistence) in keys {
+        let Persistence::Lasting(time) = persistence else { continue };
+        let most = gap * i32::try_from(persistence.most_windows() / 2).unwrap_or(i32::MAX);
+        if *time > most {
+            notes
+                .error(
+                    &format!("{path}.{key}"),
+                    "too-long",
+                    format!("{} is longer than is looked back", duration::format(*time)),
+                )
+                .hint(format!("use at most {}, or a longer window", duration::format(most)));
+        }
     }
 }
 
