@@ -11,7 +11,8 @@ use crate::store::baseline::{self, NewBaseline};
 pub(super) async fn set(global: &Global, args: &BaselineArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, &args.job)?;
-    if !job.metrics.iter().any(|metric| metric.name() == args.metric) {
+    let is_count = ["predictions", "labeled", "coverage", "received"].contains(&args.metric.as_str());
+    if !is_count && !job.metrics.iter().any(|metric| metric.name() == args.metric) {
         let known = job.metrics.iter().map(crate::plan::metric::JobMetric::name).collect::<Vec<_>>().join(", ");
         return Err(user_error(format!("`{}` has no metric `{}`; it has {known}", job.name, args.metric)));
     }

@@ -44,12 +44,13 @@ pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condi
 
 /// The farthest of the distances that are given: all of them must be exceeded.
 fn distance(excess: Excess, center: Center) -> Result<f64, Reason> {
-    let deviations = match (excess.deviations, center.deviation) {
+    let is_alone = excess.share.is_none() && excess.absolute.is_none();
+    let deviations = match (excess.deviations, center.deviation.filter(|deviation| *deviation > 0.0)) {
         (None, _) => None,
-        // Where the past never varied, everything would be many deviations away.
-        (Some(_), None) => return Err(Reason::FlatBaseline),
-        (Some(_), Some(0.0)) => return Err(Reason::FlatBaseline),
         (Some(times), Some(deviation)) => Some(times * deviation),
+        // Where the past never varied, everything is many deviations away: another distance must say what counts.
+        (Some(_), None) if is_alone => return Err(Reason::FlatBaseline),
+        (Some(_), None) => None,
     };
     let parts = [excess.share.map(|share| share * center.value.abs()), excess.absolute, deviations];
     Ok(parts.into_iter().flatten().fold(0.0, f64::max))
@@ -186,6 +187,9 @@ mod tests {
         let excess = Excess { deviations: Some(3.0), ..Excess::default() };
         let limits = Limits::Relative { above: Some(excess), below: None, baseline: rolling(3, 3) };
         assert_eq!(condition(&limits, day(10), &flat).unwrap_err(), Reason::FlatBaseline);
+        let with_share = Excess { share: Some(0.2), ..excess };
+        let limits = Limits::Relative { above: Some(with_share), below: None, baseline: rolling(3, 3) };
+        assert_eq!(condition(&limits, day(10), &flat).unwrap().0, Condition::Above(6.0));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Point {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
+    /// Ends of all windows of a name, whoever is in them.
+    ends: BTreeMap<String, BTreeSet<DateTime<Utc>>>,
     /// The newest time that anything was known at.
     known_until: DateTime<Utc>,
     /// Nothing is judged after this.
@@ -100,6 +102,7 @@ impl History {
         revision: Revision,
     ) {
         self.known_until = self.known_until.max(revision.as_of);
+        self.ends.entry(window.to_owned()).or_default().insert(slice.end);
         let points = self.points.entry(window.to_owned()).or_default().entry(target).or_default();
         let point = points.entry(slice.end).or_insert_with(|| Point { slice, settled_at, revisions: Vec::new() });
         let place = point.revisions.partition_point(|known| known.as_of <= revision.as_of);
@@ -119,10 +122,10 @@ impl History {
         self.points.get(&rule.window).into_iter().flatten().filter(move |(target, _)| covers.contains(*target))
     }
 
-    /// The newest point of a target that ended by `until` and after `after`.
+    /// The point of a target in the newest window that ended by `until` and after `after`, if it has one.
     fn newest(&self, window: &str, target: &Target, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<&Point> {
-        let points = self.points.get(window)?.get(target)?;
-        points.range(..=until).next_back().map(|(_, point)| point).filter(|point| point.slice.end > after)
+        let end = self.ends.get(window)?.range(..=until).next_back().filter(|end| **end > after)?;
+        self.points.get(window)?.get(target)?.get(end)
     }
 }
 

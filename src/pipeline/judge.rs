@@ -75,8 +75,16 @@ impl Bench<'_> {
     ) -> impl Iterator<Item = Asked<'b>> {
         let mut found = self.of_window(window, rule);
         // One that stopped says so, in windows that are judged for the first time.
-        let gone: BTreeSet<Target> =
-            known.iter().filter(|target| window.is_new && !found.contains_key(target)).cloned().collect();
+        let missing = |target: &&Target| !found.contains_key(target);
+        let mut gone: BTreeSet<Target> = known.iter().filter(|_| window.is_new).filter(missing).cloned().collect();
+        // Or whose last prediction in it is gone.
+        let removed = self.written.iter().filter(|(id, _)| *id == window.id).map(|(_, target)| target);
+        gone.extend(
+            removed
+                .filter(|target| rule.covers(&target.cohort, target.model_version.as_deref()))
+                .filter(missing)
+                .cloned(),
+        );
         found.extend(gone.iter().map(|target| (target.clone(), None)));
         let asked: Vec<Asked<'b>> = found
             .into_iter()

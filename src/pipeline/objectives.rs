@@ -326,7 +326,11 @@ impl About<'_> {
             _ if left <= 0.0 => format!("the error budget of {period} is spent"),
             Some(at) => {
                 let days = (at - self.mature).num_hours().max(0) / 24;
-                let when = if days > 0 { format!("{days} days") } else { "less than a day".to_owned() };
+                let when = match days {
+                    0 => "less than a day".to_owned(),
+                    1 => "a day".to_owned(),
+                    days => format!("{days} days"),
+                };
                 format!(
                     "{:.0} % of the error budget of {period} is left; spent on like this it is gone in {when}",
                     left * 100.0
