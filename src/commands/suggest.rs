@@ -15,8 +15,7 @@ use crate::evaluate::replay::{self, Firing, History, Knowledge};
 use crate::pipeline;
 use crate::plan::PlannedJob;
 use crate::plan::baseline::{Baseline, Kind};
-use crate::plan::metric::JobMetric;
-use crate::plan::rule::{self, Condition, Excess, Limits, Persistence, Rule, RuleMetric, Severity, Test, When};
+use crate::plan::rule::{Clearing, Condition, Excess, Limits, Rule, RuleMetric, Test, When};
 use crate::plan::window::Window;
 use crate::store::replay as store;
 
@@ -123,12 +122,6 @@ impl Frame<'_> {
             || self.window.longest() <= TimeDelta::days(7)
     }
 
-    /// Without an interval nothing would ever be significant.
-    fn has_interval(&self) -> bool {
-        let named = self.job.metrics.iter().find(|metric| metric.name() == self.metric);
-        matches!(named, Some(JobMetric::Catalogue(metric)) if metric.interval.is_some())
-    }
-
     fn rule(&self, baseline: Option<&Baseline>, limit: f64) -> Rule {
         let limits = match baseline {
             None => Limits::Fixed(Condition::Above(limit)),
@@ -138,40 +131,16 @@ impl Frame<'_> {
                 baseline: baseline.clone(),
             },
         };
-        let test = Test {
-            metric: RuleMetric::Named(self.metric.into()),
+        let when = When::Test(Test::new(RuleMetric::Named(self.metric.into()), &self.window.name, limits));
+        let Some(first) = self.first else { return Rule::new("suggested", &self.window.name, when) };
+        // Without an interval nothing would ever be significant.
+        let has_interval = self.job.metrics.iter().any(|known| known.name() == self.metric && known.has_interval());
+        Rule {
+            when,
             window: self.window.name.clone(),
-            limits,
-            definition: String::new(),
-        };
-        let once = Persistence::Windows(1);
-        let plain = Rule {
-            name: "suggested".to_owned(),
-            window: self.window.name.clone(),
-            when: When::Test(test.clone()),
-            fires: once,
-            clears: rule::Clearing { below: None, above: None, persistence: once },
-            min_samples: 1,
-            min_coverage: 0.0,
-            significant: false,
-            on_final_only: false,
-            cohorts: rule::CohortChoice::All,
-            versions: rule::VersionChoice::Together,
-            severity: Severity::Page,
-            notify: vec![],
-            runbook: None,
-            owner: None,
-            built_in: false,
-        };
-        match self.first {
-            Some(first) => Rule {
-                when: When::Test(test),
-                window: self.window.name.clone(),
-                clears: plain.clears,
-                significant: first.significant && self.has_interval(),
-                ..first.clone()
-            },
-            None => plain,
+            clears: Clearing::AT_ONCE,
+            significant: first.significant && has_interval,
+            ..first.clone()
         }
     }
 

@@ -382,9 +382,7 @@ mod tests {
 
     use super::*;
     use crate::plan::measurement::Counts;
-    use crate::plan::rule::{
-        Clearing, CohortChoice, Condition, Excess, Persistence, RuleMetric, Severity, VersionChoice, When,
-    };
+    use crate::plan::rule::{Condition, Excess, RuleMetric, When};
 
     fn day(n: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(n)
@@ -403,30 +401,8 @@ mod tests {
     }
 
     fn rule(limits: Limits) -> Rule {
-        let once = Persistence::Windows(1);
-        Rule {
-            name: "r".into(),
-            window: "tumbling 1d".into(),
-            when: When::Test(Test {
-                metric: RuleMetric::Named("rmse".into()),
-                window: "tumbling 1d".into(),
-                limits,
-                definition: String::new(),
-            }),
-            fires: once,
-            clears: Clearing { below: None, above: None, persistence: once },
-            min_samples: 1,
-            min_coverage: 0.0,
-            significant: false,
-            on_final_only: false,
-            cohorts: CohortChoice::All,
-            versions: VersionChoice::Together,
-            severity: Severity::Page,
-            notify: vec![],
-            runbook: None,
-            owner: None,
-            built_in: false,
-        }
+        let test = Test::new(RuleMetric::Named("rmse".into()), "tumbling 1d", limits);
+        Rule::new("r", "tumbling 1d", When::Test(test))
     }
 
     fn all() -> Target {

@@ -151,28 +151,12 @@ mod tests {
     use crate::plan::baseline::{Baseline, Kind};
     use crate::plan::interval::Interval;
     use crate::plan::measurement::Counts;
-    use crate::plan::rule::{Clearing, CohortChoice, Excess, Limits, Persistence, Severity, VersionChoice};
+    use crate::plan::rule::{Excess, Limits};
     use chrono::TimeDelta;
 
     fn rule(condition: Condition) -> Rule {
-        Rule {
-            name: "r".into(),
-            window: "rolling 24h".into(),
-            when: When::Test(test("rmse", Limits::Fixed(condition))),
-            fires: Persistence::Windows(1),
-            clears: Clearing { below: None, above: None, persistence: Persistence::Windows(1) },
-            min_samples: 10,
-            min_coverage: 0.5,
-            significant: false,
-            on_final_only: false,
-            cohorts: CohortChoice::All,
-            versions: VersionChoice::Together,
-            severity: Severity::Page,
-            notify: vec![],
-            runbook: None,
-            owner: None,
-            built_in: false,
-        }
+        let when = When::Test(test("rmse", Limits::Fixed(condition)));
+        Rule { min_samples: 10, min_coverage: 0.5, ..Rule::new("r", "rolling 24h", when) }
     }
 
     fn test(metric: &str, limits: Limits) -> Test {
@@ -180,7 +164,7 @@ mod tests {
             "coverage" => RuleMetric::Coverage,
             name => RuleMetric::Named(name.into()),
         };
-        Test { metric, window: "rolling 24h".into(), limits, definition: String::new() }
+        Test::new(metric, "rolling 24h", limits)
     }
 
     const JUDGED: Slice = Slice { start: DateTime::UNIX_EPOCH, end: DateTime::UNIX_EPOCH };

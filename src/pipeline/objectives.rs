@@ -20,7 +20,7 @@ use crate::notify::message::AlertFacts;
 use crate::plan::cohort::Cohort;
 use crate::plan::objective::{Burn, Indicator, Slo};
 use crate::plan::rule::{Clearing, Persistence};
-use crate::plan::window::{Slice, floor};
+use crate::plan::window::{Grain, Slice, Window, floor};
 use crate::plan::{PlannedJob, duration};
 use crate::store::alert::{self, NewTransition};
 use crate::store::slo::{self as store, NewEvaluation};
@@ -97,14 +97,18 @@ pub(super) async fn apply(
     Ok(told)
 }
 
+/// The windows that an objective counts, if it counts windows.
+fn counted_windows<'j>(job: &'j PlannedJob, slo: &Slo) -> Option<(&'j Window, Grain)> {
+    match &slo.indicator {
+        Indicator::Predictions { .. } => None,
+        Indicator::Windows { window, .. } => job.windows.tumbling().find(|(known, _)| known.name == *window),
+    }
+}
+
 /// The end of what is counted: a bucket, or a window of those that are counted, whose labels had their time.
 fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
     let until = as_of - job.windows.label_wait;
-    let counted = match &slo.indicator {
-        Indicator::Predictions { .. } => None,
-        Indicator::Windows { window, .. } => job.windows.tumbling().find(|(known, _)| known.name == *window),
-    };
-    match counted {
+    match counted_windows(job, slo) {
         Some((_, grain)) => grain.slice(until, job.windows.zone).start,
         None => floor(until, job.windows.bucket),
     }
@@ -112,11 +116,7 @@ fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The start of so much time before `mature`; of windows that are counted, of so many whole ones, whatever the clock did.
 fn start_of(job: &PlannedJob, slo: &Slo, mature: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
-    let counted = match &slo.indicator {
-        Indicator::Predictions { .. } => None,
-        Indicator::Windows { window, .. } => job.windows.tumbling().find(|(known, _)| known.name == *window),
-    };
-    let Some((window, grain)) = counted else { return mature - length };
+    let Some((window, grain)) = counted_windows(job, slo) else { return mature - length };
     let windows = length.num_seconds() / window.nominal().num_seconds().max(1);
     (0..windows).fold(mature, |start, _| grain.slice(start - TimeDelta::milliseconds(1), job.windows.zone).start)
 }

@@ -37,13 +37,13 @@ pub async fn load(
             all_cohorts: rules.iter().any(|rule| rule.cohorts != crate::plan::rule::CohortChoice::All),
         };
         store::each(connection, asked, |row| {
-            let target = Target { cohort: row.cohort.clone(), model_version: row.model_version.clone() };
+            let target = Target { cohort: row.cohort, model_version: row.model_version };
             let slice = Slice { start: row.window_start, end: row.window_end };
             history.push(
                 name,
                 target,
                 (slice, row.settled_at),
-                Revision { as_of: row.as_of, sample: Arc::new(evidence::sample(&row.sample())) },
+                Revision { as_of: row.as_of, sample: Arc::new(evidence::sample(&row.sample)) },
             );
         })
         .await?;

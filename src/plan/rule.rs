@@ -274,7 +274,41 @@ impl Severity {
     }
 }
 
+impl Test {
+    /// A comparison of a metric that the job does not define itself.
+    pub fn new(metric: RuleMetric, window: &str, limits: Limits) -> Self {
+        Self { metric, window: window.to_owned(), limits, definition: String::new() }
+    }
+}
+
+impl Clearing {
+    /// At the first window that is ok.
+    pub const AT_ONCE: Self = Self { below: None, above: None, persistence: Persistence::Windows(1) };
+}
+
 impl Rule {
+    /// A rule of which nothing is said but what it compares: the defaults of a job file.
+    pub fn new(name: &str, window: &str, when: When) -> Self {
+        Self {
+            name: name.to_owned(),
+            window: window.to_owned(),
+            when,
+            fires: Persistence::Windows(1),
+            clears: Clearing::AT_ONCE,
+            min_samples: 1,
+            min_coverage: 0.0,
+            significant: false,
+            on_final_only: false,
+            cohorts: CohortChoice::All,
+            versions: VersionChoice::Together,
+            severity: Severity::Ticket,
+            notify: vec![],
+            runbook: None,
+            owner: None,
+            built_in: false,
+        }
+    }
+
     /// The metric that is shown for it: the first that it compares.
     pub fn metric(&self) -> &RuleMetric {
         let first = self.when.tests().first();

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
-use serde_json::Value as Json;
 use sqlx::PgConnection;
 
 use crate::store::baseline::SampleRow;
@@ -30,39 +29,16 @@ pub struct RevisionRow {
     pub cohort: String,
     pub model_version: Option<String>,
     pub as_of: DateTime<Utc>,
-    pub predictions: i64,
-    pub labeled: i64,
-    pub excluded: i64,
-    pub duplicates: i64,
-    pub ambiguous: i64,
-    pub metrics: Json,
-    pub intervals: Json,
-}
-
-impl RevisionRow {
-    /// What rules see of it.
-    pub fn sample(&self) -> SampleRow {
-        SampleRow {
-            target: 1,
-            predictions: self.predictions,
-            labeled: self.labeled,
-            excluded: self.excluded,
-            duplicates: self.duplicates,
-            ambiguous: self.ambiguous,
-            metrics: self.metrics.clone(),
-            intervals: self.intervals.clone(),
-        }
-    }
+    pub sample: SampleRow,
 }
 
 /// Every revision of a window's measurements, one by one.
 pub async fn each(
     connection: &mut PgConnection,
     asked: Asked<'_>,
-    mut look: impl FnMut(&RevisionRow),
+    mut look: impl FnMut(RevisionRow),
 ) -> sqlx::Result<()> {
-    let mut rows = sqlx::query_as!(
-        RevisionRow,
+    let mut rows = sqlx::query!(
         r#"
         select w.window_start, w.window_end, w.settled_at, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
                m.ambiguous, m.metrics, m.intervals
@@ -79,7 +55,24 @@ pub async fn each(
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        look(&row);
+        look(RevisionRow {
+            window_start: row.window_start,
+            window_end: row.window_end,
+            settled_at: row.settled_at,
+            cohort: row.cohort,
+            model_version: row.model_version,
+            as_of: row.as_of,
+            sample: SampleRow {
+                target: 1,
+                predictions: row.predictions,
+                labeled: row.labeled,
+                excluded: row.excluded,
+                duplicates: row.duplicates,
+                ambiguous: row.ambiguous,
+                metrics: row.metrics,
+                intervals: row.intervals,
+            },
+        });
     }
     Ok(())
 }

@@ -3,9 +3,7 @@
 use super::notes::Notes;
 use super::rules::Job;
 use crate::plan::objective;
-use crate::plan::rule::{
-    Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
-};
+use crate::plan::rule::{Condition, Limits, Persistence, Rule, RuleMetric, Test, When};
 use crate::plan::window::Window;
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
@@ -74,7 +72,7 @@ fn is_tumbling(window: &Window) -> bool {
 }
 
 fn test(metric: RuleMetric, window: &Window, condition: Condition) -> Test {
-    Test { metric, window: window.name.clone(), limits: Limits::Fixed(condition), definition: String::new() }
+    Test::new(metric, &window.name, Limits::Fixed(condition))
 }
 
 fn rule(job: Job<'_>, name: &str, window: &Window, tests: Vec<Test>, on_final_only: bool) -> Rule {
@@ -84,21 +82,11 @@ fn rule(job: Job<'_>, name: &str, window: &Window, tests: Vec<Test>, on_final_on
         Err(tests) => When::Any(tests),
     };
     Rule {
-        name: name.to_owned(),
-        window: window.name.clone(),
-        when,
-        fires: Persistence::Windows(1),
-        clears: Clearing { below: None, above: None, persistence: Persistence::Windows(1) },
-        min_samples: 1,
-        min_coverage: 0.0,
-        significant: false,
         on_final_only,
-        cohorts: CohortChoice::All,
-        versions: VersionChoice::Together,
-        severity: Severity::Ticket,
         notify: spec.job.notify.clone().unwrap_or_default(),
         runbook: spec.job.runbook.clone(),
         owner: spec.job.owner.clone(),
         built_in: true,
+        ..Rule::new(name, &window.name, when)
     }
 }

@@ -5,6 +5,7 @@ mod cohorts;
 mod conditions;
 mod metrics;
 mod notes;
+mod persistence;
 mod rules;
 mod schedule;
 mod slos;

@@ -4,18 +4,14 @@ use chrono::TimeDelta;
 
 use super::conditions::{self, Known, Written};
 use super::notes::Notes;
+use super::persistence;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::duration;
 use crate::plan::metric::{JobMetric, Parameters};
-use crate::plan::rule::{
-    Clearing, CohortChoice, Condition, Limits, Persistence, Rule, RuleMetric, Severity, Test, VersionChoice, When,
-};
-use crate::plan::window::{Window, WindowKind};
+use crate::plan::rule::{CohortChoice, Rule, RuleMetric, Severity, Test, VersionChoice, When};
+use crate::plan::window::Window;
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
-use crate::spec::rules::{
-    AlertSection, CohortsSpec, ConditionSection, ConditionSpec, ForSpec, SeveritySpec, VersionsSpec,
-};
+use crate::spec::rules::{AlertSection, CohortsSpec, ConditionSection, ConditionSpec, SeveritySpec, VersionsSpec};
 
 type Cohorts<'a> = (&'a [Dimension], &'a [CohortSet]);
 
@@ -65,10 +61,10 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
     let window = conditions::window(&alert.window, path, job.windows, notes);
     let when = when(job, alert, versions, path, notes);
     let cohorts = cohort_choice(alert, path, job.cohorts, notes);
-    let fires = fires(alert, path, notes);
-    let clears = clears(alert, when.as_ref(), path, notes);
+    let fires = persistence::fires(alert, path, notes);
+    let clears = persistence::clears(alert, when.as_ref(), path, notes);
     if let (Some(window), Some(fires), Some(clears)) = (window, fires, clears) {
-        check_reach(job, window, &[("for", fires), ("clear_for", clears.persistence)], path, notes);
+        persistence::check_reach(job.gap, window, &[("for", fires), ("clear_for", clears.persistence)], path, notes);
     }
     check_guards(alert, path, notes);
     if alert.significant == Some(true) {
@@ -245,92 +241,9 @@ fn named(job: Job<'_>, name: &str, versions: Option<VersionChoice>, path: &str, 
     conditions::test(own(other, metric, versions), path, job.known(), &mut unheard)
 }
 
-fn fires(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
-    let Some(of) = &alert.of else { return persistence(alert.persistence.as_ref(), &format!("{path}.for"), notes) };
-    if alert.persistence.is_some() {
-        notes
-            .error(&format!("{path}.of"), "two-persistences", "`for` and `of` exclude each other")
-            .hint("`for = 3` is three in a row, `of = [2, 3]` two of the last three");
-        return None;
-    }
-    let pair = match of.as_slice() {
-        [needed, last] => u32::try_from(*needed).ok().zip(u32::try_from(*last).ok()),
-        _ => None,
-    };
-    let found = pair.filter(|(needed, last)| *needed >= 1 && needed <= last && *last <= 1_000);
-    if found.is_none() {
-        notes
-            .error(&format!("{path}.of"), "bad-of", "`of` is not a number of windows of a number of windows")
-            .hint("write `of = [2, 3]` for two of the last three");
-    }
-    found.map(|(needed, last)| Persistence::Of { needed, last })
-}
-
-fn persistence(spec: Option<&ForSpec>, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
-    match spec {
-        None => Some(Persistence::Windows(1)),
-        Some(ForSpec::Evaluations(n)) => {
-            let found = u32::try_from(*n).ok().filter(|n| (1..=1_000).contains(n));
-            if found.is_none() {
-                notes
-                    .error(path, "bad-for", format!("{n} is no number of windows"))
-                    .hint("use 1 to 1000 windows in a row");
-            }
-            found.map(Persistence::Windows)
-        }
-        Some(ForSpec::Duration(text)) => match duration::parse(text) {
-            Ok(time) => Some(Persistence::Lasting(time)),
-            Err(message) => {
-                notes.error(path, "bad-duration", message).hint(duration::HINT);
-                None
-            }
-        },
-    }
-}
-
-fn clears(alert: &AlertSection, when: Option<&When>, path: &str, notes: &mut Notes<'_>) -> Option<Clearing> {
-    let persistence = persistence(alert.clear_for.as_ref(), &format!("{path}.clear_for"), notes)?;
-    let condition = match when {
-        Some(When::Test(Test { limits: Limits::Fixed(condition), .. })) => Some(*condition),
-        Some(When::Test(_)) | None => None,
-        Some(When::All(_) | When::Any(_)) if alert.clear_below.is_some() || alert.clear_above.is_some() => {
-            notes
-                .error(path, "clears-what", "a rule of several conditions has no single value to clear by")
-                .hint("use `clear_for`, or put the rule on one metric");
-            return None;
-        }
-        Some(When::All(_) | When::Any(_)) => None,
-    };
-    let (high, low) = match condition {
-        Some(Condition::Above(high)) => (Some(high), None),
-        Some(Condition::Below(low)) => (None, Some(low)),
-        Some(Condition::Outside { low, high }) => (Some(high), Some(low)),
-        None => (None, None),
-    };
-    let fits = |key: &str,
-                clear: Option<f64>,
-                limit: Option<f64>,
-                calm: fn(f64, f64) -> bool,
-                notes: &mut Notes<'_>| {
-        let Some(clear) = clear else { return true };
-        let right = clear.is_finite() && (condition.is_none() || limit.is_some_and(|limit| calm(clear, limit)));
-        if !right {
-            notes
-                .error(&format!("{path}.{key}"), "clears-never", format!("`{key}` = {clear} is not on the calm side of the limit"))
-                .hint("`clear_below` goes with `above` and is at most that; `clear_above` goes with `below` and is at least that");
-        }
-        right
-    };
-    let below = fits("clear_below", alert.clear_below, high, |clear, limit| clear <= limit, notes);
-    let above = fits("clear_above", alert.clear_above, low, |clear, limit| clear >= limit, notes);
-    (below && above).then_some(Clearing { below: alert.clear_below, above: alert.clear_above, persistence })
-}
-
 fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, notes: &mut Notes<'_>) {
-    let has_interval = |metric: &RuleMetric| {
-        let named = metrics.iter().find(|known| known.name() == metric.name());
-        matches!(named, Some(JobMetric::Catalogue(metric)) if metric.interval.is_some())
-    };
+    let has_interval =
+        |metric: &RuleMetric| metrics.iter().any(|known| known.name() == metric.name() && known.has_interval());
     let without = when.into_iter().flat_map(When::tests).find(|test| !has_interval(&test.metric));
     if let Some(test) = without {
         notes
@@ -340,27 +253,6 @@ fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, not
                 format!("`{}` has no confidence interval", test.metric.name()),
             )
             .hint("`trueup explain --metrics` says which metrics have one; use `min_samples` for the others");
-    }
-}
-
-/// Refuses durations that more windows lie in than are ever looked at: they would never be over.
-fn check_reach(job: Job<'_>, window: &Window, keys: &[(&str, Persistence)], path: &str, notes: &mut Notes<'_>) {
-    let gap = match window.kind {
-        WindowKind::Rolling(_) => job.gap.unwrap_or(TimeDelta::days(1)),
-        WindowKind::Tumbling(_) => window.nominal(),
-    };
-    for (key, persistence) in keys {
-        let Persistence::Lasting(time) = persistence else { continue };
-        let most = gap * i32::try_from(persistence.most_windows() / 2).unwrap_or(i32::MAX);
-        if *time > most {
-            notes
-                .error(
-                    &format!("{path}.{key}"),
-                    "too-long",
-                    format!("{} is longer than is looked back", duration::format(*time)),
-                )
-                .hint(format!("use at most {}, or a longer window", duration::format(most)));
-        }
     }
 }
 

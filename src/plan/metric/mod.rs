@@ -277,6 +277,11 @@ impl JobMetric {
         Some(value).filter(|value| value.is_finite())
     }
 
+    /// Whether it has a 95 % interval.
+    pub fn has_interval(&self) -> bool {
+        matches!(self, Self::Catalogue(metric) if metric.interval.is_some())
+    }
+
     /// The 95 % interval, where there is one.
     pub fn interval(&self, sums: &Sums<'_>) -> Option<Interval> {
         match self {
