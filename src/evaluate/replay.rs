@@ -2,12 +2,13 @@
 //!
 //! The same judging and the same state machine as a run's. Only where the samples come from differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::evaluate::baseline::Past;
+use crate::evaluate::history::{History, Point};
 use crate::evaluate::state::{Counted, Standing, State};
 use crate::evaluate::threshold::{self, Evidence};
 use crate::evaluate::verdict::{Judgement, Verdict};
@@ -16,39 +17,6 @@ use crate::plan::job::Windows;
 use crate::plan::measurement::Sample;
 use crate::plan::rule::{Limits, Rule, Target, Test};
 use crate::plan::window::{Slice, Window};
-
-/// A measurement as it was known from some time on.
-#[derive(Debug, Clone)]
-pub struct Revision {
-    pub as_of: DateTime<Utc>,
-    /// Shared with the verdicts on it: a replay of years has many.
-    pub sample: Arc<Sample>,
-}
-
-/// One window of one target, with everything that was ever known of it, oldest first.
-#[derive(Debug, Clone)]
-pub struct Point {
-    pub slice: Slice,
-    /// When a run first saw it final, if one has.
-    pub settled_at: Option<DateTime<Utc>>,
-    pub revisions: Vec<Revision>,
-}
-
-/// Points by name of window, target and end of window.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
-    /// Ends of all windows of a name, whoever is in them.
-    ends: BTreeMap<String, BTreeSet<DateTime<Utc>>>,
-    /// The newest time that anything was known at.
-    known_until: DateTime<Utc>,
-    /// Nothing is judged after this.
-    pub now: Option<DateTime<Utc>>,
-    /// Validation values by metric and target.
-    pub validation: BTreeMap<(String, Target), f64>,
-    /// Times that are no measure of anything.
-    pub incidents: Vec<Slice>,
-}
 
 /// What is known when a window is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,54 +58,6 @@ pub struct Firing {
 pub struct Replay {
     pub events: Vec<Event>,
     pub firings: Vec<Firing>,
-}
-
-impl History {
-    /// Adds what became known of a window, which a run saw final at `settled_at`.
-    pub fn push(
-        &mut self,
-        window: &str,
-        target: Target,
-        (slice, settled_at): (Slice, Option<DateTime<Utc>>),
-        revision: Revision,
-    ) {
-        self.known_until = self.known_until.max(revision.as_of);
-        self.ends.entry(window.to_owned()).or_default().insert(slice.end);
-        let points = self.points.entry(window.to_owned()).or_default().entry(target).or_default();
-        let point = points.entry(slice.end).or_insert_with(|| Point { slice, settled_at, revisions: Vec::new() });
-        let place = point.revisions.partition_point(|known| known.as_of <= revision.as_of);
-        point.revisions.insert(place, revision);
-    }
-
-    /// The points of a window's targets that a rule judges.
-    fn of_rule<'h>(&'h self, rule: &Rule) -> impl Iterator<Item = (&'h Target, &'h BTreeMap<DateTime<Utc>, Point>)> {
-        let covers: BTreeSet<Target> = self
-            .points
-            .get(&rule.window)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .filter(|target| rule.covers(&target.cohort, target.model_version.as_deref()))
-            .cloned()
-            .collect();
-        self.points.get(&rule.window).into_iter().flatten().filter(move |(target, _)| covers.contains(*target))
-    }
-
-    /// The point of a target in the newest window that ended by `until` and after `after`, if it has one.
-    fn newest(&self, window: &str, target: &Target, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<&Point> {
-        let end = self.ends.get(window)?.range(..=until).next_back().filter(|end| **end > after)?;
-        self.points.get(window)?.get(target)?.get(end)
-    }
-}
-
-impl Point {
-    /// What was known at a time.
-    fn known_at(&self, time: DateTime<Utc>) -> Option<&Arc<Sample>> {
-        self.revisions.iter().take_while(|revision| revision.as_of <= time).last().map(|revision| &revision.sample)
-    }
-
-    fn latest(&self) -> Option<&Arc<Sample>> {
-        self.revisions.last().map(|revision| &revision.sample)
-    }
 }
 
 /// What a rule would have said of the windows that end within a range.
@@ -381,6 +301,7 @@ mod tests {
     use chrono_tz::Tz;
 
     use super::*;
+    use crate::evaluate::history::Revision;
     use crate::plan::measurement::Counts;
     use crate::plan::rule::{Condition, Excess, RuleMetric, When};
 

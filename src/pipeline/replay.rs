@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::evidence;
-use crate::evaluate::replay::{History, Revision};
+use crate::evaluate::history::{History, Revision};
 use crate::plan::PlannedJob;
 use crate::plan::rule::{Limits, Rule, Target};
 use crate::plan::window::{Slice, Window};

@@ -1,0 +1,100 @@
+//! What is known of past windows, and since when: what rules are replayed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::plan::measurement::Sample;
+use crate::plan::rule::{Rule, Target};
+use crate::plan::window::Slice;
+
+/// A measurement as it was known from some time on.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    pub as_of: DateTime<Utc>,
+    /// Shared with the verdicts on it: a replay of years has many.
+    pub sample: Arc<Sample>,
+}
+
+/// One window of one target, with everything that was ever known of it, oldest first.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub slice: Slice,
+    /// When a run first saw it final, if one has.
+    pub settled_at: Option<DateTime<Utc>>,
+    pub revisions: Vec<Revision>,
+}
+
+/// Points by name of window, target and end of window.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
+    /// Ends of all windows of a name, whoever is in them.
+    ends: BTreeMap<String, BTreeSet<DateTime<Utc>>>,
+    /// The newest time that anything was known at.
+    pub(super) known_until: DateTime<Utc>,
+    /// Nothing is judged after this.
+    pub now: Option<DateTime<Utc>>,
+    /// Validation values by metric and target.
+    pub validation: BTreeMap<(String, Target), f64>,
+    /// Times that are no measure of anything.
+    pub incidents: Vec<Slice>,
+}
+
+impl History {
+    /// Adds what became known of a window, which a run saw final at `settled_at`.
+    pub fn push(
+        &mut self,
+        window: &str,
+        target: Target,
+        (slice, settled_at): (Slice, Option<DateTime<Utc>>),
+        revision: Revision,
+    ) {
+        self.known_until = self.known_until.max(revision.as_of);
+        self.ends.entry(window.to_owned()).or_default().insert(slice.end);
+        let points = self.points.entry(window.to_owned()).or_default().entry(target).or_default();
+        let point = points.entry(slice.end).or_insert_with(|| Point { slice, settled_at, revisions: Vec::new() });
+        let place = point.revisions.partition_point(|known| known.as_of <= revision.as_of);
+        point.revisions.insert(place, revision);
+    }
+
+    /// The points of a window's targets that a rule judges.
+    pub(super) fn of_rule<'h>(
+        &'h self,
+        rule: &Rule,
+    ) -> impl Iterator<Item = (&'h Target, &'h BTreeMap<DateTime<Utc>, Point>)> {
+        let covers: BTreeSet<Target> = self
+            .points
+            .get(&rule.window)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|target| rule.covers(&target.cohort, target.model_version.as_deref()))
+            .cloned()
+            .collect();
+        self.points.get(&rule.window).into_iter().flatten().filter(move |(target, _)| covers.contains(*target))
+    }
+
+    /// The point of a target in the newest window that ended by `until` and after `after`, if it has one.
+    pub(super) fn newest(
+        &self,
+        window: &str,
+        target: &Target,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Option<&Point> {
+        let end = self.ends.get(window)?.range(..=until).next_back().filter(|end| **end > after)?;
+        self.points.get(window)?.get(target)?.get(end)
+    }
+}
+
+impl Point {
+    /// What was known at a time.
+    pub(super) fn known_at(&self, time: DateTime<Utc>) -> Option<&Arc<Sample>> {
+        self.revisions.iter().take_while(|revision| revision.as_of <= time).last().map(|revision| &revision.sample)
+    }
+
+    pub(super) fn latest(&self) -> Option<&Arc<Sample>> {
+        self.revisions.last().map(|revision| &revision.sample)
+    }
+}
