@@ -34,6 +34,17 @@ create index verdict_by_target on trueup.verdict
 create index verdict_by_end on trueup.verdict (job_id, rule, window_end);
 create index verdict_by_age on trueup.verdict (window_end);
 
+-- Alerts of one job and severity that fire at overlapping times: what people work on, and write a postmortem about.
+create table trueup.incident (
+    id        bigint generated always as identity primary key,
+    job_id    bigint not null references trueup.job (id),
+    severity  text not null,
+    opened_at timestamptz not null default clock_timestamp(),
+    -- Null while one of its alerts fires.
+    closed_at timestamptz
+);
+create unique index incident_open_is_unique on trueup.incident (job_id, severity) where closed_at is null;
+
 create table trueup.alert (
     id            bigint generated always as identity primary key,
     job_id        bigint not null references trueup.job (id),
@@ -46,19 +57,67 @@ create table trueup.alert (
     -- End of the first window of the present breach. Null while inactive or resolved.
     since         timestamptz,
     fired_at      timestamptz,
-    -- Whether its receivers know that it fires. One that is inhibited fires without telling.
+    -- Whether its receivers know that it fires. One that is inhibited or silenced fires without telling.
     told          boolean not null default false,
+    -- Why nobody was told, while that is so.
+    held          text,
+    -- What a message says of the rule, and whom it names: messages are written without the job's file.
+    about         jsonb not null,
+    incident_id   bigint references trueup.incident (id),
+    -- Who works on it. Reminders and escalation stop.
+    acked_at      timestamptz,
+    acked_by      text,
+    -- Windows that end at or before this count for nothing: somebody declared the alert resolved.
+    ignore_until  timestamptz,
     changed_at    timestamptz not null default clock_timestamp(),
     constraint alert_state_is_known check (state in ('inactive', 'pending', 'firing', 'resolved')),
     constraint alert_has_a_start_while_open check ((state in ('pending', 'firing')) = (since is not null))
 );
 create unique index alert_is_unique
     on trueup.alert (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null));
+create index alert_by_incident on trueup.alert (incident_id);
+
+-- What receivers believe: that these alerts fire. Gone when they are told of the end.
+create table trueup.told (
+    alert_id        bigint not null references trueup.alert (id),
+    receiver        text not null,
+    -- The group of messages that it is told in; see notification.
+    topic           text not null,
+    -- The message that first said so.
+    notification_id uuid not null,
+    escalated       boolean not null default false,
+    told_at         timestamptz not null default clock_timestamp(),
+    primary key (alert_id, receiver)
+);
+
+-- What people did about an alert.
+create table trueup.alert_action (
+    id       bigint generated always as identity primary key,
+    alert_id bigint not null references trueup.alert (id),
+    action   text not null,
+    author   text not null,
+    note     text not null default '',
+    acted_at timestamptz not null default clock_timestamp(),
+    constraint alert_action_is_known check (action in ('acknowledged', 'resolved'))
+);
+create index alert_action_by_alert on trueup.alert_action (alert_id, id);
+
+-- What was known when an alert of an incident fired. Never removed: measurements and residuals may be gone by the time
+-- somebody asks.
+create table trueup.incident_evidence (
+    id          bigint generated always as identity primary key,
+    incident_id bigint not null references trueup.incident (id),
+    alert_id    bigint not null references trueup.alert (id),
+    evidence    jsonb not null,
+    frozen_at   timestamptz not null default clock_timestamp()
+);
+create index incident_evidence_by_incident on trueup.incident_evidence (incident_id, id);
 
 create table trueup.alert_transition (
     id          bigint generated always as identity primary key,
     alert_id    bigint not null references trueup.alert (id),
-    run_id      bigint not null references trueup.run (id),
+    -- Null: by hand.
+    run_id      bigint references trueup.run (id),
     severity    text not null,
     from_state  text not null,
     to_state    text not null,
@@ -106,6 +165,8 @@ create table trueup.annotation (
     ends_at    timestamptz,
     note       text not null default '',
     author     text not null default current_user,
+    -- Until then alerts of the job tell nobody: the model warms up.
+    suppress_until timestamptz,
     created_at timestamptz not null default clock_timestamp(),
     constraint annotation_kind_is_known check (kind in ('deploy', 'retrain', 'schema_change', 'experiment', 'incident', 'backfill')),
     constraint annotation_does_not_end_before_it_starts check (ends_at >= starts_at)
@@ -118,15 +179,17 @@ comment on column trueup.annotation.starts_at is 'When it happened, or began.';
 comment on column trueup.annotation.ends_at is 'When it ended. Null: a moment; of an incident: it lasts.';
 comment on column trueup.annotation.note is 'In a few words.';
 comment on column trueup.annotation.author is 'Who says so.';
+comment on column trueup.annotation.suppress_until is 'Until then alerts of the job fire without telling anybody. Null: they tell.';
 
 -- What people muted. An alert that is silenced is judged and recorded as ever; its receivers are told when the silence ends,
 -- should it still fire then.
 create table trueup.silence (
     id         bigint generated always as identity primary key,
-    -- Null: whatever it is.
+    -- Null: whatever it is. A star stands for any text.
     job        text,
     rule       text,
     cohort     text,
+    severity   text,
     starts_at  timestamptz not null default clock_timestamp(),
     ends_at    timestamptz not null,
     reason     text not null,
@@ -167,13 +230,16 @@ from trueup.slo_evaluation e
 join trueup.job j on j.id = e.job_id;
 comment on view trueup.slo_history is 'One row per evaluation of an objective, and one per correction when labels or predictions of the past changed.';
 
--- The intent to tell. Written with the transition it tells of, sent afterwards by whoever leases it.
+-- The intent to tell. Written with the transition it tells of, sent afterwards by whoever leases it. Until its first attempt
+-- it is open: what changes meanwhile goes into the same message.
 create table trueup.notification (
     id              uuid primary key,
     -- Order of telling: a later one of the same receiver and topic waits for the earlier one.
     sequence        bigint generated always as identity,
-    job_id          bigint not null references trueup.job (id),
-    run_id          bigint not null references trueup.run (id),
+    -- Null: about no job, such as a test.
+    job_id          bigint references trueup.job (id),
+    -- The run that changed it last. Null: no run did, such as a reminder.
+    run_id          bigint references trueup.run (id),
     receiver        text not null,
     topic           text not null,
     kind            text not null,
@@ -181,15 +247,21 @@ create table trueup.notification (
     state           text not null default 'pending',
     attempt         integer not null default 0,
     next_attempt_at timestamptz not null default clock_timestamp(),
+    -- When the first attempt was due: retries end a day later.
+    first_due_at    timestamptz,
     lease_until     timestamptz,
     epoch           integer not null default 0,
     created_at      timestamptz not null default clock_timestamp(),
     settled_at      timestamptz,
-    constraint notification_kind_is_known check (kind in ('firing', 'resolved', 'test')),
-    constraint notification_state_is_known check (state in ('pending', 'sent', 'dead')),
+    -- When the fallback receiver was told instead, or as well.
+    fallback_at     timestamptz,
+    constraint notification_kind_is_known check (kind in ('firing', 'resolved', 'acknowledged', 'test', 'heartbeat')),
+    -- Dropped: what it was to tell was over before anything went out.
+    constraint notification_state_is_known check (state in ('pending', 'sent', 'dead', 'dropped')),
     constraint notification_is_settled_when_it_ended check ((state = 'pending') = (settled_at is null))
 );
-create index notification_by_topic on trueup.notification (job_id, topic, receiver, sequence);
+create index notification_by_topic on trueup.notification (topic, receiver, sequence);
+create index notification_by_age on trueup.notification (settled_at) where settled_at is not null;
 create index notification_pending on trueup.notification (receiver, topic, sequence) where state = 'pending';
 
 create table trueup.delivery_attempt (
@@ -207,6 +279,17 @@ create table trueup.delivery_attempt (
 );
 create index delivery_attempt_by_notification on trueup.delivery_attempt (notification_id, attempt);
 
+-- Receivers that failed lately. One that fails again and again is left alone for a while.
+create table trueup.receiver_health (
+    receiver   text primary key,
+    failures   integer not null,
+    -- Nothing is sent before this.
+    open_until timestamptz,
+    -- It said that it is gone for good (410): its messages are given up at once, until a test gets through.
+    gone       boolean not null default false,
+    changed_at timestamptz not null default clock_timestamp()
+);
+
 create view trueup.verdict_history as
 select j.name as job, v.rule, v.severity, v.cohort, v.model_version, v.window_name, v.window_start, v.window_end, v.verdict,
        v.value, v.limit_value, v.baseline, v.labeled, v.coverage, v.reason, v.retroactive, v.run_id, v.evaluated_at
@@ -216,7 +299,7 @@ comment on view trueup.verdict_history is 'One row per verdict of a rule on a wi
 
 create view trueup.alert_history as
 select j.name as job, a.rule, t.severity, a.cohort, a.model_version, t.from_state, t.to_state, t.reason, t.value, t.limit_value,
-       t.since, t.changed_at, t.evidence, t.run_id
+       t.since, t.changed_at, t.evidence, t.run_id, a.id as alert_id, a.incident_id
 from trueup.alert_transition t
 join trueup.alert a on a.id = t.alert_id
 join trueup.job j on j.id = a.job_id;
@@ -227,7 +310,7 @@ select d.notification_id, n.receiver, n.kind, j.name as job, d.attempt, d.attemp
        d.next_attempt_at, d.duration_ms
 from trueup.delivery_attempt d
 join trueup.notification n on n.id = d.notification_id
-join trueup.job j on j.id = n.job_id;
+left join trueup.job j on j.id = n.job_id;
 comment on view trueup.delivery_history is 'One row per attempt to deliver a notification, and its answer.';
 
 do $$
@@ -270,7 +353,9 @@ begin
             ('alert_history', 'since', 'End of the first window of the breach.'),
             ('alert_history', 'changed_at', 'When the state changed, by the database clock.'),
             ('alert_history', 'evidence', 'What was known at the change.'),
-            ('alert_history', 'run_id', 'The run that changed it; see run_history.'),
+            ('alert_history', 'run_id', 'The run that changed it; see run_history. Null: it was resolved by hand.'),
+            ('alert_history', 'alert_id', 'Number of the alert, as `trueup alerts ack` takes it.'),
+            ('alert_history', 'incident_id', 'The latest incident that the alert was part of, as `trueup incident` takes it.'),
             ('slo_history', 'job', 'Name of the job, as in its file.'),
             ('slo_history', 'slo', 'Name of the objective, as in the job file.'),
             ('slo_history', 'kind', '`evaluation`, or `adjustment`: how much good and bad changed of what was evaluated before.'),
@@ -289,8 +374,8 @@ begin
             ('slo_history', 'evaluated_at', 'When it was evaluated, by the database clock.'),
             ('delivery_history', 'notification_id', 'The same on every retry; receivers see it as webhook-id or Message-ID.'),
             ('delivery_history', 'receiver', 'Name of the receiver in trueup.toml.'),
-            ('delivery_history', 'kind', 'firing, resolved or test.'),
-            ('delivery_history', 'job', 'Name of the job.'),
+            ('delivery_history', 'kind', 'firing, resolved, acknowledged, test or heartbeat.'),
+            ('delivery_history', 'job', 'Name of the job. Null: about no job.'),
             ('delivery_history', 'attempt', 'First attempt is 1.'),
             ('delivery_history', 'attempted_at', 'When it was tried.'),
             ('delivery_history', 'outcome', 'sent, retry (see next_attempt_at) or dead (given up).'),

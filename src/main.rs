@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             return if mistake || printed.is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS };
         }
     };
-    trueup::notify::webhook::install_tls();
+    trueup::notify::http::install_tls();
     match commands::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {

@@ -11,13 +11,33 @@ use crate::notify::message::Notice;
 use crate::notify::receiver::{Delivery, Receiver};
 use crate::notify::retry;
 use crate::postgres::held::Held;
-use crate::store::outbox::{self, Attempted, Leased};
+use crate::store::outbox::{self, Attempted, Health, Leased};
 
 /// Longer than any attempt takes: SMTP may wait 30 s.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// Receivers by name; None where one could not be prepared, with why.
-pub type Receivers = BTreeMap<String, Result<Receiver, String>>;
+/// Who can be sent to.
+#[derive(Debug, Default)]
+pub struct Receivers {
+    /// By name; an error where one could not be prepared, with why.
+    pub by_name: BTreeMap<String, Result<Receiver, String>>,
+    /// Told what another could not be told.
+    pub fallback: Option<String>,
+}
+
+impl From<BTreeMap<String, Result<Receiver, String>>> for Receivers {
+    /// Without a fallback.
+    fn from(by_name: BTreeMap<String, Result<Receiver, String>>) -> Self {
+        Self { by_name, fallback: None }
+    }
+}
+
+/// After this long without success the fallback receiver is told too.
+const FALL_BACK_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// Failures in a row after which a receiver is left alone, for how long at first, and at most.
+const TOLERATED: i32 = 5;
+const PAUSE: TimeDelta = TimeDelta::seconds(30);
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
 /// Longest time of one attempt, whatever the receiver does: well within the lease.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
@@ -47,7 +67,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
         Self { sent: self.sent + other.sent, retried: self.retried + other.retried, dead: self.dead + other.dead }
     }
 }
@@ -72,6 +93,10 @@ pub async fn drain(
         let mut held = Held::acquire(pool).await?;
         let mut transaction = held.begin().await?;
         let still_leased = outbox::record(&mut transaction, &leased, &attempted).await?;
+        let pause = note_health(&mut transaction, &leased, &attempted).await?;
+        if still_leased {
+            fall_back(&mut transaction, receivers, &leased, &attempted).await?;
+        }
         transaction.commit().await?;
         held.release();
         log(&leased, &attempted, still_leased);
@@ -80,8 +105,55 @@ pub async fn drain(
             "retry" => summary.retried += 1,
             _ => summary.dead += 1,
         }
+        if let Some(until) = pause {
+            warn!(receiver.name = %name, "the receiver failed again and again; it is left alone until {until}");
+            break;
+        }
     }
     Ok(summary)
+}
+
+/// Notes what an attempt says about its receiver. Returns until when it is left alone.
+async fn note_health(
+    connection: &mut PgConnection,
+    leased: &Leased,
+    attempted: &Attempted,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let health = match attempted.outcome {
+        "sent" => Health::Well,
+        // One that was not even asked says nothing about itself.
+        _ if leased.is_gone && attempted.status_code.is_none() => return Ok(None),
+        "dead" if attempted.status_code == Some(GONE) => Health::Gone,
+        "retry" => Health::Failed,
+        // It answered, and refused this one message.
+        _ => return Ok(None),
+    };
+    outbox::note_health(connection, &leased.receiver, health, TOLERATED, (PAUSE, LONGEST_PAUSE)).await
+}
+
+/// What HTTP calls a receiver that is gone for good.
+const GONE: i32 = 410;
+
+/// Tells the fallback receiver what another could not be told, once, when it was given up or has waited too long.
+async fn fall_back(
+    connection: &mut PgConnection,
+    receivers: &Receivers,
+    leased: &Leased,
+    attempted: &Attempted,
+) -> anyhow::Result<()> {
+    let too_long = attempted.outcome == "retry" && leased.waiting >= FALL_BACK_AFTER;
+    let told_of = ["firing", "resolved"].contains(&leased.kind.as_str());
+    let Some(fallback) = receivers.fallback.as_ref().filter(|name| **name != leased.receiver) else { return Ok(()) };
+    if leased.fell_back || !told_of || !(too_long || attempted.outcome == "dead") {
+        return Ok(());
+    }
+    let Ok(notice) = serde_json::from_value::<Notice>(leased.body.clone()) else { return Ok(()) };
+    let id = uuid::Uuid::new_v4();
+    let why = attempted.failure.as_deref().unwrap_or_default();
+    let note = format!("The receiver `{}` could not be told: {why}.", leased.receiver);
+    let notice = Notice { id: id.to_string(), note: Some(note), ..notice };
+    outbox::fall_back(connection, leased, id, fallback, &serde_json::to_value(notice)?).await?;
+    Ok(())
 }
 
 /// Leases the next of what was due when the drain began, by the database clock.
@@ -109,14 +181,19 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
             retry_after: None,
         },
     };
-    let age = attempted_at - leased.created_at;
     let (outcome, status, failure, wait) = match delivery {
         Delivery::Accepted { status } => ("sent", status, None, None),
-        Delivery::Refused { status, failure } => ("dead", status, Some(failure), None),
-        Delivery::Failed { status, failure, retry_after } => match retry::wait(leased.attempt, age, retry_after) {
-            Some(wait) => ("retry", status, Some(failure), Some(wait)),
-            None => ("dead", status, Some(format!("{failure}; given up after a day")), None),
-        },
+        Delivery::Refused { status, failure } | Delivery::Gone { status, failure } => {
+            ("dead", status, Some(failure), None)
+        }
+        // A late heartbeat says nothing; the next one does.
+        Delivery::Failed { status, failure, .. } if leased.kind == "heartbeat" => ("dead", status, Some(failure), None),
+        Delivery::Failed { status, failure, retry_after } => {
+            match retry::wait(leased.attempt, leased.waiting, retry_after) {
+                Some(wait) => ("retry", status, Some(failure), Some(wait)),
+                None => ("dead", status, Some(format!("{failure}; given up after a day")), None),
+            }
+        }
     };
     Attempted {
         attempted_at,
@@ -129,26 +206,20 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
 }
 
 async fn send(receivers: &Receivers, leased: &Leased) -> Delivery {
+    let refused = |failure: String| Delivery::Refused { status: None, failure };
+    let waits = |failure: String| Delivery::Failed { status: None, failure, retry_after: None };
     let notice: Notice = match serde_json::from_value(leased.body.clone()) {
         Ok(notice) => notice,
-        Err(error) => {
-            return Delivery::Refused { status: None, failure: format!("the stored message cannot be read: {error}") };
-        }
+        Err(error) => return refused(format!("the stored message cannot be read: {error}")),
     };
-    match receivers.get(&leased.receiver) {
-        Some(Ok(receiver)) => {
-            let topic = format!("{}/{}", notice.job.name, notice.rule.name);
-            receiver.deliver(leased.id, &topic, &notice).await
-        }
+    if leased.is_gone && leased.kind != "test" {
+        return refused("the receiver said that it is gone for good; a test that gets through ends that".to_owned());
+    }
+    match receivers.by_name.get(&leased.receiver) {
+        Some(Ok(receiver)) => receiver.deliver(leased.id, &leased.receiver, notice).await,
         // Both can be mended in the settings, so the message waits.
-        Some(Err(why)) => {
-            Delivery::Failed { status: None, failure: format!("the receiver cannot be used: {why}"), retry_after: None }
-        }
-        None => Delivery::Failed {
-            status: None,
-            failure: "the receiver is not in the settings".to_owned(),
-            retry_after: None,
-        },
+        Some(Err(why)) => waits(format!("the receiver cannot be used: {why}")),
+        None => waits("the receiver is not in the settings".to_owned()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What commands share: the database they work on, and the receivers they send to.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 
 use super::{progress, user_error};
 use crate::cli::Global;
+use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
+use crate::notify::webhook::WebhookReceiver;
 use crate::outbox::Receivers;
 use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use crate::postgres::{connect, migrate};
-use crate::settings::Settings;
+use crate::settings::{Settings, environment};
 
 /// The folder of the private Postgres.
 pub(super) const LOCAL_FOLDER: &str = ".trueup";
@@ -73,7 +76,16 @@ pub(super) async fn local_server(folder: &Path) -> Result<LocalServer> {
 
 /// Prepares every receiver. One that cannot be prepared does not keep the others from being used.
 pub(super) fn receivers(settings: &Settings) -> Receivers {
-    settings.receivers.iter().map(|(name, receiver)| (name.clone(), receiver.connect())).collect()
+    let mut by_name: BTreeMap<_, _> =
+        settings.receivers.iter().map(|(name, receiver)| (name.clone(), receiver.connect())).collect();
+    if let Some(watchdog) = &settings.watchdog {
+        let prepared = watchdog
+            .http
+            .connect()
+            .map(|endpoint| Receiver::from(Transport::Webhook(Box::new(WebhookReceiver::new(endpoint)))));
+        by_name.insert(WATCHDOG.to_owned(), prepared);
+    }
+    Receivers { by_name, fallback: settings.routing.fallback.clone() }
 }
 
 /// Names this process in the ledger.
@@ -86,4 +98,10 @@ pub(super) fn runner_name() -> String {
         std::process::id(),
         uuid::Uuid::new_v4().simple()
     )
+}
+
+/// Who does something: as given, or the user of this machine.
+pub(super) fn author(given: Option<&str>) -> String {
+    let given = given.map(str::to_owned).or_else(|| environment("USER"));
+    given.unwrap_or_else(|| "unknown".to_owned())
 }

@@ -8,16 +8,21 @@ pub mod catalogue;
 mod chart;
 mod check;
 mod context;
+mod deliveries;
 pub mod demo;
 mod explain;
 mod history;
+mod incident;
 mod jobs;
 mod migrate;
+mod notify;
 mod output;
 mod progress;
+mod route;
 mod run;
 mod serve;
 mod silence;
+mod sparkline;
 mod status;
 mod suggest;
 mod test;
@@ -29,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{BaselineCommand, Cli, Command, GuardArgs};
+use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, NotifyCommand};
 use crate::postgres::local::guard::{self, GuardOptions};
 
 /// A failure on the user's side: exit code 1.
@@ -73,7 +78,13 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Serve => serve::run(&global).await,
         Command::History(args) => history::run(&global, args).await,
         Command::Status => status::run(&global).await,
-        Command::Alerts { job, all } => alerts::run(&global, job.as_deref(), all).await,
+        Command::Alerts { command: Some(command), .. } => alerts::act(&global, &command).await,
+        Command::Alerts { command: None, job, all } => alerts::run(&global, job.as_deref(), all).await,
+        Command::Incident(args) => incident::run(&global, &args).await,
+        Command::Route(args) => route::run(&global, &args).await,
+        Command::Notify { command: NotifyCommand::Test { receiver } } => notify::test(&global, &receiver).await,
+        Command::Deliveries { command: Some(command), .. } => deliveries::act(&global, &command).await,
+        Command::Deliveries { command: None, filter } => deliveries::run(&global, &filter).await,
         Command::Reconcile { job } => run::reconcile(&global, &job).await,
         Command::Explain { job: Some(job), .. } => explain::run(&global, &job).await,
         Command::Explain { job: None, .. } => catalogue::run(),

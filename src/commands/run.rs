@@ -35,7 +35,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
     }
     let spinner = progress::spinner(&format!("running {}", job.name));
     let claim = claim(&database.pool, &settings, &job, Asked::RunAt(at)).await?;
-    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease).await;
+    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
     spinner.finish_and_clear();
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }
@@ -54,7 +54,7 @@ pub(super) async fn reconcile(global: &Global, name: &str) -> Result<ExitCode> {
     let spinner = progress::spinner(&format!("comparing {} with its source", job.name));
     let claim = claim(&database.pool, &settings, &job, Asked::Reconcile).await?;
     let at = claim.scheduled_for;
-    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease).await;
+    let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
     spinner.finish_and_clear();
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }

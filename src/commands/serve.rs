@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::jobs::{self, JobFile};
 use super::{context, output, user_error};
 use crate::cli::Global;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Heartbeat, Scheduler};
 
 /// Runs at the same time; each may hold one connection, and its lease renewal now and then another.
 const MOST_PARALLEL: usize = 4;
@@ -48,7 +48,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     }
     let database = context::database(global, &settings).await?;
     let prepared = context::receivers(&settings);
-    for (name, why) in prepared.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
+    for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
         output::note(&format!("warning: the receiver `{name}` cannot be used: {why}; its messages wait"));
     }
     let (stop, stopped) = watch::channel(false);
@@ -65,9 +65,14 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         pool: database.pool.clone(),
         jobs: planned,
         receivers: Arc::new(prepared),
+        routing: Arc::new(settings.routing.clone()),
         lease: settings.lease,
         poll: settings.poll,
         keep_windows: settings.keep_windows,
+        watchdog: settings
+            .watchdog
+            .as_ref()
+            .map(|watchdog| Heartbeat { every: watchdog.every, patience: watchdog.patience }),
         name: context::runner_name(),
         parallel: MOST_PARALLEL.min(usize::try_from(settings.max_connections).unwrap_or(2) / 2).max(1),
     };

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::output::{self, Table};
 use super::{context, jobs, user_error};
 use crate::cli::{AnnotateArgs, Global, Output, SilenceArgs, SilenceCommand};
+use crate::plan::duration;
 use crate::store::annotation::{self, NewAnnotation};
 use crate::store::silence::{self, NewSilence};
 
@@ -17,8 +18,9 @@ pub(super) async fn run(global: &Global, command: &SilenceCommand) -> Result<Exi
         SilenceCommand::List { all } => {
             let database = context::database(global, &settings).await?;
             let rows = silence::list(&mut *database.pool.acquire().await?, *all).await?;
-            let mut table =
-                Table::new(&["id", "job", "rule", "cohort", "from", "until", "in_force", "author", "reason"]);
+            let mut table = Table::new(&[
+                "id", "job", "rule", "cohort", "severity", "from", "until", "in_force", "author", "reason",
+            ]);
             for row in rows {
                 let any = |name: Option<String>| name.unwrap_or_else(|| "(all)".to_owned());
                 table.push(vec![
@@ -26,6 +28,7 @@ pub(super) async fn run(global: &Global, command: &SilenceCommand) -> Result<Exi
                     any(row.job).into(),
                     any(row.rule).into(),
                     any(row.cohort).into(),
+                    any(row.severity).into(),
                     row.starts_at.into(),
                     row.ends_at.into(),
                     if row.in_force { "yes" } else { "no" }.into(),
@@ -56,7 +59,8 @@ async fn add(global: &Global, args: &SilenceArgs) -> Result<ExitCode> {
     if args.reason.trim().is_empty() {
         return Err(user_error("a silence needs a reason: whoever wonders why nothing came reads it"));
     }
-    if let Some(name) = &args.job {
+    // A pattern may be about jobs that are yet to come.
+    if let Some(name) = args.job.as_ref().filter(|name| !name.contains('*')) {
         let job = jobs::find(global, &settings, name)?;
         let burns = || job.slos.iter().flat_map(|slo| slo.burns.iter().map(|burn| slo.alert(burn)));
         let known: Vec<String> = job
@@ -66,16 +70,17 @@ async fn add(global: &Global, args: &SilenceArgs) -> Result<ExitCode> {
             .chain(job.run_rules.iter().cloned())
             .chain(burns())
             .collect();
-        if let Some(rule) = args.rule.as_ref().filter(|rule| !known.contains(rule)) {
+        if let Some(rule) = args.rule.as_ref().filter(|rule| !rule.contains('*') && !known.contains(rule)) {
             return Err(user_error(format!("`{name}` has no rule `{rule}`; it has {}", known.join(", "))));
         }
     }
-    let author = args.author.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "unknown".to_owned());
+    let author = context::author(args.author.as_deref());
     let database = context::database(global, &settings).await?;
     let new = NewSilence {
         job: args.job.as_deref(),
         rule: args.rule.as_deref(),
         cohort: args.cohort.as_deref(),
+        severity: args.severity.map(|severity| severity.as_str()),
         lasts: args.lasts,
         reason: &args.reason,
         author: &author,
@@ -103,6 +108,7 @@ pub(super) async fn annotate(global: &Global, args: &AnnotateArgs) -> Result<Exi
         starts_at: args.at,
         ends_at: args.until,
         note: &args.note,
+        suppress: args.suppress,
     };
     let at = annotation::add(&mut *database.pool.acquire().await?, new).await?;
     output::note(&format!(
@@ -111,5 +117,8 @@ pub(super) async fn annotate(global: &Global, args: &AnnotateArgs) -> Result<Exi
         at.format("%Y-%m-%d %H:%M UTC"),
         args.job.as_ref().map_or("every job".to_owned(), |job| format!("`{job}`"))
     ));
+    if let Some(lasts) = args.suppress {
+        output::note(&format!("alerts fire without telling anybody for {}", duration::format(lasts)));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,91 +1,163 @@
-//! Tell or keep quiet.
+//! Tell or keep quiet, and why: pure decisions about alerts that fire, and about a message as a whole.
 
-use crate::evaluate::state::{Change, State};
+use crate::notify::matcher::Labels;
+use crate::notify::message::{AlertFacts, rank};
 
-/// What a change of state leads to.
+/// Built-in rules that make others untrustworthy while they fire; an earlier one holds back a later one.
+const PIPELINE: [&str; 2] = ["labels-stopped", "coverage-low"];
+
+/// A firing alert, as far as it decides who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    pub labels: Labels<'a>,
+    pub metric: &'a str,
+    pub model_version: Option<&'a str>,
+    /// Whether it means nothing while labels are missing.
+    pub needs_labels: bool,
+}
+
+/// Whether somebody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    Tell(Kind),
+    Tell,
     Quiet(Quiet),
 }
 
-/// What is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Firing,
-    Resolved,
-}
-
-/// Why nothing is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why nobody is told. It reads on from `not told`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Quiet {
-    /// Not enough windows in breach yet.
-    StillPending,
-    /// It never fired, so nobody knows of it.
-    NeverFired,
-    /// A rule about the data that it needs is firing, or somebody silenced it.
-    Held,
-    /// It fired and ended while it was held back.
-    NeverTold,
+    /// People want to hear nothing of it, in their words.
+    Muted(String),
+    /// The labels that it needs are missing, and a built-in rule says so.
+    Untrustworthy { rule: String },
+    /// A more severe alert says the same.
+    MoreSevere { severity: String, rule: String },
+    /// It is part of a whole that fires.
+    PartOfAll { rule: String },
 }
 
-impl Decision {
-    /// Whether receivers know of the alert afterwards, given whether they did before.
-    pub fn is_known(self, was_told: bool) -> bool {
+impl Quiet {
+    /// In words: `while labels-stopped fires`.
+    pub fn describe(&self) -> String {
         match self {
-            Self::Tell(Kind::Firing) => true,
-            Self::Tell(Kind::Resolved) => false,
-            Self::Quiet(_) => was_told,
+            Self::Muted(why) => why.clone(),
+            Self::Untrustworthy { rule } => format!("while {rule} fires"),
+            Self::MoreSevere { severity, rule } => format!("while the {severity} {rule} fires"),
+            Self::PartOfAll { rule } => format!("while {rule} fires for all"),
         }
     }
 }
 
-impl Kind {
-    /// The word that is stored and sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::Resolved => "resolved",
+/// Decides about one alert. `others` fire and are not muted: what is muted keeps nobody else quiet.
+pub fn decide<'a>(
+    one: &Candidate<'_>,
+    muted: Option<String>,
+    mut others: impl Iterator<Item = Candidate<'a>>,
+) -> Decision {
+    let quiet = muted.map(Quiet::Muted).or_else(|| others.find_map(|other| other.inhibits(one)));
+    quiet.map_or(Decision::Tell, Decision::Quiet)
+}
+
+impl Candidate<'_> {
+    fn pipeline_rank(&self) -> Option<usize> {
+        PIPELINE.iter().position(|name| *name == self.labels.rule)
+    }
+
+    /// Why another alert is not told while this one fires.
+    fn inhibits(&self, other: &Candidate<'_>) -> Option<Quiet> {
+        let rule = self.labels.rule.to_owned();
+        if let Some(mine) = self.pipeline_rank() {
+            let about_labels = other.needs_labels || other.pipeline_rank().is_some();
+            let above = other.pipeline_rank().is_none_or(|theirs| mine < theirs);
+            return (about_labels && above).then_some(Quiet::Untrustworthy { rule });
         }
+        if self.metric != other.metric || self.model_version != other.model_version {
+            return None;
+        }
+        let (mine, theirs) = (rank(self.labels.severity), rank(other.labels.severity));
+        if self.labels.cohort == other.labels.cohort {
+            return (mine < theirs).then(|| Quiet::MoreSevere { severity: self.labels.severity.to_owned(), rule });
+        }
+        // The message about the whole shows the worst of its parts.
+        (self.labels.cohort == "all" && mine <= theirs).then_some(Quiet::PartOfAll { rule })
     }
 }
 
-/// Decides about one change. `told`: receivers know of the alert. `held`: it is inhibited or silenced.
-pub fn decide(change: &Change, told: bool, held: bool) -> Decision {
-    match (change.from, change.to) {
-        (_, State::Firing) if held => Decision::Quiet(Quiet::Held),
-        (_, State::Firing) => Decision::Tell(Kind::Firing),
-        (State::Firing, State::Resolved) if told => Decision::Tell(Kind::Resolved),
-        (State::Firing, State::Resolved) => Decision::Quiet(Quiet::NeverTold),
-        (_, State::Pending) => Decision::Quiet(Quiet::StillPending),
-        (_, State::Inactive | State::Resolved) => Decision::Quiet(Quiet::NeverFired),
+/// Why a message is sent, given its alerts. `given`: `repeat` or `escalated`, where that is what it is. None: it says nothing.
+pub fn reason<'a>(given: Option<&'static str>, alerts: impl Iterator<Item = &'a AlertFacts>) -> Option<&'static str> {
+    let (mut new, mut ongoing, mut ended) = (false, false, false);
+    for alert in alerts {
+        match alert.is_firing() {
+            true if alert.is_new => new = true,
+            true => ongoing = true,
+            false => ended = true,
+        }
+    }
+    match (new, ongoing, ended) {
+        (false, true, false) => given,
+        (true, _, _) if given.is_some() => given,
+        (true, true, _) => Some("new_alerts"),
+        (true, false, _) => Some("first"),
+        (false, true, true) => Some("some_resolved"),
+        (false, false, true) => Some("all_resolved"),
+        (false, false, false) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::state::ChangeReason;
 
-    #[test]
-    fn people_are_told_of_firing_and_of_its_end_and_of_nothing_else() {
-        let reason = ChangeReason::Passed;
-        let decision = |from, to| decide(&Change { from, to, since: None, reason }, true, false);
-        assert_eq!(decision(State::Inactive, State::Firing), Decision::Tell(Kind::Firing));
-        assert_eq!(decision(State::Pending, State::Firing), Decision::Tell(Kind::Firing));
-        assert_eq!(decision(State::Firing, State::Resolved), Decision::Tell(Kind::Resolved));
-        assert_eq!(decision(State::Inactive, State::Pending), Decision::Quiet(Quiet::StillPending));
-        assert_eq!(decision(State::Pending, State::Inactive), Decision::Quiet(Quiet::NeverFired));
+    fn candidate(rule: &'static str, severity: &'static str, cohort: &'static str) -> Candidate<'static> {
+        let labels = Labels { job: "load", rule, severity, owner: None, cohort };
+        Candidate { labels, metric: "rmse", model_version: None, needs_labels: true }
+    }
+
+    fn told(one: Candidate<'static>, others: &[Candidate<'static>]) -> String {
+        match decide(&one, None, others.iter().copied()) {
+            Decision::Tell => "told".to_owned(),
+            Decision::Quiet(quiet) => quiet.describe(),
+        }
     }
 
     #[test]
-    fn what_is_held_back_tells_neither_of_its_begin_nor_of_its_end() {
-        let change = |from, to| Change { from, to, since: None, reason: ChangeReason::Passed };
-        let fires = decide(&change(State::Pending, State::Firing), false, true);
-        assert_eq!((fires, fires.is_known(false)), (Decision::Quiet(Quiet::Held), false));
-        let ends = decide(&change(State::Firing, State::Resolved), false, true);
-        assert_eq!(ends, Decision::Quiet(Quiet::NeverTold));
-        let known_ends = decide(&change(State::Firing, State::Resolved), true, true);
-        assert_eq!(known_ends, Decision::Tell(Kind::Resolved), "who was told that it fires is told that it ended");
+    fn missing_labels_hold_back_what_needs_them() {
+        let (stopped, low) = (candidate("labels-stopped", "ticket", "all"), candidate("coverage-low", "ticket", "all"));
+        let page = candidate("rmse-high", "page", "all");
+        assert_eq!(told(page, &[stopped]), "while labels-stopped fires");
+        assert_eq!(told(low, &[stopped]), "while labels-stopped fires");
+        assert_eq!(told(stopped, &[low]), "told", "the cause is told");
+        let about_predictions = Candidate { needs_labels: false, metric: "predictions", ..page };
+        assert_eq!(told(about_predictions, &[stopped]), "told");
+    }
+
+    #[test]
+    fn a_page_holds_back_the_ticket_that_says_the_same() {
+        let (page, ticket) = (candidate("rmse-high", "page", "all"), candidate("rmse-drift", "ticket", "all"));
+        assert_eq!(told(ticket, &[page]), "while the page rmse-high fires");
+        assert_eq!(told(page, &[ticket]), "told");
+        assert_eq!(told(Candidate { metric: "bias", ..ticket }, &[page]), "told", "it says something else");
+        assert_eq!(told(Candidate { model_version: Some("v2"), ..ticket }, &[page]), "told", "of something else");
+        assert_eq!(
+            told(candidate("rmse-also", "page", "all"), &[page]),
+            "told",
+            "one of two equals would hide the other"
+        );
+    }
+
+    #[test]
+    fn the_whole_holds_back_its_parts_and_not_the_other_way_round() {
+        let (whole, part) = (candidate("rmse-high", "page", "all"), candidate("rmse-high", "page", "region=north"));
+        assert_eq!(told(part, &[whole]), "while rmse-high fires for all");
+        assert_eq!(told(whole, &[part]), "told");
+        assert_eq!(told(part, &[candidate("rmse-drift", "ticket", "all")]), "told", "a ticket does not hide a page");
+        assert_eq!(told(part, &[candidate("rmse-high", "page", "region=south")]), "told");
+    }
+
+    #[test]
+    fn what_people_muted_is_quiet_in_their_words() {
+        let why = "while silenced until noon".to_owned();
+        let decided = decide(&candidate("r", "page", "all"), Some(why.clone()), std::iter::empty());
+        assert_eq!(decided, Decision::Quiet(Quiet::Muted(why)));
     }
 }

@@ -1,9 +1,9 @@
-//! Email by SMTP: text and HTML, the same Message-ID on every retry, one thread per topic.
+//! Email by SMTP: text, HTML and a chart, the same Message-ID on every retry, one thread per incident.
 
 use std::time::Duration;
 
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::notify::message::Notice;
+use crate::notify::chart;
+use crate::notify::message::{CHART, Notice, clipped};
 use crate::notify::receiver::Delivery;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -64,8 +65,8 @@ impl EmailReceiver {
     }
 
     /// Makes one attempt.
-    pub async fn deliver(&self, id: Uuid, topic: &str, notice: &Notice) -> Delivery {
-        let message = match self.message(id, topic, notice) {
+    pub async fn deliver(&self, id: Uuid, notice: &Notice) -> Delivery {
+        let message = match self.message(id, notice) {
             Ok(message) => message,
             Err(error) => {
                 return Delivery::Refused { status: None, failure: format!("the mail could not be written: {error}") };
@@ -82,21 +83,51 @@ impl EmailReceiver {
         }
     }
 
-    fn message(&self, id: Uuid, topic: &str, notice: &Notice) -> Result<Message, lettre::error::Error> {
-        let thread: String =
-            Sha256::digest(topic.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    /// The mail. Firing, reminders and the end of one incident are one thread.
+    pub fn message(&self, id: Uuid, notice: &Notice) -> Result<Message, lettre::error::Error> {
+        let threads = threads(notice);
         let raw =
             |name: &'static str, value: &str| HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned());
         let mut builder = Message::builder()
             .from(self.from.clone())
-            .subject(notice.title())
+            .subject(clipped(&notice.title, 400))
             .message_id(Some(format!("<{id}@trueup>")))
-            .references(format!("<topic-{thread}@trueup>"))
+            .references(threads.join(" "))
             .raw_header(raw("Auto-Submitted", "auto-generated"));
+        if notice.kind == "firing" && notice.severity() == "page" {
+            builder = builder.raw_header(raw("Importance", "high"));
+        }
         for to in &self.to {
             builder = builder.to(to.clone());
         }
-        builder.multipart(MultiPart::alternative_plain_html(notice.text(), notice.html()))
+        let png = ContentType::parse("image/png").ok();
+        let chart = notice.rules.first().filter(|section| section.is_firing()).and_then(chart::draw);
+        let html = notice.html(chart.is_some());
+        match chart.zip(png) {
+            None => builder.multipart(MultiPart::alternative_plain_html(notice.text.clone(), html)),
+            Some((chart, png)) => {
+                let picture = Attachment::new_inline(CHART.to_owned()).body(chart, png);
+                let shown = MultiPart::related().singlepart(SinglePart::html(html)).singlepart(picture);
+                let text = SinglePart::plain(notice.text.clone());
+                builder.multipart(MultiPart::alternative().singlepart(text).multipart(shown))
+            }
+        }
+    }
+}
+
+/// What a mail belongs to: its incidents, or else its group.
+fn threads(notice: &Notice) -> Vec<String> {
+    let mut incidents: Vec<i64> = notice.alerts().filter_map(|(_, alert)| alert.incident).collect();
+    incidents.sort_unstable();
+    incidents.dedup();
+    let group = || {
+        let digest = Sha256::digest(notice.group.as_bytes());
+        format!("<group-{}@trueup>", digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>())
+    };
+    match incidents.as_slice() {
+        [] => vec![group()],
+        // The first is what clients thread by.
+        several => several.iter().take(10).map(|id| format!("<incident-{id}@trueup>")).collect(),
     }
 }
 

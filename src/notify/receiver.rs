@@ -3,15 +3,28 @@
 use chrono::TimeDelta;
 use uuid::Uuid;
 
+use crate::notify::alertmanager::AlertmanagerReceiver;
 use crate::notify::email::EmailReceiver;
 use crate::notify::message::Notice;
+use crate::notify::template::Templates;
 use crate::notify::webhook::WebhookReceiver;
 
-/// Somewhere to send to.
+/// Name of the receiver that heartbeats go to; no other may have it.
+pub const WATCHDOG: &str = "watchdog";
+
+/// Somewhere to send to, with the words that its users want.
 #[derive(Debug)]
-pub enum Receiver {
+pub struct Receiver {
+    pub transport: Transport,
+    pub templates: Templates,
+}
+
+/// How it gets there.
+#[derive(Debug)]
+pub enum Transport {
     Email(Box<EmailReceiver>),
     Webhook(Box<WebhookReceiver>),
+    Alertmanager(Box<AlertmanagerReceiver>),
 }
 
 /// What an attempt came to.
@@ -23,14 +36,24 @@ pub enum Delivery {
     Failed { status: Option<u16>, failure: String, retry_after: Option<TimeDelta> },
     /// Another attempt would end the same.
     Refused { status: Option<u16>, failure: String },
+    /// The receiver is gone for good, and wants nothing more.
+    Gone { status: Option<u16>, failure: String },
+}
+
+impl From<Transport> for Receiver {
+    fn from(transport: Transport) -> Self {
+        Self { transport, templates: Templates::default() }
+    }
 }
 
 impl Receiver {
     /// Makes one attempt. It ends within seconds, one way or the other.
-    pub async fn deliver(&self, id: Uuid, topic: &str, notice: &Notice) -> Delivery {
-        match self {
-            Self::Email(email) => email.deliver(id, topic, notice).await,
-            Self::Webhook(webhook) => webhook.deliver(id, notice).await,
+    pub async fn deliver(&self, id: Uuid, name: &str, mut notice: Notice) -> Delivery {
+        self.templates.fill(&mut notice);
+        match &self.transport {
+            Transport::Email(email) => email.deliver(id, &notice).await,
+            Transport::Webhook(webhook) => webhook.deliver(id, name, notice).await,
+            Transport::Alertmanager(alertmanager) => alertmanager.deliver(notice).await,
         }
     }
 }

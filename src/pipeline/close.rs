@@ -7,9 +7,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::failure::RunError;
-use super::{Run, Told, notices};
+use super::{Run, Told};
 use crate::evaluate::state::{ChangeReason, Standing, State};
-use crate::notify::decide::{Decision, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::rule::Target;
 use crate::store::alert::{self, NewTransition, OpenAlert};
@@ -35,7 +34,6 @@ pub(super) async fn forgotten(
             || burns()
     };
     let mut told = Vec::new();
-    let mut closed: BTreeMap<String, (String, Vec<AlertFacts>)> = BTreeMap::new();
     for alert in
         alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert) || vanished(alert))
     {
@@ -49,8 +47,11 @@ pub(super) async fn forgotten(
             fingerprint: &alert.rule_fingerprint,
             severity: &alert.severity,
         };
-        let facts = serde_json::from_value::<AlertFacts>(alert.evidence.clone())
-            .map(|facts| AlertFacts { state: change.to.as_str().to_owned(), ..facts });
+        let facts = serde_json::from_value::<AlertFacts>(alert.evidence.clone()).map(|facts| AlertFacts {
+            state: change.to.as_str().to_owned(),
+            closed: Some(change.reason.describe()),
+            ..facts
+        });
         let transition = NewTransition {
             cohort: alert.cohort.clone(),
             model_version: alert.model_version.clone(),
@@ -61,13 +62,11 @@ pub(super) async fn forgotten(
             limit_value: alert.limit_value,
             since: change.since,
             fired_at: None,
-            told: false,
-            evidence: facts.as_ref().map_or(alert.evidence.clone(), |facts| json!(facts)),
+            // What cannot be read was written by another version: it is kept as it is.
+            evidence: facts.map_or(alert.evidence.clone(), |facts| json!(facts)),
+            about: None,
         };
         alert::transition(connection, key, &transition).await?;
-        if let (Decision::Tell(_), Ok(facts)) = (decide(&change, alert.told, false), facts) {
-            closed.entry(alert.rule.clone()).or_insert_with(|| (change.reason.describe(), Vec::new())).1.push(facts);
-        }
         told.push(Told {
             rule: alert.rule,
             cohort: alert.cohort,
@@ -76,9 +75,6 @@ pub(super) async fn forgotten(
             value: alert.value,
             limit: alert.limit_value,
         });
-    }
-    for (rule, (why, alerts)) in &closed {
-        notices::close(connection, run, rule, why, alerts).await?;
     }
     Ok(told)
 }

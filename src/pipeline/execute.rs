@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::failure::{self, Cure, RunError};
 use super::{Outcome, Published, health, run_job};
+use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
 use crate::store::run::{self, Claim, End};
 
@@ -28,10 +29,17 @@ pub enum Ended {
 const MOST_ATTEMPTS: i32 = 5;
 
 /// Runs a claim and records its end.
-pub async fn execute(pool: &PgPool, job: &PlannedJob, claim: &Claim, as_of: DateTime<Utc>, lease: TimeDelta) -> Ended {
+pub async fn execute(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    as_of: DateTime<Utc>,
+    lease: TimeDelta,
+    routing: &Routing,
+) -> Ended {
     let limit = job.schedule.timeout;
     let work = async {
-        match tokio::time::timeout(failure::deadline(limit), run_job(pool, job, claim, as_of)).await {
+        match tokio::time::timeout(failure::deadline(limit), run_job(pool, job, claim, as_of, routing)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RunError::TimedOut(limit)),
         }
@@ -42,7 +50,7 @@ pub async fn execute(pool: &PgPool, job: &PlannedJob, claim: &Claim, as_of: Date
             Ok(()) => Ended::Skipped(reason),
             Err(error) => Ended::Abandoned(error.into()),
         },
-        Err(error) => record_failure(pool, job, claim, error).await,
+        Err(error) => record_failure(pool, job, claim, error, routing).await,
     }
 }
 
@@ -91,7 +99,7 @@ async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
     run::finish_without(&mut connection, claim, End::Skipped(reason)).await.map(drop)
 }
 
-async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: RunError) -> Ended {
+async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: RunError, routing: &Routing) -> Ended {
     let cure = match error.cure() {
         // Whoever asked for it is told, and asks again.
         Cure::Retry | Cure::Wait if claim.is_manual() => Cure::Fail,
@@ -109,7 +117,7 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
     match (recorded.await, cure) {
         (Ok(true), Cure::Fail) => {
             // The run has ended either way; who cannot be told now finds it in the ledger.
-            if let Err(failure) = health::failed(pool, job, claim, &error.to_string()).await {
+            if let Err(failure) = health::failed(pool, job, claim, &error.to_string(), routing).await {
                 warn!(job.name = %job.name, run.id = claim.run_id, "the failure could not be told: {failure}");
             }
             Ended::Failed(error)

@@ -5,27 +5,33 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::failure::RunError;
-use super::notices::{self, Origin, Subject};
 use super::tell::Told;
+use super::{Origin, about, announce};
 use crate::evaluate::state::State;
-use crate::notify::decide::Kind;
 use crate::notify::message::AlertFacts;
+use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
 use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE};
 use crate::plan::duration;
 use crate::plan::rule::Severity;
 use crate::postgres::held::Held;
 use crate::store::alert::{self, NewTransition};
-use crate::store::job;
 use crate::store::run::{self, Claim, Standing};
 use crate::store::verdict::RuleKey;
+use crate::store::{incident, job};
 
 /// Intervals without a run after which a job is late, and how long that is at least.
 const INTERVALS: i32 = 2;
 const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
 
 /// Raises the alert that a run failed. Whoever started a run by hand was told already.
-pub async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failure: &str) -> Result<(), RunError> {
+pub async fn failed(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    failure: &str,
+    routing: &Routing,
+) -> Result<(), RunError> {
     if claim.is_manual() || !job.run_rules.iter().any(|name| name == RUN_FAILED) {
         return Ok(());
     }
@@ -33,29 +39,23 @@ pub async fn failed(pool: &PgPool, job: &PlannedJob, claim: &Claim, failure: &st
     let mut transaction = held.begin().await?;
     let as_of = claim.scheduled_for;
     let origin = Origin { job, job_id: claim.job_id, run_id: claim.run_id, as_of };
-    raise(
-        &mut transaction,
-        origin,
-        RUN_FAILED,
-        "failed",
-        &format!("the run of {} failed: {failure}", as_of.to_rfc3339()),
-    )
-    .await?;
+    let words = format!("the run of {} failed: {failure}", as_of.to_rfc3339());
+    raise(&mut transaction, origin, RUN_FAILED, (&words, as_of), routing).await?;
     transaction.commit().await?;
     held.release();
     Ok(())
 }
 
 /// Raises the alert that a job is late, of those that are. Returns their names.
-pub async fn late(pool: &PgPool, jobs: &[&PlannedJob]) -> Result<Vec<String>, RunError> {
+pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Result<Vec<String>, RunError> {
     let mut held = Held::acquire(pool).await?;
     let mut found = Vec::new();
     for job in jobs.iter().filter(|job| job.run_rules.iter().any(|name| name == RUN_LATE)) {
         let Some(standing) = run::standing(&mut held, &job.name).await? else { continue };
-        if let Some(words) = lateness(job, &standing) {
+        if let Some((words, missed)) = lateness(job, &standing) {
             let mut transaction = held.begin().await?;
             let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
-            if raise(&mut transaction, origin, RUN_LATE, "late", &words).await? {
+            if raise(&mut transaction, origin, RUN_LATE, (&words, missed), routing).await? {
                 found.push(job.name.clone());
             }
             transaction.commit().await?;
@@ -65,40 +65,44 @@ pub async fn late(pool: &PgPool, jobs: &[&PlannedJob]) -> Result<Vec<String>, Ru
     Ok(found)
 }
 
-/// Why a job is late, in words. None while it is not.
-fn lateness(job: &PlannedJob, standing: &Standing) -> Option<String> {
+/// Why a job is late, in words, and the first slot that it missed. None while it is not.
+fn lateness(job: &PlannedJob, standing: &Standing) -> Option<(String, DateTime<Utc>)> {
     let gap = job.schedule.cadence.usual_gap();
     // The first of the intervals is the one at whose end it should have run.
     let allowed = (gap * (INTERVALS - 1)).max(AT_LEAST);
     let missed = job.schedule.cadence.next_after(standing.last_ok)?;
-    (standing.now - missed > allowed).then(|| {
+    let words = || {
         format!(
             "nothing was published since {}, and a run is due every {}",
             standing.last_ok.to_rfc3339(),
             duration::format(gap)
         )
-    })
+    };
+    (standing.now - missed > allowed).then(|| (words(), missed))
 }
 
-/// Makes an alert about runs fire, and tells. False when it fires already.
+/// Makes an alert about runs fire, and tells: in words, and of which slot. False when it fires already.
 async fn raise(
     connection: &mut PgConnection,
     origin: Origin<'_>,
     rule: &str,
-    condition: &str,
-    words: &str,
+    (words, news_of): (&str, DateTime<Utc>),
+    routing: &Routing,
 ) -> Result<bool, RunError> {
     // Two runners may see the same: the job's row lets one in.
     job::lock_published(connection, origin.job_id).await?;
     let known = alert::of_rule(connection, origin.job_id, rule).await?;
     let from = known.first().and_then(|alert| State::parse(&alert.state)).unwrap_or(State::Inactive);
-    if from == State::Firing {
+    // What somebody declared resolved begins anew with a later slot.
+    let is_old = |until: DateTime<Utc>| news_of <= until;
+    if from == State::Firing || known.first().and_then(|alert| alert.ignore_until).is_some_and(is_old) {
         return Ok(false);
     }
-    let facts = facts(State::Firing, origin.as_of, Some(origin.as_of), words);
-    change(connection, origin, rule, (from, State::Firing), words, &facts).await?;
-    let subject = Subject::of_runs(origin.job, rule, condition);
-    notices::enqueue(connection, origin, &subject, Kind::Firing, vec![facts]).await?;
+    let facts = facts(origin, State::Firing, Some(origin.as_of), words);
+    let alert_id = change(connection, origin, rule, (from, State::Firing), words, &facts).await?;
+    let incident = incident::join(connection, origin.job_id, Severity::Ticket.as_str(), &[alert_id]).await?;
+    incident::freeze(connection, incident, &[alert_id], &[json!({ "alert": facts, "as_of": origin.as_of })]).await?;
+    announce::changes(connection, origin.cause(false), routing).await?;
     Ok(true)
 }
 
@@ -109,11 +113,8 @@ pub(super) async fn recovered(connection: &mut PgConnection, origin: Origin<'_>)
     for rule in alert::firing(connection, origin.job_id, &names).await? {
         let since = alert::of_rule(connection, origin.job_id, &rule).await?.first().and_then(|alert| alert.since);
         let words = "a run published";
-        let facts = facts(State::Resolved, origin.as_of, since, words);
+        let facts = facts(origin, State::Resolved, since, words);
         change(connection, origin, &rule, (State::Firing, State::Resolved), words, &facts).await?;
-        let condition = if rule == RUN_FAILED { "failed" } else { "late" };
-        let subject = Subject::of_runs(origin.job, &rule, condition);
-        notices::enqueue(connection, origin, &subject, Kind::Resolved, vec![facts]).await?;
         told.push(Told {
             rule,
             cohort: "all".to_owned(),
@@ -133,7 +134,8 @@ async fn change(
     (from, to): (State, State),
     reason: &str,
     facts: &AlertFacts,
-) -> Result<(), RunError> {
+) -> Result<i64, RunError> {
+    let condition = if rule == RUN_FAILED { "failed" } else { "late" };
     let key = RuleKey {
         job_id: origin.job_id,
         run_id: origin.run_id,
@@ -151,14 +153,23 @@ async fn change(
         limit_value: None,
         since: facts.since,
         fired_at: (to == State::Firing).then_some(origin.as_of),
-        told: to == State::Firing,
         evidence: json!(facts),
+        about: Some(json!(about::runs(origin.job, rule, condition))),
     };
     Ok(alert::transition(connection, key, &transition).await?)
 }
 
-fn facts(state: State, at: DateTime<Utc>, since: Option<DateTime<Utc>>, words: &str) -> AlertFacts {
+fn facts(origin: Origin<'_>, state: State, since: Option<DateTime<Utc>>, words: &str) -> AlertFacts {
+    let at = origin.as_of;
     AlertFacts {
+        id: None,
+        incident: None,
+        is_new: false,
+        squared_error_share: None,
+        fired_at: None,
+        acknowledged_by: None,
+        closed: None,
+        query: about::runs_query(origin.job),
         cohort: "all".to_owned(),
         model_version: None,
         state: state.as_str().to_owned(),

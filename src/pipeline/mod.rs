@@ -1,5 +1,8 @@
 //! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
+mod about;
+pub mod act;
+mod announce;
 pub mod backfill;
 mod close;
 pub mod enter;
@@ -8,11 +11,13 @@ pub mod execute;
 pub mod failure;
 pub mod health;
 mod holds;
+mod incidents;
 mod judge;
 mod notices;
 mod objectives;
 mod publish;
 mod reconcile;
+pub mod remind;
 pub mod replay;
 mod stages;
 mod tell;
@@ -23,6 +28,7 @@ use uuid::Uuid;
 
 use crate::measure::rebuild::Build;
 use crate::measure::source::{self, SourceError};
+use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
 use crate::plan::due::Since;
 use crate::plan::measurement::Measurement;
@@ -60,11 +66,27 @@ struct Run<'a> {
     plan: &'a PlanRow,
     claim: &'a Claim,
     as_of: DateTime<Utc>,
+    routing: &'a Routing,
+}
+
+/// Where an alert comes from.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    job: &'a PlannedJob,
+    job_id: i64,
+    run_id: i64,
+    as_of: DateTime<Utc>,
+}
+
+impl Origin<'_> {
+    fn cause(&self, at_once: bool) -> announce::Cause {
+        announce::Cause { job_id: self.job_id, run_id: Some(self.run_id), as_of: self.as_of, at_once }
+    }
 }
 
 impl<'a> Run<'a> {
-    fn origin(&self) -> notices::Origin<'a> {
-        notices::Origin { job: self.job, job_id: self.claim.job_id, run_id: self.claim.run_id, as_of: self.as_of }
+    fn origin(&self) -> Origin<'a> {
+        Origin { job: self.job, job_id: self.claim.job_id, run_id: self.claim.run_id, as_of: self.as_of }
     }
 }
 
@@ -74,9 +96,10 @@ pub async fn run_job(
     job: &PlannedJob,
     claim: &Claim,
     as_of: DateTime<Utc>,
+    routing: &Routing,
 ) -> Result<Outcome, RunError> {
     let mut held = Held::acquire(pool).await?;
-    let outcome = run_on(&mut held, job, claim, as_of).await;
+    let outcome = run_on(&mut held, job, claim, as_of, routing).await;
     held.release();
     outcome
 }
@@ -86,6 +109,7 @@ async fn run_on(
     job: &PlannedJob,
     claim: &Claim,
     as_of: DateTime<Utc>,
+    routing: &Routing,
 ) -> Result<Outcome, RunError> {
     failure::limit_time(connection, job.schedule.timeout).await?;
     let known = job::register(connection, &job.name).await?;
@@ -94,7 +118,7 @@ async fn run_on(
     }
     let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
     let facts = inspect(connection, job).await?;
-    let run = Run { job, facts: &facts, plan: &plan, claim, as_of };
+    let run = Run { job, facts: &facts, plan: &plan, claim, as_of, routing };
 
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;

@@ -1,173 +1,261 @@
-//! Puts messages into the outbox: the facts of a rule's alerts, one message per receiver.
+//! Writes messages into the outbox: what changed, and all that still fires, in one message of a job to a receiver. Until its
+//! first attempt a message is open, and what changes meanwhile goes into it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Run;
+use super::announce::{Cause, Standing, still_believed};
 use super::failure::RunError;
-use crate::notify::decide::Kind;
-use crate::notify::message::{AlertFacts, ChangeFacts, JobFacts, Notice, RuleFacts, SCHEMA};
-use crate::plan::PlannedJob;
-use crate::plan::duration;
-use crate::plan::name::text_literal;
-use crate::plan::objective::{Burn, Slo};
-use crate::plan::rule::{Persistence, Rule, Severity};
-use crate::store::annotation;
+use super::holds::Known;
+use crate::notify::decide::reason;
+use crate::notify::message::{About, AlertFacts, ChangeFacts, Notice, Point, SCHEMA, Section, rank};
+use crate::notify::route::{Path, Routing};
 use crate::store::outbox::{self, NewNotification};
+use crate::store::{annotation, incident, told};
 
-/// Where a message comes from.
-#[derive(Clone, Copy)]
-pub(super) struct Origin<'a> {
-    pub job: &'a PlannedJob,
-    pub job_id: i64,
-    pub run_id: i64,
-    pub as_of: DateTime<Utc>,
+/// What one receiver has to be told in one group.
+#[derive(Debug, Clone)]
+pub(super) struct News {
+    pub fired: BTreeSet<i64>,
+    pub ended: BTreeSet<i64>,
+    /// Why, where it is neither of these: `repeat` or `escalated`.
+    pub reason: Option<&'static str>,
+    pub path: Path,
 }
 
-/// What a message is about: a rule, or a burn rate of an objective.
-pub(super) struct Subject {
-    facts: RuleFacts,
-    notify: Vec<String>,
-    /// What shows the numbers again; of a rule it is found from the worst alert.
-    query: Option<String>,
-}
-
-impl Subject {
-    /// A built-in rule about runs.
-    pub(super) fn of_runs(job: &PlannedJob, rule: &str, condition: &str) -> Self {
-        let facts = RuleFacts {
-            name: rule.to_owned(),
-            severity: Severity::Ticket.as_str().to_owned(),
-            metric: "the schedule".to_owned(),
-            window: "runs".to_owned(),
-            condition: condition.to_owned(),
-            persistence: 1,
-            lasting: String::new(),
-            runbook: job.runbook.clone(),
-            owner: job.owner.clone(),
-        };
-        let query = format!(
-            "select scheduled_for, trigger, state, failure, reason\nfrom trueup.run_history\nwhere job = {}\norder by \
-             scheduled_for desc limit 20;",
-            text_literal(&job.name)
-        );
-        Self { facts, notify: job.notify.clone(), query: Some(query) }
-    }
-
-    pub(super) fn of_rule(rule: &Rule) -> Self {
-        let facts = RuleFacts {
-            name: rule.name.clone(),
-            severity: rule.severity.as_str().to_owned(),
-            metric: rule.metric().name().to_owned(),
-            window: rule.window.clone(),
-            condition: rule.condition(),
-            persistence: match rule.fires {
-                Persistence::Windows(needed) | Persistence::Of { needed, .. } => needed,
-                Persistence::Lasting(_) => 1,
-            },
-            lasting: rule.fires.describe(),
-            runbook: rule.runbook.clone(),
-            owner: rule.owner.clone(),
-        };
-        Self { facts, notify: rule.notify.clone(), query: None }
-    }
-
-    pub(super) fn of_burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> Self {
-        let (long, short) = (duration::format(burn.long), duration::format(burn.short));
-        let facts = RuleFacts {
-            name: slo.alert(burn),
-            severity: burn.severity.as_str().to_owned(),
-            metric: format!("burn rate of {}", slo.name),
-            window: format!("last {long} and last {short}"),
-            condition: format!("above {}", burn.factor),
-            persistence: 1,
-            lasting: String::new(),
-            runbook: slo.runbook.clone(),
-            owner: slo.owner.clone(),
-        };
-        let query = format!(
-            "select period_end, budget_left, good, total, burn\nfrom trueup.slo_history\nwhere job = {} and slo = {}\norder by \
-             evaluated_at desc limit 10;",
-            text_literal(&job.name),
-            text_literal(&slo.name)
-        );
-        Self { facts, notify: slo.notify.clone(), query: Some(query) }
+impl News {
+    pub(super) fn new(path: Path) -> Self {
+        Self { fired: BTreeSet::new(), ended: BTreeSet::new(), reason: None, path }
     }
 }
 
-/// One message per rule, receiver and kind, worst first.
-pub(super) async fn enqueue(
+/// Puts news into the open message of a group, or into a new one.
+pub(super) async fn tell(
     connection: &mut PgConnection,
-    origin: Origin<'_>,
-    subject: &Subject,
-    kind: Kind,
-    mut alerts: Vec<AlertFacts>,
+    cause: Cause,
+    routing: &Routing,
+    standing: &Standing,
+    (receiver, topic): (&str, &str),
+    news: &News,
+    now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    let excess = |alert: &AlertFacts| alert.value.zip(alert.limit).map_or(0.0, |(value, limit)| (value - limit).abs());
-    alerts.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
-    let job = origin.job;
-    let query = subject.query.clone().unwrap_or_else(|| reproducing_query(job, &subject.facts, &alerts));
-    let changes = changes_before(connection, origin, &alerts).await?;
-    let notice = Notice { changes, ..notice(job, subject, kind, alerts, query, origin.as_of) };
-    let mut receivers: BTreeSet<String> = subject.notify.iter().cloned().collect();
-    if kind == Kind::Resolved {
-        // Who was told that it fires is told that it ended, though the rule names others by now.
-        receivers.extend(outbox::knowing(connection, origin.job_id, &topic(&job.name, &subject.facts.name)).await?);
+    let open = outbox::open(connection, receiver, topic).await?;
+    let id = open.as_ref().map_or_else(Uuid::new_v4, |open| open.id);
+    let written: Option<Notice> = open.as_ref().and_then(|open| serde_json::from_value(open.body.clone()).ok());
+    let believed = still_believed(standing, receiver, topic);
+    // What fired and ended before anything went out is not told at all.
+    let unsaid = |alert: &i64| {
+        open.is_some()
+            && standing
+                .believed
+                .iter()
+                .any(|b| b.alert_id == *alert && b.receiver == receiver && b.notification_id == id)
+    };
+    let silent_end = routing.only_firing.contains(receiver);
+    let ended = news.ended.iter().filter(|alert| !silent_end && !unsaid(alert));
+    let mut alerts: BTreeMap<i64, (About, AlertFacts)> = BTreeMap::new();
+    // Ends that stand in the open message stay in it, unless the alert fires again.
+    for (section, facts) in written.iter().flat_map(Notice::alerts).filter(|(_, facts)| !facts.is_firing()) {
+        let Some(alert) = facts.id.filter(|alert| !news.fired.contains(alert)) else { continue };
+        let Some(known) = standing.find(alert).or(standing.alerts.first()) else { continue };
+        let about = About { rule: section.rule.clone(), ..known.about.clone() };
+        alerts.insert(alert, (about, facts.clone()));
     }
-    for receiver in &receivers {
-        let id = Uuid::new_v4();
-        let notice = Notice { id: id.to_string(), ..notice.clone() };
-        put(connection, origin, receiver.clone(), id, kind, &notice).await?;
+    for (alert, is_new) in ended.map(|alert| (*alert, true)).chain(
+        news.fired
+            .iter()
+            .map(|alert| (*alert, true))
+            .chain(believed.iter().map(|(alert, believed)| (*alert, open.is_some() && believed.notification_id == id))),
+    ) {
+        let Some(known) = standing.find(alert) else { continue };
+        if let Some(facts) = facts(known, is_new || news.fired.contains(&alert)) {
+            alerts.insert(alert, (known.about.clone(), facts));
+        }
+    }
+    told::remove(connection, &Vec::from_iter(news.ended.iter().copied()), receiver).await?;
+    let fired = Vec::from_iter(news.fired.iter().copied());
+    let escalated = news.reason == Some("escalated");
+    // A reminder that is open stays one.
+    let given = news.reason.or(match written.as_ref().map(|notice| notice.reason.as_str()) {
+        Some("repeat") => Some("repeat"),
+        Some("escalated") => Some("escalated"),
+        _ => None,
+    });
+    let Some(reason) = reason(given, alerts.values().map(|(_, facts)| facts)) else {
+        if open.is_some() {
+            outbox::discard(connection, id).await?;
+        }
+        return Ok(());
+    };
+    told::add(connection, &fired, receiver, topic, id, escalated).await?;
+    let Some((about, _)) = alerts.values().next() else { return Ok(()) };
+    let job = about.job.clone();
+    let is_firing = alerts.values().any(|(_, facts)| facts.is_firing());
+    let kind = if is_firing { "firing" } else { "resolved" };
+    let notice = Notice {
+        schema: SCHEMA.to_owned(),
+        id: id.to_string(),
+        kind: kind.to_owned(),
+        reason: reason.to_owned(),
+        digest: news.path.digest.is_some(),
+        as_of: cause.as_of,
+        title: String::new(),
+        text: String::new(),
+        group: topic.to_owned(),
+        rules: sections(connection, &job.name, alerts.into_values().collect()).await?,
+        job,
+        note: None,
+    };
+    let due = match cause.at_once {
+        true => now,
+        false => ready(connection, receiver, topic, &news.path, !believed.is_empty(), now).await?,
+    };
+    let new = NewNotification {
+        id,
+        job_id: Some(cause.job_id),
+        run_id: cause.run_id,
+        receiver: receiver.to_owned(),
+        topic: topic.to_owned(),
+        kind,
+        body: json!(notice),
+        due: Some(if news.path.is_put_off() { news.path.opens(due) } else { due }),
+    };
+    match open {
+        Some(_) => outbox::rewrite(connection, &new).await?,
+        None => outbox::enqueue(connection, &new).await?,
     }
     Ok(())
 }
 
-/// A message, but for its id.
-fn notice(
-    job: &PlannedJob,
-    subject: &Subject,
-    kind: Kind,
-    alerts: Vec<AlertFacts>,
-    query: String,
-    as_of: DateTime<Utc>,
-) -> Notice {
-    Notice {
+/// The message that somebody is on these alerts. None: none of them can be read.
+pub(super) async fn acknowledged(
+    connection: &mut PgConnection,
+    standing: &Standing,
+    ids: &[i64],
+    (id, topic): (Uuid, &str),
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Notice>, RunError> {
+    let mine = standing.alerts.iter().filter(|known| ids.contains(&known.alert.id));
+    let alerts: Vec<(About, AlertFacts)> =
+        mine.filter_map(|known| Some((known.about.clone(), facts(known, false)?))).collect();
+    let Some(job) = alerts.first().map(|(about, _)| about.job.clone()) else { return Ok(None) };
+    Ok(Some(Notice {
         schema: SCHEMA.to_owned(),
-        id: String::new(),
-        kind: kind.as_str().to_owned(),
-        as_of,
-        job: JobFacts {
-            name: job.name.clone(),
-            description: job.description.clone(),
-            owner: job.owner.clone(),
-            unit: job.unit.clone(),
-        },
-        rule: subject.facts.clone(),
-        query,
-        alerts,
-        changes: Vec::new(),
-        closed: None,
+        id: id.to_string(),
+        kind: "acknowledged".to_owned(),
+        reason: "acknowledged".to_owned(),
+        digest: false,
+        as_of: now,
+        title: String::new(),
+        text: String::new(),
+        group: topic.to_owned(),
+        rules: sections(connection, &job.name, alerts).await?,
+        job,
+        note: Some(words.to_owned()),
+    }))
+}
+
+/// When a message of a group is ready: a first one waits for more of the same, later ones keep their distance.
+async fn ready(
+    connection: &mut PgConnection,
+    receiver: &str,
+    topic: &str,
+    path: &Path,
+    is_under_way: bool,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, RunError> {
+    let last = outbox::last_of_group(connection, receiver, topic).await?;
+    let wait = if is_under_way { TimeDelta::zero() } else { path.timing.group_wait };
+    Ok(last.map_or(now + wait, |last| (now + wait).max(last + path.timing.group_interval)))
+}
+
+/// What a message says of an alert.
+fn facts(known: &Known, is_new: bool) -> Option<AlertFacts> {
+    // What an earlier version stored and this one cannot read cannot be told.
+    let facts: AlertFacts = serde_json::from_value(known.alert.evidence.clone()).ok()?;
+    Some(AlertFacts {
+        id: Some(known.alert.id),
+        incident: known.alert.incident_id,
+        is_new,
+        fired_at: known.alert.fired_at,
+        acknowledged_by: known.alert.acked_by.clone(),
+        ..facts
+    })
+}
+
+/// Alerts by rule: the most severe rule first, in each the worst alert first and those that ended last.
+async fn sections(
+    connection: &mut PgConnection,
+    job: &str,
+    alerts: Vec<(About, AlertFacts)>,
+) -> Result<Vec<Section>, RunError> {
+    let mut by_rule: BTreeMap<String, Section> = BTreeMap::new();
+    for (about, facts) in alerts {
+        let empty = || Section {
+            rule: about.rule.clone(),
+            alerts: Vec::new(),
+            omitted: 0,
+            changes: Vec::new(),
+            query: String::new(),
+            series: Vec::new(),
+        };
+        by_rule.entry(about.rule.name.clone()).or_insert_with(empty).alerts.push(facts);
     }
+    let mut sections: Vec<Section> = by_rule.into_values().collect();
+    for section in &mut sections {
+        sort(&mut section.alerts);
+        if let Some(worst) = section.alerts.first() {
+            section.query = worst.query.clone();
+        }
+        // The section has the query of its worst; the others' are in the history.
+        section.alerts.iter_mut().for_each(|alert| alert.query.clear());
+        section.changes = changes_before(connection, job, &section.alerts).await?;
+    }
+    sections.sort_by_key(|section| (!section.is_firing(), rank(&section.rule.severity), section.rule.name.clone()));
+    if let Some(first) = sections.first_mut().filter(|section| section.is_firing()) {
+        first.series = series(connection, first.alerts.first().and_then(|alert| alert.id)).await?;
+    }
+    Ok(sections)
+}
+
+/// Worst first, by the share of the squared error where it is known, else by the distance from the limit.
+pub(super) fn sort(alerts: &mut [AlertFacts]) {
+    alerts.sort_by(|a, b| {
+        let share = |alert: &AlertFacts| alert.squared_error_share.unwrap_or(f64::INFINITY);
+        b.is_firing()
+            .cmp(&a.is_firing())
+            .then(share(b).total_cmp(&share(a)))
+            .then(b.excess().total_cmp(&a.excess()))
+            .then(a.cohort.cmp(&b.cohort))
+    });
+}
+
+/// The windows before an alert fired, as they were frozen then.
+async fn series(connection: &mut PgConnection, alert: Option<i64>) -> Result<Vec<Point>, RunError> {
+    let Some(alert) = alert else { return Ok(Vec::new()) };
+    let frozen = incident::frozen(connection, alert).await?;
+    let series = frozen.and_then(|evidence| serde_json::from_value(evidence.get("series")?.clone()).ok());
+    Ok(series.unwrap_or_default())
 }
 
 /// Events that are named in a message, and how long before the alert they may have been.
-const MOST_CHANGES: i64 = 3;
+pub(super) const MOST_CHANGES: i64 = 3;
 const BEFORE: TimeDelta = TimeDelta::days(7);
 
 /// What was said to have happened just before the first of these alerts began.
-async fn changes_before(
+pub(super) async fn changes_before(
     connection: &mut PgConnection,
-    origin: Origin<'_>,
+    job: &str,
     alerts: &[AlertFacts],
 ) -> Result<Vec<ChangeFacts>, RunError> {
     // `since` is the end of the first window in breach: what happened in it may be the cause.
     let Some(began) = alerts.iter().filter_map(|alert| alert.since).min() else { return Ok(Vec::new()) };
-    let range = (began - BEFORE, began);
-    let found = annotation::before(connection, &origin.job.name, range, MOST_CHANGES).await?;
+    let found = annotation::before(connection, job, (began - BEFORE, began), MOST_CHANGES).await?;
     Ok(found
         .into_iter()
         .map(|event| ChangeFacts { kind: event.kind, at: event.starts_at, note: event.note, author: event.author })
@@ -175,103 +263,29 @@ async fn changes_before(
 }
 
 /// The text of the message that an alert would send.
-pub(super) fn preview(job: &PlannedJob, rule: &Rule, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
-    let subject = Subject::of_rule(rule);
-    let alerts = vec![facts];
-    let query = reproducing_query(job, &subject.facts, &alerts);
-    notice(job, &subject, Kind::Firing, alerts, query, as_of).text()
-}
-
-/// Tells the receivers that know of alerts of a rule that these were closed.
-pub(super) async fn close(
-    connection: &mut PgConnection,
-    run: &Run<'_>,
-    rule: &str,
-    why: &str,
-    alerts: &[AlertFacts],
-) -> Result<(), RunError> {
-    for (receiver, body) in outbox::last_firing(connection, run.claim.job_id, &topic(&run.job.name, rule)).await? {
-        // Our own words, written by an earlier version at worst: what cannot be read cannot be taken back by this one.
-        let Ok(told) = serde_json::from_value::<Notice>(body) else { continue };
-        let id = Uuid::new_v4();
-        let notice = Notice {
-            id: id.to_string(),
-            kind: Kind::Resolved.as_str().to_owned(),
-            as_of: run.as_of,
-            alerts: alerts.to_vec(),
-            closed: Some(why.to_owned()),
-            ..told
-        };
-        put(connection, run.origin(), receiver, id, Kind::Resolved, &notice).await?;
-    }
-    Ok(())
-}
-
-async fn put(
-    connection: &mut PgConnection,
-    origin: Origin<'_>,
-    receiver: String,
-    id: Uuid,
-    kind: Kind,
-    notice: &Notice,
-) -> Result<(), RunError> {
-    let new = NewNotification {
-        id,
-        job_id: origin.job_id,
-        run_id: origin.run_id,
-        receiver,
-        topic: topic(&origin.job.name, &notice.rule.name),
-        kind: kind.as_str(),
-        body: json!(notice),
+pub(super) fn preview(about: About, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
+    let query = facts.query.clone();
+    let section = Section {
+        rule: about.rule,
+        alerts: vec![AlertFacts { is_new: true, query: String::new(), ..facts }],
+        omitted: 0,
+        changes: Vec::new(),
+        query,
+        series: Vec::new(),
     };
-    Ok(outbox::enqueue(connection, &new).await?)
-}
-
-fn topic(job: &str, rule: &str) -> String {
-    format!("{job}/{rule}")
-}
-
-/// SQL that an analyst can paste: every revision of the worst alert's window.
-fn reproducing_query(job: &PlannedJob, rule: &RuleFacts, alerts: &[AlertFacts]) -> String {
-    let Some(worst) = alerts.first() else { return String::new() };
-    let version = match &worst.model_version {
-        Some(version) => format!("model_version = {}", text_literal(version)),
-        None => "model_version is null".to_owned(),
+    let notice = Notice {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        kind: "firing".to_owned(),
+        reason: "first".to_owned(),
+        digest: false,
+        as_of,
+        title: String::new(),
+        text: String::new(),
+        group: about.job.name.clone(),
+        job: about.job,
+        rules: vec![section],
+        note: None,
     };
-    format!(
-        "select revision, computed_at, status, {} as value, labeled, coverage\nfrom trueup.window_revisions\n\
-         where job = {} and window_name = {} and window_end = {}\n  and cohort = {} and {version}\norder by revision;",
-        column_of(job, &rule.metric),
-        text_literal(&job.name),
-        text_literal(&rule.window),
-        text_literal(&worst.window_end.to_rfc3339()),
-        text_literal(&worst.cohort),
-    )
-}
-
-/// A metric as an expression over the history's columns.
-fn column_of(job: &PlannedJob, metric: &str) -> String {
-    const COLUMNS: [&str; 15] = [
-        "mse",
-        "rmse",
-        "mae",
-        "bias",
-        "mape",
-        "smape",
-        "rmsle",
-        "r2",
-        "p50_abs_error",
-        "p90_squared_error",
-        "label_latency_p50",
-        "label_latency_p95",
-        "predictions",
-        "labeled",
-        "coverage",
-    ];
-    match metric {
-        "received" => "(labeled + excluded)::float8 / nullif(predictions, 0)".to_owned(),
-        known if COLUMNS.contains(&known) => known.to_owned(),
-        other if job.metrics.iter().any(|kept| kept.name() == other) => format!("extra -> {}", text_literal(other)),
-        other => text_literal(other),
-    }
+    notice.plain_text()
 }

@@ -6,16 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
-use super::Run;
 use super::failure::RunError;
-use super::holds::Holds;
-use super::notices::{self, Subject};
-use super::tell::Told;
+use super::incidents::Fired;
+use super::tell::{Decided, Told};
+use super::{Run, about};
 use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
 use crate::evaluate::state::{Counted, Standing, State};
 use crate::evaluate::verdict::Verdict;
 use crate::measure::windows::{self, DueWindow};
-use crate::notify::decide::{Decision, Quiet, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::cohort::Cohort;
 use crate::plan::objective::{Burn, Indicator, Slo};
@@ -31,8 +29,8 @@ pub(super) async fn apply(
     connection: &mut PgConnection,
     run: &Run<'_>,
     slo: &Slo,
-    inhibited: Option<&str>,
-) -> Result<Vec<Told>, RunError> {
+    decided: &mut Decided,
+) -> Result<(), RunError> {
     // Labels of everything before this had their time.
     let mature = mature(run.job, slo, run.as_of);
     let back = |length| Slice { start: start_of(run.job, slo, mature, length), end: mature };
@@ -89,12 +87,10 @@ pub(super) async fn apply(
     if is_new {
         store::insert(connection, &evaluation).await?;
     }
-    let mut told = Vec::new();
     for (burn, judged) in judged {
-        let about = About { run, slo, burn, judged, budget, mature, inhibited };
-        told.extend(about.apply(connection).await?);
+        About { run, slo, burn, judged, budget, mature }.apply(connection, decided).await?;
     }
-    Ok(told)
+    Ok(())
 }
 
 /// The windows that an objective counts, if it counts windows.
@@ -199,14 +195,13 @@ struct About<'a> {
     judged: BurnJudgement,
     budget: Budget,
     mature: DateTime<Utc>,
-    inhibited: Option<&'a str>,
 }
 
 const ONCE: Persistence = Persistence::Windows(1);
 
 impl About<'_> {
-    /// Stores the verdict, moves the alert, and tells.
-    async fn apply(&self, connection: &mut PgConnection) -> Result<Option<Told>, RunError> {
+    /// Stores the verdict and moves the alert.
+    async fn apply(&self, connection: &mut PgConnection, decided: &mut Decided) -> Result<(), RunError> {
         let (run, judged) = (self.run, &self.judged);
         let (name, fingerprint) = (self.slo.alert(self.burn), self.slo.fingerprint(self.burn));
         let key = RuleKey {
@@ -218,61 +213,46 @@ impl About<'_> {
         };
         verdict::insert(connection, key, &[self.verdict()]).await?;
         let alerts = alert::of_rule(connection, run.claim.job_id, &name).await?;
-        let standing = alerts
-            .first()
-            .and_then(|alert| Some((Standing { state: State::parse(&alert.state)?, since: alert.since }, alert.told)));
-        let (standing, was_told) = standing.unwrap_or((Standing::NEVER, false));
+        let known = alerts.first();
+        let standing = known
+            .and_then(|alert| Some(Standing { state: State::parse(&alert.state)?, since: alert.since }))
+            .unwrap_or(Standing::NEVER);
+        let resolved_until = known.and_then(|alert| alert.ignore_until);
         let clears = Clearing { below: None, above: None, persistence: ONCE };
         let breach = judged.verdict == Verdict::Breach;
-        let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach);
+        let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach)
+            && resolved_until.is_none_or(|until| self.mature > until);
         let counted: Vec<Counted> =
             counts.then(|| Counted::new(self.mature, breach, judged.long, clears)).into_iter().collect();
-        let holds = Holds::of_rule(connection, run, &name, self.inhibited).await?;
-        let facts = self.facts("firing", Some(self.mature));
-        let mut to_tell = Vec::new();
-        let mut told = None;
-        if let Some(change) = standing.next(&counted, ONCE, ONCE) {
-            let hold = holds.of("all");
-            let decision = decide(&change, was_told, hold.is_some());
-            let mut reason = judged.why.describe();
-            if let (Decision::Quiet(Quiet::Held), Some(why)) = (decision, hold) {
-                reason = format!("{reason}; not told {why}");
-            }
-            let facts = self.facts(change.to.as_str(), change.since);
-            let transition = NewTransition {
-                cohort: "all".to_owned(),
-                model_version: None,
-                from_state: change.from.as_str(),
-                to_state: change.to.as_str(),
-                reason,
-                value: judged.long,
-                limit_value: Some(self.burn.factor),
-                since: change.since,
-                fired_at: (change.to == State::Firing).then_some(run.as_of),
-                told: decision.is_known(was_told),
-                evidence: json!(facts),
-            };
-            alert::transition(connection, key, &transition).await?;
-            if let Decision::Tell(kind) = decision {
-                to_tell.push((kind, facts));
-            }
-            told = Some(Told {
-                rule: name.clone(),
-                cohort: "all".to_owned(),
-                from: change.from,
-                to: change.to,
-                value: judged.long,
-                limit: Some(self.burn.factor),
-            });
+        let Some(change) = standing.next(&counted, ONCE, ONCE) else { return Ok(()) };
+        let facts = self.facts(change.to.as_str(), change.since);
+        let about = about::burn(run.job, self.slo, self.burn);
+        let transition = NewTransition {
+            cohort: "all".to_owned(),
+            model_version: None,
+            from_state: change.from.as_str(),
+            to_state: change.to.as_str(),
+            reason: judged.why.describe(),
+            value: judged.long,
+            limit_value: Some(self.burn.factor),
+            since: change.since,
+            fired_at: (change.to == State::Firing).then_some(run.as_of),
+            evidence: json!(facts),
+            about: Some(json!(about)),
+        };
+        let alert_id = alert::transition(connection, key, &transition).await?;
+        if change.to == State::Firing {
+            decided.fired.push(Fired { alert_id, about, facts });
         }
-        if !holds.tell_late(connection, run, &name).await?.is_empty() {
-            to_tell.push((crate::notify::decide::Kind::Firing, facts));
-        }
-        for (kind, facts) in to_tell {
-            let subject = Subject::of_burn(run.job, self.slo, self.burn);
-            notices::enqueue(connection, run.origin(), &subject, kind, vec![facts]).await?;
-        }
-        Ok(told)
+        decided.told.push(Told {
+            rule: name,
+            cohort: "all".to_owned(),
+            from: change.from,
+            to: change.to,
+            value: judged.long,
+            limit: Some(self.burn.factor),
+        });
+        Ok(())
     }
 
     fn verdict(&self) -> NewVerdict {
@@ -314,6 +294,14 @@ impl About<'_> {
             status: "final".to_owned(),
             since,
             note: Some(self.words()),
+            id: None,
+            incident: None,
+            is_new: false,
+            squared_error_share: None,
+            fired_at: None,
+            acknowledged_by: None,
+            closed: None,
+            query: about::budget_query(self.run.job, self.slo),
         }
     }
 

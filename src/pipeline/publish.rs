@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, Run, fence, health, tell};
+use super::{Outcome, Published, Run, announce, fence, health, incidents, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
@@ -50,8 +50,11 @@ pub(super) async fn publish(
     let bench =
         Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
     keep_worst(&mut transaction, run, read, &stored).await?;
-    let mut transitions = tell::apply(&mut transaction, run, &bench).await?;
+    let decided = tell::apply(&mut transaction, run, &bench).await?;
+    let mut transitions = decided.told;
     transitions.extend(health::recovered(&mut transaction, run.origin()).await?);
+    incidents::open(&mut transaction, run, decided.fired).await?;
+    announce::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
     job::clear_due(&mut transaction, run.plan.id).await?;

@@ -1,4 +1,4 @@
-//! The deciding half of publishing: verdicts, alert state, and what goes into the outbox, in the publishing transaction.
+//! The deciding half of publishing: verdicts and alert state, in the publishing transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,16 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::failure::RunError;
-use super::holds::Holds;
+use super::incidents::Fired;
 use super::judge::{self, Bench, Judged};
-use super::notices::Subject;
-use super::{Run, close, evidence, notices, objectives};
+use super::{Run, about, close, evidence, notices, objectives};
 use crate::evaluate::replay::Event;
 use crate::evaluate::state::{Change, Counted, Standing, State};
 use crate::evaluate::verdict::Judgement;
-use crate::notify::decide::{Decision, Kind, Quiet, decide};
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
-use crate::plan::measurement::Sample;
+use crate::plan::cohort::Cohort;
+use crate::plan::measurement::{Measurement, Sample};
 use crate::plan::rule::{CohortChoice, Rule, Target, VersionChoice};
 use crate::plan::window::{Slice, Window};
 use crate::store::alert::{self, NewTransition};
@@ -34,49 +33,41 @@ pub struct Told {
     pub limit: Option<f64>,
 }
 
-/// Built-in rules that make others untrustworthy while they fire.
-const INHIBITORS: [&str; 2] = ["labels-stopped", "coverage-low"];
+/// What deciding came to.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub told: Vec<Told>,
+    /// Alerts that have just begun to fire.
+    pub fired: Vec<Fired>,
+}
 
 /// Judges by every rule of the job, and ends alerts that none of them judges any more.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     run: &Run<'_>,
     bench: &Bench<'_>,
-) -> Result<Vec<Told>, RunError> {
-    let mut told = Vec::new();
+) -> Result<Decided, RunError> {
+    let mut decided = Decided::default();
     let mut seen = close::Seen::new();
-    let inhibitors: Vec<String> = INHIBITORS.iter().map(|name| (*name).to_owned()).collect();
-    // Built-in rules come first, and each knows of those before it.
     for rule in &run.job.rules {
-        let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
-        told.extend(apply_rule(connection, run, bench, rule, inhibited_by(rule, &firing), &mut seen).await?);
+        apply_rule(connection, run, bench, rule, &mut seen, &mut decided).await?;
     }
-    let firing = alert::firing(connection, run.claim.job_id, &inhibitors).await?;
     for slo in &run.job.slos {
-        told.extend(objectives::apply(connection, run, slo, firing.first().map(String::as_str)).await?);
+        objectives::apply(connection, run, slo, &mut decided).await?;
     }
-    told.extend(close::forgotten(connection, run, &seen).await?);
-    Ok(told)
+    decided.told.extend(close::forgotten(connection, run, &seen).await?);
+    Ok(decided)
 }
 
-/// The firing built-in rule that keeps a rule from telling.
-fn inhibited_by<'f>(rule: &Rule, firing: &'f [String]) -> Option<&'f str> {
-    let rank = |name: &str| INHIBITORS.iter().position(|known| *known == name);
-    let mine = rank(&rule.name);
-    let about_labels = rule.needs_labels() || rule.name == "labels-late" || mine.is_some();
-    let above = |name: &str| rank(name).is_some_and(|theirs| mine.is_none_or(|mine| theirs < mine));
-    firing.iter().map(String::as_str).find(|name| about_labels && above(name))
-}
-
-/// Judges a rule, moves its alerts, and puts what is to be told into the outbox.
+/// Judges a rule and moves its alerts. Whether somebody is told is decided when all of the job's have moved.
 async fn apply_rule(
     connection: &mut PgConnection,
     run: &Run<'_>,
     bench: &Bench<'_>,
     rule: &Rule,
-    inhibited: Option<&str>,
     seen: &mut close::Seen,
-) -> Result<Vec<Told>, RunError> {
+    decided: &mut Decided,
+) -> Result<(), RunError> {
     let fingerprint = rule.fingerprint();
     let key = RuleKey {
         job_id: run.claim.job_id,
@@ -100,25 +91,21 @@ async fn apply_rule(
     verdict::insert(connection, key, &judged.iter().map(new_verdict).collect::<Vec<_>>()).await?;
     let current: BTreeSet<Target> =
         judged.iter().filter(|one| !one.retroactive).map(|one| one.target.clone()).collect();
-    let changes = changes(connection, run, rule, key, current.into_iter().collect()).await?;
-    let holds = Holds::of_rule(connection, run, &rule.name, inhibited).await?;
-    let mut told = Vec::new();
-    let mut notices: BTreeMap<&'static str, (Kind, Vec<AlertFacts>)> = BTreeMap::new();
-    for (target, was_told, change) in changes {
+    let judged_now = judges_whatever_there_is(rule).then_some(current.len());
+    let about = about::rule(run.job, rule, judged_now);
+    for (target, change) in changes(connection, run, rule, key, current.into_iter().collect()).await? {
         let Some(newest) = judge::newest(&judged, &target) else { continue };
-        let facts = alert_facts(run.job, rule, &target, newest, &change);
-        let hold = holds.of(&target.cohort);
-        let decision = decide(&change, was_told, hold.is_some());
-        let mut transition = transition(&target, newest, &change, &facts, run.as_of);
-        transition.told = decision.is_known(was_told);
-        if let (Decision::Quiet(Quiet::Held), Some(why)) = (decision, hold) {
-            transition.reason = format!("{}; not told {why}", transition.reason);
+        let facts = AlertFacts {
+            squared_error_share: squared_error_share(bench, newest),
+            ..alert_facts(run.job, rule, &target, newest, &change)
+        };
+        let transition =
+            NewTransition { about: Some(json!(about)), ..transition(&target, newest, &change, &facts, run.as_of) };
+        let alert_id = alert::transition(connection, key, &transition).await?;
+        if change.to == State::Firing {
+            decided.fired.push(Fired { alert_id, about: about.clone(), facts });
         }
-        alert::transition(connection, key, &transition).await?;
-        if let Decision::Tell(kind) = decision {
-            notices.entry(kind.as_str()).or_insert_with(|| (kind, Vec::new())).1.push(facts);
-        }
-        told.push(Told {
+        decided.told.push(Told {
             rule: rule.name.clone(),
             cohort: target.cohort,
             from: change.from,
@@ -127,15 +114,26 @@ async fn apply_rule(
             limit: newest.judgement.limit,
         });
     }
-    // What kept these from telling is over, and they still fire.
-    let late = holds.tell_late(connection, run, &rule.name).await?;
-    if !late.is_empty() {
-        notices.entry(Kind::Firing.as_str()).or_insert_with(|| (Kind::Firing, Vec::new())).1.extend(late);
-    }
-    for (kind, alerts) in notices.into_values() {
-        notices::enqueue(connection, run.origin(), &Subject::of_rule(rule), kind, alerts).await?;
-    }
-    Ok(told)
+    Ok(())
+}
+
+/// Share of a cohort in the squared error of everything in its window, from 0 to 1. None for everything itself.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn squared_error_share(bench: &Bench<'_>, judged: &Judged<'_>) -> Option<f64> {
+    let squared = |m: &Measurement| {
+        let metric = |name: &str| m.sample.metrics.get(name).copied().flatten();
+        let mean = metric("mse").or_else(|| metric("rmse").map(|root| root * root))?;
+        Some(mean * m.sample.counts.labeled as f64)
+    };
+    let mine = judged.measurement.filter(|m| m.cohort != Cohort::All)?;
+    let whole = bench.measurements.iter().find(|m| {
+        m.cohort == Cohort::All
+            && m.window == mine.window
+            && m.slice == mine.slice
+            && m.model_version == mine.model_version
+    })?;
+    let (mine, whole) = (squared(mine)?, squared(whole)?);
+    (whole > 0.0).then(|| mine / whole)
 }
 
 /// Whether the targets of a rule are those that the data have.
@@ -187,33 +185,36 @@ fn far_back(run: &Run<'_>, rule: &Rule, most: i64) -> DateTime<Utc> {
     run.as_of - windows.label_wait - windows.horizon - several - TimeDelta::days(30)
 }
 
-/// The changes of state that the latest verdicts lead to, and whether receivers know of the alert.
+/// The changes of state that the latest verdicts lead to.
 async fn changes(
     connection: &mut PgConnection,
     run: &Run<'_>,
     rule: &Rule,
     key: RuleKey<'_>,
     targets: Vec<Target>,
-) -> Result<Vec<(Target, bool, Change)>, RunError> {
+) -> Result<Vec<(Target, Change)>, RunError> {
     let cohorts: Vec<String> = targets.iter().map(|target| target.cohort.clone()).collect();
     let versions: Vec<Option<String>> = targets.iter().map(|target| target.model_version.clone()).collect();
     let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
     let recent = verdict::recent(connection, key, &cohorts, &versions, most, far_back(run, rule, most)).await?;
-    let mut standing: BTreeMap<Target, (Standing, bool)> = BTreeMap::new();
+    let mut standing: BTreeMap<Target, (Standing, Option<DateTime<Utc>>)> = BTreeMap::new();
     // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
     for alert in alert::of_rule(connection, run.claim.job_id, &rule.name).await? {
         let Some(state) = State::parse(&alert.state) else { continue };
         let target = Target { cohort: alert.cohort, model_version: alert.model_version };
-        standing.insert(target, (Standing { state, since: alert.since }, alert.told));
+        standing.insert(target, (Standing { state, since: alert.since }, alert.ignore_until));
     }
-    let counted = |place: usize| -> Vec<Counted> {
+    let counted = |place: usize, after: Option<DateTime<Utc>>| -> Vec<Counted> {
         let mine = recent.iter().filter(|one| usize::try_from(one.target).is_ok_and(|target| target == place + 1));
-        mine.map(|one| Counted::new(one.window_end, one.breach, one.value, rule.clears)).collect()
+        // What somebody declared resolved begins anew.
+        mine.filter(|one| after.is_none_or(|after| one.window_end > after))
+            .map(|one| Counted::new(one.window_end, one.breach, one.value, rule.clears))
+            .collect()
     };
     let change = |(place, target): (usize, Target)| {
-        let (now, was_told) = standing.get(&target).copied().unwrap_or((Standing::NEVER, false));
-        let change = now.next(&counted(place), rule.fires, rule.clears.persistence)?;
-        Some((target, was_told, change))
+        let (now, after) = standing.get(&target).copied().unwrap_or((Standing::NEVER, None));
+        let change = now.next(&counted(place, after), rule.fires, rule.clears.persistence)?;
+        Some((target, change))
     };
     Ok(targets.into_iter().enumerate().filter_map(change).collect())
 }
@@ -235,8 +236,8 @@ fn transition(
         limit_value: newest.judgement.limit,
         since: change.since,
         fired_at: (change.to == State::Firing).then_some(as_of),
-        told: false,
         evidence: json!(facts),
+        about: None,
     }
 }
 
@@ -270,7 +271,15 @@ impl FactsOf<'_> {
         let named = job.metrics.iter().find(|known| known.name() == metric.name());
         let interval = self.sample.and_then(|sample| sample.intervals.get(metric.name()));
         let counts = self.sample.map(|sample| sample.counts).unwrap_or_default();
-        AlertFacts {
+        let mut facts = AlertFacts {
+            id: None,
+            incident: None,
+            is_new: false,
+            squared_error_share: None,
+            fired_at: None,
+            acknowledged_by: None,
+            closed: None,
+            query: String::new(),
             cohort: self.target.cohort.clone(),
             model_version: self.target.model_version.clone(),
             state: self.state.as_str().to_owned(),
@@ -288,7 +297,9 @@ impl FactsOf<'_> {
             status: if self.is_final { "final" } else { "provisional" }.to_owned(),
             since: self.since,
             note: None,
-        }
+        };
+        facts.query = about::window_query(job, rule, &facts);
+        facts
     }
 }
 
@@ -303,5 +314,5 @@ pub fn preview(job: &PlannedJob, rule: &Rule, event: &Event) -> String {
         state: event.state,
         since: event.since,
     };
-    notices::preview(job, rule, about.facts(job, rule), event.at)
+    notices::preview(about::rule(job, rule, None), about.facts(job, rule), event.at)
 }

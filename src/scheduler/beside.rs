@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::{LEDGER_DEADLINE, Scheduler};
 use crate::outbox;
-use crate::pipeline::health;
+use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
 use crate::postgres::held::Held;
 use crate::store::retention::{self, Old};
@@ -22,6 +22,8 @@ use crate::store::run;
 const AT_ONCE: i64 = 5_000;
 /// How often jobs are looked at that may be late.
 const WATCH_EVERY: Duration = Duration::from_secs(15);
+/// How often alerts are looked at that may have to be told again.
+const REMIND_EVERY: Duration = Duration::from_secs(5);
 
 /// Delivers what is in the outbox, beside the runs. Each receiver has a task of its own: one that hangs delays no other.
 pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
@@ -92,11 +94,26 @@ async fn clean(this: &Scheduler) -> Result<u64> {
     }
 }
 
+/// Tells what time has made news: silences that ended, reminders, escalations.
+pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match tokio::time::timeout(LEDGER_DEADLINE, remind::all(&this.pool, &this.routing)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!("could not look for what is to be told again: {error}"),
+            Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REMIND_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
 /// Raises the alert of jobs that are late. Any scheduler that lives does it for all jobs it knows.
 pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let jobs: Vec<&PlannedJob> = this.jobs.values().map(AsRef::as_ref).collect();
-        match tokio::time::timeout(LEDGER_DEADLINE, health::late(&this.pool, &jobs)).await {
+        match tokio::time::timeout(LEDGER_DEADLINE, health::late(&this.pool, &jobs, &this.routing)).await {
             Ok(Ok(late)) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
             Ok(Err(error)) => error!("could not look for late jobs: {error}"),
             Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),

@@ -3,6 +3,7 @@
 //! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
 
 mod beside;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
+use crate::notify::route::Routing;
 use crate::outbox::Receivers;
 use crate::pipeline::execute::{self, Ended};
 use crate::pipeline::health;
@@ -30,14 +32,24 @@ pub struct Scheduler {
     pub pool: PgPool,
     pub jobs: BTreeMap<String, Arc<PlannedJob>>,
     pub receivers: Arc<Receivers>,
+    pub routing: Arc<Routing>,
     pub lease: TimeDelta,
     pub poll: TimeDelta,
     /// Age of a window at which all but its first report goes.
     pub keep_windows: TimeDelta,
+    pub watchdog: Option<Heartbeat>,
     /// Names this process in the ledger.
     pub name: String,
     /// Runs at the same time.
     pub parallel: usize,
+}
+
+/// How a scheduler says outside that it lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    pub every: TimeDelta,
+    /// Oldest message or run that may wait without the heartbeat stopping.
+    pub patience: TimeDelta,
 }
 
 /// How often a run may be taken over: one that ends its runner, by taking all its memory perhaps, must not do so for ever.
@@ -61,6 +73,8 @@ impl Scheduler {
         let mut sender = tokio::spawn(beside::send_loop(Arc::clone(&this), stop.clone()));
         let cleaner = tokio::spawn(beside::clean_loop(Arc::clone(&this), stop.clone()));
         let watcher = tokio::spawn(beside::watch_loop(Arc::clone(&this), stop.clone()));
+        let reminder = tokio::spawn(beside::remind_loop(Arc::clone(&this), stop.clone()));
+        let watchdog = tokio::spawn(watchdog::heartbeat_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.jobs.len(), "serving");
         while !*stop.borrow() {
             // A connection that answers nothing any more must not keep this loop from ever looking again.
@@ -88,6 +102,8 @@ impl Scheduler {
         // What it has not removed yet is removed another time.
         cleaner.abort();
         watcher.abort();
+        reminder.abort();
+        watchdog.abort();
         // A delivery that is cut off is leased: it is made again, with the same id, once the lease has run out.
         if tokio::time::timeout(GRACE, &mut sender).await.is_err() {
             warn!("deliveries did not end in time; they will be tried again");
@@ -172,7 +188,7 @@ impl Scheduler {
     /// Raises the alert of a run that ended without a word of its own.
     async fn tell_failure(&self, claim: &run::Claim, why: &str) {
         let Some(job) = self.jobs.get(&claim.job) else { return };
-        if let Err(failure) = health::failed(&self.pool, job, claim, why).await {
+        if let Err(failure) = health::failed(&self.pool, job, claim, why, &self.routing).await {
             error!(job.name = %claim.job, run.id = claim.run_id, "the failure could not be told: {failure}");
         }
     }
@@ -197,7 +213,7 @@ impl Scheduler {
             self.give_up(&claim).await;
             return;
         }
-        let ended = execute::execute(&self.pool, job, &claim, claim.scheduled_for, self.lease).await;
+        let ended = execute::execute(&self.pool, job, &claim, claim.scheduled_for, self.lease, &self.routing).await;
         let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
         match ended {
             Ended::Ok(published) => {

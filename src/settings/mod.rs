@@ -1,6 +1,7 @@
 //! `trueup.toml` and the environment: what a process needs to know besides its jobs.
 
 mod receivers;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
 
-pub use receivers::ReceiverSettings;
+pub use receivers::{Http, ReceiverSettings};
 
+use crate::notify::receiver::WATCHDOG;
+use crate::notify::route::Routing;
 use crate::plan::duration;
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::receivers::SettingsSpec;
@@ -19,6 +22,8 @@ use crate::spec::{Document, Level};
 #[derive(Debug)]
 pub struct Settings {
     pub receivers: BTreeMap<String, ReceiverSettings>,
+    pub routing: Routing,
+    pub watchdog: Option<Watchdog>,
     pub max_connections: u32,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
@@ -26,6 +31,15 @@ pub struct Settings {
     pub poll: TimeDelta,
     /// Age of a window at which all but its first report goes.
     pub keep_windows: TimeDelta,
+}
+
+/// A heartbeat to somebody outside.
+#[derive(Debug, Clone)]
+pub struct Watchdog {
+    pub http: Http,
+    pub every: TimeDelta,
+    /// Oldest message or run that may wait without the heartbeat stopping.
+    pub patience: TimeDelta,
 }
 
 /// Settings, or the mistakes in them; with the document, to show the findings in.
@@ -42,6 +56,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             receivers: BTreeMap::new(),
+            routing: Routing::default(),
+            watchdog: None,
             max_connections: 8,
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
@@ -76,11 +92,19 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     let mut findings = Vec::new();
     let mut receivers = BTreeMap::new();
     for (name, receiver) in &spec.receivers {
+        if name == WATCHDOG {
+            let message = "the name `watchdog` is taken: heartbeats go by it".to_owned();
+            findings.push(document.error("receivers.watchdog", "reserved-name", message).hint("use another name"));
+        }
         match receivers::build(document, name, receiver) {
             Ok(settings) => drop(receivers.insert(name.clone(), settings)),
             Err(mistakes) => findings.extend(mistakes),
         }
     }
+    let mut routing = routes::build(document, spec, &mut findings);
+    routing.resend = receivers.iter().filter_map(|(name, one)| Some((name.clone(), one.resend?))).collect();
+    routing.only_firing =
+        receivers.iter().filter(|(_, one)| !one.send_resolved).map(|(name, _)| name.clone()).collect();
     let defaults = Settings::default();
     let max_connections = match spec.database.max_connections {
         None => defaults.max_connections,
@@ -103,8 +127,24 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     let lease = period("scheduler.lease", spec.scheduler.lease.as_deref(), defaults.lease);
     let poll = period("scheduler.poll", spec.scheduler.poll.as_deref(), defaults.poll);
     let keep_windows = period("retention.windows", spec.retention.windows.as_deref(), defaults.keep_windows);
+    let watchdog = spec.watchdog.as_ref().map(|spec| {
+        let every = period("watchdog.every", spec.every.as_deref(), TimeDelta::minutes(1));
+        let patience = period("watchdog.patience", spec.patience.as_deref(), TimeDelta::minutes(5));
+        (receivers::watchdog(document, spec), every, patience)
+    });
+    let watchdog = match watchdog {
+        Some((Ok(http), every, patience)) => Some(Watchdog { http, every, patience }),
+        Some((Err(mistakes), ..)) => {
+            findings.extend(mistakes);
+            None
+        }
+        None => None,
+    };
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
-    ((!failed).then_some(Settings { receivers, max_connections, lease, poll, keep_windows }), findings)
+    (
+        (!failed).then_some(Settings { receivers, routing, watchdog, max_connections, lease, poll, keep_windows }),
+        findings,
+    )
 }
 
 /// Value of an environment variable that is set and not empty.

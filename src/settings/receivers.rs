@@ -1,32 +1,81 @@
 //! `[receivers.*]`: checked when read, secrets fetched only when something is sent.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
+use chrono::TimeDelta;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 
 use super::environment;
+use crate::notify::alertmanager::AlertmanagerReceiver;
 use crate::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use crate::notify::format::Format;
+use crate::notify::http::{Endpoint, header_name};
+use crate::notify::message::samples;
 use crate::notify::network::AllowedNetworks;
-use crate::notify::receiver::Receiver;
+use crate::notify::receiver::{Receiver, Transport};
+use crate::notify::template::{self, Templates};
 use crate::notify::webhook::{SigningSecret, WebhookReceiver};
+use crate::plan::duration;
 use crate::spec::Document;
 use crate::spec::diagnostic::Diagnostic;
-use crate::spec::receivers::{ReceiverKind, ReceiverSpec, SecretSpec, SmtpSpec, SmtpTls, TextOrSecret, WebhookFormat};
+use crate::spec::receivers::{
+    OneOrMany, ReceiverKind, ReceiverSpec, SecretSpec, SmtpSpec, SmtpTls, TextOrSecret, WatchdogSpec, WebhookFormat,
+};
 
 /// A receiver as it was declared and checked.
 #[derive(Debug, Clone)]
-pub enum ReceiverSettings {
+pub struct ReceiverSettings {
+    kind: Kind,
+    templates: Templates,
+    /// Whether it is told of the end of an alert.
+    pub send_resolved: bool,
+    /// How often it must be told again of what fires, if it forgets.
+    pub resend: Option<TimeDelta>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
     Email { to: Vec<Mailbox>, from: Mailbox, smtp: SmtpSpec },
-    Webhook { url: TextOrSecret, allow_http: bool, allowed: AllowedNetworks, signing_secret: Option<SecretSpec> },
+    Webhook { http: Http, format: Format, secrets: Vec<SecretSpec>, routing_key: Option<SecretSpec> },
+    Alertmanager { http: Http, resend: TimeDelta },
+}
+
+/// An address, and how it may be reached.
+#[derive(Debug, Clone)]
+pub struct Http {
+    url: TextOrSecret,
+    allow_http: bool,
+    allowed: AllowedNetworks,
+    headers: BTreeMap<String, TextOrSecret>,
+}
+
+impl Http {
+    /// Fetches the secrets in it. Says which is missing, never what one is.
+    pub fn connect(&self) -> Result<Endpoint, String> {
+        let url = text_or_secret(&self.url)?;
+        let mut endpoint = Endpoint::new(secrecy::ExposeSecret::expose_secret(&url), self.allow_http, &self.allowed)?;
+        for (name, value) in &self.headers {
+            endpoint = endpoint.with_header(name, &text_or_secret(value)?)?;
+        }
+        Ok(endpoint)
+    }
+}
+
+fn text_or_secret(given: &TextOrSecret) -> Result<SecretString, String> {
+    match given {
+        TextOrSecret::Text(text) => Ok(SecretString::from(text.clone())),
+        TextOrSecret::Secret(reference) => secret(reference),
+    }
 }
 
 impl ReceiverSettings {
     /// Fetches the secrets and prepares the receiver. Says which secret is missing, never what one is.
     pub fn connect(&self) -> Result<Receiver, String> {
-        match self {
-            Self::Email { to, from, smtp } => {
+        let transport = match &self.kind {
+            Kind::Email { to, from, smtp } => {
                 let security = security(smtp);
                 let credentials = match (&smtp.username, &smtp.password) {
                     (Some(user), Some(password)) => Some((user.clone(), secret(password)?)),
@@ -38,20 +87,23 @@ impl ReceiverSettings {
                     security,
                     credentials,
                 };
-                EmailReceiver::new(to.clone(), from.clone(), &server).map(|email| Receiver::Email(Box::new(email)))
+                Transport::Email(Box::new(EmailReceiver::new(to.clone(), from.clone(), &server)?))
             }
-            Self::Webhook { url, allow_http, allowed, signing_secret } => {
-                let address = match url {
-                    TextOrSecret::Text(text) => SecretString::from(text.clone()),
-                    TextOrSecret::Secret(reference) => secret(reference)?,
-                };
-                let signing =
-                    signing_secret.as_ref().map(|reference| SigningSecret::new(&secret(reference)?)).transpose()?;
-                let address = secrecy::ExposeSecret::expose_secret(&address);
-                WebhookReceiver::new(address, *allow_http, allowed, signing)
-                    .map(|webhook| Receiver::Webhook(Box::new(webhook)))
+            Kind::Webhook { http, format, secrets, routing_key } => {
+                let keys = secrets.iter().map(|reference| SigningSecret::new(&secret(reference)?));
+                Transport::Webhook(Box::new(WebhookReceiver {
+                    endpoint: http.connect()?,
+                    format: *format,
+                    secrets: keys.collect::<Result<_, _>>()?,
+                    routing_key: routing_key.as_ref().map(secret).transpose()?,
+                }))
             }
-        }
+            Kind::Alertmanager { http, resend } => {
+                let endpoint = http.connect()?.at(AlertmanagerReceiver::PATH);
+                Transport::Alertmanager(Box::new(AlertmanagerReceiver { endpoint, resend: *resend }))
+            }
+        };
+        Ok(Receiver { transport, templates: self.templates.clone() })
     }
 }
 
@@ -88,12 +140,30 @@ fn default_port(security: SmtpSecurity) -> u16 {
 /// Checks one receiver, or says all that is wrong with it.
 pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Result<ReceiverSettings, Vec<Diagnostic>> {
     let mut checker = Checker { document, path: format!("receivers.{name}"), findings: Vec::new() };
-    let built = match spec.kind {
+    let kind = match spec.kind {
         ReceiverKind::Email => checker.email(spec),
         ReceiverKind::Webhook => checker.webhook(spec),
+        ReceiverKind::Alertmanager => checker.alertmanager(spec),
     };
-    match built {
-        Some(settings) if checker.findings.is_empty() => Ok(settings),
+    let templates = checker.templates(spec);
+    match kind {
+        Some(kind) if checker.findings.is_empty() => {
+            let resend = match &kind {
+                Kind::Alertmanager { resend, .. } => Some(*resend),
+                Kind::Email { .. } | Kind::Webhook { .. } => None,
+            };
+            Ok(ReceiverSettings { kind, templates, send_resolved: spec.send_resolved.unwrap_or(true), resend })
+        }
+        _ => Err(checker.findings),
+    }
+}
+
+/// Checks an address that heartbeats go to.
+pub(super) fn watchdog(document: &Document, spec: &WatchdogSpec) -> Result<Http, Vec<Diagnostic>> {
+    let mut checker = Checker { document, path: "watchdog".to_owned(), findings: Vec::new() };
+    let networks = spec.allow_networks.as_deref();
+    match checker.http(Some(&spec.url), spec.allow_http, networks, None) {
+        Some(http) if checker.findings.is_empty() => Ok(http),
         _ => Err(checker.findings),
     }
 }
@@ -116,7 +186,7 @@ impl Checker<'_> {
         }
     }
 
-    fn email(&mut self, spec: &ReceiverSpec) -> Option<ReceiverSettings> {
+    fn email(&mut self, spec: &ReceiverSpec) -> Option<Kind> {
         self.misplaced(
             &[
                 ("url", spec.url.is_some()),
@@ -124,6 +194,9 @@ impl Checker<'_> {
                 ("allow_http", spec.allow_http.is_some()),
                 ("allow_networks", spec.allow_networks.is_some()),
                 ("signing_secret", spec.signing_secret.is_some()),
+                ("routing_key", spec.routing_key.is_some()),
+                ("headers", spec.headers.is_some()),
+                ("resend", spec.resend.is_some()),
             ],
             "an email receiver",
         );
@@ -158,7 +231,7 @@ impl Checker<'_> {
             return None;
         };
         self.smtp(&smtp);
-        Some(ReceiverSettings::Email { to, from, smtp })
+        Some(Kind::Email { to, from, smtp })
     }
 
     fn mailbox(&mut self, key: &str, text: &str) -> Option<Mailbox> {
@@ -201,22 +274,81 @@ impl Checker<'_> {
         }
     }
 
-    fn webhook(&mut self, spec: &ReceiverSpec) -> Option<ReceiverSettings> {
-        let misplaced = [("to", spec.to.is_some()), ("from", spec.from.is_some()), ("smtp", spec.smtp.is_some())];
+    fn webhook(&mut self, spec: &ReceiverSpec) -> Option<Kind> {
+        let misplaced = [
+            ("to", spec.to.is_some()),
+            ("from", spec.from.is_some()),
+            ("smtp", spec.smtp.is_some()),
+            ("resend", spec.resend.is_some()),
+        ];
         self.misplaced(&misplaced, "a webhook receiver");
-        if let Some(format) = spec.format.filter(|format| *format != WebhookFormat::Trueup) {
-            let message =
-                format!("the format `{}` is not supported by this version", format!("{format:?}").to_lowercase());
-            self.error("format", "not-supported-yet", message, "use `trueup`");
+        let format = match spec.format {
+            None | Some(WebhookFormat::Trueup) => Format::Trueup,
+            Some(WebhookFormat::Alertmanager) => Format::Alertmanager,
+            Some(WebhookFormat::Pagerduty) => Format::Pagerduty,
+            Some(WebhookFormat::Slack) => Format::Slack,
+        };
+        match (format, &spec.routing_key) {
+            (Format::Pagerduty, None) => {
+                let message = "PagerDuty needs its integration key".to_owned();
+                self.error("", "no-routing-key", message, "add `routing_key = { env = \"NAME\" }`");
+            }
+            (Format::Pagerduty, Some(reference)) => self.secret("routing_key", reference),
+            (_, Some(_)) => self.misplaced(&[("routing_key", true)], "a webhook of this format"),
+            (_, None) => {}
         }
-        let allowed = match AllowedNetworks::parse(spec.allow_networks.as_deref().unwrap_or_default()) {
+        let secrets = match &spec.signing_secret {
+            None => Vec::new(),
+            Some(OneOrMany::One(one)) => vec![one.clone()],
+            Some(OneOrMany::Many(many)) => many.clone(),
+        };
+        for reference in &secrets {
+            self.secret("signing_secret", reference);
+        }
+        let networks = spec.allow_networks.as_deref();
+        let http = self.http(spec.url.as_ref(), spec.allow_http, networks, spec.headers.as_ref())?;
+        Some(Kind::Webhook { http, format, secrets, routing_key: spec.routing_key.clone() })
+    }
+
+    fn alertmanager(&mut self, spec: &ReceiverSpec) -> Option<Kind> {
+        let misplaced = [
+            ("to", spec.to.is_some()),
+            ("from", spec.from.is_some()),
+            ("smtp", spec.smtp.is_some()),
+            ("format", spec.format.is_some()),
+            ("signing_secret", spec.signing_secret.is_some()),
+            ("routing_key", spec.routing_key.is_some()),
+        ];
+        self.misplaced(&misplaced, "an Alertmanager");
+        let resend = match spec.resend.as_deref().map(duration::parse) {
+            None => TimeDelta::minutes(1),
+            Some(Ok(resend)) => resend,
+            Some(Err(message)) => {
+                self.error("resend", "bad-duration", message, duration::HINT);
+                TimeDelta::minutes(1)
+            }
+        };
+        let networks = spec.allow_networks.as_deref();
+        let http = self.http(spec.url.as_ref(), spec.allow_http, networks, spec.headers.as_ref())?;
+        Some(Kind::Alertmanager { http, resend })
+    }
+
+    /// An address that may be reached, and its headers.
+    fn http(
+        &mut self,
+        url: Option<&TextOrSecret>,
+        allow_http: Option<bool>,
+        networks: Option<&[String]>,
+        headers: Option<&BTreeMap<String, TextOrSecret>>,
+    ) -> Option<Http> {
+        let allowed = match AllowedNetworks::parse(networks.unwrap_or_default()) {
             Ok(allowed) => allowed,
             Err(message) => {
                 self.error("allow_networks", "bad-network", message, "write `10.1.0.0/16` or one address");
                 return None;
             }
         };
-        let Some(url) = spec.url.clone() else {
+        let Some(url) = url.cloned() else {
             self.error(
                 "",
                 "no-url",
@@ -225,18 +357,48 @@ impl Checker<'_> {
             );
             return None;
         };
-        let allow_http = spec.allow_http.unwrap_or(false);
+        let allow_http = allow_http.unwrap_or(false);
         match &url {
             TextOrSecret::Secret(reference) => self.secret("url", reference),
             TextOrSecret::Text(text) => {
-                if let Err(message) = WebhookReceiver::new(text, allow_http, &allowed, None) {
+                if let Err(message) = Endpoint::new(text, allow_http, &allowed) {
                     self.error("url", "bad-url", message, "use an https address that trueup may reach");
                 }
             }
         }
-        if let Some(reference) = &spec.signing_secret {
-            self.secret("signing_secret", reference);
+        let headers = headers.cloned().unwrap_or_default();
+        for (name, value) in &headers {
+            if let Err(message) = header_name(name) {
+                self.error(&format!("headers.{name}"), "bad-header", message, "use a name such as `Authorization`");
+            }
+            match value {
+                TextOrSecret::Secret(reference) => self.secret(&format!("headers.{name}"), reference),
+                TextOrSecret::Text(_) if name.eq_ignore_ascii_case("authorization") => {
+                    let message = "a password stands in the settings file".to_owned();
+                    self.error(&format!("headers.{name}"), "open-secret", message, "write { env = \"NAME\" }");
+                }
+                TextOrSecret::Text(_) => {}
+            }
         }
-        Some(ReceiverSettings::Webhook { url, allow_http, allowed, signing_secret: spec.signing_secret.clone() })
+        Some(Http { url, allow_http, allowed, headers })
+    }
+
+    /// Templates are tried on messages of every kind: a mistake in one fails here, not at night.
+    fn templates(&mut self, spec: &ReceiverSpec) -> Templates {
+        let Some(given) = &spec.templates else { return Templates::default() };
+        for (name, text) in [("title", &given.title), ("text", &given.text)] {
+            let Some(text) = text else { continue };
+            let mistakes = ["firing", "resolved", "test"].into_iter().filter_map(|kind| {
+                let mut notice = samples::notice(kind, "region=north");
+                Templates::default().fill(&mut notice);
+                template::render(name, text, &notice).err().map(|mistake| (kind, mistake))
+            });
+            if let Some((kind, mistake)) = mistakes.into_iter().next() {
+                let message = format!("the template fails on a message of kind `{kind}`: {mistake}");
+                let hint = "it sees one name, `notice`: `{{ notice.title }}`, `{{ notice.job.name }}`, `{{ notice.rules[0].alerts[0].value }}`";
+                self.error(&format!("templates.{name}"), "bad-template", message, hint);
+            }
+        }
+        Templates { title: given.title.clone(), text: given.text.clone() }
     }
 }

@@ -12,12 +12,140 @@ pub struct SettingsSpec {
     /// Who can be told, by name.
     #[serde(default)]
     pub receivers: BTreeMap<String, ReceiverSpec>,
+    /// Who is told when a rule and its job name nobody, and how messages are spaced.
+    #[serde(default)]
+    pub routing: RoutingSection,
+    /// In order: the first that fits decides.
+    #[serde(default)]
+    pub routes: Vec<RouteSpec>,
+    /// Times at which alerts are expected and tell nobody.
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceSpec>,
+    /// A heartbeat to somebody outside, who notices when it stops.
+    pub watchdog: Option<WatchdogSpec>,
     #[serde(default)]
     pub database: DatabaseSection,
     #[serde(default)]
     pub scheduler: SchedulerSection,
     #[serde(default)]
     pub retention: RetentionSection,
+}
+
+/// What holds for all routes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingSection {
+    /// Receiver that is told when no route fits, and when another receiver cannot be reached for two minutes.
+    pub fallback: Option<String>,
+    /// How long a first message waits for more of the same job. Default `30s`.
+    pub group_wait: Option<String>,
+    /// Least time between two messages about the same job. Default `5m`.
+    pub group_interval: Option<String>,
+    /// After how long what still fires is told again. Default `4h`.
+    pub repeat_interval: Option<String>,
+}
+
+/// One route: which alerts, and who is told of them.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// Which alerts. Default: all.
+    #[serde(default, rename = "match")]
+    pub matcher: MatchSpec,
+    /// Receivers. What a rule or its job names in `notify` comes first.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    pub group_wait: Option<String>,
+    pub group_interval: Option<String>,
+    pub repeat_interval: Option<String>,
+    /// Only at these times; what comes at others waits.
+    pub hours: Option<HoursSpec>,
+    /// One message a day.
+    pub digest: Option<DigestSpec>,
+    /// Who else is told when nobody acknowledges.
+    pub escalate: Option<EscalateSpec>,
+    /// Whether routes after this one are looked at too. Default false.
+    #[serde(rename = "continue")]
+    pub carry_on: Option<bool>,
+}
+
+/// Labels that must fit. `*` stands for any text.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchSpec {
+    pub job: Option<String>,
+    pub rule: Option<String>,
+    /// `page`, `ticket` or `info`.
+    pub severity: Option<String>,
+    pub owner: Option<String>,
+    /// As in the history: `all`, `region=north`, or a pattern such as `region=*`.
+    pub cohort: Option<String>,
+}
+
+/// Times at which somebody is there.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoursSpec {
+    /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`. Default: Monday to Friday.
+    pub days: Option<Vec<String>>,
+    /// Such as `09:00`.
+    pub from: String,
+    /// Exclusive.
+    pub to: String,
+    /// IANA name. Default `UTC`.
+    pub timezone: Option<String>,
+}
+
+/// The time of a daily message.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DigestSpec {
+    /// Such as `09:00`.
+    pub at: String,
+    /// IANA name. Default `UTC`.
+    pub timezone: Option<String>,
+}
+
+/// Escalation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EscalateSpec {
+    /// After this long without acknowledgement.
+    pub after: String,
+    pub notify: Vec<String>,
+}
+
+/// A maintenance that comes again and again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceSpec {
+    /// Which alerts. Default: all.
+    #[serde(default, rename = "match")]
+    pub matcher: MatchSpec,
+    /// When it begins: a cron expression of 5 fields, or 6 with seconds.
+    pub cron: String,
+    /// How long it lasts, such as `2h`.
+    pub duration: String,
+    /// IANA name. Default `UTC`.
+    pub timezone: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A heartbeat to somebody outside.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WatchdogSpec {
+    /// Where it is posted. May hold a secret: `{ env = "NAME" }`.
+    pub url: TextOrSecret,
+    /// How often. Default `1m`.
+    pub every: Option<String>,
+    /// Oldest message or run that may wait without the heartbeat stopping. Default `5m`.
+    pub patience: Option<String>,
+    /// Allow `http://`. Default false.
+    pub allow_http: Option<bool>,
+    /// Private networks that may be reached.
+    pub allow_networks: Option<Vec<String>>,
 }
 
 /// How the database is used.
@@ -50,7 +178,7 @@ pub struct RetentionSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverSpec {
-    /// `email` or `webhook`.
+    /// `email`, `webhook` or `alertmanager`.
     #[serde(rename = "type")]
     pub kind: ReceiverKind,
     /// email: addresses to tell.
@@ -59,7 +187,7 @@ pub struct ReceiverSpec {
     pub from: Option<String>,
     /// email: the server that takes the mail.
     pub smtp: Option<SmtpSpec>,
-    /// webhook: where to post. May hold a secret: `{ env = "NAME" }`.
+    /// webhook: where to post; alertmanager: its address, such as `https://alertmanager.example.org`. May hold a secret: `{ env = "NAME" }`.
     pub url: Option<TextOrSecret>,
     /// webhook: `trueup`, `alertmanager`, `pagerduty` or `slack`.
     pub format: Option<WebhookFormat>,
@@ -67,8 +195,18 @@ pub struct ReceiverSpec {
     pub allow_http: Option<bool>,
     /// webhook: private networks that may be reached, such as `10.1.0.0/16`.
     pub allow_networks: Option<Vec<String>>,
-    /// webhook: secret of the signature, `whsec_` and base64.
-    pub signing_secret: Option<SecretSpec>,
+    /// webhook: secret of the signature, `whsec_` and base64. A list signs with each, while a secret is replaced.
+    pub signing_secret: Option<OneOrMany>,
+    /// webhook of format `pagerduty`: the integration key.
+    pub routing_key: Option<SecretSpec>,
+    /// webhook, alertmanager: more headers, such as `Authorization = { env = "NAME" }`.
+    pub headers: Option<BTreeMap<String, TextOrSecret>>,
+    /// Whether the end of an alert is told. Default true.
+    pub send_resolved: Option<bool>,
+    /// alertmanager: how often a firing alert is sent again. Default `1m`.
+    pub resend: Option<String>,
+    /// Texts of one's own, in Jinja's syntax; `trueup schema` says what they can use.
+    pub templates: Option<TemplatesSpec>,
 }
 
 /// What kind of receiver it is.
@@ -77,6 +215,25 @@ pub struct ReceiverSpec {
 pub enum ReceiverKind {
     Email,
     Webhook,
+    Alertmanager,
+}
+
+/// Texts of one's own.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplatesSpec {
+    /// The one line: subject, summary.
+    pub title: Option<String>,
+    /// The whole message as plain text.
+    pub text: Option<String>,
+}
+
+/// One secret, or several.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    One(SecretSpec),
+    Many(Vec<SecretSpec>),
 }
 
 /// Shape of a webhook body.

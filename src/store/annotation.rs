@@ -1,7 +1,9 @@
 //! What happened to a model or its data, as people and programs say.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+
+use crate::store::run::interval;
 
 /// An event to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +16,8 @@ pub struct NewAnnotation<'a> {
     /// None: a moment; of an incident: it lasts.
     pub ends_at: Option<DateTime<Utc>>,
     pub note: &'a str,
+    /// How long from then on, or from now if that is later, alerts tell nobody.
+    pub suppress: Option<TimeDelta>,
 }
 
 /// An event.
@@ -29,15 +33,16 @@ pub struct AnnotationRow {
 pub async fn add(connection: &mut PgConnection, new: NewAnnotation<'_>) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(
         r#"
-        insert into trueup.annotation (job, kind, starts_at, ends_at, note)
-        values ($1, $2, coalesce($3, clock_timestamp()), $4, $5)
+        insert into trueup.annotation (job, kind, starts_at, ends_at, note, suppress_until)
+        values ($1, $2, coalesce($3, clock_timestamp()), $4, $5, greatest($3, clock_timestamp()) + $6::interval)
         returning starts_at
         "#,
         new.job,
         new.kind,
         new.starts_at,
         new.ends_at,
-        new.note
+        new.note,
+        new.suppress.map(interval)
     )
     .fetch_one(connection)
     .await
@@ -64,5 +69,28 @@ pub async fn before(
         most
     )
     .fetch_all(connection)
+    .await
+}
+
+/// An event that keeps alerts from telling.
+#[derive(Debug, Clone)]
+pub struct Suppressing {
+    pub kind: String,
+    pub until: DateTime<Utc>,
+}
+
+/// The event that keeps the alerts of a job from telling the longest, if one does now.
+pub async fn suppressing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Suppressing>> {
+    sqlx::query_as!(
+        Suppressing,
+        r#"
+        select kind, suppress_until as "until!" from trueup.annotation
+        where (job is null or job = $1) and suppress_until > clock_timestamp() and starts_at <= clock_timestamp()
+        order by suppress_until desc
+        limit 1
+        "#,
+        job
+    )
+    .fetch_optional(connection)
     .await
 }

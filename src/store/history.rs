@@ -104,6 +104,7 @@ pub async fn status(connection: &mut PgConnection) -> sqlx::Result<Vec<JobStatus
 /// One alert, as it stands.
 #[derive(Debug, Clone)]
 pub struct AlertStatus {
+    pub id: i64,
     pub job: String,
     pub rule: String,
     pub severity: String,
@@ -112,6 +113,10 @@ pub struct AlertStatus {
     pub state: String,
     pub since: Option<DateTime<Utc>>,
     pub changed_at: DateTime<Utc>,
+    pub told: bool,
+    pub held: Option<String>,
+    pub acked_by: Option<String>,
+    pub incident_id: Option<i64>,
     pub value: Option<f64>,
     pub limit_value: Option<f64>,
 }
@@ -121,8 +126,8 @@ pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool)
     sqlx::query_as!(
         AlertStatus,
         r#"
-        select j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.changed_at,
-               last.value, last.limit_value
+        select a.id, j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.changed_at,
+               a.told, a.held, a.acked_by, a.incident_id, last.value, last.limit_value
         from trueup.alert a
         join trueup.job j on j.id = a.job_id
         left join lateral (

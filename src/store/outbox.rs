@@ -11,26 +11,37 @@ use crate::store::run::interval;
 #[derive(Debug, Clone)]
 pub struct NewNotification {
     pub id: Uuid,
-    pub job_id: i64,
-    pub run_id: i64,
+    /// None: about no job.
+    pub job_id: Option<i64>,
+    /// The run that caused it. None: no run did.
+    pub run_id: Option<i64>,
     pub receiver: String,
     /// What it is about: later ones about the same wait for earlier ones.
     pub topic: String,
     pub kind: &'static str,
     pub body: Json,
+    /// Not before this. None: now.
+    pub due: Option<DateTime<Utc>>,
 }
 
 /// A notification that this process may send now.
 #[derive(Debug, Clone)]
 pub struct Leased {
     pub id: Uuid,
+    pub job_id: Option<i64>,
     pub receiver: String,
+    pub topic: String,
     pub kind: String,
     pub body: Json,
     /// The attempt that is about to be made, from 1.
     pub attempt: i32,
     pub epoch: i32,
-    pub created_at: DateTime<Utc>,
+    /// Since its first attempt was due.
+    pub waiting: TimeDelta,
+    /// The receiver said that it is gone for good.
+    pub is_gone: bool,
+    /// The fallback receiver was told already.
+    pub fell_back: bool,
 }
 
 /// What an attempt came to.
@@ -46,63 +57,105 @@ pub struct Attempted {
     pub wait: Option<TimeDelta>,
 }
 
-/// Puts a notification into the outbox.
+/// A message that was not attempted yet: what changes goes into it.
+#[derive(Debug, Clone)]
+pub struct Open {
+    pub id: Uuid,
+    pub body: Json,
+}
+
+/// The open message of a group to a receiver, locked until the transaction ends.
+pub async fn open(connection: &mut PgConnection, receiver: &str, topic: &str) -> sqlx::Result<Option<Open>> {
+    sqlx::query_as!(
+        Open,
+        r#"
+        select id, body from trueup.notification
+        where receiver = $1 and topic = $2 and state = 'pending' and attempt = 0 and kind in ('firing', 'resolved')
+        order by sequence desc
+        limit 1
+        for update
+        "#,
+        receiver,
+        topic
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// When the last message of a group to a receiver was made, of those that were not dropped.
+pub async fn last_of_group(
+    connection: &mut PgConnection,
+    receiver: &str,
+    topic: &str,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"
+        select max(created_at) from trueup.notification
+        where receiver = $1 and topic = $2 and state <> 'dropped' and kind in ('firing', 'resolved')
+        "#,
+        receiver,
+        topic
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Puts a notification into the outbox, not to be sent before `due`.
 pub async fn enqueue(connection: &mut PgConnection, new: &NewNotification) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body) values ($1, $2, $3, $4, $5, $6, $7)",
+        r#"
+        insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body, next_attempt_at)
+        values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, clock_timestamp()))
+        "#,
         new.id,
         new.job_id,
         new.run_id,
         new.receiver,
         new.topic,
         new.kind,
-        new.body
+        new.body,
+        new.due
     )
     .execute(connection)
     .await
     .map(drop)
 }
 
-/// What each receiver was last told is firing, about one topic: `(receiver, body)`.
-pub async fn last_firing(connection: &mut PgConnection, job_id: i64, topic: &str) -> sqlx::Result<Vec<(String, Json)>> {
-    let rows = sqlx::query!(
+/// Changes an open message. It goes out when it was to, or at `due` if that is sooner.
+pub async fn rewrite(connection: &mut PgConnection, new: &NewNotification) -> sqlx::Result<()> {
+    sqlx::query!(
         r#"
-        select distinct on (receiver) receiver, body from trueup.notification
-        where job_id = $1 and topic = $2 and kind = 'firing'
-        order by receiver, sequence desc
+        update trueup.notification
+        set kind = $2, body = $3, run_id = coalesce($4, run_id), next_attempt_at = least(next_attempt_at, $5)
+        where id = $1
         "#,
-        job_id,
-        topic
+        new.id,
+        new.kind,
+        new.body,
+        new.run_id,
+        new.due
     )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.receiver, row.body)).collect())
-}
-
-/// Receivers whose last message about a topic says that it fires.
-pub async fn knowing(connection: &mut PgConnection, job_id: i64, topic: &str) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        r#"
-        select receiver from (
-            select distinct on (receiver) receiver, kind from trueup.notification
-            where job_id = $1 and topic = $2
-            order by receiver, sequence desc
-        ) as last
-        where kind = 'firing'
-        "#,
-        job_id,
-        topic
-    )
-    .fetch_all(connection)
+    .execute(connection)
     .await
+    .map(drop)
 }
 
-/// Receivers that something can be sent to now.
+/// Drops an open message: what it was to tell is over.
+pub async fn discard(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.notification set state = 'dropped', settled_at = clock_timestamp() where id = $1", id)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Receivers that something can be sent to now. One that failed again and again is left alone for a while.
 pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
-        select distinct receiver from trueup.notification
-        where state = 'pending' and next_attempt_at <= clock_timestamp() and (lease_until is null or lease_until < clock_timestamp())
+        select distinct n.receiver from trueup.notification n
+        left join trueup.receiver_health h on h.receiver = n.receiver
+        where n.state = 'pending' and n.next_attempt_at <= clock_timestamp() and (n.lease_until is null or n.lease_until < clock_timestamp())
+          and (h.open_until is null or h.open_until <= clock_timestamp())
         "#
     )
     .fetch_all(connection)
@@ -117,8 +170,7 @@ pub async fn lease(
     due_by: DateTime<Utc>,
     lease: TimeDelta,
 ) -> sqlx::Result<Option<Leased>> {
-    sqlx::query_as!(
-        Leased,
+    let row = sqlx::query!(
         r#"
         with candidate as (
             select n.id
@@ -137,9 +189,12 @@ pub async fn lease(
             for update skip locked
         )
         update trueup.notification n
-        set lease_until = clock_timestamp() + $3, epoch = n.epoch + 1, attempt = n.attempt + 1
+        set lease_until = clock_timestamp() + $3, epoch = n.epoch + 1, attempt = n.attempt + 1,
+            first_due_at = coalesce(n.first_due_at, n.next_attempt_at)
         from candidate where n.id = candidate.id
-        returning n.id, n.receiver, n.kind, n.body, n.attempt, n.epoch, n.created_at
+        returning n.id, n.job_id, n.receiver, n.topic, n.kind, n.body, n.attempt, n.epoch, n.fallback_at is not null as "fell_back!",
+                  clock_timestamp() - n.first_due_at as "waiting!: sqlx::postgres::types::PgInterval",
+                  exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.gone) as "is_gone!"
         "#,
         receiver,
         run_id,
@@ -147,7 +202,20 @@ pub async fn lease(
         due_by
     )
     .fetch_optional(connection)
-    .await
+    .await?;
+    Ok(row.map(|row| Leased {
+        id: row.id,
+        job_id: row.job_id,
+        receiver: row.receiver,
+        topic: row.topic,
+        kind: row.kind,
+        body: row.body,
+        attempt: row.attempt,
+        epoch: row.epoch,
+        waiting: TimeDelta::microseconds(row.waiting.microseconds) + TimeDelta::days(i64::from(row.waiting.days)),
+        is_gone: row.is_gone,
+        fell_back: row.fell_back,
+    }))
 }
 
 /// Records an attempt and settles the notification, or says when it is tried again. False when the lease was lost.
@@ -186,4 +254,228 @@ pub async fn record(connection: &mut PgConnection, leased: &Leased, attempted: &
     .execute(connection)
     .await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// Notes what an attempt says about its receiver. After `tolerated` failures in a row nothing is sent to it for `pause`,
+/// twice as long after the next, up to `longest`. Returns how long it is left alone.
+pub async fn note_health(
+    connection: &mut PgConnection,
+    receiver: &str,
+    outcome: Health,
+    tolerated: i32,
+    (pause, longest): (TimeDelta, TimeDelta),
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    match outcome {
+        Health::Well => {
+            // Most are well most of the time: then there is nothing to write.
+            sqlx::query!("delete from trueup.receiver_health where receiver = $1", receiver).execute(connection).await?;
+            Ok(None)
+        }
+        Health::Gone => {
+            sqlx::query!(
+                r#"
+                insert into trueup.receiver_health (receiver, failures, gone) values ($1, 1, true)
+                on conflict (receiver) do update set gone = true, changed_at = clock_timestamp()
+                "#,
+                receiver
+            )
+            .execute(connection)
+            .await?;
+            Ok(None)
+        }
+        Health::Failed => {
+            sqlx::query_scalar!(
+                r#"
+                insert into trueup.receiver_health as known (receiver, failures) values ($1, 1)
+                on conflict (receiver) do update
+                set failures = known.failures + 1, changed_at = clock_timestamp(),
+                    open_until = case when known.failures + 1 >= $2
+                        then clock_timestamp() + least($3::interval * (2 ^ least(known.failures + 1 - $2, 20)), $4::interval) end
+                returning open_until
+                "#,
+                receiver,
+                tolerated,
+                interval(pause),
+                interval(longest)
+            )
+            .fetch_one(connection)
+            .await
+        }
+    }
+}
+
+/// What an attempt says about its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Well,
+    Failed,
+    Gone,
+}
+
+/// Tells the fallback receiver what another could not be told, once.
+pub async fn fall_back(
+    connection: &mut PgConnection,
+    leased: &Leased,
+    id: Uuid,
+    fallback: &str,
+    body: &Json,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with noted as (
+            update trueup.notification set fallback_at = clock_timestamp() where id = $1 and fallback_at is null
+            returning job_id, run_id, topic, kind
+        )
+        insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
+        select $2, job_id, run_id, $3, topic, kind, $4 from noted
+        "#,
+        leased.id,
+        id,
+        fallback,
+        body
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// A notification, as people see it.
+#[derive(Debug, Clone)]
+pub struct DeliveryRow {
+    pub id: Uuid,
+    pub job: Option<String>,
+    pub receiver: String,
+    pub kind: String,
+    pub state: String,
+    pub attempt: i32,
+    pub created_at: DateTime<Utc>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub failure: Option<String>,
+}
+
+/// Which notifications are listed.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    pub job: Option<String>,
+    pub receiver: Option<String>,
+    /// `pending`, `sent`, `dead` or `dropped`.
+    pub state: Option<String>,
+    pub limit: i64,
+}
+
+/// The newest notifications, newest first. Heartbeats only when their receiver is asked for.
+pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sqlx::Result<Vec<DeliveryRow>> {
+    sqlx::query_as!(
+        DeliveryRow,
+        r#"
+        select n.id, j.name as "job?", n.receiver, n.kind, n.state, n.attempt, n.created_at,
+               case when n.state = 'pending' then n.next_attempt_at end as next_attempt_at, last.failure as "failure?"
+        from trueup.notification n
+        left join trueup.job j on j.id = n.job_id
+        left join lateral (
+            select failure from trueup.delivery_attempt d where d.notification_id = n.id order by d.id desc limit 1
+        ) as last on true
+        where ($1::text is null or j.name = $1) and ($2::text is null or n.receiver = $2) and ($3::text is null or n.state = $3)
+          and ($2 is not null or n.kind <> 'heartbeat')
+        order by n.sequence desc
+        limit $4
+        "#,
+        filter.job,
+        filter.receiver,
+        filter.state,
+        filter.limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Makes notifications that were given up due again, with the same ids; of these receivers if any are named, or these ids.
+/// Returns how many. What waits for its next attempt is tried now.
+pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option<&str>) -> sqlx::Result<u64> {
+    let retried = sqlx::query!(
+        r#"
+        update trueup.notification
+        set state = 'pending', settled_at = null, next_attempt_at = clock_timestamp(), first_due_at = clock_timestamp(), lease_until = null
+        where (id = any($1) or receiver = $2) and kind <> 'heartbeat'
+          and (state = 'dead' or (state = 'pending' and attempt > 0 and (lease_until is null or lease_until < clock_timestamp())))
+        "#,
+        ids,
+        receiver
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        delete from trueup.receiver_health
+        where receiver = $2 or receiver in (select receiver from trueup.notification where id = any($1))
+        "#,
+        ids,
+        receiver
+    )
+    .execute(connection)
+    .await?;
+    Ok(retried.rows_affected())
+}
+
+/// The age of the oldest notification that should have been delivered by now.
+pub async fn oldest_due(connection: &mut PgConnection) -> sqlx::Result<Option<TimeDelta>> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        select extract(epoch from max(clock_timestamp() - coalesce(first_due_at, next_attempt_at)))::float8
+        from trueup.notification where state = 'pending' and kind <> 'heartbeat'
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of an age")]
+    Ok(seconds.map(|seconds| TimeDelta::milliseconds((seconds * 1_000.0) as i64)))
+}
+
+/// The last message of a group, when it told the end of everything.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub job_id: Option<i64>,
+    pub topic: String,
+    pub body: Json,
+}
+
+/// Ends that a receiver was told less than `lately` ago, and last at least `every` ago.
+pub async fn ended_lately(
+    connection: &mut PgConnection,
+    receiver: &str,
+    lately: TimeDelta,
+    every: TimeDelta,
+) -> sqlx::Result<Vec<Ended>> {
+    sqlx::query_as!(
+        Ended,
+        r#"
+        select last.job_id, last.topic, last.body
+        from (
+            select distinct on (topic) job_id, topic, body, kind, state, created_at, (body ->> 'as_of')::timestamptz as ended_at
+            from trueup.notification
+            where receiver = $1 and created_at > clock_timestamp() - $2::interval
+            order by topic, sequence desc
+        ) as last
+        where last.kind = 'resolved' and last.state = 'sent' and last.created_at <= clock_timestamp() - $3::interval
+          -- Each copy is as old as what it tells.
+          and exists (
+              select from trueup.notification first
+              where first.receiver = $1 and first.topic = last.topic and first.created_at > clock_timestamp() - $2::interval
+                and first.kind = 'resolved' and first.run_id is not null
+          )
+        "#,
+        receiver,
+        interval(lately),
+        interval(every)
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Ends a receiver's pause: somebody wants to know whether it is well.
+pub async fn try_now(connection: &mut PgConnection, receiver: &str) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.receiver_health set open_until = null where receiver = $1", receiver)
+        .execute(connection)
+        .await
+        .map(drop)
 }

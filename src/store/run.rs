@@ -312,3 +312,22 @@ pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<
     .fetch_optional(connection)
     .await
 }
+
+/// How long the oldest slot of these jobs has waited for a runner. None: nothing waits.
+pub async fn oldest_due(connection: &mut PgConnection, jobs: &[String]) -> sqlx::Result<Option<TimeDelta>> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        select extract(epoch from clock_timestamp() - min(due))::float8
+        from (
+            select next_due_at as due from trueup.job where name = any($1)
+            union all
+            select r.created_at from trueup.run r join trueup.job j on j.id = r.job_id where r.state = 'due' and j.name = any($1)
+        ) as waiting
+        "#,
+        jobs
+    )
+    .fetch_one(connection)
+    .await?;
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of an age")]
+    Ok(seconds.map(|seconds| TimeDelta::milliseconds((seconds * 1_000.0) as i64)))
+}

@@ -11,6 +11,7 @@ pub struct NewSilence<'a> {
     pub job: Option<&'a str>,
     pub rule: Option<&'a str>,
     pub cohort: Option<&'a str>,
+    pub severity: Option<&'a str>,
     pub lasts: TimeDelta,
     pub reason: &'a str,
     pub author: &'a str,
@@ -23,6 +24,7 @@ pub struct SilenceRow {
     pub job: Option<String>,
     pub rule: Option<String>,
     pub cohort: Option<String>,
+    pub severity: Option<String>,
     pub starts_at: DateTime<Utc>,
     pub ends_at: DateTime<Utc>,
     pub reason: String,
@@ -34,13 +36,14 @@ pub struct SilenceRow {
 pub async fn add(connection: &mut PgConnection, new: NewSilence<'_>) -> sqlx::Result<(i64, DateTime<Utc>)> {
     let row = sqlx::query!(
         r#"
-        insert into trueup.silence (job, rule, cohort, ends_at, reason, author)
-        values ($1, $2, $3, clock_timestamp() + $4::interval, $5, $6)
+        insert into trueup.silence (job, rule, cohort, severity, ends_at, reason, author)
+        values ($1, $2, $3, $4, clock_timestamp() + $5::interval, $6, $7)
         returning id, ends_at
         "#,
         new.job,
         new.rule,
         new.cohort,
+        new.severity,
         interval(new.lasts),
         new.reason,
         new.author
@@ -55,7 +58,7 @@ pub async fn list(connection: &mut PgConnection, all: bool) -> sqlx::Result<Vec<
     sqlx::query_as!(
         SilenceRow,
         r#"
-        select id, job, rule, cohort, starts_at, ends_at, reason, author, ends_at > clock_timestamp() as "in_force!"
+        select id, job, rule, cohort, severity, starts_at, ends_at, reason, author, ends_at > clock_timestamp() as "in_force!"
         from trueup.silence
         where $1 or ends_at > clock_timestamp()
         order by ends_at desc, id desc
@@ -77,22 +80,23 @@ pub async fn expire(connection: &mut PgConnection, id: i64) -> sqlx::Result<bool
     Ok(ended.rows_affected() == 1)
 }
 
-/// Cohorts of a rule that are silenced now, with until when and why: None stands for all of them.
-pub async fn of_rule(
+/// Silences that overlap `[from, until)`, also those that are over.
+pub async fn between(
     connection: &mut PgConnection,
-    job: &str,
-    rule: &str,
-) -> sqlx::Result<Vec<(Option<String>, DateTime<Utc>, String)>> {
-    let rows = sqlx::query!(
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> sqlx::Result<Vec<SilenceRow>> {
+    sqlx::query_as!(
+        SilenceRow,
         r#"
-        select cohort, ends_at, reason from trueup.silence
-        where (job is null or job = $1) and (rule is null or rule = $2) and ends_at > clock_timestamp()
-        order by ends_at desc
+        select id, job, rule, cohort, severity, starts_at, ends_at, reason, author, ends_at > clock_timestamp() as "in_force!"
+        from trueup.silence
+        where starts_at < $2 and ends_at > $1
+        order by starts_at, id
         "#,
-        job,
-        rule
+        from,
+        until
     )
     .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.cohort, row.ends_at, row.reason)).collect())
+    .await
 }

@@ -47,7 +47,7 @@ async fn an_alert_is_pending_then_firing_then_resolved() {
             "inactive | 2024-05-01T06:00:00+00:00 | 1",
         ]
     );
-    let told = world.db.lines("select kind, receiver, topic, body -> 'rule' ->> 'runbook', body -> 'alerts' -> 0 ->> 'value', body -> 'rule' ->> 'severity' from trueup.notification order by sequence").await;
+    let told = world.db.lines("select kind, receiver, topic, body #>> '{rules,0,runbook}', body #>> '{rules,0,alerts,0,value}', body #>> '{rules,0,severity}' from trueup.notification order by sequence").await;
     assert_eq!(
         told,
         [
@@ -144,7 +144,7 @@ async fn a_rule_judges_the_cohorts_and_versions_it_names(#[case] choice: &str, #
         world.db.lines("select cohort, model_version from trueup.verdict_history order by 1, 2").await,
         expected
     );
-    let told = world.db.lines("select jsonb_array_length(body -> 'alerts') from trueup.notification").await;
+    let told = world.db.lines("select jsonb_array_length(body #> '{rules,0,alerts}') from trueup.notification").await;
     assert_eq!(told, [expected.len().to_string()], "one message for all of them");
 }
 

@@ -63,7 +63,8 @@ async fn a_run_cut_off_at_any_await_loses_nothing() {
         clean.run_at(hour(n)).await;
         let claim = enter(&cut.db.pool, &cut.job, Asked::RunAt(hour(n)), "test", LEASE).await.unwrap().unwrap();
         let polls = usize::try_from(n).unwrap() + 1;
-        completed += usize::from(cut_off(run_job(&cut.db.pool, &cut.job, &claim, hour(n)), polls).await.is_some());
+        completed +=
+            usize::from(cut_off(run_job(&cut.db.pool, &cut.job, &claim, hour(n), &cut.routing), polls).await.is_some());
         expire(&cut).await;
         cut.run_at(hour(n)).await;
     }
@@ -93,7 +94,7 @@ async fn a_runner_that_lost_its_lease_publishes_nothing() {
     let world = world().await;
     let claim = enter(&world.db.pool, &world.job, Asked::RunAt(hour(0)), "test", LEASE).await.unwrap().unwrap();
     expire(&world).await;
-    let ended = run_job(&world.db.pool, &world.job, &claim, hour(0)).await;
+    let ended = run_job(&world.db.pool, &world.job, &claim, hour(0), &world.routing).await;
     assert!(matches!(ended, Err(trueup::pipeline::failure::RunError::LostLease)), "{ended:?}");
     let written: i64 = world.db.scalar("select (select count(*) from trueup.residual) + (select count(*) from trueup.bucket) + (select count(*) from trueup.measurement)").await;
     assert_eq!(written, 0);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use trueup::commands::demo::receivers::{LocalReceiver, mail_header, plain_text};
 use trueup::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use trueup::notify::http::Endpoint;
 use trueup::notify::network::AllowedNetworks;
-use trueup::notify::receiver::Receiver;
+use trueup::notify::receiver::{Receiver, Transport};
 use trueup::notify::webhook::{SigningSecret, WebhookReceiver};
 use trueup::outbox::{self, Receivers, Summary};
 
@@ -19,7 +20,9 @@ fn webhook(receiver: &LocalReceiver) -> Result<Receiver, String> {
     let allowed = AllowedNetworks::parse(&["127.0.0.0/8".to_owned()])?;
     let secret = SigningSecret::new(&SecretString::from(SECRET))?;
     let url = format!("http://{}/hook", receiver.address);
-    Ok(Receiver::Webhook(Box::new(WebhookReceiver::new(&url, true, &allowed, Some(secret))?)))
+    let endpoint = Endpoint::new(&url, true, &allowed)?;
+    let webhook = WebhookReceiver { secrets: vec![secret], ..WebhookReceiver::new(endpoint) };
+    Ok(Transport::Webhook(Box::new(webhook)).into())
 }
 
 fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
@@ -30,11 +33,8 @@ fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
         credentials: None,
     };
     let address = |text: &str| text.parse().map_err(|_| "no address".to_owned());
-    Ok(Receiver::Email(Box::new(EmailReceiver::new(
-        vec![address("oncall@example.org")?],
-        address("trueup@example.org")?,
-        &server,
-    )?)))
+    let email = EmailReceiver::new(vec![address("oncall@example.org")?], address("trueup@example.org")?, &server)?;
+    Ok(Transport::Email(Box::new(email)).into())
 }
 
 /// A job whose alert fires at hour 1 and resolves at hour 2, told to `mail` and `hook`; nothing is sent yet.
@@ -48,7 +48,10 @@ async fn fired_and_resolved() -> World {
          insert into public.l select id, 0, at from public.p;",
     ).await;
     world.run_at(at("2024-05-01T01:00:00Z")).await;
+    // Under way already: what follows is a message of its own.
+    world.db.execute("update trueup.notification set state = 'sent', settled_at = clock_timestamp()").await;
     world.run_at(at("2024-05-01T02:00:00Z")).await;
+    world.db.execute("update trueup.notification set state = 'pending', settled_at = null").await;
     world
 }
 
@@ -64,7 +67,7 @@ async fn deliver_due(pool: &sqlx::PgPool, receivers: &Receivers) -> anyhow::Resu
 
 /// Lets time pass until the next attempts are due, and makes them.
 async fn next_attempts(world: &World, receivers: &Arc<Receivers>) -> Summary {
-    world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '1 second'").await;
+    world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '1 second'; update trueup.receiver_health set open_until = null").await;
     deliver_due(&world.db.pool, receivers).await.expect("the outbox")
 }
 
@@ -74,7 +77,7 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
     let (hook, mail) = (LocalReceiver::http().await.unwrap(), LocalReceiver::smtp().await.unwrap());
     hook.book.answer_next(&[500, 500, 500, 500, 500]);
     let receivers: Arc<Receivers> =
-        Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook)), ("mail".to_owned(), email(&mail))]));
+        Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook)), ("mail".to_owned(), email(&mail))]).into());
     let first = deliver_due(&world.db.pool, &receivers).await.unwrap();
     // The webhook's trouble delays the mail by nothing.
     assert_eq!((first.sent, first.retried), (2, 1), "both mails, and the first attempt of the webhook");
@@ -111,7 +114,7 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
 async fn a_signature_can_be_verified_and_a_changed_body_is_refused() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
-    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
+    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     deliver_due(&world.db.pool, &receivers).await.unwrap();
     let request = hook.book.all().remove(0);
     // Computed here by Python's hmac, which shares no code with trueup.
@@ -134,7 +137,7 @@ async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
     world.db.execute("delete from trueup.notification where receiver = 'hook'").await;
     let mail = LocalReceiver::smtp().await.unwrap();
     mail.book.answer_next(&[451, 451]);
-    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("mail".to_owned(), email(&mail))]));
+    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("mail".to_owned(), email(&mail))]).into());
     assert_eq!(deliver_due(&world.db.pool, &receivers).await.unwrap().retried, 1);
     assert_eq!(next_attempts(&world, &receivers).await.retried, 1);
     assert_eq!(next_attempts(&world, &receivers).await.sent, 2);
@@ -167,10 +170,13 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
     let closed = LocalReceiver { address: "127.0.0.1:1".parse().unwrap(), ..hook.clone() };
-    let down: Arc<Receivers> = Arc::new(BTreeMap::from([
-        ("hook".to_owned(), webhook(&closed)),
-        ("mail".to_owned(), Err("the secret is not set".to_owned())),
-    ]));
+    let down: Arc<Receivers> = Arc::new(
+        BTreeMap::from([
+            ("hook".to_owned(), webhook(&closed)),
+            ("mail".to_owned(), Err("the secret is not set".to_owned())),
+        ])
+        .into(),
+    );
     let summary = deliver_due(&world.db.pool, &down).await.unwrap();
     assert_eq!((summary.sent, summary.retried, summary.dead), (0, 2, 0));
     let failures = world.db.lines("select receiver, failure from trueup.delivery_history order by receiver").await;
@@ -179,8 +185,8 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
         ["hook | the receiver could not be connected to", "mail | the receiver cannot be used: the secret is not set"]
     );
     // Up again, but the first is refused for good; the second still goes out.
-    hook.book.answer_next(&[410]);
-    let up: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
+    hook.book.answer_next(&[400]);
+    let up: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     let summary = next_attempts(&world, &up).await;
     assert_eq!((summary.sent, summary.dead), (1, 1));
     assert_eq!(
@@ -193,7 +199,7 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
 async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
-    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
+    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     // As after a kill between the receiver's answer and our record: leased, nothing recorded, and the lease runs out.
     let leased = trueup::store::outbox::lease(
         &mut world.db.pool.acquire().await.unwrap(),
@@ -215,7 +221,7 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
 async fn two_senders_never_send_the_same() {
     let world = fired_and_resolved().await;
     let hook = LocalReceiver::http().await.unwrap();
-    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]));
+    let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     let send = || deliver_due(&world.db.pool, &receivers);
     let (a, b, c) = tokio::join!(send(), send(), send());
     let sent = a.unwrap().sent + b.unwrap().sent + c.unwrap().sent;

@@ -36,7 +36,7 @@ fn trueup(world: &World, folder: &Folder, arguments: &[&str]) -> Run {
     Run::of(folder.trueup(arguments).env("DATABASE_URL", world.db.url()).output().unwrap())
 }
 
-const TOLD: &str = "select kind, body -> 'rule' ->> 'name', (select string_agg(a ->> 'cohort', ' ' order by a ->> 'cohort') from jsonb_array_elements(body -> 'alerts') a) from trueup.notification order by sequence";
+const TOLD: &str = "select kind, body #>> '{rules,0,name}', (select string_agg(a ->> 'cohort', ' ' order by a ->> 'cohort') from jsonb_array_elements(body #> '{rules,0,alerts}') a) from trueup.notification order by sequence";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_silenced_is_recorded_and_told_when_the_silence_ends() {
@@ -124,13 +124,13 @@ async fn a_message_names_what_happened_just_before() {
     run(&world, 1).await;
     run(&world, 3).await;
     let body: serde_json::Value =
-        world.db.scalar("select body from trueup.notification where body -> 'rule' ->> 'name' = 'other'").await;
+        world.db.scalar("select body from trueup.notification where body #>> '{rules,0,name}' = 'other'").await;
     let notice: trueup::notify::message::Notice = serde_json::from_value(body).unwrap();
-    let kinds: Vec<&str> = notice.changes.iter().map(|change| change.kind.as_str()).collect();
+    let kinds: Vec<&str> = notice.rules[0].changes.iter().map(|change| change.kind.as_str()).collect();
     assert_eq!(kinds, ["deploy", "schema_change"]);
-    let text = notice.text();
+    let text = notice.plain_text();
     assert!(text.contains("Before it began:\n  2024-05-01 01:50 UTC deploy: v7 Bcc: all@example.org ("), "{text}");
-    assert!(notice.html().contains("schema_change"), "{}", notice.html());
+    assert!(notice.html(false).contains("schema_change"), "{}", notice.html(false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

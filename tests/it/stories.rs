@@ -64,7 +64,7 @@ async fn fired(world: &World) -> Vec<String> {
 async fn told(world: &World) -> Vec<String> {
     world
         .db
-        .lines("select kind, receiver, body -> 'rule' ->> 'name', jsonb_array_length(body -> 'alerts') from trueup.notification order by sequence")
+        .lines("select kind, receiver, body #>> '{rules,0,name}', jsonb_array_length(body #> '{rules,0,alerts}') from trueup.notification order by sequence")
         .await
 }
 
@@ -291,7 +291,7 @@ async fn an_error_budget_burns_and_a_correction_is_booked_beside_it() {
          from trueup.slo_history where kind = 'evaluation' order by evaluated_at desc limit 1";
     assert_eq!(world.db.lines(newest).await, ["382 | 98 | 480 | -1.041667 | breach | 3.333333 | 1 day"]);
     assert_eq!(fired(&world).await.len(), 1);
-    let text = world.db.lines("select body -> 'alerts' -> 0 ->> 'note' from trueup.notification").await;
+    let text = world.db.lines("select body #>> '{rules,0,alerts,0,note}' from trueup.notification").await;
     assert!(text[0].contains("of the error budget of 10d is left; spent on like this it is gone in"), "{text:?}");
     // Half of the bad ones turn out to be good.
     world.db.execute("update public.l set actual = p.predicted, seen = '2024-03-14T12:00Z' from public.p p where p.id = l.id and p.region = 'r2' and p.at >= '2024-03-07Z' and p.at < '2024-03-10Z'").await;
@@ -327,11 +327,11 @@ async fn a_run_that_fails_is_told_once_and_its_recovery_too() {
         let mut connection = world.db.pool.acquire().await.unwrap();
         let claim = run::claim_next(&mut connection, &["hourly".to_owned()], "test", LEASE).await.unwrap().unwrap();
         drop(connection);
-        let ended = execute(&world.db.pool, &world.job, &claim, day(n), LEASE).await;
+        let ended = execute(&world.db.pool, &world.job, &claim, day(n), LEASE, &world.routing).await;
         assert!(matches!(ended, Ended::Failed(_)), "{ended:?}");
     }
     assert_eq!(told(&world).await, ["firing | mail | run-failed | 1"]);
-    let text = world.db.lines("select body -> 'alerts' -> 0 ->> 'note' from trueup.notification").await;
+    let text = world.db.lines("select body #>> '{rules,0,alerts,0,note}' from trueup.notification").await;
     assert!(text[0].contains("no column `actual` in the labels table"), "{text:?}");
     world.db.execute("alter table public.l rename column moved to actual").await;
     live(&world, 3..=3).await;
@@ -344,14 +344,17 @@ async fn a_job_that_does_not_run_is_late_once_whoever_watches() {
     let two_days_ago = Utc::now() - TimeDelta::days(2);
     world.run_at(two_days_ago).await;
     let jobs = [&world.job];
-    let (one, other) = tokio::join!(health::late(&world.db.pool, &jobs), health::late(&world.db.pool, &jobs));
+    let (one, other) = tokio::join!(
+        health::late(&world.db.pool, &jobs, &world.routing),
+        health::late(&world.db.pool, &jobs, &world.routing)
+    );
     let found: Vec<String> = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(found, ["hourly"], "by one of them");
-    assert!(health::late(&world.db.pool, &jobs).await.unwrap().is_empty());
+    assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
     assert_eq!(told(&world).await, ["firing | mail | run-late | 1"]);
     world.run_at(Utc::now() - TimeDelta::minutes(1)).await;
     assert_eq!(told(&world).await[1..], ["resolved | mail | run-late | 1"]);
-    assert!(health::late(&world.db.pool, &jobs).await.unwrap().is_empty());
+    assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

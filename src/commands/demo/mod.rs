@@ -1,6 +1,5 @@
 //! `demo`: the whole story on made-up data, with a real Postgres, a real SMTP conversation and real HTTP.
 
-mod chart;
 pub mod receivers;
 mod scene;
 mod story;

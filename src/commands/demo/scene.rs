@@ -10,8 +10,10 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use super::receivers::LocalReceiver;
 use crate::commands::progress;
 use crate::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use crate::notify::http::Endpoint;
 use crate::notify::network::AllowedNetworks;
-use crate::notify::receiver::Receiver;
+use crate::notify::receiver::{Receiver, Transport};
+use crate::notify::route::Routing;
 use crate::notify::webhook::{SigningSecret, WebhookReceiver};
 use crate::outbox::{self, Receivers};
 use crate::pipeline::Published;
@@ -49,8 +51,9 @@ impl Scene {
         spinner.finish_and_clear();
         let mail = LocalReceiver::smtp().await?;
         let hook = LocalReceiver::http().await?;
-        let receivers =
+        let by_name =
             BTreeMap::from([("oncall-email".to_owned(), email(&mail)), ("oncall-hook".to_owned(), webhook(&hook))]);
+        let receivers = Receivers { by_name, fallback: None };
         Ok(Self { pool: connect::pool(options, 4).await?, job: job()?, receivers, mail, hook })
     }
 
@@ -60,7 +63,7 @@ impl Scene {
         let claim = enter(&self.pool, &self.job, Asked::RunAt(at), "demo", lease)
             .await?
             .map_err(|refused| anyhow!("the run of {at} was refused: {refused:?}"))?;
-        match execute::execute(&self.pool, &self.job, &claim, at, lease).await {
+        match execute::execute(&self.pool, &self.job, &claim, at, lease, &Routing::default()).await {
             Ended::Ok(published) => {
                 outbox::deliver_run(&self.pool, &self.receivers, claim.run_id).await?;
                 Ok(published)
@@ -89,12 +92,14 @@ fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
         credentials: None,
     };
     let email = EmailReceiver::new(vec![address("oncall@example.org")?], address("trueup@example.org")?, &server)?;
-    Ok(Receiver::Email(Box::new(email)))
+    Ok(Transport::Email(Box::new(email)).into())
 }
 
 fn webhook(receiver: &LocalReceiver) -> Result<Receiver, String> {
     let allowed = AllowedNetworks::parse(&["127.0.0.0/8".to_owned()])?;
     let secret = SigningSecret::new(&SecretString::from("whsec_dHJ1ZXVwIGRlbW8gc2lnbmluZyBrZXk="))?;
     let url = format!("http://{}/hook", receiver.address);
-    Ok(Receiver::Webhook(Box::new(WebhookReceiver::new(&url, true, &allowed, Some(secret))?)))
+    let endpoint = Endpoint::new(&url, true, &allowed)?;
+    let webhook = WebhookReceiver { secrets: vec![secret], ..WebhookReceiver::new(endpoint) };
+    Ok(Transport::Webhook(Box::new(webhook)).into())
 }

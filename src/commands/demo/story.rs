@@ -6,10 +6,10 @@ use owo_colors::OwoColorize as _;
 
 use super::receivers::{mail_header, plain_text};
 use super::scene::{JOB, Scene};
-use super::{chart, heading, psql};
+use super::{heading, psql};
 use crate::cli::Output;
 use crate::commands::output::{self, Table};
-use crate::commands::progress;
+use crate::commands::{progress, sparkline};
 use crate::evaluate::state::State;
 use crate::notify::message::number;
 use crate::pipeline::Told;
@@ -98,7 +98,7 @@ async fn regions(scene: &Scene) -> Result<()> {
             known.clone().reduce(f64::min).into(),
             known.clone().reduce(f64::max).into(),
             known.last().into(),
-            chart::sparkline(&every, 450.0).into(),
+            sparkline::draw(&every, 450.0).into(),
         ]);
     }
     output::print(&table.render(Output::Table))

@@ -1,227 +1,66 @@
-//! Every word a receiver reads. A [`Notice`] holds the facts; it is stored in the outbox and is the webhook body as it is.
+//! Every word a receiver reads. A [`Notice`] holds the facts; how each is said stands here and nowhere else.
 
+mod facts;
 mod html;
-
-use std::fmt::Write as _;
+pub mod samples;
+mod text;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
-/// Version of the body's shape. It changes only by adding.
-pub const SCHEMA: &str = "trueup/v1";
-/// How many alerts a text names; the rest is counted.
-const MOST_NAMED: usize = 5;
+pub use facts::{About, AlertFacts, ChangeFacts, JobFacts, Notice, Point, RuleFacts, SCHEMA, Section, rank};
+pub use html::CHART;
 
-/// One message about one rule of one job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Notice {
-    pub schema: String,
-    /// Stable over retries.
-    pub id: String,
-    /// `firing`, `resolved` or `test`.
-    pub kind: String,
-    /// What was known when it was decided.
-    pub as_of: DateTime<Utc>,
-    pub job: JobFacts,
-    pub rule: RuleFacts,
-    /// Worst first.
-    pub alerts: Vec<AlertFacts>,
-    /// What happened just before the alert began, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<ChangeFacts>,
-    /// SQL that shows the numbers again.
-    pub query: String,
-    /// Why the alert ended although nothing was seen to be ok; None when it recovered, and while it fires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed: Option<String>,
-}
-
-/// Whose alert it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobFacts {
-    pub name: String,
-    pub description: Option<String>,
-    pub owner: Option<String>,
-    /// Unit of the target.
-    pub unit: Option<String>,
-}
-
-/// Which condition it is about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RuleFacts {
-    pub name: String,
-    pub severity: String,
-    pub metric: String,
-    pub window: String,
-    /// In words: `above 250`.
-    pub condition: String,
-    /// Windows in breach that it takes; 1 where it is a time that counts.
-    pub persistence: u32,
-    /// How long that must hold, in words: `for 3 windows in a row`. Empty where one window is enough.
-    #[serde(default)]
-    pub lasting: String,
-    pub runbook: Option<String>,
-    pub owner: Option<String>,
-}
-
-/// Something that happened to the model or its data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChangeFacts {
-    /// `deploy`, `retrain`, `schema_change`, `experiment`, `incident` or `backfill`.
-    pub kind: String,
-    pub at: DateTime<Utc>,
-    pub note: String,
-    pub author: String,
-}
-
-/// One alert of the rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AlertFacts {
-    pub cohort: String,
-    /// None: all versions together.
-    pub model_version: Option<String>,
-    pub state: String,
-    pub value: Option<f64>,
-    pub limit: Option<f64>,
-    /// What the limit was derived from, if it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<f64>,
-    /// Unit of value and limit, with a leading space; empty if none is declared.
-    pub unit: String,
-    pub ci_low: Option<f64>,
-    pub ci_high: Option<f64>,
-    pub labeled: i64,
-    pub predictions: i64,
-    pub coverage: Option<f64>,
-    pub window_start: DateTime<Utc>,
-    pub window_end: DateTime<Utc>,
-    /// `provisional` or `final`.
-    pub status: String,
-    /// End of the first window of the breach.
-    pub since: Option<DateTime<Utc>>,
-    /// What else there is to say, such as when an error budget will be gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
+/// How many alerts of a rule a text names; the rest is counted.
+pub const MOST_NAMED: usize = 5;
 
 impl Notice {
     /// One line: what, how bad, for whom.
-    pub fn title(&self) -> String {
-        let word = match (self.kind.as_str(), &self.closed) {
-            (_, Some(_)) => "CLOSED",
-            ("resolved", None) => "RESOLVED",
-            ("test", None) => "TEST",
+    pub fn headline(&self) -> String {
+        let severity = self.severity();
+        let word = match self.kind.as_str() {
+            _ if self.digest => "DIGEST",
+            "resolved" if self.alerts().all(|(_, alert)| alert.closed.is_some()) => "CLOSED",
+            "resolved" => "RESOLVED",
+            "acknowledged" => "ACKNOWLEDGED",
+            "test" => "TEST",
+            "heartbeat" => "HEARTBEAT",
+            _ if self.reason == "escalated" => "ESCALATED",
             _ => "FIRING",
         };
-        let target = match self.alerts.as_slice() {
-            [] => String::new(),
-            _ if self.about_runs().is_some() => format!(": {}", self.about_runs().unwrap_or_default()),
-            [only] => format!(": {} {} for {}", self.rule.metric, amount(only.value, &only.unit), only.target()),
-            [worst, ..] => format!(
-                ": {} {} for {}, and {} more",
-                self.rule.metric,
-                amount(worst.value, &worst.unit),
-                worst.target(),
-                self.alerts.len() - 1
-            ),
+        let told: Vec<&Section> = match self.kind.as_str() {
+            "firing" => self.rules.iter().filter(|section| section.is_firing()).collect(),
+            _ => self.rules.iter().collect(),
         };
-        single_line(&format!("[{word}] {} {}/{}{target}", self.rule.severity, self.job.name, self.rule.name))
-    }
-
-    /// The whole message as plain text.
-    pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n{}\n", self.title(), self.summary());
-        if let Some(runbook) = &self.rule.runbook {
-            let _infallible = writeln!(text, "\nRunbook: {runbook}");
-        }
-        for alert in self.alerts.iter().take(MOST_NAMED) {
-            let _infallible = writeln!(text, "\n{}", single_line(&alert.target()));
-            for (name, value) in self.rows(alert) {
-                let _infallible = writeln!(text, "  {name:<12} {}", single_line(&value));
+        let line = match told.as_slice() {
+            [] => format!("[{word}] {}", self.job.name),
+            [only] => format!("[{word}] {severity} {}/{}{}", self.job.name, only.rule.name, only.target()),
+            several => {
+                let names: Vec<String> = several.iter().take(3).map(|section| section.counted()).collect();
+                let more = several.len().saturating_sub(3);
+                let rest = if more > 0 { format!(" and {more} more rules") } else { String::new() };
+                format!("[{word}] {severity} {}: {}{rest}", self.job.name, names.join(", "))
             }
-        }
-        if self.alerts.len() > MOST_NAMED {
-            let _infallible = writeln!(
-                text,
-                "\nand {} more; all of them are in trueup.alert_history",
-                self.alerts.len() - MOST_NAMED
-            );
-        }
-        if !self.changes.is_empty() {
-            let _infallible = writeln!(text, "\nBefore it began:");
-            for change in &self.changes {
-                let _infallible = writeln!(text, "  {}", single_line(&change.line()));
-            }
-        }
-        let _infallible = writeln!(text, "\nThe numbers again:\n{}\n", self.query);
-        text.push_str(&self.footer());
-        text.push('\n');
-        text
+        };
+        single_line(&line)
     }
 
-    fn summary(&self) -> String {
-        let rule = &self.rule;
-        let often = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
-        if let Some(why) = &self.closed {
-            return format!(
-                "{} of {} is watched no more: {why}. It was not seen to recover.",
-                rule.metric, rule.window
-            );
-        }
-        if self.about_runs().is_some() {
-            return match self.kind.as_str() {
-                "resolved" => "Its runs publish again.".to_owned(),
-                _ => "Its numbers stand still until a run publishes; none of its other rules can fire.".to_owned(),
-            };
-        }
-        match self.kind.as_str() {
-            "resolved" => format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition),
-            "test" => "This is a test: nothing is wrong.".to_owned(),
-            _ => format!("{} of {} is {}{often}.", rule.metric, rule.window, rule.condition),
-        }
-    }
-
-    /// What there is to say of an alert about runs, which has neither value nor limit.
-    fn about_runs(&self) -> Option<&str> {
-        let alert = self.alerts.first().filter(|alert| alert.value.is_none() && alert.limit.is_none())?;
-        alert.note.as_deref()
-    }
-
-    fn rows(&self, alert: &AlertFacts) -> Vec<(&'static str, String)> {
-        let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
-        let mut rows = Vec::new();
-        if alert.limit.is_none() && alert.value.is_none() {
-            // About runs: there is no number to show.
-            rows.extend(alert.note.iter().map(|note| ("what", note.clone())));
-            rows.extend(alert.since.map(|since| ("since", time(since))));
-            return rows;
-        }
-        rows.extend([("value", amount(alert.value, &alert.unit)), ("limit", limit(alert))]);
-        if let Some(baseline) = alert.baseline {
-            rows.push(("baseline", amount(Some(baseline), &alert.unit)));
-        }
-        if let (Some(low), Some(high)) = (alert.ci_low, alert.ci_high) {
-            rows.push(("interval", format!("{} to {}{} (95 %)", number(low), number(high), alert.unit)));
-        }
-        rows.push(("samples", format!("{} labeled of {} predictions", alert.labeled, alert.predictions)));
-        rows.push(("coverage", alert.coverage.map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0))));
-        rows.push(("window", format!("{} to {} ({})", time(alert.window_start), time(alert.window_end), alert.status)));
-        if let Some(since) = alert.since {
-            rows.push(("since", time(since)));
-        }
-        if let Some(note) = &alert.note {
-            rows.push(("note", note.clone()));
-        }
-        rows
+    /// Why this message came, where that is not plain from the headline.
+    fn why(&self) -> Option<String> {
+        let said = match self.reason.as_str() {
+            "repeat" => "A reminder: this still fires.".to_owned(),
+            "escalated" => "Nobody acknowledged this in time.".to_owned(),
+            "new_alerts" => "More of this job fires now.".to_owned(),
+            "some_resolved" => "Some of this has ended, and some still fires.".to_owned(),
+            _ => String::new(),
+        };
+        let parts: Vec<String> =
+            [Some(said).filter(|said| !said.is_empty()), self.note.clone()].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| single_line(&parts.join(" ")))
     }
 
     fn footer(&self) -> String {
-        let owner = self
-            .rule
-            .owner
-            .as_deref()
-            .or(self.job.owner.as_deref())
-            .map_or(String::new(), |owner| format!(", owned by {owner}"));
+        let owner = self.rules.iter().find_map(|section| section.rule.owner.as_deref()).or(self.job.owner.as_deref());
+        let owner = owner.map_or(String::new(), |owner| format!(", owned by {owner}"));
         single_line(&format!(
             "{}{owner}. As of {}. {}",
             self.job.description.as_deref().unwrap_or(&self.job.name),
@@ -229,12 +68,110 @@ impl Notice {
             self.id
         ))
     }
+
+    /// What to type to see more, and to say that somebody works on it.
+    fn commands(&self) -> Vec<String> {
+        let mut incidents: Vec<i64> = self.alerts().filter_map(|(_, alert)| alert.incident).collect();
+        incidents.sort_unstable();
+        incidents.dedup();
+        let mut lines: Vec<String> = incidents.iter().map(|id| format!("trueup incident {id}")).collect();
+        let open = self.alerts().find(|(_, alert)| alert.is_firing() && alert.acknowledged_by.is_none());
+        if let Some(incident) = open.and_then(|(_, alert)| alert.incident) {
+            lines.push(format!("trueup alerts ack --incident {incident}"));
+        }
+        lines
+    }
+}
+
+impl Section {
+    /// What of the rule is meant, for a headline: `: rmse 412.3 MW for region=north`.
+    fn target(&self) -> String {
+        let of_interest: Vec<&AlertFacts> = match self.is_firing() {
+            true => self.alerts.iter().filter(|alert| alert.is_firing()).collect(),
+            false => self.alerts.iter().collect(),
+        };
+        let number = |alert: &AlertFacts| format!("{} {}", self.rule.metric, amount(alert.value, &alert.unit));
+        match of_interest.as_slice() {
+            [] => String::new(),
+            [only] => match only.about_runs() {
+                Some(words) => format!(": {words}"),
+                None => format!(": {} for {}", number(only), only.target()),
+            },
+            [worst, ..] => format!(": {}, worst {} for {}", self.count(), number(worst), worst.target()),
+        }
+    }
+
+    /// `rmse-high`, or `rmse-high (7 of 40 cohorts)`.
+    fn counted(&self) -> String {
+        if self.alerts.len() < 2 { self.rule.name.clone() } else { format!("{} ({})", self.rule.name, self.count()) }
+    }
+
+    /// `7 of 40 cohorts`.
+    fn count(&self) -> String {
+        let firing = self.is_firing();
+        let counted = self.alerts.iter().filter(|alert| alert.is_firing() == firing);
+        let omitted = if firing { self.omitted } else { 0 };
+        let (mine, of) = (counted.clone().count() + omitted, self.rule.judged.unwrap_or_default());
+        let what = if counted.clone().all(|alert| alert.cohort == "all") { "versions" } else { "cohorts" };
+        if of > mine { format!("{mine} of {of} {what}") } else { format!("{mine} {what}") }
+    }
+
+    /// The sentence above the numbers.
+    fn summary(&self) -> String {
+        let rule = &self.rule;
+        let often = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
+        let firing = self.is_firing();
+        let about_runs = self.alerts.first().is_some_and(|alert| alert.about_runs().is_some());
+        if let Some(why) = self.alerts.iter().find_map(|alert| alert.closed.as_deref()).filter(|_| !firing) {
+            return format!(
+                "{} of {} is watched no more: {why}. It was not seen to recover.",
+                rule.metric, rule.window
+            );
+        }
+        if about_runs {
+            return match firing {
+                false => "Its runs publish again.".to_owned(),
+                true => "Its numbers stand still until a run publishes; none of its other rules can fire.".to_owned(),
+            };
+        }
+        if !firing {
+            return format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition);
+        }
+        let many = if self.alerts.iter().filter(|alert| alert.is_firing()).count() > 1 {
+            format!(" for {}{}", self.count(), self.joint_share())
+        } else {
+            String::new()
+        };
+        format!("{} of {} is {}{often}{many}.", rule.metric, rule.window, rule.condition)
+    }
+
+    /// `, 62 % of the total squared error`, where every firing alert knows its share and they do not overlap.
+    fn joint_share(&self) -> String {
+        let firing = || self.alerts.iter().filter(|alert| alert.is_firing());
+        let shares: Option<Vec<f64>> = firing().map(|alert| alert.squared_error_share).collect();
+        // Cohorts of different declarations overlap, and so do versions and their total.
+        let dimensions = |cohort: &str| -> Vec<String> {
+            cohort.split(", ").map(|part| part.split('=').next().unwrap_or_default().to_owned()).collect()
+        };
+        let first = firing().next().map(|alert| (dimensions(&alert.cohort), alert.model_version.clone()));
+        let alike = firing().all(|alert| Some((dimensions(&alert.cohort), alert.model_version.clone())) == first);
+        match shares.filter(|_| alike && self.omitted == 0) {
+            Some(shares) => format!(", {} of the total squared error", percent(shares.iter().sum())),
+            None => String::new(),
+        }
+    }
+
+    /// The alerts that are named, and how many are not.
+    fn named(&self) -> (&[AlertFacts], usize) {
+        let named = &self.alerts[..self.alerts.len().min(MOST_NAMED)];
+        (named, self.alerts.len() - named.len() + self.omitted)
+    }
 }
 
 impl ChangeFacts {
     fn line(&self) -> String {
         let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
-        format!("{} {}{note} ({})", self.at.format("%Y-%m-%d %H:%M UTC"), self.kind, self.author)
+        format!("{} {}{note} ({})", time(self.at), self.kind, self.author)
     }
 }
 
@@ -245,6 +182,63 @@ impl AlertFacts {
             None => self.cohort.clone(),
         }
     }
+
+    /// What stands above its numbers: whom it is about, and what has become of it.
+    fn caption(&self) -> String {
+        let what = match (self.state.as_str(), self.is_new) {
+            ("resolved", _) if self.closed.is_some() => " (closed)",
+            ("resolved", _) => " (resolved)",
+            (_, true) => "",
+            (_, false) => " (still firing)",
+        };
+        format!("{}{what}", self.target())
+    }
+
+    /// What there is to say of an alert about runs, which has neither value nor limit.
+    fn about_runs(&self) -> Option<&str> {
+        (self.value.is_none() && self.limit.is_none()).then_some(self.note.as_deref()?)
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows = Vec::new();
+        let person = self.acknowledged_by.iter().map(|who| ("acknowledged", format!("by {who}")));
+        if self.limit.is_none() && self.value.is_none() {
+            // About runs: there is no number to show.
+            rows.extend(self.note.iter().map(|note| ("what", note.clone())));
+            rows.extend(self.since.map(|since| ("since", time(since))));
+            rows.extend(person);
+            return rows;
+        }
+        rows.extend([("value", amount(self.value, &self.unit)), ("limit", limit(self))]);
+        if let Some(baseline) = self.baseline {
+            rows.push(("baseline", amount(Some(baseline), &self.unit)));
+        }
+        if let (Some(low), Some(high)) = (self.ci_low, self.ci_high) {
+            rows.push(("interval", format!("{} to {}{} (95 %)", number(low), number(high), self.unit)));
+        }
+        rows.push(("samples", format!("{} labeled of {} predictions", self.labeled, self.predictions)));
+        rows.push(("coverage", self.coverage.map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0))));
+        if let Some(share) = self.squared_error_share {
+            rows.push(("share", format!("{} of the total squared error", percent(share))));
+        }
+        rows.push(("window", format!("{} to {} ({})", time(self.window_start), time(self.window_end), self.status)));
+        if let Some(since) = self.since {
+            rows.push(("since", time(since)));
+        }
+        if let Some(note) = &self.note {
+            rows.push(("note", note.clone()));
+        }
+        rows.extend(person);
+        rows
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
 }
 
 /// A limit as it was written, or what was computed from a baseline to four digits.
@@ -273,120 +267,26 @@ pub fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Text from data cannot break a line: every control character becomes a space.
+/// Text from data cannot break a line, nor turn it around: control and direction characters become spaces.
 pub fn single_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let breaks = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether a link may be clicked: http(s) and nothing else.
+pub fn is_web_link(link: &str) -> bool {
+    (link.starts_with("https://") || link.starts_with("http://"))
+        && !link.contains(|c: char| c.is_control() || c == ' ')
+}
 
-    fn notice(kind: &str, cohort: &str) -> Notice {
-        let at = |text: &str| text.parse().unwrap();
-        Notice {
-            schema: SCHEMA.into(),
-            id: "0190".into(),
-            kind: kind.into(),
-            as_of: at("2024-05-02T06:15:00Z"),
-            job: JobFacts {
-                name: "load".into(),
-                description: Some("Day-ahead load".into()),
-                owner: Some("grid@example.org".into()),
-                unit: Some("MW".into()),
-            },
-            rule: RuleFacts {
-                name: "rmse-high".into(),
-                severity: "page".into(),
-                metric: "rmse".into(),
-                window: "rolling 24h".into(),
-                condition: "above 250".into(),
-                persistence: 3,
-                lasting: "for 3 windows in a row".into(),
-                runbook: Some("https://runbooks.example.org/load".into()),
-                owner: None,
-            },
-            alerts: vec![AlertFacts {
-                cohort: cohort.into(),
-                model_version: Some("v2".into()),
-                state: kind.into(),
-                value: Some(412.345),
-                limit: Some(250.0),
-                baseline: None,
-                unit: " MW".into(),
-                ci_low: Some(371.5),
-                ci_high: Some(466.25),
-                labeled: 91,
-                predictions: 96,
-                coverage: Some(91.0 / 96.0),
-                window_start: at("2024-05-01T06:15:00Z"),
-                window_end: at("2024-05-02T06:15:00Z"),
-                status: "provisional".into(),
-                since: Some(at("2024-05-02T05:45:00Z")),
-                note: None,
-            }],
-            changes: vec![],
-            query: "select * from trueup.window_history".into(),
-            closed: None,
-        }
+/// At most so many characters, the last three being dots where some were cut off.
+pub fn clipped(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
     }
-
-    #[test]
-    fn a_firing_message_says_everything_on_call_needs() {
-        insta::assert_snapshot!(notice("firing", "region=north").text(), @r"
-        [FIRING] page load/rmse-high: rmse 412.3 MW for region=north, version v2
-
-        rmse of rolling 24h is above 250 for 3 windows in a row.
-
-        Runbook: https://runbooks.example.org/load
-
-        region=north, version v2
-          value        412.3 MW
-          limit        250 MW
-          interval     371.5 to 466.2 MW (95 %)
-          samples      91 labeled of 96 predictions
-          coverage     94.8 %
-          window       2024-05-01 06:15 UTC to 2024-05-02 06:15 UTC (provisional)
-          since        2024-05-02 05:45 UTC
-
-        The numbers again:
-        select * from trueup.window_history
-
-        Day-ahead load, owned by grid@example.org. As of 2024-05-02T06:15:00+00:00. 0190
-        ");
-    }
-
-    #[test]
-    fn a_resolved_message_says_so_first() {
-        let text = notice("resolved", "all").text();
-        assert!(text.starts_with("[RESOLVED] page load/rmse-high") && text.contains("no longer above 250"), "{text}");
-    }
-
-    #[test]
-    fn an_alert_that_was_closed_does_not_read_as_calm() {
-        let mut closed = notice("resolved", "all");
-        closed.closed = Some("the rule was removed from the job".into());
-        let text = closed.text();
-        assert!(text.starts_with("[CLOSED] page load/rmse-high"), "{text}");
-        assert!(text.contains("the rule was removed from the job. It was not seen to recover"), "{text}");
-    }
-
-    #[test]
-    fn a_hostile_cohort_is_inert() {
-        let hostile = notice("firing", "x\r\nBcc: all@example.org <script>alert(1)</script>");
-        assert!(!hostile.title().contains(['\r', '\n']));
-        assert!(!hostile.html().contains("<script>"));
-        let mut linked = hostile;
-        linked.rule.runbook = Some("javascript:alert(1)".into());
-        assert!(!linked.html().contains("href=\"javascript"));
-    }
-
-    #[test]
-    fn numbers_keep_four_digits() {
-        for (value, text) in
-            [(412.345, "412.3"), (0.012_345_6, "0.01235"), (123_456.7, "123457"), (0.0, "0"), (1e-9, "1.000e-9")]
-        {
-            assert_eq!(number(value), text);
-        }
-    }
+    let kept: String = text.chars().take(most.saturating_sub(3)).collect();
+    format!("{kept}...")
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use trueup::notify::route::Routing;
 use trueup::pipeline::backfill::{self, Request};
 use trueup::pipeline::enter::{Asked, Refused, enter};
 use trueup::pipeline::execute::{self, Ended};
@@ -19,6 +20,7 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 pub struct World {
     pub db: TestDatabase,
     pub job: PlannedJob,
+    pub routing: Routing,
 }
 
 /// Parses an instant.
@@ -41,7 +43,7 @@ impl World {
     pub async fn new(scene: &str, toml: &str) -> Self {
         let db = TestDatabase::new().await;
         db.execute(scene).await;
-        Self { db, job: plan_job(toml) }
+        Self { db, job: plan_job(toml), routing: Routing::default() }
     }
 
     /// Runs the job as of a time, and expects it to publish.
@@ -55,7 +57,7 @@ impl World {
     /// Runs the job as of a time.
     pub async fn try_run_at(&self, time: DateTime<Utc>) -> Result<Ended, Refused> {
         let claim = enter(&self.db.pool, &self.job, Asked::RunAt(time), "test", LEASE).await.expect("the ledger")?;
-        Ok(execute::execute(&self.db.pool, &self.job, &claim, time, LEASE).await)
+        Ok(execute::execute(&self.db.pool, &self.job, &claim, time, LEASE, &self.routing).await)
     }
 
     /// Backfills a range, rolling windows at each tick or step.

@@ -1,0 +1,67 @@
+//! `deliveries`: messages and what became of them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::output::{self, Table};
+use super::{context, jobs, user_error};
+use crate::cli::{DeliveriesArgs, DeliveriesCommand, Global, Output};
+use crate::store::outbox::{self, DeliveryFilter};
+
+pub(super) async fn run(global: &Global, args: &DeliveriesArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let database = context::database(global, &settings).await?;
+    let filter = DeliveryFilter {
+        job: args.job.clone(),
+        receiver: args.receiver.clone(),
+        state: args.state.map(|state| state.as_str().to_owned()),
+        limit: args.limit,
+    };
+    let rows = outbox::list(&mut *database.pool.acquire().await?, &filter).await?;
+    let mut table =
+        Table::new(&["created", "state", "kind", "job", "receiver", "attempts", "next_attempt", "failure", "id"]);
+    for row in rows {
+        table.push(vec![
+            row.created_at.into(),
+            row.state.into(),
+            row.kind.into(),
+            row.job.into(),
+            row.receiver.into(),
+            i64::from(row.attempt).into(),
+            row.next_attempt_at.into(),
+            row.failure.into(),
+            row.id.to_string().into(),
+        ]);
+    }
+    if table.is_empty() && global.output == Output::Table {
+        output::print("no messages")?;
+    } else {
+        output::print(&table.render(global.output))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn act(global: &Global, command: &DeliveriesCommand) -> Result<ExitCode> {
+    let DeliveriesCommand::Retry { ids, receiver } = command;
+    let settings = jobs::settings(global)?;
+    let database = context::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let retried = outbox::retry(&mut connection, ids, receiver.as_deref()).await?;
+    drop(connection);
+    if retried == 0 {
+        return Err(user_error(
+            "none of these was given up or waits; `trueup deliveries --state dead` shows what was given up",
+        ));
+    }
+    let receivers = context::receivers(&settings);
+    let mut summary = crate::outbox::Summary::default();
+    for name in crate::outbox::receivers_due(&database.pool).await? {
+        summary = summary.plus(crate::outbox::drain(&database.pool, &receivers, &name, None, || false).await?);
+    }
+    output::note(&format!(
+        "{retried} tried again; now {} sent, {} to be tried again, {} given up",
+        summary.sent, summary.retried, summary.dead
+    ));
+    Ok(ExitCode::SUCCESS)
+}

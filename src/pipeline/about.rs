@@ -1,0 +1,142 @@
+//! What messages say of a rule, a burn rate or the schedule. It is stored with each alert: messages are written without the
+//! job's file, which may have changed or gone by then.
+
+use chrono::{DateTime, Utc};
+
+use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
+use crate::plan::name::text_literal;
+use crate::plan::objective::{Burn, Slo};
+use crate::plan::rule::{Persistence, Rule, Severity};
+use crate::plan::{PlannedJob, duration};
+
+/// Of a rule. `judged`: cohorts and versions that it judged.
+pub(super) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> About {
+    let facts = RuleFacts {
+        name: rule.name.clone(),
+        severity: rule.severity.as_str().to_owned(),
+        metric: rule.metric().name().to_owned(),
+        window: rule.window.clone(),
+        condition: rule.condition(),
+        persistence: match rule.fires {
+            Persistence::Windows(needed) | Persistence::Of { needed, .. } => needed,
+            Persistence::Lasting(_) => 1,
+        },
+        lasting: rule.fires.describe(),
+        runbook: rule.runbook.clone(),
+        owner: rule.owner.clone(),
+        judged,
+    };
+    let needs_labels = rule.needs_labels() || rule.name == "labels-late";
+    About { job: job_facts(job), rule: facts, notify: rule.notify.clone(), needs_labels }
+}
+
+/// Of a burn rate.
+pub(super) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> About {
+    let (long, short) = (duration::format(burn.long), duration::format(burn.short));
+    let facts = RuleFacts {
+        name: slo.alert(burn),
+        severity: burn.severity.as_str().to_owned(),
+        metric: format!("burn rate of {}", slo.name),
+        window: format!("last {long} and last {short}"),
+        condition: format!("above {}", burn.factor),
+        persistence: 1,
+        lasting: String::new(),
+        runbook: slo.runbook.clone(),
+        owner: slo.owner.clone(),
+        judged: None,
+    };
+    About { job: job_facts(job), rule: facts, notify: slo.notify.clone(), needs_labels: true }
+}
+
+/// Of a built-in rule about runs.
+pub(super) fn runs(job: &PlannedJob, rule: &str, condition: &str) -> About {
+    let facts = RuleFacts {
+        name: rule.to_owned(),
+        severity: Severity::Ticket.as_str().to_owned(),
+        metric: "the schedule".to_owned(),
+        window: "runs".to_owned(),
+        condition: condition.to_owned(),
+        persistence: 1,
+        lasting: String::new(),
+        runbook: job.runbook.clone(),
+        owner: job.owner.clone(),
+        judged: None,
+    };
+    About { job: job_facts(job), rule: facts, notify: job.notify.clone(), needs_labels: false }
+}
+
+fn job_facts(job: &PlannedJob) -> JobFacts {
+    JobFacts {
+        name: job.name.clone(),
+        description: job.description.clone(),
+        owner: job.owner.clone(),
+        unit: job.unit.clone(),
+    }
+}
+
+/// SQL that shows the budget of an objective again.
+pub(super) fn budget_query(job: &PlannedJob, slo: &Slo) -> String {
+    format!(
+        "select period_end, budget_left, good, total, burn\nfrom trueup.slo_history\nwhere job = {} and slo = {}\norder by \
+         evaluated_at desc limit 10;",
+        text_literal(&job.name),
+        text_literal(&slo.name)
+    )
+}
+
+/// SQL that shows the last runs.
+pub(super) fn runs_query(job: &PlannedJob) -> String {
+    format!(
+        "select scheduled_for, trigger, state, failure, reason\nfrom trueup.run_history\nwhere job = {}\norder by \
+         scheduled_for desc limit 20;",
+        text_literal(&job.name)
+    )
+}
+
+/// SQL that an analyst can paste: every revision of the window that an alert is about.
+pub(super) fn window_query(job: &PlannedJob, rule: &Rule, alert: &AlertFacts) -> String {
+    let version = match &alert.model_version {
+        Some(version) => format!("model_version = {}", text_literal(version)),
+        None => "model_version is null".to_owned(),
+    };
+    format!(
+        "select revision, computed_at, status, {} as value, labeled, coverage\nfrom trueup.window_revisions\n\
+         where job = {} and window_name = {} and window_end = {}\n  and cohort = {} and {version}\norder by revision;",
+        column_of(job, rule.metric().name()),
+        text_literal(&job.name),
+        text_literal(&rule.window),
+        instant_literal(alert.window_end),
+        text_literal(&alert.cohort),
+    )
+}
+
+fn instant_literal(at: DateTime<Utc>) -> String {
+    text_literal(&at.to_rfc3339())
+}
+
+/// A metric as an expression over the history's columns.
+fn column_of(job: &PlannedJob, metric: &str) -> String {
+    const COLUMNS: [&str; 15] = [
+        "mse",
+        "rmse",
+        "mae",
+        "bias",
+        "mape",
+        "smape",
+        "rmsle",
+        "r2",
+        "p50_abs_error",
+        "p90_squared_error",
+        "label_latency_p50",
+        "label_latency_p95",
+        "predictions",
+        "labeled",
+        "coverage",
+    ];
+    match metric {
+        "received" => "(labeled + excluded)::float8 / nullif(predictions, 0)".to_owned(),
+        known if COLUMNS.contains(&known) => known.to_owned(),
+        other if job.metrics.iter().any(|kept| kept.name() == other) => format!("extra -> {}", text_literal(other)),
+        other => text_literal(other),
+    }
+}

@@ -1,0 +1,107 @@
+//! What people do about alerts: say that they are on it, or that it is over.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::announce::{self, Cause, Standing};
+use super::failure::RunError;
+use super::notices;
+use crate::notify::route::Routing;
+use crate::postgres::held::Held;
+use crate::store::alert::{self, FiringAlert};
+use crate::store::outbox::{self, NewNotification};
+use crate::store::{job, run};
+
+/// What somebody does, and who.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    pub kind: Kind,
+    pub author: &'a str,
+    pub note: &'a str,
+}
+
+/// What somebody does about an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reminders and escalation stop.
+    Acknowledge,
+    /// It is over; windows that end later may make it fire again.
+    Resolve,
+}
+
+/// Acts on firing alerts, by number or by incident, and tells whoever was told of them. Returns those it acted on.
+pub async fn act(
+    pool: &PgPool,
+    ids: &[i64],
+    incidents: &[i64],
+    act: Act<'_>,
+    routing: &Routing,
+) -> Result<Vec<FiringAlert>, RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let mut transaction = held.begin().await?;
+    let jobs = alert::jobs_of(&mut transaction, ids, incidents).await?;
+    // Jobs before alerts, as runs lock them.
+    for job_id in &jobs {
+        job::lock_published(&mut transaction, *job_id).await?;
+    }
+    let seen = alert::firing_of(&mut transaction, ids, incidents).await?;
+    let now = run::now(&mut transaction).await?;
+    let found_ids: Vec<i64> = seen.iter().map(|found| found.id).collect();
+    match act.kind {
+        Kind::Acknowledge => alert::acknowledge(&mut transaction, &found_ids, act.author, act.note).await?,
+        Kind::Resolve => alert::resolve_by_hand(&mut transaction, &found_ids, act.author, act.note).await?,
+    }
+    for job_id in jobs {
+        match act.kind {
+            Kind::Acknowledge => acknowledged(&mut transaction, job_id, &found_ids, act, now).await?,
+            Kind::Resolve => {
+                let cause = Cause { job_id, run_id: None, as_of: now, at_once: true };
+                announce::changes(&mut transaction, cause, routing).await?;
+            }
+        }
+    }
+    transaction.commit().await?;
+    held.release();
+    Ok(seen)
+}
+
+/// Tells whoever was told of these alerts that somebody is on it.
+async fn acknowledged(
+    connection: &mut PgConnection,
+    job_id: i64,
+    ids: &[i64],
+    act: Act<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), RunError> {
+    let standing = Standing::load(connection, job_id).await?;
+    let note = if act.note.is_empty() { String::new() } else { format!(": {}", act.note) };
+    let words = format!("Acknowledged by {}{note}.", act.author);
+    let mut groups: Vec<(&str, &str)> = standing
+        .believed
+        .iter()
+        .filter(|believed| ids.contains(&believed.alert_id))
+        .map(|believed| (believed.receiver.as_str(), believed.topic.as_str()))
+        .collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for (receiver, topic) in groups {
+        let id = Uuid::new_v4();
+        let Some(notice) = notices::acknowledged(connection, &standing, ids, (id, topic), &words, now).await? else {
+            continue;
+        };
+        let new = NewNotification {
+            id,
+            job_id: Some(job_id),
+            run_id: None,
+            receiver: receiver.to_owned(),
+            topic: topic.to_owned(),
+            kind: "acknowledged",
+            body: json!(notice),
+            due: None,
+        };
+        outbox::enqueue(connection, &new).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Compares what receivers believe with what is so, and puts what they have to be told into the outbox.
+//!
+//! An alert that fires and is not held back is told to the receivers that its rule, its job or a route names; whoever was
+//! told is told of the end. Everything needed stands in the database: runs, reminders and people use the same path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::failure::RunError;
+use super::holds::{Holds, Known};
+use super::notices::{self, News};
+use crate::notify::decide::Decision;
+use crate::notify::route::{Path, Routing};
+use crate::store::told::{self, Believed};
+use crate::store::{alert, incident, run};
+
+/// What leads to messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cause {
+    pub job_id: i64,
+    /// None: no run did, but a person, or time that passed.
+    pub run_id: Option<i64>,
+    pub as_of: DateTime<Utc>,
+    /// Nothing waits for more of its group: somebody waits for it to end.
+    pub at_once: bool,
+}
+
+/// The standing alerts of a job, and what its receivers believe of them.
+pub(super) struct Standing {
+    pub alerts: Vec<Known>,
+    pub believed: Vec<Believed>,
+}
+
+impl Standing {
+    pub(super) async fn load(connection: &mut PgConnection, job_id: i64) -> Result<Self, RunError> {
+        let alerts = alert::standing(connection, job_id).await?;
+        // What an earlier version stored and this one cannot read is left as it is.
+        let known = alerts.into_iter().filter_map(|alert| {
+            let about = serde_json::from_value(alert.about.clone()).ok()?;
+            Some(Known { alert, about })
+        });
+        Ok(Self { alerts: known.collect(), believed: told::of_job(connection, job_id).await? })
+    }
+
+    pub(super) fn find(&self, id: i64) -> Option<&Known> {
+        self.alerts.iter().find(|known| known.alert.id == id)
+    }
+}
+
+/// The group of messages of a job. What is put off until somebody reads it is kept apart from what is not.
+pub(super) fn topic(job: &str, path: &Path) -> String {
+    if path.is_put_off() { format!("{job}/later") } else { job.to_owned() }
+}
+
+/// Tells what has changed. Needs the job's row locked.
+pub(super) async fn changes(connection: &mut PgConnection, cause: Cause, routing: &Routing) -> Result<(), RunError> {
+    if !alert::is_untold(connection, cause.job_id).await? {
+        return Ok(());
+    }
+    let standing = Standing::load(connection, cause.job_id).await?;
+    let Some(first) = standing.alerts.first() else { return Ok(()) };
+    let now = run::now(connection).await?;
+    let holds = Holds::load(connection, routing, &first.about.job.name, now).await?;
+    let mut news: BTreeMap<(String, String), News> = BTreeMap::new();
+    let mut told = Vec::new();
+    for known in standing.alerts.iter().filter(|known| known.is_firing() && !known.alert.told) {
+        if let Decision::Quiet(quiet) = holds.decide(known, &standing.alerts) {
+            let why = quiet.describe();
+            if known.alert.held.as_deref() != Some(&why) {
+                alert::mark_held(connection, known.alert.id, &why).await?;
+            }
+            continue;
+        }
+        let path = routing.path(&known.labels(), &known.about.notify);
+        let topic = topic(&known.about.job.name, &path);
+        for receiver in &path.receivers {
+            let group = news.entry((receiver.clone(), topic.clone())).or_insert_with(|| News::new(path.clone()));
+            group.fired.insert(known.alert.id);
+        }
+        told.push(known.alert.id);
+    }
+    for believed in &standing.believed {
+        let Some(known) = standing.find(believed.alert_id).filter(|known| !known.is_firing()) else { continue };
+        let path = || routing.path(&known.labels(), &known.about.notify);
+        let key = (believed.receiver.clone(), believed.topic.clone());
+        news.entry(key).or_insert_with(|| News::new(path())).ended.insert(believed.alert_id);
+    }
+    alert::mark_told(connection, &told).await?;
+    for ((receiver, topic), news) in &news {
+        notices::tell(connection, cause, routing, &standing, (receiver, topic), news, now).await?;
+    }
+    Ok(incident::close_ended(connection, cause.job_id).await?)
+}
+
+/// What a receiver believes in one group, of alerts that still fire.
+pub(super) fn still_believed<'s>(standing: &'s Standing, receiver: &str, topic: &str) -> BTreeMap<i64, &'s Believed> {
+    let mine = standing.believed.iter().filter(|believed| believed.receiver == receiver && believed.topic == topic);
+    let firing: BTreeSet<i64> =
+        standing.alerts.iter().filter(|known| known.is_firing()).map(|known| known.alert.id).collect();
+    mine.filter(|believed| firing.contains(&believed.alert_id)).map(|believed| (believed.alert_id, believed)).collect()
+}

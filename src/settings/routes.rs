@@ -1,0 +1,258 @@
+//! `[routing]`, `[[routes]]` and `[[maintenance]]`: who is told and when, checked when read.
+
+use std::collections::BTreeSet;
+
+use chrono::{NaiveTime, TimeDelta, Weekday};
+use chrono_tz::Tz;
+
+use crate::notify::matcher::Matcher;
+use crate::notify::route::{Daily, Escalation, Hours, Maintenance, Route, Routing, Timing};
+use crate::plan::duration;
+use crate::plan::schedule::Cadence;
+use crate::spec::Document;
+use crate::spec::diagnostic::{Diagnostic, did_you_mean};
+use crate::spec::receivers::{MaintenanceSpec, MatchSpec, RouteSpec, SettingsSpec};
+
+/// Checks everything about routes. `receivers` exist.
+pub(super) fn build(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagnostic>) -> Routing {
+    let receivers: BTreeSet<&str> = spec.receivers.keys().map(String::as_str).collect();
+    let mut checker = Checker { document, receivers, findings };
+    let section = &spec.routing;
+    if let Some(name) = &section.fallback {
+        checker.receiver("routing.fallback", name);
+    }
+    let defaults = Timing::default();
+    let timing = Timing {
+        group_wait: checker.wait("routing.group_wait", section.group_wait.as_deref()).unwrap_or(defaults.group_wait),
+        group_interval: checker
+            .wait("routing.group_interval", section.group_interval.as_deref())
+            .unwrap_or(defaults.group_interval),
+        repeat_interval: checker
+            .repeat("routing.repeat_interval", section.repeat_interval.as_deref())
+            .unwrap_or(defaults.repeat_interval),
+    };
+    let routes: Vec<Route> =
+        spec.routes.iter().enumerate().map(|(n, route)| checker.route(&format!("routes[{n}]"), route)).collect();
+    checker.unreachable(spec);
+    let maintenance = spec
+        .maintenance
+        .iter()
+        .enumerate()
+        .filter_map(|(n, one)| checker.maintenance(&format!("maintenance[{n}]"), one));
+    let maintenance = maintenance.collect();
+    Routing { routes, fallback: section.fallback.clone(), timing, maintenance, ..Routing::default() }
+}
+
+struct Checker<'a> {
+    document: &'a Document,
+    receivers: BTreeSet<&'a str>,
+    findings: &'a mut Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn error(&mut self, path: &str, code: &'static str, message: String, hint: &str) {
+        self.findings.push(self.document.error(path, code, message).hint(hint));
+    }
+
+    fn receiver(&mut self, path: &str, name: &str) {
+        if self.receivers.contains(name) {
+            return;
+        }
+        let hint = did_you_mean(name, self.receivers.iter().copied())
+            .map_or_else(|| format!("declare `[receivers.{name}]`"), |near| format!("did you mean `{near}`?"));
+        self.error(path, "unknown-receiver", format!("there is no receiver `{name}`"), &hint);
+    }
+
+    fn receivers(&mut self, path: &str, names: &[String]) {
+        for (n, name) in names.iter().enumerate() {
+            self.receiver(&format!("{path}[{n}]"), name);
+        }
+    }
+
+    fn duration(&mut self, path: &str, text: &str) -> Option<TimeDelta> {
+        match duration::parse(text) {
+            Ok(found) => Some(found),
+            Err(message) => {
+                self.error(path, "bad-duration", message, duration::HINT);
+                None
+            }
+        }
+    }
+
+    /// A time to wait, which may be none at all.
+    fn wait(&mut self, path: &str, text: Option<&str>) -> Option<TimeDelta> {
+        match text? {
+            "0" | "0s" => Some(TimeDelta::zero()),
+            text => self.duration(path, text),
+        }
+    }
+
+    fn repeat(&mut self, path: &str, text: Option<&str>) -> Option<TimeDelta> {
+        let found = self.duration(path, text?)?;
+        if found < TimeDelta::minutes(1) {
+            self.error(
+                path,
+                "too-often",
+                "what repeats more than once a minute is not read".to_owned(),
+                "use at least `1m`",
+            );
+        }
+        Some(found)
+    }
+
+    fn time(&mut self, path: &str, text: &str) -> Option<NaiveTime> {
+        let found = NaiveTime::parse_from_str(text, "%H:%M").ok();
+        if found.is_none() {
+            self.error(path, "bad-time", format!("`{text}` is not a time of day"), "write `09:00`");
+        }
+        found
+    }
+
+    fn zone(&mut self, path: &str, name: Option<&str>) -> Tz {
+        match name.map(str::parse::<Tz>) {
+            None => Tz::UTC,
+            Some(Ok(zone)) => zone,
+            Some(Err(_)) => {
+                let message = format!("`{}` is not a time zone", name.unwrap_or_default());
+                self.error(path, "unknown-zone", message, "use an IANA name, such as `Europe/Bucharest`");
+                Tz::UTC
+            }
+        }
+    }
+
+    fn matcher(&mut self, path: &str, spec: &MatchSpec) -> Matcher {
+        if let Some(severity) = spec.severity.as_deref().filter(|s| !s.contains('*')) {
+            let known = ["page", "ticket", "info"];
+            if !known.contains(&severity) {
+                let hint = did_you_mean(severity, known)
+                    .map_or_else(|| "use page, ticket or info".to_owned(), |near| format!("did you mean `{near}`?"));
+                self.error(
+                    &format!("{path}.severity"),
+                    "unknown-severity",
+                    format!("`{severity}` is no severity"),
+                    &hint,
+                );
+            }
+        }
+        Matcher {
+            job: spec.job.clone(),
+            rule: spec.rule.clone(),
+            severity: spec.severity.clone(),
+            owner: spec.owner.clone(),
+            cohort: spec.cohort.clone(),
+        }
+    }
+
+    fn route(&mut self, path: &str, spec: &RouteSpec) -> Route {
+        self.receivers(&format!("{path}.notify"), &spec.notify);
+        let hours = spec.hours.as_ref().and_then(|hours| {
+            let path = format!("{path}.hours");
+            let (from, to) =
+                (self.time(&format!("{path}.from"), &hours.from), self.time(&format!("{path}.to"), &hours.to));
+            let zone = self.zone(&format!("{path}.timezone"), hours.timezone.as_deref());
+            let days = match &hours.days {
+                None => vec![Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri],
+                Some(days) => {
+                    days.iter().enumerate().filter_map(|(n, day)| self.day(&format!("{path}.days[{n}]"), day)).collect()
+                }
+            };
+            if days.is_empty() {
+                self.error(
+                    &format!("{path}.days"),
+                    "no-days",
+                    "nobody is ever there".to_owned(),
+                    "name at least one day",
+                );
+            }
+            let (from, to) = (from?, to?);
+            if from >= to {
+                let message = format!("the hours end at {to} and begin at {from}");
+                self.error(&path, "no-hours", message, "`from` comes before `to`, on the same day");
+            }
+            Some(Hours { days, from, to, zone })
+        });
+        let digest = spec.digest.as_ref().and_then(|digest| {
+            let at = self.time(&format!("{path}.digest.at"), &digest.at);
+            let zone = self.zone(&format!("{path}.digest.timezone"), digest.timezone.as_deref());
+            Some(Daily { at: at?, zone })
+        });
+        let page = spec.matcher.severity.as_deref() == Some("page");
+        if page && (hours.is_some() || digest.is_some()) {
+            let message = "pages on this route wait until somebody reads them".to_owned();
+            let finding = Diagnostic::warning("page-waits", self.document.locate(path), message);
+            self.findings.push(finding.hint("a page is for what cannot wait; use severity `ticket`"));
+        }
+        let escalation = spec.escalate.as_ref().and_then(|escalate| {
+            self.receivers(&format!("{path}.escalate.notify"), &escalate.notify);
+            if escalate.notify.is_empty() {
+                let message = "nobody is told when nobody acknowledges".to_owned();
+                self.error(&format!("{path}.escalate"), "no-recipient", message, "name a receiver in `notify`");
+            }
+            let after = self.duration(&format!("{path}.escalate.after"), &escalate.after)?;
+            Some(Escalation { after, notify: escalate.notify.clone() })
+        });
+        Route {
+            matcher: self.matcher(&format!("{path}.match"), &spec.matcher),
+            notify: spec.notify.clone(),
+            group_wait: self.wait(&format!("{path}.group_wait"), spec.group_wait.as_deref()),
+            group_interval: self.wait(&format!("{path}.group_interval"), spec.group_interval.as_deref()),
+            repeat_interval: self.repeat(&format!("{path}.repeat_interval"), spec.repeat_interval.as_deref()),
+            hours,
+            digest,
+            escalation,
+            carry_on: spec.carry_on.unwrap_or(false),
+        }
+    }
+
+    fn day(&mut self, path: &str, text: &str) -> Option<Weekday> {
+        let found = text.parse().ok();
+        if found.is_none() {
+            self.error(path, "bad-day", format!("`{text}` is no day"), "use mon, tue, wed, thu, fri, sat or sun");
+        }
+        found
+    }
+
+    /// A route after one that takes everything is never looked at.
+    fn unreachable(&mut self, spec: &SettingsSpec) {
+        let takes_all = |route: &RouteSpec| {
+            let m = &route.matcher;
+            let any = |p: &Option<String>| p.as_deref().is_none_or(|p| p == "*");
+            any(&m.job)
+                && any(&m.rule)
+                && any(&m.severity)
+                && any(&m.owner)
+                && any(&m.cohort)
+                && route.carry_on != Some(true)
+        };
+        let Some(first) = spec.routes.iter().position(takes_all) else { return };
+        for place in first + 1..spec.routes.len() {
+            let message = format!("this route is never used: route {} takes everything", first + 1);
+            let finding =
+                Diagnostic::warning("unreachable-route", self.document.locate(&format!("routes[{place}]")), message);
+            self.findings.push(finding.hint("move it up, or set `continue = true` on the one before"));
+        }
+    }
+
+    fn maintenance(&mut self, path: &str, spec: &MaintenanceSpec) -> Option<Maintenance> {
+        let matcher = self.matcher(&format!("{path}.match"), &spec.matcher);
+        let zone = self.zone(&format!("{path}.timezone"), spec.timezone.as_deref());
+        let lasts = self.duration(&format!("{path}.duration"), &spec.duration);
+        if spec.reason.trim().is_empty() {
+            let message = "a maintenance needs a reason: whoever wonders why nothing came reads it".to_owned();
+            self.error(&format!("{path}.reason"), "no-reason", message, "write it in a few words");
+        }
+        let begins = match Cadence::cron(&spec.cron, zone) {
+            Ok(begins) => begins,
+            Err(message) => {
+                self.error(&format!("{path}.cron"), "bad-cron", message, "write `0 2 * * SUN` for Sundays at 2");
+                return None;
+            }
+        };
+        let lasts = lasts?;
+        if lasts >= begins.usual_gap() {
+            let message = "the maintenance begins again before it ends: nobody would ever be told".to_owned();
+            self.error(&format!("{path}.duration"), "endless-maintenance", message, "use a shorter `duration`");
+        }
+        Some(Maintenance { matcher, begins, lasts, reason: spec.reason.clone() })
+    }
+}

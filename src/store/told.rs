@@ -1,0 +1,69 @@
+//! What receivers believe: which alerts they were told fire.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A receiver that believes that an alert fires.
+#[derive(Debug, Clone)]
+pub struct Believed {
+    pub alert_id: i64,
+    pub receiver: String,
+    /// The group of messages that it was told in.
+    pub topic: String,
+    /// The message that first said so.
+    pub notification_id: Uuid,
+    pub escalated: bool,
+    pub told_at: DateTime<Utc>,
+}
+
+/// What receivers believe of the alerts of a job.
+pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Believed>> {
+    sqlx::query_as!(
+        Believed,
+        r#"
+        select t.alert_id, t.receiver, t.topic, t.notification_id, t.escalated, t.told_at
+        from trueup.told t
+        join trueup.alert a on a.id = t.alert_id
+        where a.job_id = $1
+        order by t.alert_id, t.receiver
+        "#,
+        job_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Notes that a receiver is told by a message that these alerts fire. One that believes it already keeps what it was told first.
+pub async fn add(
+    connection: &mut PgConnection,
+    alerts: &[i64],
+    receiver: &str,
+    topic: &str,
+    notification: Uuid,
+    escalated: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into trueup.told (alert_id, receiver, topic, notification_id, escalated)
+        select id, $2, $3, $4, $5 from unnest($1::bigint[]) as news(id)
+        on conflict (alert_id, receiver) do nothing
+        "#,
+        alerts,
+        receiver,
+        topic,
+        notification,
+        escalated
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Notes that a receiver is told of the end of these alerts.
+pub async fn remove(connection: &mut PgConnection, alerts: &[i64], receiver: &str) -> sqlx::Result<()> {
+    sqlx::query!("delete from trueup.told where alert_id = any($1) and receiver = $2", alerts, receiver)
+        .execute(connection)
+        .await
+        .map(drop)
+}
