@@ -96,8 +96,8 @@ pub fn reason<'a>(given: Option<&'static str>, alerts: impl Iterator<Item = &'a 
     match (new, ongoing, ended) {
         (false, true, false) => given,
         (true, _, _) if given.is_some() => given,
-        (true, true, _) => Some("new_alerts"),
-        (true, false, _) => Some("first"),
+        (true, false, false) => Some("first"),
+        (true, _, _) => Some("new_alerts"),
         (false, true, true) => Some("some_resolved"),
         (false, false, true) => Some("all_resolved"),
         (false, false, false) => None,

@@ -4,6 +4,7 @@ mod about;
 pub mod act;
 mod announce;
 pub mod backfill;
+pub mod canary;
 mod close;
 pub mod enter;
 mod evidence;

@@ -178,14 +178,44 @@ async fn ready(
 fn facts(known: &Known, is_new: bool) -> Option<AlertFacts> {
     // What an earlier version stored and this one cannot read cannot be told.
     let facts: AlertFacts = serde_json::from_value(known.alert.evidence.clone()).ok()?;
-    Some(AlertFacts {
+    let facts = AlertFacts {
         id: Some(known.alert.id),
         incident: known.alert.incident_id,
         is_new,
         fired_at: known.alert.fired_at,
         acknowledged_by: known.alert.acked_by.clone(),
         ..facts
-    })
+    };
+    Some(if known.is_firing() { current(known, facts) } else { facts })
+}
+
+/// The numbers of the newest window, where that is a later one than it fired by.
+fn current(known: &Known, facts: AlertFacts) -> AlertFacts {
+    let alert = &known.alert;
+    match (alert.window_start, alert.window_end) {
+        (Some(start), Some(end)) if end > facts.window_end => AlertFacts {
+            value: alert.value,
+            limit: alert.limit_value.or(facts.limit),
+            labeled: alert.labeled.unwrap_or_default(),
+            // Of the share of labels and of predictions it says enough.
+            predictions: predictions(alert.labeled, alert.coverage).unwrap_or(facts.predictions),
+            coverage: alert.coverage,
+            window_start: start,
+            window_end: end,
+            ci_low: None,
+            ci_high: None,
+            squared_error_share: None,
+            ..facts
+        },
+        _ => facts,
+    }
+}
+
+/// Predictions of a window, from its labels and its coverage.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
+fn predictions(labeled: Option<i64>, coverage: Option<f64>) -> Option<i64> {
+    let (labeled, coverage) = (labeled?, coverage.filter(|coverage| *coverage > 0.0)?);
+    Some((labeled as f64 / coverage).round() as i64)
 }
 
 /// Alerts by rule: the most severe rule first, in each the worst alert first and those that ended last.
@@ -223,12 +253,14 @@ async fn sections(
     Ok(sections)
 }
 
-/// Worst first, by the share of the squared error where it is known, else by the distance from the limit.
+/// What is new first, then the worst, by the share of the squared error where it is known, else by the distance from the
+/// limit; what ended last.
 pub(super) fn sort(alerts: &mut [AlertFacts]) {
     alerts.sort_by(|a, b| {
         let share = |alert: &AlertFacts| alert.squared_error_share.unwrap_or(f64::INFINITY);
         b.is_firing()
             .cmp(&a.is_firing())
+            .then(b.is_new.cmp(&a.is_new))
             .then(share(b).total_cmp(&share(a)))
             .then(b.excess().total_cmp(&a.excess()))
             .then(a.cohort.cmp(&b.cohort))

@@ -155,6 +155,13 @@ pub struct StandingAlert {
     pub about: Json,
     /// What was known when it last changed.
     pub evidence: Json,
+    /// The newest window that it was judged by, if any.
+    pub window_start: Option<DateTime<Utc>>,
+    pub window_end: Option<DateTime<Utc>>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    pub labeled: Option<i64>,
+    pub coverage: Option<f64>,
 }
 
 /// Alerts of a job that fire, and those that ended and whose receivers do not know it yet. Locked until the transaction ends.
@@ -163,11 +170,21 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
         StandingAlert,
         r#"
         select a.id, a.rule, a.severity, a.cohort, a.model_version, a.state, a.told, a.held, a.fired_at, a.acked_by, a.incident_id,
-               a.about, last.evidence
+               a.about, last.evidence, newest.window_start as "window_start?", newest.window_end as "window_end?", newest.value,
+               newest.limit_value, newest.labeled, newest.coverage
         from trueup.alert a
         cross join lateral (
             select t.evidence from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
         ) as last
+        left join lateral (
+            select v.window_start, v.window_end, v.value, v.limit_value, v.labeled, v.coverage
+            from trueup.verdict v
+            where v.job_id = a.job_id and v.rule = a.rule and v.cohort = a.cohort
+              and coalesce(v.model_version, '') = coalesce(a.model_version, '') and (v.model_version is null) = (a.model_version is null)
+              and not v.retroactive and v.verdict in ('ok', 'breach')
+            order by v.window_end desc, v.id desc
+            limit 1
+        ) as newest on true
         where a.job_id = $1 and (a.state = 'firing' or exists (select from trueup.told t where t.alert_id = a.id))
         order by a.id
         for update of a

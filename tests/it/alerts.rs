@@ -51,8 +51,8 @@ async fn an_alert_is_pending_then_firing_then_resolved() {
     assert_eq!(
         told,
         [
-            "firing | hook | hourly/r | https://runbooks.example.org/hourly | 8.0 | page",
-            "resolved | hook | hourly/r | https://runbooks.example.org/hourly | 2.0 | page"
+            "firing | hook | hourly | https://runbooks.example.org/hourly | 8.0 | page",
+            "resolved | hook | hourly | https://runbooks.example.org/hourly | 2.0 | page"
         ]
     );
     assert_eq!(

@@ -39,7 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["spec", "plan", "notify"]),
     ("pipeline", &["spec", "plan", "measure", "store", "evaluate", "notify", "postgres"]),
     ("outbox", &["notify", "store", "postgres"]),
-    ("scheduler", &["plan", "pipeline", "outbox", "store", "postgres"]),
+    ("scheduler", &["plan", "notify", "pipeline", "outbox", "store", "postgres"]),
 ];
 
 #[test]

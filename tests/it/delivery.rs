@@ -48,10 +48,8 @@ async fn fired_and_resolved() -> World {
          insert into public.l select id, 0, at from public.p;",
     ).await;
     world.run_at(at("2024-05-01T01:00:00Z")).await;
-    // Under way already: what follows is a message of its own.
-    world.db.execute("update trueup.notification set state = 'sent', settled_at = clock_timestamp()").await;
     world.run_at(at("2024-05-01T02:00:00Z")).await;
-    world.db.execute("update trueup.notification set state = 'pending', settled_at = null").await;
+    world.db.execute("update trueup.notification set state = 'pending', attempt = 0, settled_at = null").await;
     world
 }
 

@@ -27,4 +27,5 @@ mod settings;
 mod silences;
 mod stories;
 mod support;
+mod telling;
 mod values;

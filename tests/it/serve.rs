@@ -150,10 +150,10 @@ async fn a_receiver_that_hangs_delays_no_other_and_no_stop() {
     let settings = format!("{SETTINGS}{}{}", receiver("silent", silent_at), receiver("good", good.address));
     folder.write("jobs/tick.toml", TICK).write("trueup.toml", &settings);
     let body = serde_json::json!({
-        "schema": "trueup/v1", "id": "x", "kind": "firing", "as_of": "2024-05-01T00:00:00Z", "query": "", "alerts": [],
+        "schema": "trueup/v1", "id": "x", "kind": "firing", "reason": "first", "as_of": "2024-05-01T00:00:00Z",
         "job": { "name": "tick", "description": null, "owner": null, "unit": null },
-        "rule": { "name": "r", "severity": "page", "metric": "rmse", "window": "rolling 10s", "condition": "above 1",
-                  "persistence": 1, "runbook": null, "owner": null }
+        "rules": [{ "name": "r", "severity": "page", "metric": "rmse", "window": "rolling 10s", "condition": "above 1",
+                    "persistence": 1, "runbook": null, "owner": null, "alerts": [], "query": "" }]
     });
     db.execute(&format!(
         "insert into trueup.job (name) values ('tick');

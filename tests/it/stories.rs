@@ -160,7 +160,7 @@ async fn an_error_that_is_low_because_labels_are_missing_is_not_believed() {
     // The coverage comes back, the error stays: now it is told.
     world.db.execute("insert into public.l select id, predicted, '2024-03-10T12:00Z' from public.p where id not in (select id from public.l)").await;
     world.run_at(day(10) + TimeDelta::hours(2)).await;
-    assert_eq!(told(&world).await[1..], ["resolved | mail | coverage-low | 1", "firing | hook | collapse | 1"]);
+    assert_eq!(told(&world).await[1..], ["firing | hook | collapse | 1", "resolved | mail | coverage-low | 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,6 +333,7 @@ async fn a_run_that_fails_is_told_once_and_its_recovery_too() {
     assert_eq!(told(&world).await, ["firing | mail | run-failed | 1"]);
     let text = world.db.lines("select body #>> '{rules,0,alerts,0,note}' from trueup.notification").await;
     assert!(text[0].contains("no column `actual` in the labels table"), "{text:?}");
+    world.delivered().await;
     world.db.execute("alter table public.l rename column moved to actual").await;
     live(&world, 3..=3).await;
     assert_eq!(told(&world).await[1..], ["resolved | mail | run-failed | 1"]);
@@ -352,6 +353,7 @@ async fn a_job_that_does_not_run_is_late_once_whoever_watches() {
     assert_eq!(found, ["hourly"], "by one of them");
     assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
     assert_eq!(told(&world).await, ["firing | mail | run-late | 1"]);
+    world.delivered().await;
     world.run_at(Utc::now() - TimeDelta::minutes(1)).await;
     assert_eq!(told(&world).await[1..], ["resolved | mail | run-late | 1"]);
     assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());

@@ -56,7 +56,7 @@ pub struct JobFacts {
 pub struct Section {
     #[serde(flatten)]
     pub rule: RuleFacts,
-    /// Worst first, and those that ended last.
+    /// New ones first, the worst of them before the others; those that ended last.
     pub alerts: Vec<AlertFacts>,
     /// Alerts that are not in this body because it would be too long; the history has them all.
     #[serde(default)]

@@ -21,6 +21,8 @@ pub struct World {
     pub db: TestDatabase,
     pub job: PlannedJob,
     pub routing: Routing,
+    /// Whether every message is taken at once after a run: then each change is told by a message of its own.
+    pub delivers: bool,
 }
 
 /// Parses an instant.
@@ -43,7 +45,7 @@ impl World {
     pub async fn new(scene: &str, toml: &str) -> Self {
         let db = TestDatabase::new().await;
         db.execute(scene).await;
-        Self { db, job: plan_job(toml), routing: Routing::default() }
+        Self { db, job: plan_job(toml), routing: Routing::default(), delivers: true }
     }
 
     /// Runs the job as of a time, and expects it to publish.
@@ -57,7 +59,18 @@ impl World {
     /// Runs the job as of a time.
     pub async fn try_run_at(&self, time: DateTime<Utc>) -> Result<Ended, Refused> {
         let claim = enter(&self.db.pool, &self.job, Asked::RunAt(time), "test", LEASE).await.expect("the ledger")?;
-        Ok(execute::execute(&self.db.pool, &self.job, &claim, time, LEASE, &self.routing).await)
+        let ended = execute::execute(&self.db.pool, &self.job, &claim, time, LEASE, &self.routing).await;
+        if self.delivers {
+            self.delivered().await;
+        }
+        Ok(ended)
+    }
+
+    /// Every message is taken.
+    pub async fn delivered(&self) {
+        self.db
+            .execute("update trueup.notification set state = 'sent', attempt = 1, settled_at = clock_timestamp() where state = 'pending'")
+            .await;
     }
 
     /// Backfills a range, rolling windows at each tick or step.
