@@ -3,5 +3,6 @@
 pub mod data;
 pub mod database;
 pub mod dice;
+pub mod faulty;
 pub mod program;
 pub mod world;
