@@ -109,6 +109,11 @@ pub enum Command {
     Backtest(BacktestArgs),
     /// Propose limits from the history, with how often they would have paged
     Suggest(SuggestArgs),
+    /// Print the JSON Schema of job files, settings, rule fixtures or webhook bodies
+    Schema {
+        #[arg(value_enum, default_value_t = SchemaKind::Job)]
+        kind: SchemaKind,
+    },
     /// Check rules against fixtures: files with series, and the verdicts and alerts that are expected
     Test {
         /// A fixture, or a folder of `*.test.toml`
@@ -138,6 +143,19 @@ pub enum Command {
     },
     #[command(hide = true)]
     LocalPostgresGuard(GuardArgs),
+}
+
+/// What a schema can be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// A job file
+    Job,
+    /// trueup.toml
+    Settings,
+    /// A file of `trueup test`
+    Fixture,
+    /// The body of a webhook of format `trueup`
+    Webhook,
 }
 
 /// Arguments of `run`.

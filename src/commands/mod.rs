@@ -20,6 +20,7 @@ mod output;
 mod progress;
 mod route;
 mod run;
+pub mod schema;
 mod serve;
 mod silence;
 mod sparkline;
@@ -90,6 +91,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Explain { job: None, .. } => catalogue::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
         Command::Suggest(args) => suggest::run(&global, &args).await,
+        Command::Schema { kind } => schema::run(kind),
         Command::Test { path } => test::run(&global, &path),
         Command::Baseline { command: BaselineCommand::Set(args) } => baseline::set(&global, &args).await,
         Command::Silence { command } => silence::run(&global, &command).await,

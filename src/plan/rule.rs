@@ -194,6 +194,8 @@ impl Condition {
     pub fn describe(self) -> String {
         match self {
             Self::Above(limit) => format!("above {limit}"),
+            // The smallest number above zero has three hundred digits.
+            Self::Below(limit) if limit == f64::MIN_POSITIVE => "zero".to_owned(),
             Self::Below(limit) => format!("below {limit}"),
             Self::Outside { low, high } => format!("below {low} or above {high}"),
         }

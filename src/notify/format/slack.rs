@@ -8,7 +8,7 @@ use crate::notify::message::{Notice, clipped, is_web_link};
 const LONGEST: usize = 2_900;
 
 pub(super) fn message(notice: &Notice) -> Json {
-    let mut blocks = vec![section(&format!("*{}*", escape(&clipped(&notice.title, 500)).replace('*', " ")))];
+    let mut blocks = vec![section(&format!("*{}*", escape(&clipped(&notice.title, 500)).replace(['*', '`'], " ")))];
     let runbook = notice.rules.iter().find_map(|section| section.rule.runbook.as_deref());
     // A link ends at `>` and its address at `|`: neither stands in an address that is written right.
     if let Some(link) = runbook.filter(|link| is_web_link(link) && !link.contains(['|', '>', '<'])) {

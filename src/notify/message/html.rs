@@ -77,7 +77,7 @@ impl Section {
             for (name, value) in alert.rows() {
                 let _infallible = write!(
                     html,
-                    "<tr><td style=\"padding:1px 14px 1px 0;color:{GREY};vertical-align:top\">{}</td><td style=\"padding:1px 0\">{}</td></tr>",
+                    "<tr><td style=\"padding:1px 14px 1px 0;color:{GREY};vertical-align:top;white-space:nowrap\">{}</td><td style=\"padding:1px 0\">{}</td></tr>",
                     escape(name),
                     escape(&single_line(&value))
                 );

@@ -217,7 +217,7 @@ impl AlertFacts {
             rows.push(("interval", format!("{} to {}{} (95 %)", number(low), number(high), self.unit)));
         }
         rows.push(("samples", format!("{} labeled of {} predictions", self.labeled, self.predictions)));
-        rows.push(("coverage", self.coverage.map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0))));
+        rows.extend(self.coverage.map(|share| ("coverage", format!("{:.1} %", share * 100.0))));
         if let Some(share) = self.squared_error_share {
             rows.push(("share", format!("{} of the total squared error", percent(share))));
         }
@@ -244,6 +244,7 @@ fn percent(share: f64) -> String {
 /// A limit as it was written, or what was computed from a baseline to four digits.
 fn limit(alert: &AlertFacts) -> String {
     match (alert.limit, alert.baseline) {
+        (Some(limit), None) if limit == f64::MIN_POSITIVE => "above 0".to_owned(),
         (Some(limit), None) => format!("{limit}{}", alert.unit),
         (limit, _) => amount(limit, &alert.unit),
     }
