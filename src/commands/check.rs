@@ -13,18 +13,18 @@ use crate::cli::{Global, Output};
 use crate::measure::indexes;
 use crate::measure::source::{self, SourceError};
 use crate::postgres::connect;
-use crate::settings::{Loaded, ReceiverSettings};
+use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::{Diagnostic, Level};
 use jobs::JobFile;
 
 pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode> {
     let mut loaded = jobs::load_settings(global)?;
     missing_secrets(&mut loaded);
-    let receivers: Vec<String> =
-        loaded.settings.iter().flat_map(|settings| settings.receivers.keys().cloned()).collect();
+    let none = Settings::default();
+    let settings = loaded.settings.as_ref().unwrap_or(&none);
     let mut files = Vec::new();
     for path in jobs::files(path.unwrap_or(&global.jobs))? {
-        files.push(JobFile::load(&path, &receivers).map_err(|error| super::user_error(format!("{error:#}")))?);
+        files.push(JobFile::load(&path, settings).map_err(|error| super::user_error(format!("{error:#}")))?);
     }
     repeated_names(&mut files);
     if let Some(url) = &global.database_url {

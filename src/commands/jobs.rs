@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result};
 
 use super::{output, user_error};
 use crate::cli::Global;
+use crate::notify::matcher::Labels;
+use crate::notify::route::Routing;
+use crate::plan::rule::Severity;
 use crate::plan::{self, PlannedJob};
 use crate::settings::{self, Loaded, Settings};
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
@@ -21,25 +24,30 @@ pub(super) struct JobFile {
 
 impl JobFile {
     /// Reads and plans one file.
-    pub(super) fn load(path: &Path, receivers: &[String]) -> Result<Self> {
+    pub(super) fn load(path: &Path, settings: &Settings) -> Result<Self> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(|| format!("could not read job file `{shown}`"))?;
-        Ok(Self::of(shown, text, receivers))
+        Ok(Self::of(shown, text, settings))
     }
 
     /// Plans a text as if it stood in a file.
-    fn of(shown: String, text: String, receivers: &[String]) -> Self {
+    fn of(shown: String, text: String, settings: &Settings) -> Self {
+        let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
         let document = match Document::parse(&shown, &text) {
             Ok(document) => document,
             Err(findings) => return Self { path: shown, text, document: None, job: None, findings },
         };
         let (job, mut findings) = match document.read::<JobSpec>() {
             Err(findings) => (None, findings),
-            Ok(spec) => match plan::build::plan(&document, &spec, receivers) {
+            Ok(spec) => match plan::build::plan(&document, &spec, &receivers) {
                 Ok((job, warnings)) => (Some(job), warnings),
                 Err(mistakes) => (None, mistakes),
             },
         };
+        // What a rule does not say, a route may.
+        if job.as_ref().is_some_and(|job| pages_are_told(job, &settings.routing)) {
+            findings.retain(|finding| finding.code != plan::build::NOBODY_TOLD);
+        }
         findings.sort_by_key(|finding| finding.span.start);
         Self { path: shown, text, document: Some(document), job, findings }
     }
@@ -52,6 +60,15 @@ impl JobFile {
     pub(super) fn render(&self) -> String {
         render(&self.path, &self.text, &self.findings)
     }
+}
+
+/// Whether every page of a job reaches somebody.
+fn pages_are_told(job: &PlannedJob, routing: &Routing) -> bool {
+    job.rules.iter().filter(|rule| rule.severity == Severity::Page).all(|rule| {
+        let owner = rule.owner.as_deref().or(job.owner.as_deref());
+        let labels = Labels { job: &job.name, rule: &rule.name, severity: "page", owner, cohort: "all" };
+        !routing.path(&labels, &rule.notify).receivers.is_empty()
+    })
 }
 
 /// Findings of one file, as shown to people. Colours are stripped where the output takes none.
@@ -103,14 +120,13 @@ pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<P
 
 /// The same job with changes to its rules: `RULE.KEY=VALUE`.
 pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, changes: &[String]) -> Result<PlannedJob> {
-    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     let as_path = Path::new(name);
     let candidates =
         if as_path.extension().is_some_and(|e| e == "toml") { vec![as_path.to_owned()] } else { files(&global.jobs)? };
     let by_path = candidates.len() == 1 && candidates[0] == as_path;
     let mut known = Vec::new();
     for path in candidates {
-        let file = JobFile::load(&path, &receivers).map_err(|error| user_error(format!("{error:#}")))?;
+        let file = JobFile::load(&path, settings).map_err(|error| user_error(format!("{error:#}")))?;
         let declared = declared_name(&file);
         if !by_path && declared.as_deref() != Some(name) {
             known.extend(declared);
@@ -120,7 +136,7 @@ pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, cha
             file
         } else {
             let text = changed(&file.text, changes)?;
-            JobFile::of(format!("{} with changes", file.path), text, &receivers)
+            JobFile::of(format!("{} with changes", file.path), text, settings)
         };
         if !file.findings.is_empty() {
             output::note(&file.render());

@@ -24,10 +24,9 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         ));
     }
     let settings = jobs::settings(global)?;
-    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     let mut planned = BTreeMap::new();
     for path in jobs::files(&global.jobs)? {
-        let file = JobFile::load(&path, &receivers)?;
+        let file = JobFile::load(&path, &settings)?;
         if !file.findings.is_empty() {
             output::note(&file.render());
         }

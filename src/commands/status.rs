@@ -54,11 +54,10 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
 
 /// How late a change in the source may come and still be in history by itself.
 fn bounds(global: &Global, settings: &crate::settings::Settings) -> Result<()> {
-    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     // Status is about the database; a folder without jobs only means that nothing can be said about their bounds.
     let Ok(files) = jobs::files(&global.jobs) else { return Ok(()) };
     for path in files {
-        let Some(job) = JobFile::load(&path, &receivers)?.job else { continue };
+        let Some(job) = JobFile::load(&path, settings)?.job else { continue };
         let bound = if job.is_incremental() {
             format!(
                 "rows are read when they arrive (again for {}); a label may be {} late",

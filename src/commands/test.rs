@@ -20,19 +20,19 @@ use crate::plan::measurement::{Counts, Sample};
 use crate::plan::rule::{Rule, Target};
 use crate::plan::window::{Slice, Window, WindowKind};
 use crate::plan::{PlannedJob, duration};
+use crate::settings::Settings;
 use crate::spec::Document;
 use crate::spec::fixture::{ExpectSection, FiresSection, FixtureSpec, SeriesSection, TestSection, ValuesSpec};
 
 pub(super) fn run(global: &Global, path: &Path) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
-    let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
     let files = fixtures(path)?;
     if files.is_empty() {
         return Err(user_error(format!("there is no `*.test.toml` in `{}`", path.display())));
     }
     let (mut passed, mut failed) = (0, 0);
     for file in files {
-        let (job, fixture) = load(&file, &receivers)?;
+        let (job, fixture) = load(&file, &settings)?;
         for test in &fixture.tests {
             let findings = check(&job, test)
                 .map_err(|mistake| user_error(format!("{}: test `{}`: {mistake}", file.display(), test.name)))?;
@@ -69,7 +69,7 @@ fn fixtures(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn load(path: &Path, receivers: &[String]) -> Result<(PlannedJob, FixtureSpec)> {
+fn load(path: &Path, settings: &Settings) -> Result<(PlannedJob, FixtureSpec)> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("could not read `{shown}`"))?;
     let read = Document::parse(&shown, &text).and_then(|document| document.read::<FixtureSpec>());
@@ -78,7 +78,7 @@ fn load(path: &Path, receivers: &[String]) -> Result<(PlannedJob, FixtureSpec)> 
         user_error(format!("`{shown}` has mistakes"))
     })?;
     let job = path.parent().unwrap_or(Path::new(".")).join(&fixture.job);
-    let file = JobFile::load(&job, receivers).map_err(|error| user_error(format!("{error:#}")))?;
+    let file = JobFile::load(&job, settings).map_err(|error| user_error(format!("{error:#}")))?;
     if file.has_errors() {
         output::note(&file.render());
     }

@@ -17,6 +17,11 @@ impl Tally {
         self.total - self.good
     }
 
+    /// Without a part of it.
+    pub fn minus(self, part: Self) -> Self {
+        Self { good: self.good - part.good, total: self.total - part.total }
+    }
+
     /// Share of bad ones. None of nothing.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn bad_share(self) -> Option<f64> {
@@ -197,6 +202,7 @@ mod tests {
             indicator: Indicator::Predictions { metric: "slo_s".into(), good: String::new() },
             objective: 0.95,
             period: TimeDelta::days(30),
+            silenced_spends: true,
             burns: vec![],
             notify: vec![],
             runbook: None,

@@ -14,6 +14,7 @@ pub mod health;
 mod holds;
 mod incidents;
 mod judge;
+mod muted;
 mod notices;
 mod objectives;
 mod publish;

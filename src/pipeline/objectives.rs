@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::failure::RunError;
 use super::incidents::Fired;
 use super::tell::{Decided, Told};
-use super::{Run, about};
+use super::{Run, about, muted};
 use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
 use crate::evaluate::state::{Counted, Standing, State};
 use crate::evaluate::verdict::Verdict;
@@ -21,7 +21,7 @@ use crate::plan::rule::{Clearing, Persistence};
 use crate::plan::window::{Grain, Slice, Window, floor};
 use crate::plan::{PlannedJob, duration};
 use crate::store::alert::{self, NewTransition};
-use crate::store::slo::{self as store, NewEvaluation};
+use crate::store::slo::{self as store, NewEvaluation, WindowValue};
 use crate::store::verdict::{self, NewVerdict, RuleKey};
 
 /// Evaluates an objective: its budget, and each of its burn rates.
@@ -39,7 +39,8 @@ pub(super) async fn apply(
     let mut slices = vec![back(slo.period)];
     slices.extend(slo.burns.iter().flat_map(|burn| [back(burn.long), back(burn.short)]));
     slices.extend(last.map(|last| Slice { start: last.period_start, end: last.period_end }));
-    let tallies = tallies(connection, run, slo, &slices).await?;
+    let muted = if slo.silenced_spends { Vec::new() } else { muted::slices(connection, run, slo, &slices).await? };
+    let tallies = tallies(connection, run, slo, &slices, &muted).await?;
     let tally = |slice: Slice| tallies.get(&slice).copied().unwrap_or_default();
     let period = tally(back(slo.period));
 
@@ -119,7 +120,8 @@ fn start_of(job: &PlannedJob, slo: &Slo, mature: DateTime<Utc>, length: TimeDelt
 
 /// Identifies what is counted: evaluations of another definition are not compared with.
 fn definition(slo: &Slo) -> String {
-    format!("{:?} {} {}", slo.indicator, slo.objective, slo.period)
+    let muted = if slo.silenced_spends { "" } else { " but for what is silenced" };
+    format!("{:?} {} {}{muted}", slo.indicator, slo.objective, slo.period)
 }
 
 fn burn_json(burn: &Burn, judged: &BurnJudgement) -> Json {
@@ -137,21 +139,27 @@ fn burn_json(burn: &Burn, judged: &BurnJudgement) -> Json {
     })
 }
 
-/// Good and all of each slice, from sums: never from shares.
+/// Good and all of each slice, but for what is muted, from sums: never from shares.
 async fn tallies(
     connection: &mut PgConnection,
     run: &Run<'_>,
     slo: &Slo,
     slices: &[Slice],
+    muted: &[Slice],
 ) -> Result<HashMap<Slice, Tally>, RunError> {
     match &slo.indicator {
         Indicator::Predictions { metric, .. } => {
             let job = only_totals(run.job, metric);
+            // The muted parts of a slice are measured like others, and taken off.
+            let parts = |slice: &Slice| muted::within(*slice, muted);
+            let mut all: Vec<Slice> = slices.iter().flat_map(|slice| [vec![*slice], parts(slice)].concat()).collect();
+            all.sort_by_key(|slice| (slice.start, slice.end));
+            all.dedup();
             let due: Vec<DueWindow> =
-                slices.iter().map(|slice| DueWindow { name: "slo".to_owned(), slice: *slice }).collect();
+                all.into_iter().map(|slice| DueWindow { name: "slo".to_owned(), slice }).collect();
             let measured = windows::measure(connection, &job, run.facts, run.plan.id, run.as_of, &due).await?;
             let all = measured.iter().filter(|m| m.cohort == Cohort::All && m.model_version.is_none());
-            Ok(all
+            let counted: HashMap<Slice, Tally> = all
                 .map(|m| {
                     let total = m.sample.counts.labeled;
                     let share = m.sample.metrics.get(&**metric).copied().flatten().unwrap_or(0.0);
@@ -159,7 +167,10 @@ async fn tallies(
                     let good = (share * total as f64).round() as i64;
                     (m.slice, Tally { good, total })
                 })
-                .collect())
+                .collect();
+            let of = |slice: &Slice| counted.get(slice).copied().unwrap_or_default();
+            let tally = |slice: &Slice| parts(slice).iter().map(of).fold(of(slice), Tally::minus);
+            Ok(slices.iter().map(|slice| (*slice, tally(slice))).collect())
         }
         Indicator::Windows { metric, window, condition } => {
             let from = slices.iter().map(|slice| slice.start).min().unwrap_or_default();
@@ -168,6 +179,9 @@ async fn tallies(
             let values = store::window_values(connection, job_id, window, metric.name(), (from, until)).await?;
             let tally = |slice: &Slice| {
                 let inside = values.iter().filter(|one| one.start >= slice.start && one.end <= slice.end);
+                let heard =
+                    |one: &&WindowValue| muted.iter().all(|muted| one.end <= muted.start || one.start >= muted.end);
+                let inside = inside.filter(heard);
                 inside.filter_map(|one| one.value).fold(Tally::default(), |tally, value| Tally {
                     good: tally.good + i64::from(!condition.is_breached_by(value)),
                     total: tally.total + 1,

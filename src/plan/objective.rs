@@ -16,6 +16,8 @@ pub struct Slo {
     pub objective: f64,
     pub period: TimeDelta,
     pub burns: Vec<Burn>,
+    /// Whether what is bad while its alerts are silenced spends the budget.
+    pub silenced_spends: bool,
     pub notify: Vec<String>,
     pub runbook: Option<String>,
     pub owner: Option<String>,

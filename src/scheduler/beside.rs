@@ -87,7 +87,7 @@ async fn clean(this: &Scheduler) -> Result<u64> {
         transaction.commit().await?;
         held.release();
         let Some(round) = round else { return Ok(removed) };
-        removed += round.revisions + round.verdicts + round.samples + round.buckets;
+        removed += round.revisions + round.verdicts + round.samples + round.buckets + round.messages;
         if !round.is_full(AT_ONCE) {
             return Ok(removed);
         }

@@ -81,10 +81,11 @@ pub fn load(path: &Path, named: bool) -> Result<Loaded> {
         Ok(document) => document,
         Err(findings) => return Ok(Loaded { document: None, settings: None, findings, path: shown, text }),
     };
-    let (settings, findings) = match document.read::<SettingsSpec>() {
+    let (settings, mut findings) = match document.read::<SettingsSpec>() {
         Ok(spec) => build(&document, &spec),
         Err(findings) => (None, findings),
     };
+    findings.sort_by_key(|finding| finding.span.start);
     Ok(Loaded { document: Some(document), settings, findings, path: shown, text })
 }
 

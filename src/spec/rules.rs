@@ -215,6 +215,8 @@ pub struct SloSection {
     pub burn: Option<BurnSpec>,
     /// Fewest predictions or windows in the long window. Default: 5 / (factor x (1 - objective)).
     pub min_samples: Option<i64>,
+    /// Whether what is bad while its alerts are silenced, or in maintenance, spends the error budget. Default true.
+    pub silenced_spends: Option<bool>,
     /// Receivers from `trueup.toml`. Default: `job.notify`.
     pub notify: Option<Vec<String>>,
     /// Where on-call finds what to do. Default: `job.runbook`.

@@ -10,13 +10,15 @@ pub struct Removed {
     pub verdicts: u64,
     pub samples: u64,
     pub buckets: u64,
+    /// Messages that are about no alert: heartbeats and tests.
+    pub messages: u64,
 }
 
 impl Removed {
     /// Whether there may be more.
     pub fn is_full(self, most: i64) -> bool {
         let most = most.unsigned_abs();
-        [self.revisions, self.verdicts, self.samples, self.buckets].into_iter().any(|rows| rows >= most)
+        [self.revisions, self.verdicts, self.samples, self.buckets, self.messages].into_iter().any(|rows| rows >= most)
     }
 }
 
@@ -91,6 +93,22 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
         most,
         old.jobs
     )
+    .execute(&mut *connection)
+    .await?;
+    // A heartbeat is of no interest a day later; what told of alerts stays with them.
+    let messages = sqlx::query!(
+        r#"
+        with old as (
+            select id from trueup.notification
+            where kind in ('heartbeat', 'test') and settled_at < clock_timestamp() - interval '1 day'
+            limit $1
+        ), attempts as (
+            delete from trueup.delivery_attempt where notification_id in (select id from old)
+        )
+        delete from trueup.notification where id in (select id from old)
+        "#,
+        most
+    )
     .execute(connection)
     .await?;
     Ok(Some(Removed {
@@ -98,5 +116,6 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
         verdicts: verdicts.rows_affected(),
         samples: samples.rows_affected(),
         buckets: buckets.rows_affected(),
+        messages: messages.rows_affected(),
     }))
 }

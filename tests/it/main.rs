@@ -6,6 +6,7 @@
     reason = "a test tells whoever runs it, and may end"
 )]
 
+mod acting;
 mod alerts;
 mod architecture;
 mod backfill;

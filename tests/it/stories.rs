@@ -281,6 +281,23 @@ async fn a_rule_of_two_conditions_needs_both() {
 const SLO: &str = "[[slos]]\nname = \"within-5\"\ngood = \"abs(error) <= 5\"\nobjective = 0.9\nperiod = \"10d\"\nburn = [{ long = \"2d\", short = \"1d\", factor = 2.0, severity = \"ticket\" }]\nnotify = [\"hook\"]\n";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_bad_while_silenced_spends_the_budget_unless_the_objective_says_otherwise() {
+    let slos = SLO.to_owned()
+        + &SLO.replace("within-5", "heard").replace("notify", "silenced_spends = false\nnotify")
+        + "[[slos]]\nname = \"days\"\nmetric = \"mae\"\nwindow = \"tumbling 1d\"\nbelow = 2.0\nobjective = 0.5\nperiod = \"10d\"\nsilenced_spends = false\nburn = [{ long = \"2d\", short = \"1d\", factor = 1.5, severity = \"ticket\" }]\n";
+    let world = World::new(TABLES, &daily(&slos)).await;
+    fill(&world, 14, 2, "case when region = 'r2' and day >= 6 and hour % 3 < 2 then 9 else 1 end", "true").await;
+    // Days 6 to 8, for every alert of the job; and day 10, for one rule only.
+    world.db.execute("insert into trueup.silence (job, rule, starts_at, ends_at, reason, author) values ('hourly', null, '2024-03-07Z', '2024-03-10Z', 'meters', 'kim'), ('hourly', 'jump', '2024-03-11Z', '2024-03-12Z', 'meters', 'kim')").await;
+    live(&world, 1..=13).await;
+    let newest = "select distinct on (slo) slo, good, bad, total from trueup.slo_history where kind = 'evaluation' order by slo, evaluated_at desc";
+    assert_eq!(
+        world.db.lines(newest).await,
+        ["days | 4 | 3 | 7", "heard | 286 | 50 | 336", "within-5 | 382 | 98 | 480"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_budget_burns_and_a_correction_is_booked_beside_it() {
     let world = World::new(TABLES, &daily(SLO)).await;
     // 24 predictions an hour and region; from day 6 on every third of region 2 is bad: a sixth of all.

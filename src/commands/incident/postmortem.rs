@@ -39,6 +39,7 @@ pub(super) fn lines(row: &EvidenceRow, kind: &str) -> Vec<String> {
 fn line(kind: &str, row: &Json) -> String {
     let text = |key: &str| row.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
     let amount = |key: &str| row.get(key).and_then(Json::as_f64).map_or("no value".to_owned(), number);
+    let count = |key: &str| row.get(key).and_then(Json::as_i64).unwrap_or_default();
     let version = || match row.get("model_version").and_then(Json::as_str) {
         Some(version) => format!(", version {version}"),
         None => String::new(),
@@ -49,8 +50,8 @@ fn line(kind: &str, row: &Json) -> String {
             text("cohort"),
             version(),
             amount("value"),
-            amount("labeled"),
-            amount("predictions")
+            count("labeled"),
+            count("predictions")
         ),
         "worst_samples" => format!(
             "{}{}: predicted {}, was {}, at {}",

@@ -11,7 +11,8 @@ pub(super) fn message(notice: &Notice) -> Json {
     let mut blocks = vec![section(&format!("*{}*", escape(&clipped(&notice.title, 500)).replace(['*', '`'], " ")))];
     let runbook = notice.rules.iter().find_map(|section| section.rule.runbook.as_deref());
     // A link ends at `>` and its address at `|`: neither stands in an address that is written right.
-    if let Some(link) = runbook.filter(|link| is_web_link(link) && !link.contains(['|', '>', '<'])) {
+    let fits = |link: &&str| link.len() <= 2_000;
+    if let Some(link) = runbook.filter(fits).filter(|link| is_web_link(link) && !link.contains(['|', '>', '<', '`'])) {
         blocks.push(section(&format!("<{}|Open the runbook>", escape(link))));
     }
     // Three of these end what is shown as it is.

@@ -12,6 +12,9 @@ mod slos;
 mod sources;
 mod windows;
 
+/// Code of the warning that a page reaches nobody: routes, which a job file does not know, may say otherwise.
+pub const NOBODY_TOLD: &str = "nobody-told";
+
 use notes::Notes;
 
 use crate::plan::PlannedJob;

@@ -88,8 +88,8 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
     }
     if severity == Severity::Page && notify.is_empty() {
         notes
-            .warning(path, "nobody-told", format!("the rule `{}` tells nobody", alert.name))
-            .hint("add `notify = [\"receiver\"]`");
+            .warning(path, super::NOBODY_TOLD, format!("the rule `{}` tells nobody", alert.name))
+            .hint("add `notify = [\"receiver\"]` to it or to [job], or a route to trueup.toml");
     }
     Some(Rule {
         name: alert.name.clone(),

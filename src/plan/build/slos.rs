@@ -92,6 +92,7 @@ fn slo(
         objective,
         period,
         burns,
+        silenced_spends: section.silenced_spends.unwrap_or(true),
         notify,
         runbook,
         owner: section.owner.clone().or_else(|| job.spec.job.owner.clone()),
