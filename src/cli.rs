@@ -51,7 +51,9 @@ pub enum Command {
         path: Option<PathBuf>,
     },
     /// Bring the `trueup` schema of the database up to date
-    Migrate,
+    Migrate(MigrateArgs),
+    /// Look at everything a runner stands on: database, roles, clock, receivers, outbox, jobs; and say what mends it
+    Doctor,
     /// Run a job once, now or as of a past time
     Run(RunArgs),
     /// Compute past windows from all that is known now
@@ -156,6 +158,20 @@ pub enum SchemaKind {
     Fixture,
     /// The body of a webhook of format `trueup`
     Webhook,
+}
+
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Print the SQL that gives the runner and the readers what they need, and change nothing
+    #[arg(long)]
+    pub print_grants: bool,
+    /// Role of the runner
+    #[arg(long, default_value = "trueup_runner", requires = "print_grants")]
+    pub runner: String,
+    /// Role of the analysts
+    #[arg(long, default_value = "trueup_reader", requires = "print_grants")]
+    pub reader: String,
 }
 
 /// Arguments of `run`.

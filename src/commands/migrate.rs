@@ -4,11 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::grants::{self, Roles};
 use super::{context, output, user_error};
-use crate::cli::Global;
+use crate::cli::{Global, MigrateArgs};
 use crate::postgres::{connect, migrate};
 
-pub(super) async fn run(global: &Global) -> Result<ExitCode> {
+pub(super) async fn run(global: &Global, args: &MigrateArgs) -> Result<ExitCode> {
+    if args.print_grants {
+        output::print(&grants::sql(global, &Roles { runner: &args.runner, reader: &args.reader })?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let place = match &global.database_url {
         Some(url) => {
             let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;

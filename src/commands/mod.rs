@@ -10,7 +10,9 @@ mod check;
 mod context;
 mod deliveries;
 pub mod demo;
+mod doctor;
 mod explain;
+mod grants;
 mod history;
 mod incident;
 mod jobs;
@@ -73,7 +75,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Check { path } => check::run(&global, path.as_deref()).await,
-        Command::Migrate => migrate::run(&global).await,
+        Command::Migrate(args) => migrate::run(&global, &args).await,
+        Command::Doctor => doctor::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
         Command::Backfill(args) => backfill::run(&global, &args).await,
         Command::Serve => serve::run(&global).await,

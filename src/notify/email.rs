@@ -64,6 +64,21 @@ impl EmailReceiver {
         Ok(Self { to, from, transport: builder.build() })
     }
 
+    /// Greets the server, with TLS and password, and sends nothing.
+    pub async fn reach(&self) -> Result<(), String> {
+        match tokio::time::timeout(TIMEOUT * 2, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("the mail server does not answer as one".to_owned()),
+            Ok(Err(error)) => match failed(&error) {
+                Delivery::Failed { failure, .. } | Delivery::Refused { failure, .. } => Err(failure),
+                Delivery::Accepted { .. } | Delivery::Gone { .. } => {
+                    Err("the mail server could not be reached".to_owned())
+                }
+            },
+            Err(_) => Err("the mail server did not answer in time".to_owned()),
+        }
+    }
+
     /// Makes one attempt.
     pub async fn deliver(&self, id: Uuid, notice: &Notice) -> Delivery {
         let message = match self.message(id, notice) {

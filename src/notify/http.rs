@@ -31,6 +31,7 @@ pub struct Endpoint {
     url: Url,
     client: Client,
     headers: HeaderMap,
+    allowed: AllowedNetworks,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -64,7 +65,7 @@ impl Endpoint {
             .user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| format!("could not prepare an HTTP client: {e}"))?;
-        Ok(Self { url, client, headers: HeaderMap::new() })
+        Ok(Self { url, client, headers: HeaderMap::new(), allowed: allowed.clone() })
     }
 
     /// The same host, another path.
@@ -82,6 +83,21 @@ impl Endpoint {
         value.set_sensitive(true);
         self.headers.insert(name, value);
         Ok(self)
+    }
+
+    /// Opens a connection to where requests would go, and sends nothing.
+    pub async fn reach(&self) -> Result<(), String> {
+        let refused = || "the receiver could not be connected to".to_owned();
+        let host = self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = self.url.port_or_known_default().unwrap_or(443);
+        let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port)));
+        let found = found.await.map_err(|_| refused())?.map_err(|_| "its name does not resolve".to_owned())?;
+        let addresses: Vec<_> = found.filter(|address| self.allowed.allow(address.ip())).collect();
+        if addresses.is_empty() {
+            return Err("its address is in a network that is not public; see `allow_networks`".to_owned());
+        }
+        let opened = tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect(addresses.as_slice())).await;
+        opened.map_err(|_| refused())?.map(drop).map_err(|_| refused())
     }
 
     /// Makes one attempt. The answer's body is never read: nothing of it is shown anywhere.

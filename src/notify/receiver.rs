@@ -47,6 +47,15 @@ impl From<Transport> for Receiver {
 }
 
 impl Receiver {
+    /// Connects and sends nothing, or says in our words why not.
+    pub async fn reach(&self) -> Result<(), String> {
+        match &self.transport {
+            Transport::Email(email) => email.reach().await,
+            Transport::Webhook(webhook) => webhook.endpoint.reach().await,
+            Transport::Alertmanager(alertmanager) => alertmanager.endpoint.reach().await,
+        }
+    }
+
     /// Makes one attempt. It ends within seconds, one way or the other.
     pub async fn deliver(&self, id: Uuid, name: &str, mut notice: Notice) -> Delivery {
         self.templates.fill(&mut notice);

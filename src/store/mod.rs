@@ -7,6 +7,7 @@ pub mod alert;
 pub mod annotation;
 pub mod backfill;
 pub mod baseline;
+pub mod doctor;
 pub mod evidence;
 pub mod history;
 pub mod incident;

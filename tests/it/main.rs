@@ -26,6 +26,7 @@ mod peers;
 mod queries;
 mod random;
 mod replay;
+mod roles;
 mod romania;
 mod serve;
 mod settings;

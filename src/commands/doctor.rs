@@ -1,0 +1,307 @@
+//! `doctor`: looks at everything that a runner stands on, and says what mends it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{TimeDelta, Utc};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+use super::jobs::{self, JobFile};
+use super::output::{self, Table};
+use super::{progress, user_error};
+use crate::cli::{Global, Output};
+use crate::plan::source::Relation;
+use crate::plan::{PlannedJob, duration};
+use crate::postgres::{connect, migrate};
+use crate::settings::Settings;
+use crate::store::{doctor, run};
+
+/// How a finding is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ok,
+    Warning,
+    Error,
+}
+
+/// What was looked at, what was found, and what mends it.
+struct Finding {
+    state: State,
+    about: String,
+    found: String,
+    mend: String,
+}
+
+/// Findings as they are made.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, about: &str, found: impl Into<String>) {
+        self.push(State::Ok, about, found.into(), String::new());
+    }
+
+    fn warning(&mut self, about: &str, found: impl Into<String>, mend: impl Into<String>) {
+        self.push(State::Warning, about, found.into(), mend.into());
+    }
+
+    fn error(&mut self, about: &str, found: impl Into<String>, mend: impl Into<String>) {
+        self.push(State::Error, about, found.into(), mend.into());
+    }
+
+    fn push(&mut self, state: State, about: &str, found: String, mend: String) {
+        self.0.push(Finding { state, about: about.to_owned(), found, mend });
+    }
+}
+
+const GRANTS: &str = "trueup migrate --print-grants | psql, as the owner";
+
+pub(super) async fn run(global: &Global) -> Result<ExitCode> {
+    let Some(url) = &global.database_url else {
+        return Err(user_error(
+            "`doctor` looks at the database that jobs run on: set DATABASE_URL=postgres://user@host/database",
+        ));
+    };
+    let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
+    let settings = jobs::settings(global)?;
+    let planned = planned(global, &settings)?;
+    let spinner = progress::spinner("looking");
+    let mut findings = Findings::default();
+    findings.ok("program", format!("trueup {}", env!("CARGO_PKG_VERSION")));
+    match options.clone().connect().await {
+        Err(_) => findings.error(
+            "database",
+            format!("{} cannot be reached", connect::place(&options)),
+            "check DATABASE_URL, and that the server runs and lets this machine in",
+        ),
+        Ok(mut connection) => {
+            database(&mut connection, &settings, &planned, &mut findings).await?;
+            // A connection that does not say goodbye ends with the program.
+            drop(connection.close().await);
+        }
+    }
+    receivers(&settings, &mut findings).await;
+    spinner.finish_and_clear();
+    show(global, &findings)?;
+    let failed = findings.0.iter().any(|finding| finding.state == State::Error);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn planned(global: &Global, settings: &Settings) -> Result<Vec<PlannedJob>> {
+    let files = if global.jobs.exists() { jobs::files(&global.jobs)? } else { Vec::new() };
+    let mut planned = Vec::new();
+    for path in files {
+        planned.extend(JobFile::load(&path, settings)?.job);
+    }
+    Ok(planned)
+}
+
+/// Clocks that differ by more than this confuse people, though nothing depends on them.
+const CLOCKS: TimeDelta = TimeDelta::seconds(5);
+
+async fn database(
+    connection: &mut PgConnection,
+    settings: &Settings,
+    planned: &[PlannedJob],
+    findings: &mut Findings,
+) -> Result<()> {
+    let server = doctor::server(connection).await?;
+    findings.ok("server", format!("Postgres {}", server.version));
+    let apart = (Utc::now() - server.now).abs();
+    match apart > CLOCKS {
+        true => findings.warning(
+            "clock",
+            format!("this machine and the database are {} s apart", apart.num_seconds()),
+            "turn on NTP on both",
+        ),
+        false => findings.ok("clock", "this machine and the database agree"),
+    }
+    let free = server.connections_most - server.connections_used;
+    let wanted = i64::from(settings.max_connections);
+    match free < wanted {
+        true => findings.warning(
+            "connections",
+            format!("{free} are free, and a runner takes up to {wanted}"),
+            "raise max_connections of the server, or lower [database] max_connections",
+        ),
+        false => findings.ok("connections", format!("{free} of {} are free", server.connections_most)),
+    }
+    match migrate::pending(connection).await {
+        Ok(0) => findings.ok("schema", "up to date"),
+        Ok(_) => {
+            findings.error("schema", "`trueup` is missing or of an older version", "trueup migrate");
+            return Ok(());
+        }
+        Err(_) => findings.warning("schema", "its version cannot be read by this role", GRANTS),
+    }
+    if !rights(connection, &server, planned, findings).await? {
+        // What cannot be read says nothing.
+        return Ok(());
+    }
+    outbox(connection, settings, findings).await?;
+    stale(connection, planned, findings).await
+}
+
+/// What the role may do, too little and too much. Returns whether it may read and write `trueup.*`.
+async fn rights(
+    connection: &mut PgConnection,
+    server: &doctor::Server,
+    planned: &[PlannedJob],
+    findings: &mut Findings,
+) -> Result<bool> {
+    if server.is_superuser {
+        findings.warning(
+            "role",
+            format!("`{}` is a superuser", server.role),
+            "connect as a role with the grants of `trueup migrate --print-grants`, and nothing else",
+        );
+    } else if server.may_define {
+        findings.warning(
+            "role",
+            format!("`{}` may define objects in the schema `trueup`", server.role),
+            "run with a role that owns nothing: `trueup migrate --print-grants`",
+        );
+    } else {
+        findings.ok("role", format!("`{}` may define nothing", server.role));
+    }
+    let missing = doctor::missing_on_own(connection).await?;
+    match missing.is_empty() {
+        true => findings.ok("grants", "it may read and write `trueup.*`"),
+        false => {
+            findings.error("grants", format!("it may not read and write trueup.{}", missing.join(", trueup.")), GRANTS)
+        }
+    }
+    for job in planned {
+        for relation in [&job.predictions.relation, &job.labels.relation] {
+            let Relation::Table(table) = relation else { continue };
+            let rights = doctor::source(connection, &table.to_string()).await?;
+            let about = format!("source of {}", job.name);
+            if !rights.exists {
+                findings.error(
+                    &about,
+                    format!("there is no table {table}, or the role may not see its schema"),
+                    GRANTS,
+                );
+            } else if !rights.may_read {
+                findings.error(&about, format!("{table} may not be read"), GRANTS);
+            } else if rights.may_write && !server.is_superuser {
+                findings.warning(
+                    &about,
+                    format!("{table} may be written, which no runner needs"),
+                    format!("revoke insert, update, delete on {table} from \"{}\"", server.role),
+                );
+            } else {
+                findings.ok(&about, format!("{table} can be read"));
+            }
+        }
+    }
+    Ok(missing.is_empty())
+}
+
+async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &mut Findings) -> Result<()> {
+    let outbox = doctor::outbox(connection).await?;
+    let patience = settings.watchdog.as_ref().map_or(TimeDelta::minutes(5), |watchdog| watchdog.patience);
+    match outbox.oldest_seconds {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a setting")]
+        Some(age) if age > patience.num_seconds() as f64 => findings.error(
+            "outbox",
+            format!("{} messages wait, the oldest for {age:.0} s", outbox.waiting),
+            "is `trueup serve` running? trueup deliveries --state pending says why",
+        ),
+        _ => findings.ok("outbox", format!("{} messages wait", outbox.waiting)),
+    }
+    if outbox.dead_lately > 0 {
+        findings.warning(
+            "outbox",
+            format!("{} messages were given up in the last week", outbox.dead_lately),
+            "trueup deliveries --state dead, then trueup deliveries retry",
+        );
+    }
+    for receiver in outbox.troubled {
+        findings.warning(
+            "receiver",
+            format!("`{receiver}` failed again and again"),
+            format!("trueup notify test {receiver}"),
+        );
+    }
+    Ok(())
+}
+
+/// Jobs that nobody has run when they were due.
+async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: &mut Findings) -> Result<()> {
+    for job in planned {
+        let about = format!("job {}", job.name);
+        let Some(standing) = run::standing(connection, &job.name).await? else {
+            findings.warning(&about, "it has never run", format!("trueup run {0}, or trueup serve", job.name));
+            continue;
+        };
+        let gap = job.schedule.cadence.usual_gap();
+        let missed = job.schedule.cadence.next_after(standing.last_ok).map(|missed| standing.now - missed);
+        match missed.filter(|late| *late > gap) {
+            Some(late) => findings.error(
+                &about,
+                format!(
+                    "nothing was published since {}; it is {} h late",
+                    standing.last_ok.format("%Y-%m-%d %H:%M UTC"),
+                    late.num_hours()
+                ),
+                "is `trueup serve` running? trueup status says how its last run ended",
+            ),
+            None => findings.ok(
+                &about,
+                format!(
+                    "published as of {}, due every {}",
+                    standing.last_ok.format("%Y-%m-%d %H:%M UTC"),
+                    duration::format(gap)
+                ),
+            ),
+        }
+    }
+    Ok(())
+}
+
+async fn receivers(settings: &Settings, findings: &mut Findings) {
+    for (name, receiver) in &settings.receivers {
+        let about = format!("receiver {name}");
+        match receiver.connect() {
+            Err(why) => findings.error(&about, why, "set it where `trueup serve` runs"),
+            Ok(prepared) => match prepared.reach().await {
+                Ok(()) => findings.ok(&about, "it can be reached"),
+                Err(why) => findings.error(&about, why, format!("trueup notify test {name}")),
+            },
+        }
+    }
+}
+
+fn show(global: &Global, findings: &Findings) -> Result<()> {
+    if global.output != Output::Table {
+        let mut table = Table::new(&["state", "about", "found", "mend"]);
+        for finding in &findings.0 {
+            table.push(vec![
+                finding.state.word().into(),
+                finding.about.clone().into(),
+                finding.found.clone().into(),
+                finding.mend.clone().into(),
+            ]);
+        }
+        return output::print(&table.render(global.output));
+    }
+    for finding in &findings.0 {
+        output::print(&format!("{:<8} {}: {}", finding.state.word(), finding.about, finding.found))?;
+        if !finding.mend.is_empty() {
+            output::print(&format!("         -> {}", finding.mend))?;
+        }
+    }
+    let count = |state| findings.0.iter().filter(|finding| finding.state == state).count();
+    output::print(&format!("{} errors, {} warnings", count(State::Error), count(State::Warning)))
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}

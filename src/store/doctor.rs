@@ -1,0 +1,102 @@
+//! What `doctor` asks the database about itself.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// The server and the session.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub version: String,
+    pub now: DateTime<Utc>,
+    pub role: String,
+    pub is_superuser: bool,
+    /// May create objects in the schema `trueup`.
+    pub may_define: bool,
+    pub connections_used: i64,
+    pub connections_most: i64,
+}
+
+/// Asks about the server. Works before the schema is there.
+pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
+    sqlx::query_as!(
+        Server,
+        r#"
+        select current_setting('server_version') as "version!", clock_timestamp() as "now!", current_user::text as "role!",
+               (select rolsuper from pg_roles where rolname = current_user) as "is_superuser!",
+               coalesce(has_schema_privilege(to_regnamespace('trueup')::oid, 'create'), false) as "may_define!",
+               (select count(*) from pg_stat_activity where backend_type = 'client backend') as "connections_used!",
+               (current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint) as "connections_most!"
+        "#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Tables of `trueup` that this role may not read and write.
+pub async fn missing_on_own(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        select c.relname::text as "name!" from pg_class c
+        where c.relnamespace = 'trueup'::regnamespace and c.relkind = 'r'
+          and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+                   and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
+        order by 1
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What this role may do with a source.
+#[derive(Debug, Clone)]
+pub struct SourceRights {
+    pub exists: bool,
+    pub may_read: bool,
+    pub may_write: bool,
+}
+
+/// Asks about a source table, by its quoted name.
+pub async fn source(connection: &mut PgConnection, table: &str) -> sqlx::Result<SourceRights> {
+    sqlx::query_as!(
+        SourceRights,
+        r#"
+        select t.oid is not null as "exists!",
+               coalesce(has_table_privilege(t.oid, 'select') or has_any_column_privilege(t.oid, 'select'), false) as "may_read!",
+               coalesce(has_table_privilege(t.oid, 'insert') or has_table_privilege(t.oid, 'update')
+                        or has_table_privilege(t.oid, 'delete'), false) as "may_write!"
+        from (select to_regclass($1)::oid as oid) as t
+        "#,
+        table
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// How the outbox stands.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    pub waiting: i64,
+    /// Of the oldest that should have gone out, in seconds.
+    pub oldest_seconds: Option<f64>,
+    pub dead_lately: i64,
+    /// Receivers that are left alone for a while, or gone.
+    pub troubled: Vec<String>,
+}
+
+/// Asks about the outbox.
+pub async fn outbox(connection: &mut PgConnection) -> sqlx::Result<Outbox> {
+    sqlx::query_as!(
+        Outbox,
+        r#"
+        select count(*) filter (where state = 'pending') as "waiting!",
+               extract(epoch from max(clock_timestamp() - coalesce(first_due_at, next_attempt_at))
+                   filter (where state = 'pending' and coalesce(first_due_at, next_attempt_at) <= clock_timestamp()))::float8 as oldest_seconds,
+               count(*) filter (where state = 'dead' and settled_at > clock_timestamp() - interval '7 days') as "dead_lately!",
+               (select coalesce(array_agg(receiver order by receiver), '{}') from trueup.receiver_health
+                where gone or open_until > clock_timestamp()) as "troubled!"
+        from trueup.notification where kind <> 'heartbeat'
+        "#
+    )
+    .fetch_one(connection)
+    .await
+}

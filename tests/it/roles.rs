@@ -1,0 +1,155 @@
+//! The least that a runner and an analyst need, and that `doctor` sees what is too much and too little.
+
+use serde_json::Value as Json;
+
+use crate::support::program::{Folder, Run};
+use crate::support::world::{TABLES, World, hourly, quarter_hours};
+
+const RULES: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n[residuals]\nkeep = \"2d\"\nworst = 3\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"low\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nseverity = \"page\"\nnotify = [\"hook\"]\n[[slos]]\nname = \"good\"\ngood = \"abs(error) < 0.5\"\nobjective = 0.9\nperiod = \"1d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 2.0, severity = \"ticket\" }]\n";
+const SETTINGS: &str = "[receivers.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n";
+
+/// Names of roles that no other test has: roles are shared by all databases of a server.
+fn names() -> (String, String, String) {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    (format!("runner_{id}"), format!("reader_{id}"), format!("user_{id}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else() {
+    let world = World::new(TABLES, &hourly(RULES)).await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 72)).await;
+    let folder = Folder::new("roles");
+    folder.write("jobs/hourly.toml", &world.job.spec).write("trueup.toml", SETTINGS);
+    let (runner, reader, user) = names();
+    let as_owner = world.db.url();
+    let as_user = as_owner.replace("//trueup@", &format!("//{user}@"));
+    let trueup =
+        |url: &str, arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", url).output().unwrap());
+    let printed =
+        trueup(&as_owner, &["migrate", "--print-grants", "--runner", &runner, "--reader", &reader]).ok().stdout;
+    for part in ["grant select on \"public\".\"p\" to", "grant select on \"public\".\"l\" to"] {
+        assert!(printed.contains(part), "{printed}");
+    }
+    world.db.execute(&format!("create role {user} login")).await;
+
+    // Before: doctor says what is missing, and how to mend it.
+    let sick = trueup(&as_user, &["doctor"]);
+    assert!(sick.code == Some(1) && sick.stdout.contains("migrate --print-grants"), "{}{}", sick.stdout, sick.stderr);
+    world.db.execute(&printed).await;
+    world.db.execute(&printed).await;
+    world.db.execute(&format!("grant {runner} to {user}")).await;
+
+    for arguments in [
+        &["check"][..],
+        &["run", "hourly", "--at", "2024-05-02T12:00:00Z"][..],
+        &["run", "hourly", "--at", "2024-05-02T18:00:00Z"][..],
+        &["run", "hourly", "--at", "2024-05-02T20:00:00Z", "--dry-run"][..],
+        &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-02"][..],
+        &["reconcile", "hourly"][..],
+        &["history", "hourly"][..],
+        &["status"][..],
+        &["alerts"][..],
+        &["alerts", "ack", "1"][..],
+        &["incident", "1"][..],
+        &["deliveries"][..],
+        &["silence", "add", "--for", "1h", "--reason", "x"][..],
+        &["annotate", "deploy"][..],
+        &["baseline", "set", "hourly", "--metric", "rmse", "--value", "1", "--version", "v1"][..],
+        &["suggest", "hourly"][..],
+        &["backtest", "hourly", "--from", "2024-05-01", "--to", "2024-05-03"][..],
+        &["explain", "hourly"][..],
+    ] {
+        trueup(&as_user, arguments).ok();
+    }
+    let states = world.db.lines("select distinct state from trueup.run").await;
+    assert_eq!(states, ["ok"]);
+
+    // What it may not do.
+    let refused =
+        async |sql: &str| {
+            let mut connection = world.db.connection().await;
+            let sql = format!("set role {runner}; {sql}");
+            let answer = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(&mut connection).await;
+            assert!(
+                answer.as_ref().is_err_and(|error| error.to_string().contains("permission denied")
+                    || error.to_string().contains("must be owner")),
+                "{sql}: {answer:?}"
+            );
+        };
+    for sql in [
+        "insert into public.p select * from public.p",
+        "update public.l set actual = 0",
+        "delete from public.l",
+        "create table trueup.mine (x int)",
+        "create function trueup.f() returns int language sql as 'select 1'",
+        "drop table trueup.run",
+        "alter table trueup.run add column x int",
+        "truncate trueup.run",
+        "delete from public._sqlx_migrations",
+    ] {
+        refused(sql).await;
+    }
+    let mut connection = world.db.connection().await;
+    let reads = |sql: &str| format!("set role {reader}; {sql}");
+    for view in [
+        "window_history",
+        "metric_history",
+        "window_revisions",
+        "metric_revisions",
+        "residual_history",
+        "worst_samples",
+        "run_history",
+        "verdict_history",
+        "alert_history",
+        "slo_history",
+        "delivery_history",
+        "annotation",
+        "model_baseline",
+        "metric_history_as_of(now())",
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(reads(&format!("select count(*) from trueup.{view}"))))
+            .execute(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{view}: {error}"));
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(reads(
+        "insert into trueup.annotation (kind, starts_at) values ('deploy', now())",
+    )))
+    .execute(&mut connection)
+    .await
+    .expect("an annotation");
+    for sql in [
+        "select from trueup.run",
+        "select from trueup.notification",
+        "select from public.p",
+        "delete from trueup.annotation",
+        "update trueup.alert set state = 'resolved'",
+    ] {
+        let answer = sqlx::raw_sql(sqlx::AssertSqlSafe(reads(sql))).execute(&mut connection).await;
+        assert!(answer.is_err_and(|error| error.to_string().contains("permission denied")), "{sql}");
+    }
+
+    // After: nothing is wrong but the receiver, where nobody listens.
+    let well = trueup(&as_user, &["doctor", "--output", "json"]);
+    let found: Vec<Json> = serde_json::from_str(&well.stdout).unwrap();
+    let of = |about: &str| -> Vec<&str> {
+        found.iter().filter(|row| row["about"] == about).filter_map(|row| row["state"].as_str()).collect()
+    };
+    assert_eq!(
+        (of("role"), of("grants"), of("source of hourly"), of("schema")),
+        (vec!["ok"], vec!["ok"], vec!["ok", "ok"], vec!["ok"]),
+        "{}",
+        well.stdout
+    );
+    assert_eq!((of("receiver hook"), of("job hourly")), (vec!["error"], vec!["ok"]));
+    // Too much is seen as well.
+    world.db.execute(&format!("grant insert on public.p to {runner}; grant create on schema trueup to {runner}")).await;
+    let more = trueup(&as_user, &["doctor"]).stdout;
+    assert!(more.contains("may be written, which no runner needs") && more.contains("may define objects"), "{more}");
+    world
+        .db
+        .execute(&format!(
+            "drop owned by {runner}, {reader}, {user}; drop role {user}; drop role {runner}; drop role {reader}"
+        ))
+        .await;
+}
