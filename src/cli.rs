@@ -42,6 +42,13 @@ pub enum Output {
     Csv,
 }
 
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -63,8 +70,12 @@ pub enum Command {
         /// Name of a job, or path of its file
         job: String,
     },
-    /// Run all jobs on their schedules until stopped
-    Serve,
+    /// Run all jobs on their schedules until stopped; job files that change are taken in, at once on SIGHUP
+    Serve {
+        /// How the log is written
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log: LogFormat,
+    },
     /// Show measured metrics
     History(HistoryArgs),
     /// Show how each job stands
@@ -143,6 +154,11 @@ pub enum Command {
         #[arg(long, conflicts_with = "keep")]
         stop: bool,
     },
+    /// Print what a shell needs to complete commands and options
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
     #[command(hide = true)]
     LocalPostgresGuard(GuardArgs),
 }

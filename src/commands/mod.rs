@@ -24,6 +24,7 @@ mod route;
 mod run;
 pub mod schema;
 mod serve;
+mod shell;
 mod silence;
 mod sparkline;
 mod status;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, NotifyCommand};
+use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, LogFormat, NotifyCommand};
 use crate::postgres::local::guard::{self, GuardOptions};
 
 /// A failure on the user's side: exit code 1.
@@ -62,7 +63,11 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     if let Command::LocalPostgresGuard(args) = cli.command {
         return run_guard(args);
     }
-    log_to_stderr(matches!(cli.command, Command::Serve));
+    let log = match cli.command {
+        Command::Serve { log } => Some(log),
+        _ => None,
+    };
+    log_to_stderr(log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let done = runtime.block_on(command(cli));
@@ -79,7 +84,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Doctor => doctor::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
         Command::Backfill(args) => backfill::run(&global, &args).await,
-        Command::Serve => serve::run(&global).await,
+        Command::Serve { .. } => serve::run(&global).await,
         Command::History(args) => history::run(&global, args).await,
         Command::Status => status::run(&global).await,
         Command::Alerts { command: Some(command), .. } => alerts::act(&global, &command).await,
@@ -101,6 +106,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Annotate(args) => silence::annotate(&global, &args).await,
         Command::Demo { stop: true, .. } => demo::stop(),
         Command::Demo { keep, .. } => demo::run(keep).await,
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man => shell::man(),
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),
     }
 }
@@ -120,8 +127,12 @@ fn run_guard(args: GuardArgs) -> Result<ExitCode> {
 }
 
 /// Logs go to stderr. `serve` says what it does; other commands print their results instead and log only trouble.
-fn log_to_stderr(serving: bool) {
-    let default = if serving { "info,tokio_cron_scheduler=warn" } else { "error" };
+fn log_to_stderr(serving: Option<LogFormat>) {
+    let default = if serving.is_some() { "info,tokio_cron_scheduler=warn" } else { "error" };
     let filter = EnvFilter::try_from_env("TRUEUP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match serving {
+        Some(LogFormat::Json) => log.json().flatten_event(true).init(),
+        Some(LogFormat::Text) | None => log.init(),
+    }
 }

@@ -1,20 +1,27 @@
-//! `serve`: runs all jobs on their schedules until SIGTERM or Ctrl-C.
+//! `serve`: runs all jobs on their schedules until SIGTERM or Ctrl-C, and takes in job files that change.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::{error, info, warn};
 
 use super::jobs::{self, JobFile};
 use super::{context, output, user_error};
 use crate::cli::Global;
-use crate::scheduler::{Heartbeat, Scheduler};
+use crate::scheduler::{Catalog, Heartbeat, Jobs, Scheduler, metrics};
+use crate::settings::Settings;
+use crate::web::{self, Site};
 
 /// Runs at the same time; each may hold one connection, and its lease renewal now and then another.
 const MOST_PARALLEL: usize = 4;
+/// How often job files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     if global.database_url.is_none() {
@@ -23,24 +30,12 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
              (to try a job on a private Postgres, use `trueup run JOB`)",
         ));
     }
+    metrics::install().context("could not begin to count")?;
     let settings = jobs::settings(global)?;
-    let mut planned = BTreeMap::new();
-    for path in jobs::files(&global.jobs)? {
-        let file = JobFile::load(&path, &settings)?;
-        if !file.findings.is_empty() {
-            output::note(&file.render());
-        }
-        // A bad job never stops the others.
-        match file.job {
-            Some(job) if planned.contains_key(&job.name) => {
-                return Err(user_error(format!(
-                    "the job `{}` is declared twice; `{}` is the second",
-                    job.name, file.path
-                )));
-            }
-            Some(job) => drop(planned.insert(job.name.clone(), Arc::new(job))),
-            None => output::note(&format!("error: `{}` has mistakes and is not served", file.path)),
-        }
+    let mut files = Files::default();
+    let planned = files.read(global, &settings)?;
+    if let Some(twice) = &files.declared_twice {
+        return Err(user_error(twice.clone()));
     }
     if planned.is_empty() {
         return Err(user_error(format!("there is no job to serve in `{}`", global.jobs.display())));
@@ -50,19 +45,18 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
         output::note(&format!("warning: the receiver `{name}` cannot be used: {why}; its messages wait"));
     }
-    let (stop, stopped) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.send_replace(true);
-    });
+    let stopped = stop_signal()?;
+    let catalog = Arc::new(Catalog::new(planned));
+    if let Some(web) = &settings.web {
+        let token = web.token().map_err(user_error)?;
+        let site = Site { pool: database.pool.clone(), jobs: Arc::clone(&catalog), token, hosts: web.hosts.clone() };
+        let bound =
+            web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
+        output::note(&format!("health and metrics at http://{bound}"));
+    }
     let scheduler = Scheduler {
         pool: database.pool.clone(),
-        jobs: planned,
+        jobs: Arc::clone(&catalog),
         receivers: Arc::new(prepared),
         routing: Arc::new(settings.routing.clone()),
         lease: settings.lease,
@@ -75,6 +69,119 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         name: context::runner_name(),
         parallel: MOST_PARALLEL.min(usize::try_from(settings.max_connections).unwrap_or(2) / 2).max(1),
     };
-    scheduler.serve(stopped).await?;
+    let reloader = tokio::spawn(reload(global.clone(), settings, files, catalog, stopped.clone()));
+    // Whoever started it under systemd is told that it works; elsewhere nobody listens.
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    let served = scheduler.serve(stopped).await;
+    reloader.abort();
+    served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says when to stop.
+fn stop_signal() -> Result<watch::Receiver<bool>> {
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}
+
+/// Takes in job files when they change, or at once on SIGHUP.
+async fn reload(
+    global: Global,
+    settings: Settings,
+    mut files: Files,
+    catalog: Arc<Catalog>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        warn!("could not listen for SIGHUP; job files are looked at every {} s", LOOK_EVERY.as_secs());
+        return;
+    };
+    while !*stop.borrow() {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+            _ = stop.changed() => return,
+        };
+        if !asked && !files.have_changed(&global) {
+            continue;
+        }
+        match files.read(&global, &settings) {
+            Ok(jobs) => {
+                let names: Vec<&str> = jobs.keys().map(String::as_str).collect();
+                info!(jobs = jobs.len(), broken = files.broken, "job files were read again: {}", names.join(", "));
+                if let Some(twice) = &files.declared_twice {
+                    error!("{twice}; the first is served");
+                }
+                catalog.replace(jobs);
+            }
+            // The folder may be being replaced: what is served goes on.
+            Err(failure) => error!("the job files could not be read: {failure:#}"),
+        }
+    }
+}
+
+/// What was read last: the time of each file, and the last good definition in it.
+#[derive(Default)]
+struct Files {
+    seen: BTreeMap<PathBuf, Option<SystemTime>>,
+    good: BTreeMap<PathBuf, Arc<crate::plan::PlannedJob>>,
+    broken: usize,
+    declared_twice: Option<String>,
+}
+
+impl Files {
+    fn times(global: &Global) -> Result<BTreeMap<PathBuf, Option<SystemTime>>> {
+        let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        Ok(jobs::files(&global.jobs)?.into_iter().map(|path| (path.clone(), modified(&path))).collect())
+    }
+
+    fn have_changed(&self, global: &Global) -> bool {
+        // A folder that cannot be read is no news yet.
+        Self::times(global).is_ok_and(|times| times != self.seen)
+    }
+
+    /// The jobs of all files. A file with mistakes keeps its last good definition; a bad job never stops the others.
+    fn read(&mut self, global: &Global, settings: &Settings) -> Result<Jobs> {
+        let times = Self::times(global)?;
+        let (mut jobs, mut good) = (Jobs::new(), BTreeMap::new());
+        (self.broken, self.declared_twice) = (0, None);
+        for path in times.keys() {
+            let file = JobFile::load(path, settings)?;
+            if !file.findings.is_empty() && self.seen.get(path) != times.get(path) {
+                output::note(&file.render());
+            }
+            let job = match file.job.map(Arc::new) {
+                Some(job) => Some(job),
+                None => {
+                    self.broken += 1;
+                    let last = self.good.get(path).cloned();
+                    let goes_on =
+                        if last.is_some() { "its last good definition is served" } else { "it is not served" };
+                    output::note(&format!("error: `{}` has mistakes; {goes_on}", file.path));
+                    last
+                }
+            };
+            let Some(job) = job else { continue };
+            good.insert(path.clone(), Arc::clone(&job));
+            if jobs.contains_key(&job.name) {
+                self.declared_twice =
+                    Some(format!("the job `{}` is declared twice; `{}` is the second", job.name, file.path));
+                continue;
+            }
+            jobs.insert(job.name.clone(), job);
+        }
+        (self.seen, self.good) = (times, good);
+        metrics::files(jobs.len(), self.broken);
+        Ok(jobs)
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::{LEDGER_DEADLINE, Scheduler};
+use super::{LEDGER_DEADLINE, Scheduler, metrics};
 use crate::outbox;
 use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
@@ -52,8 +52,9 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
 }
 
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
-    if let Err(error) = outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
-        error!(receiver.name = %receiver, "could not deliver: {error:#}");
+    match outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
+        Ok(summary) => metrics::delivered(&receiver, summary),
+        Err(error) => error!(receiver.name = %receiver, "could not deliver: {error:#}"),
     }
 }
 
@@ -80,7 +81,7 @@ async fn clean(this: &Scheduler) -> Result<u64> {
         let mut held = Held::acquire(&this.pool).await?;
         let now = run::now(&mut held).await?;
         let windows = now - this.keep_windows;
-        let needed = this.jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
+        let needed = this.jobs.current().values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
         let old = Old { windows, buckets: windows.min(needed), jobs: &names };
         let mut transaction = held.begin().await?;
         let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
@@ -112,7 +113,8 @@ pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<
 /// Raises the alert of jobs that are late. Any scheduler that lives does it for all jobs it knows.
 pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let jobs: Vec<&PlannedJob> = this.jobs.values().map(AsRef::as_ref).collect();
+        let current = this.jobs.current();
+        let jobs: Vec<&PlannedJob> = current.values().map(AsRef::as_ref).collect();
         match tokio::time::timeout(LEDGER_DEADLINE, health::late(&this.pool, &jobs, &this.routing)).await {
             Ok(Ok(late)) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
             Ok(Err(error)) => error!("could not look for late jobs: {error}"),

@@ -3,11 +3,12 @@
 //! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
 
 mod beside;
+pub mod metrics;
 mod watchdog;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,7 +31,7 @@ use crate::store::{job, run};
 /// What a scheduler works with.
 pub struct Scheduler {
     pub pool: PgPool,
-    pub jobs: BTreeMap<String, Arc<PlannedJob>>,
+    pub jobs: Arc<Catalog>,
     pub receivers: Arc<Receivers>,
     pub routing: Arc<Routing>,
     pub lease: TimeDelta,
@@ -42,6 +43,28 @@ pub struct Scheduler {
     pub name: String,
     /// Runs at the same time.
     pub parallel: usize,
+}
+
+/// The jobs that are served, as their files say now.
+#[derive(Debug, Default)]
+pub struct Catalog(RwLock<Arc<Jobs>>);
+
+/// Jobs by name.
+pub type Jobs = BTreeMap<String, Arc<PlannedJob>>;
+
+impl Catalog {
+    pub fn new(jobs: Jobs) -> Self {
+        Self(RwLock::new(Arc::new(jobs)))
+    }
+
+    /// The jobs of this moment. Runs under way go on with the definition that they began with.
+    pub fn current(&self) -> Arc<Jobs> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, jobs: Jobs) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(jobs);
+    }
 }
 
 /// How a scheduler says outside that it lives.
@@ -65,6 +88,7 @@ impl Scheduler {
     /// Serves until `stop` says so. Runs under way are given time to end; what does not end is given back.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let this = Arc::new(self);
+        let mut known = this.jobs.current();
         this.register().await?;
         let beat = Arc::new(Notify::new());
         let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
@@ -75,8 +99,17 @@ impl Scheduler {
         let watcher = tokio::spawn(beside::watch_loop(Arc::clone(&this), stop.clone()));
         let reminder = tokio::spawn(beside::remind_loop(Arc::clone(&this), stop.clone()));
         let watchdog = tokio::spawn(watchdog::heartbeat_loop(Arc::clone(&this), stop.clone()));
-        info!(jobs = this.jobs.len(), "serving");
+        info!(jobs = known.len(), "serving");
         while !*stop.borrow() {
+            self::metrics::beat();
+            let now = this.jobs.current();
+            if !Arc::ptr_eq(&known, &now) {
+                match this.register().await {
+                    Ok(()) => known = now,
+                    // The old schedules hold until it can be written.
+                    Err(error) => error!("could not enter changed jobs into the ledger: {error:#}"),
+                }
+            }
             // A connection that answers nothing any more must not keep this loop from ever looking again.
             match tokio::time::timeout(LEDGER_DEADLINE, this.beat(&slots, &mut runs)).await {
                 Ok(Ok(())) => {}
@@ -115,15 +148,15 @@ impl Scheduler {
     /// Enters the jobs into the ledger. Their next slots are computed anew, because schedules may have changed.
     async fn register(&self) -> Result<()> {
         let mut connection = self.pool.acquire().await?;
-        for name in self.jobs.keys() {
-            job::register(&mut connection, name).await?;
+        for name in self.names() {
+            job::register(&mut connection, &name).await?;
         }
         schedule::recompute_next(&mut connection, &self.names()).await?;
         Ok(())
     }
 
     fn names(&self) -> Vec<String> {
-        self.jobs.keys().cloned().collect()
+        self.jobs.current().keys().cloned().collect()
     }
 
     /// One look at the ledger: what became due is entered, what is due is claimed and started.
@@ -147,11 +180,12 @@ impl Scheduler {
     async fn enter_due(&self) -> Result<()> {
         let mut held = Held::acquire(&self.pool).await?;
         let mut transaction = held.begin().await?;
+        let jobs = self.jobs.current();
         let cursors = schedule::lock_due(&mut transaction, &self.names()).await?;
         let mut slots = Vec::new();
         let mut advances = Vec::new();
         for cursor in cursors {
-            let Some(job) = self.jobs.get(&cursor.name) else { continue };
+            let Some(job) = jobs.get(&cursor.name) else { continue };
             let (entered, advance) = due_slots(job, &cursor, self.lease + self.poll);
             slots.extend(entered);
             advances.push(advance);
@@ -187,8 +221,8 @@ impl Scheduler {
 
     /// Raises the alert of a run that ended without a word of its own.
     async fn tell_failure(&self, claim: &run::Claim, why: &str) {
-        let Some(job) = self.jobs.get(&claim.job) else { return };
-        if let Err(failure) = health::failed(&self.pool, job, claim, why, &self.routing).await {
+        let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
+        if let Err(failure) = health::failed(&self.pool, &job, claim, why, &self.routing).await {
             error!(job.name = %claim.job, run.id = claim.run_id, "the failure could not be told: {failure}");
         }
     }
@@ -207,14 +241,16 @@ impl Scheduler {
     }
 
     async fn run(&self, claim: run::Claim) {
-        let Some(job) = self.jobs.get(&claim.job) else { return };
+        let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
         if claim.takeovers > MOST_TAKEOVERS {
             // Whatever ends its runners would end this one too, and keep the job's later ticks waiting for ever.
             self.give_up(&claim).await;
             return;
         }
-        let ended = execute::execute(&self.pool, job, &claim, claim.scheduled_for, self.lease, &self.routing).await;
+        let started = Instant::now();
+        let ended = execute::execute(&self.pool, &job, &claim, claim.scheduled_for, self.lease, &self.routing).await;
         let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
+        metrics::ended(name, &ended, started.elapsed());
         match ended {
             Ended::Ok(published) => {
                 info!(job.name = %name, run.id = id, scheduled_for = %slot, windows = published.done.windows_written, "run published");

@@ -4,10 +4,12 @@ mod receivers;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
+use secrecy::SecretString;
 
 pub use receivers::{Http, ReceiverSettings};
 
@@ -15,7 +17,7 @@ use crate::notify::receiver::WATCHDOG;
 use crate::notify::route::Routing;
 use crate::plan::duration;
 use crate::spec::diagnostic::Diagnostic;
-use crate::spec::receivers::SettingsSpec;
+use crate::spec::receivers::{SecretSpec, SettingsSpec};
 use crate::spec::{Document, Level};
 
 /// Settings of a process.
@@ -24,6 +26,7 @@ pub struct Settings {
     pub receivers: BTreeMap<String, ReceiverSettings>,
     pub routing: Routing,
     pub watchdog: Option<Watchdog>,
+    pub web: Option<Web>,
     pub max_connections: u32,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
@@ -42,6 +45,21 @@ pub struct Watchdog {
     pub patience: TimeDelta,
 }
 
+/// Health and metrics over HTTP.
+#[derive(Debug, Clone)]
+pub struct Web {
+    pub listen: SocketAddr,
+    token: Option<SecretSpec>,
+    pub hosts: Vec<String>,
+}
+
+impl Web {
+    /// Fetches the token. Says that it is missing, never what it is.
+    pub fn token(&self) -> Result<Option<SecretString>, String> {
+        self.token.as_ref().map(receivers::secret).transpose()
+    }
+}
+
 /// Settings, or the mistakes in them; with the document, to show the findings in.
 pub struct Loaded {
     pub document: Option<Document>,
@@ -58,6 +76,7 @@ impl Default for Settings {
             receivers: BTreeMap::new(),
             routing: Routing::default(),
             watchdog: None,
+            web: None,
             max_connections: 8,
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
@@ -141,9 +160,24 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
         }
         None => None,
     };
+    let web = spec.web.as_ref().and_then(|web| match web.listen.parse::<SocketAddr>() {
+        Ok(listen) => {
+            if !listen.ip().is_loopback() && web.token.is_none() {
+                let message = format!("{listen} can be reached from elsewhere, and no token is asked for");
+                let finding = document.error("web.listen", "open-web", message);
+                findings.push(finding.hint("add `token = { env = \"NAME\" }`, or listen on 127.0.0.1"));
+            }
+            Some(Web { listen, token: web.token.clone(), hosts: web.hosts.clone().unwrap_or_default() })
+        }
+        Err(_) => {
+            let message = format!("`{}` is not an address and a port", web.listen);
+            findings.push(document.error("web.listen", "bad-listen", message).hint("write `127.0.0.1:9187`"));
+            None
+        }
+    });
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     (
-        (!failed).then_some(Settings { receivers, routing, watchdog, max_connections, lease, poll, keep_windows }),
+        (!failed).then_some(Settings { receivers, routing, watchdog, web, max_connections, lease, poll, keep_windows }),
         findings,
     )
 }

@@ -108,7 +108,7 @@ impl ReceiverSettings {
 }
 
 /// The value of a secret.
-fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
+pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
     match (&reference.env, &reference.file) {
         (Some(name), None) => {
             environment(name).map(SecretString::from).ok_or(format!("the environment variable `{name}` is not set"))

@@ -23,6 +23,8 @@ pub struct SettingsSpec {
     pub maintenance: Vec<MaintenanceSpec>,
     /// A heartbeat to somebody outside, who notices when it stops.
     pub watchdog: Option<WatchdogSpec>,
+    /// Health and metrics over HTTP, while `serve` runs.
+    pub web: Option<WebSection>,
     #[serde(default)]
     pub database: DatabaseSection,
     #[serde(default)]
@@ -146,6 +148,18 @@ pub struct WatchdogSpec {
     pub allow_http: Option<bool>,
     /// Private networks that may be reached.
     pub allow_networks: Option<Vec<String>>,
+}
+
+/// Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebSection {
+    /// Address and port, such as `127.0.0.1:9187`. Another address than loopback needs a `token`.
+    pub listen: String,
+    /// What `/metrics` asks for as `Authorization: Bearer ...`.
+    pub token: Option<SecretSpec>,
+    /// Host names by which it may be asked, besides those of loopback; `*` for any.
+    pub hosts: Option<Vec<String>>,
 }
 
 /// How the database is used.

@@ -9,6 +9,7 @@ pub mod backfill;
 pub mod baseline;
 pub mod doctor;
 pub mod evidence;
+pub mod gauges;
 pub mod history;
 pub mod incident;
 pub mod job;

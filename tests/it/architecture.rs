@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["spec", "plan", "notify"]),
     ("pipeline", &["spec", "plan", "measure", "store", "evaluate", "notify", "postgres"]),
     ("outbox", &["notify", "store", "postgres"]),
+    ("web", &["scheduler", "store", "postgres"]),
     ("scheduler", &["plan", "notify", "pipeline", "outbox", "store", "postgres"]),
 ];
 

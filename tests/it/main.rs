@@ -35,3 +35,4 @@ mod stories;
 mod support;
 mod telling;
 mod values;
+mod web;
