@@ -76,6 +76,7 @@ create table trueup.alert (
 create unique index alert_is_unique
     on trueup.alert (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null));
 create index alert_by_incident on trueup.alert (incident_id);
+create index alert_firing on trueup.alert (job_id) where state = 'firing';
 
 -- What receivers believe: that these alerts fire. Gone when they are told of the end.
 create table trueup.told (
@@ -261,6 +262,7 @@ create table trueup.notification (
     constraint notification_is_settled_when_it_ended check ((state = 'pending') = (settled_at is null))
 );
 create index notification_by_topic on trueup.notification (topic, receiver, sequence);
+create index notification_by_receiver on trueup.notification (receiver, created_at);
 create index notification_by_age on trueup.notification (settled_at) where settled_at is not null;
 create index notification_pending on trueup.notification (receiver, topic, sequence) where state = 'pending';
 

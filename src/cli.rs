@@ -122,6 +122,8 @@ pub enum Command {
     Backtest(BacktestArgs),
     /// Propose limits from the history, with how often they would have paged
     Suggest(SuggestArgs),
+    /// Write a job from a look at the database, or at two CSV files, and run it once
+    Init(InitArgs),
     /// Print the JSON Schema of job files, settings, rule fixtures or webhook bodies
     Schema {
         #[arg(value_enum, default_value_t = SchemaKind::Job)]
@@ -174,6 +176,44 @@ pub enum SchemaKind {
     Fixture,
     /// The body of a webhook of format `trueup`
     Webhook,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Name of the job. Default: from the table of predictions
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Take what is proposed, without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Two files instead of tables: they are loaded into the database, which is a private one unless DATABASE_URL is set
+    #[arg(long, num_args = 2, value_names = ["PREDICTIONS", "LABELS"], conflicts_with_all = ["predictions", "labels"])]
+    pub csv: Option<Vec<PathBuf>>,
+    /// Table of predictions, `schema.table`
+    #[arg(long)]
+    pub predictions: Option<String>,
+    /// Table of labels
+    #[arg(long)]
+    pub labels: Option<String>,
+    /// Key of predictions and labels; `prediction_id=id` where they differ: that of predictions first
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Column of predictions with the event time
+    #[arg(long)]
+    pub at: Option<String>,
+    /// Column of predictions with the predicted value
+    #[arg(long)]
+    pub value: Option<String>,
+    /// Column of labels with the actual value
+    #[arg(long)]
+    pub actual: Option<String>,
+    /// Address of a webhook that gets the alerts: it is written into the settings, if there are none yet
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// Where on-call finds what to do
+    #[arg(long, value_name = "URL")]
+    pub runbook: Option<String>,
 }
 
 /// Arguments of `migrate`.

@@ -39,6 +39,9 @@ const TOLERATED: i32 = 5;
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
+/// Longest time of one look at the ledger.
+const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Longest time of one attempt, whatever the receiver does: well within the lease.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -48,6 +51,14 @@ pub async fn receivers_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     let due = outbox::receivers_due(&mut held).await;
     held.release();
     due
+}
+
+/// Receivers that something can be sent to now, and that this process can send to: a command that somebody types where a
+/// secret is not set must not use up anybody's attempts.
+pub async fn usable_due(pool: &PgPool, receivers: &Receivers) -> sqlx::Result<Vec<String>> {
+    let mut due = receivers_due(pool).await?;
+    due.retain(|name| matches!(receivers.by_name.get(name), Some(Ok(_))));
+    Ok(due)
 }
 
 /// Makes one attempt for each notification that a run caused. Receivers do not wait for each other.
@@ -84,21 +95,25 @@ pub async fn drain(
     let mut summary = Summary::default();
     let mut began = None;
     while !stop() {
-        let mut held = Held::acquire(pool).await?;
-        let leased = lease(&mut held, name, run_id, &mut began).await;
-        held.release();
-        let Some(leased) = leased? else { break };
+        let leased = within(async {
+            let mut held = Held::acquire(pool).await?;
+            let leased = lease(&mut held, name, run_id, &mut began).await?;
+            held.release();
+            Ok(leased)
+        });
+        let Some(leased) = leased.await? else { break };
         let attempted = attempt(receivers, &leased).await;
         // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
-        let mut held = Held::acquire(pool).await?;
-        let mut transaction = held.begin().await?;
-        let still_leased = outbox::record(&mut transaction, &leased, &attempted).await?;
-        let pause = note_health(&mut transaction, &leased, &attempted).await?;
-        if still_leased {
-            fall_back(&mut transaction, receivers, &leased, &attempted).await?;
-        }
-        transaction.commit().await?;
-        held.release();
+        let recorded = within(async {
+            let mut held = Held::acquire(pool).await?;
+            let mut transaction = held.begin().await?;
+            let still_leased = outbox::record(&mut transaction, &leased, &attempted).await?;
+            let pause = note_health(&mut transaction, receivers, &leased, &attempted).await?;
+            transaction.commit().await?;
+            held.release();
+            Ok((still_leased, pause))
+        });
+        let (still_leased, pause) = recorded.await?;
         log(&leased, &attempted, still_leased);
         match attempted.outcome {
             "sent" => summary.sent += 1,
@@ -113,16 +128,27 @@ pub async fn drain(
     Ok(summary)
 }
 
+/// A look at the ledger that ends: a connection that answers nothing any more is dropped with it.
+async fn within<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    match tokio::time::timeout(LEDGER_DEADLINE, work).await {
+        Ok(done) => done,
+        Err(_) => anyhow::bail!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+    }
+}
+
 /// Notes what an attempt says about its receiver. Returns until when it is left alone.
 async fn note_health(
     connection: &mut PgConnection,
+    receivers: &Receivers,
     leased: &Leased,
     attempted: &Attempted,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     let health = match attempted.outcome {
         "sent" => Health::Well,
-        // One that was not even asked says nothing about itself.
+        // One that was not even asked says nothing about itself: settings are no failure of the receiver.
         _ if leased.is_gone && attempted.status_code.is_none() => return Ok(None),
+        _ if !matches!(receivers.by_name.get(&leased.receiver), Some(Ok(_))) => return Ok(None),
+        _ if leased.kind == "heartbeat" => return Ok(None),
         "dead" if attempted.status_code == Some(GONE) => Health::Gone,
         "retry" => Health::Failed,
         // It answered, and refused this one message.
@@ -134,26 +160,32 @@ async fn note_health(
 /// What HTTP calls a receiver that is gone for good.
 const GONE: i32 = 410;
 
-/// Tells the fallback receiver what another could not be told, once, when it was given up or has waited too long.
-async fn fall_back(
-    connection: &mut PgConnection,
-    receivers: &Receivers,
-    leased: &Leased,
-    attempted: &Attempted,
-) -> anyhow::Result<()> {
-    let too_long = attempted.outcome == "retry" && leased.waiting >= FALL_BACK_AFTER;
-    let told_of = ["firing", "resolved"].contains(&leased.kind.as_str());
-    let Some(fallback) = receivers.fallback.as_ref().filter(|name| **name != leased.receiver) else { return Ok(()) };
-    if leased.fell_back || !told_of || !(too_long || attempted.outcome == "dead") {
-        return Ok(());
+/// Tells the fallback receiver what others could not be told: what has waited too long, and what was given up.
+pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<usize> {
+    let Some(fallback) = &receivers.fallback else { return Ok(0) };
+    let unusable: Vec<String> =
+        receivers.by_name.iter().filter(|(_, receiver)| receiver.is_err()).map(|(name, _)| name.clone()).collect();
+    let mut held = Held::acquire(pool).await?;
+    let mut transaction = held.begin().await?;
+    let overdue = outbox::overdue(&mut transaction, fallback, &unusable, FALL_BACK_AFTER).await?;
+    for one in &overdue {
+        // What an earlier version stored and this one cannot read cannot be told by anybody.
+        let Ok(notice) = serde_json::from_value::<Notice>(one.body.clone()) else { continue };
+        let id = uuid::Uuid::new_v4();
+        let why = match (&one.failure, receivers.by_name.get(&one.receiver)) {
+            (Some(failure), _) => failure.clone(),
+            (None, Some(Err(why))) => why.clone(),
+            (None, _) => "it has failed again and again".to_owned(),
+        };
+        let note = format!("The receiver `{}` could not be told: {why}.", one.receiver);
+        let alerts: Vec<i64> =
+            notice.alerts().filter(|(_, alert)| alert.is_firing()).filter_map(|(_, alert)| alert.id).collect();
+        let notice = Notice { id: id.to_string(), note: Some(note), ..notice };
+        outbox::fall_back(&mut transaction, one, id, fallback, &serde_json::to_value(notice)?, &alerts).await?;
     }
-    let Ok(notice) = serde_json::from_value::<Notice>(leased.body.clone()) else { return Ok(()) };
-    let id = uuid::Uuid::new_v4();
-    let why = attempted.failure.as_deref().unwrap_or_default();
-    let note = format!("The receiver `{}` could not be told: {why}.", leased.receiver);
-    let notice = Notice { id: id.to_string(), note: Some(note), ..notice };
-    outbox::fall_back(connection, leased, id, fallback, &serde_json::to_value(notice)?).await?;
-    Ok(())
+    transaction.commit().await?;
+    held.release();
+    Ok(overdue.len())
 }
 
 /// Leases the next of what was due when the drain began, by the database clock.
@@ -212,7 +244,7 @@ async fn send(receivers: &Receivers, leased: &Leased) -> Delivery {
         Ok(notice) => notice,
         Err(error) => return refused(format!("the stored message cannot be read: {error}")),
     };
-    if leased.is_gone && leased.kind != "test" {
+    if leased.is_gone && !["test", "heartbeat"].contains(&leased.kind.as_str()) {
         return refused("the receiver said that it is gone for good; a test that gets through ends that".to_owned());
     }
     match receivers.by_name.get(&leased.receiver) {

@@ -72,7 +72,7 @@ pub(super) async fn act(global: &Global, command: &AlertsCommand) -> Result<Exit
     }
     // Whoever was told hears it now; what cannot be delivered waits for `serve`.
     let receivers = context::receivers(&settings);
-    for name in outbox::receivers_due(&database.pool).await? {
+    for name in outbox::usable_due(&database.pool, &receivers).await? {
         outbox::drain(&database.pool, &receivers, &name, None, || false).await?;
     }
     Ok(ExitCode::SUCCESS)

@@ -56,7 +56,7 @@ pub(super) async fn act(global: &Global, command: &DeliveriesCommand) -> Result<
     }
     let receivers = context::receivers(&settings);
     let mut summary = crate::outbox::Summary::default();
-    for name in crate::outbox::receivers_due(&database.pool).await? {
+    for name in crate::outbox::usable_due(&database.pool, &receivers).await? {
         summary = summary.plus(crate::outbox::drain(&database.pool, &receivers, &name, None, || false).await?);
     }
     output::note(&format!(

@@ -15,6 +15,7 @@ mod explain;
 mod grants;
 mod history;
 mod incident;
+mod init;
 mod jobs;
 mod migrate;
 mod notify;
@@ -99,6 +100,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Explain { job: None, .. } => catalogue::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
         Command::Suggest(args) => suggest::run(&global, &args).await,
+        Command::Init(args) => init::run(&global, &args).await,
         Command::Schema { kind } => schema::run(kind),
         Command::Test { path } => test::run(&global, &path),
         Command::Baseline { command: BaselineCommand::Set(args) } => baseline::set(&global, &args).await,

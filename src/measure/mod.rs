@@ -4,6 +4,7 @@
 
 pub mod arrivals;
 pub mod buckets;
+pub mod catalog;
 pub mod indexes;
 pub mod rebuild;
 pub mod reconcile;

@@ -59,6 +59,11 @@ pub fn decide<'a>(
 }
 
 impl Candidate<'_> {
+    /// Whether it may hold back alerts of other metrics.
+    pub fn is_about_the_pipeline(&self) -> bool {
+        self.pipeline_rank().is_some()
+    }
+
     fn pipeline_rank(&self) -> Option<usize> {
         PIPELINE.iter().position(|name| *name == self.labels.rule)
     }
@@ -71,7 +76,8 @@ impl Candidate<'_> {
             let above = other.pipeline_rank().is_none_or(|theirs| mine < theirs);
             return (about_labels && above).then_some(Quiet::Untrustworthy { rule });
         }
-        if self.metric != other.metric || self.model_version != other.model_version {
+        // What says that labels are missing is held back by nothing else: two that hold back each other would both be quiet.
+        if other.pipeline_rank().is_some() || self.metric != other.metric || self.model_version != other.model_version {
             return None;
         }
         let (mine, theirs) = (rank(self.labels.severity), rank(other.labels.severity));
@@ -95,7 +101,7 @@ pub fn reason<'a>(given: Option<&'static str>, alerts: impl Iterator<Item = &'a 
     }
     match (new, ongoing, ended) {
         (false, true, false) => given,
-        (true, _, _) if given.is_some() => given,
+        (true, _, _) if given == Some("escalated") => given,
         (true, false, false) => Some("first"),
         (true, _, _) => Some("new_alerts"),
         (false, true, true) => Some("some_resolved"),
@@ -136,6 +142,9 @@ mod tests {
         let (page, ticket) = (candidate("rmse-high", "page", "all"), candidate("rmse-drift", "ticket", "all"));
         assert_eq!(told(ticket, &[page]), "while the page rmse-high fires");
         assert_eq!(told(page, &[ticket]), "told");
+        let compound = Candidate { metric: "coverage", ..page };
+        let low = Candidate { metric: "coverage", ..candidate("coverage-low", "ticket", "all") };
+        assert_eq!(told(low, &[compound]), "told", "of two that would hold back each other one is told");
         assert_eq!(told(Candidate { metric: "bias", ..ticket }, &[page]), "told", "it says something else");
         assert_eq!(told(Candidate { model_version: Some("v2"), ..ticket }, &[page]), "told", "of something else");
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
@@ -9,6 +10,7 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::notify::chart;
@@ -87,7 +89,25 @@ impl EmailReceiver {
                 return Delivery::Refused { status: None, failure: format!("the mail could not be written: {error}") };
             }
         };
-        match tokio::time::timeout(TIMEOUT * 2, self.transport.send(message)).await {
+        let (envelope, text) = (message.envelope().clone(), message.formatted());
+        let together = self.send(&envelope, &text).await;
+        if envelope.to().len() < 2 || !matches!(together, Delivery::Refused { .. }) {
+            return together;
+        }
+        // One address that is refused must not keep the others from being told.
+        let mut told = None;
+        for address in envelope.to() {
+            let Ok(alone) = Envelope::new(envelope.from().cloned(), vec![address.clone()]) else { continue };
+            match self.send(&alone, &text).await {
+                accepted @ Delivery::Accepted { .. } => told = Some(accepted),
+                _ => warn!(notification.id = %id, "one of several addresses was refused; the others are told"),
+            }
+        }
+        told.unwrap_or(together)
+    }
+
+    async fn send(&self, envelope: &Envelope, text: &[u8]) -> Delivery {
+        match tokio::time::timeout(TIMEOUT * 2, self.transport.send_raw(envelope, text)).await {
             Ok(Ok(response)) => Delivery::Accepted { status: Some(response.code().into()) },
             Ok(Err(error)) => failed(&error),
             Err(_) => Delivery::Failed {

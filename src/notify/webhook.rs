@@ -58,11 +58,18 @@ impl WebhookReceiver {
     /// Makes one attempt.
     pub async fn deliver(&self, id: Uuid, name: &str, notice: Notice) -> Delivery {
         let key = self.routing_key.as_ref().map(|key| key.expose_secret());
-        let Some(body) = format::body(self.format, notice, name, key) else {
-            // The format has no word for such a message.
-            return Delivery::Accepted { status: None };
-        };
-        let body = body.to_string().into_bytes();
+        let mut last = Delivery::Accepted { status: None };
+        for body in format::bodies(self.format, notice, name, key) {
+            last = self.post(id, body.to_string().into_bytes()).await;
+            // The whole message is repeated: whoever took the first part knows it by its key.
+            if !matches!(last, Delivery::Accepted { .. }) {
+                break;
+            }
+        }
+        last
+    }
+
+    async fn post(&self, id: Uuid, body: Vec<u8>) -> Delivery {
         let timestamp = Utc::now().timestamp();
         let id = id.to_string();
         let signatures: Vec<String> =

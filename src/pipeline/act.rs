@@ -1,5 +1,7 @@
 //! What people do about alerts: say that they are on it, or that it is over.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -88,7 +90,13 @@ async fn acknowledged(
     groups.dedup();
     for (receiver, topic) in groups {
         let id = Uuid::new_v4();
-        let Some(notice) = notices::acknowledged(connection, &standing, ids, (id, topic), &words, now).await? else {
+        // Of what this receiver knows.
+        let mine = standing
+            .believed
+            .iter()
+            .filter(|believed| believed.receiver == receiver && ids.contains(&believed.alert_id));
+        let mine: BTreeSet<i64> = mine.map(|believed| believed.alert_id).collect();
+        let Some(notice) = notices::acknowledged(connection, &standing, &mine, (id, topic), &words, now).await? else {
             continue;
         };
         let new = NewNotification {
@@ -96,7 +104,8 @@ async fn acknowledged(
             job_id: Some(job_id),
             run_id: None,
             receiver: receiver.to_owned(),
-            topic: topic.to_owned(),
+            // It waits for nothing that is put off.
+            topic: format!("{topic}/acknowledged"),
             kind: "acknowledged",
             body: json!(notice),
             due: None,

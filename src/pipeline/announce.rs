@@ -49,49 +49,66 @@ impl Standing {
     }
 }
 
+/// What groups of messages end in that are put off.
+const LATER: &str = "/later";
+
 /// The group of messages of a job. What is put off until somebody reads it is kept apart from what is not.
 pub(super) fn topic(job: &str, path: &Path) -> String {
-    if path.is_put_off() { format!("{job}/later") } else { job.to_owned() }
+    if path.is_put_off() { format!("{job}{LATER}") } else { job.to_owned() }
 }
 
 /// Tells what has changed. Needs the job's row locked.
 pub(super) async fn changes(connection: &mut PgConnection, cause: Cause, routing: &Routing) -> Result<(), RunError> {
-    if !alert::is_untold(connection, cause.job_id).await? {
-        return Ok(());
+    if alert::is_untold(connection, cause.job_id).await? {
+        let standing = Standing::load(connection, cause.job_id).await?;
+        differences(connection, cause, routing, &standing).await?;
     }
-    let standing = Standing::load(connection, cause.job_id).await?;
-    let Some(first) = standing.alerts.first() else { return Ok(()) };
+    // Also one that nobody was ever told of.
+    Ok(incident::close_ended(connection, cause.job_id).await?)
+}
+
+async fn differences(
+    connection: &mut PgConnection,
+    cause: Cause,
+    routing: &Routing,
+    standing: &Standing,
+) -> Result<(), RunError> {
     let now = run::now(connection).await?;
-    let holds = Holds::load(connection, routing, &first.about.job.name, now).await?;
+    let holds = Holds::load(connection, routing, &standing.alerts, now).await?;
     let mut news: BTreeMap<(String, String), News> = BTreeMap::new();
-    let mut told = Vec::new();
+    let (mut told, mut nobody) = (Vec::new(), Vec::new());
     for known in standing.alerts.iter().filter(|known| known.is_firing() && !known.alert.told) {
-        if let Decision::Quiet(quiet) = holds.decide(known, &standing.alerts) {
+        if let Decision::Quiet(quiet) = holds.decide(known) {
             let why = quiet.describe();
             if known.alert.held.as_deref() != Some(&why) {
                 alert::mark_held(connection, known.alert.id, &why).await?;
             }
             continue;
         }
-        let path = routing.path(&known.labels(), &known.about.notify);
+        let path = known.path(routing);
+        if path.receivers.is_empty() {
+            nobody.push(known.alert.id);
+            continue;
+        }
         let topic = topic(&known.about.job.name, &path);
         for receiver in &path.receivers {
-            let group = news.entry((receiver.clone(), topic.clone())).or_insert_with(|| News::new(path.clone()));
-            group.fired.insert(known.alert.id);
+            News::of(&mut news, (receiver, &topic), &path, now).fired.insert(known.alert.id);
         }
         told.push(known.alert.id);
     }
     for believed in &standing.believed {
         let Some(known) = standing.find(believed.alert_id).filter(|known| !known.is_firing()) else { continue };
-        let path = || routing.path(&known.labels(), &known.about.notify);
-        let key = (believed.receiver.clone(), believed.topic.clone());
-        news.entry(key).or_insert_with(|| News::new(path())).ended.insert(believed.alert_id);
+        // The end goes the way of the beginning: what was told at night is taken back at night.
+        let path = known.path(routing);
+        let path = if believed.topic.ends_with(LATER) { path } else { path.at_any_time() };
+        News::of(&mut news, (&believed.receiver, &believed.topic), &path, now).ended.insert(believed.alert_id);
     }
     alert::mark_told(connection, &told).await?;
+    alert::mark_nobody(connection, &nobody).await?;
     for ((receiver, topic), news) in &news {
-        notices::tell(connection, cause, routing, &standing, (receiver, topic), news, now).await?;
+        notices::tell(connection, cause, routing, standing, (receiver, topic), news, now).await?;
     }
-    Ok(incident::close_ended(connection, cause.job_id).await?)
+    Ok(())
 }
 
 /// What a receiver believes in one group, of alerts that still fire.

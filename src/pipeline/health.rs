@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tracing::warn;
 
 use super::failure::RunError;
 use super::tell::Told;
@@ -23,6 +24,8 @@ use crate::store::{incident, job};
 /// Intervals without a run after which a job is late, and how long that is at least.
 const INTERVALS: i32 = 2;
 const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
+/// Slots within two intervals: two, or a few more where the gaps differ.
+const MOST_SLOTS: usize = 1_000;
 
 /// Raises the alert that a run failed. Whoever started a run by hand was told already.
 pub async fn failed(
@@ -46,26 +49,58 @@ pub async fn failed(
     Ok(())
 }
 
-/// Raises the alert that a job is late, of those that are. Returns their names.
+/// Raises the alerts of jobs that are late, and of runs whose failure nobody was told of, because the process ended just
+/// then. Returns the names of jobs that are late now and were not before. A job that is being published is looked at the
+/// next time; one that cannot be looked at keeps none of the others waiting.
 pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Result<Vec<String>, RunError> {
-    let mut held = Held::acquire(pool).await?;
     let mut found = Vec::new();
-    for job in jobs.iter().filter(|job| job.run_rules.iter().any(|name| name == RUN_LATE)) {
-        let Some(standing) = run::standing(&mut held, &job.name).await? else { continue };
-        if let Some((words, missed)) = lateness(job, &standing) {
+    for job in jobs {
+        match look(pool, job, routing).await {
+            Ok(true) => found.push(job.name.clone()),
+            Ok(false) => {}
+            Err(failure) => warn!(job.name = %job.name, "could not look whether the job is late: {failure}"),
+        }
+    }
+    Ok(found)
+}
+
+async fn look(pool: &PgPool, job: &PlannedJob, routing: &Routing) -> Result<bool, RunError> {
+    let watches = |rule: &str| job.run_rules.iter().any(|name| name == rule);
+    let mut held = Held::acquire(pool).await?;
+    let standing = run::standing(&mut held, &job.name).await?;
+    let mut raised = false;
+    if let Some(standing) = standing {
+        if watches(RUN_FAILED)
+            && let Some(failed) = run::untold_failure(&mut held, standing.job_id, RUN_FAILED).await?
+        {
             let mut transaction = held.begin().await?;
-            let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
-            if raise(&mut transaction, origin, RUN_LATE, (&words, missed), routing).await? {
-                found.push(job.name.clone());
+            if job::try_lock(&mut transaction, standing.job_id).await? {
+                let as_of = failed.scheduled_for;
+                let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };
+                let words = format!("the run of {} failed: {}", as_of.to_rfc3339(), failed.failure);
+                raise(&mut transaction, origin, RUN_FAILED, (&words, as_of), routing).await?;
+            }
+            transaction.commit().await?;
+        }
+        let late = lateness(job, &standing).filter(|_| watches(RUN_LATE));
+        let known = match late.is_some() {
+            true => alert::firing(&mut held, standing.job_id, &[RUN_LATE.to_owned()]).await?,
+            false => Vec::new(),
+        };
+        if let Some((words, missed)) = late.filter(|_| known.is_empty()) {
+            let mut transaction = held.begin().await?;
+            if job::try_lock(&mut transaction, standing.job_id).await? {
+                let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
+                raised = raise(&mut transaction, origin, RUN_LATE, (&words, missed), routing).await?;
             }
             transaction.commit().await?;
         }
     }
     held.release();
-    Ok(found)
+    Ok(raised)
 }
 
-/// Why a job is late, in words, and the first slot that it missed. None while it is not.
+/// Why a job is late, in words, and the newest slot that it is late with. None while it is not.
 fn lateness(job: &PlannedJob, standing: &Standing) -> Option<(String, DateTime<Utc>)> {
     let gap = job.schedule.cadence.usual_gap();
     // The first of the intervals is the one at whose end it should have run.
@@ -78,7 +113,8 @@ fn lateness(job: &PlannedJob, standing: &Standing) -> Option<(String, DateTime<U
             duration::format(gap)
         )
     };
-    (standing.now - missed > allowed).then(|| (words(), missed))
+    let newest = job.schedule.cadence.slots(standing.now - allowed - gap * 2, standing.now - allowed, MOST_SLOTS);
+    (standing.now - missed > allowed).then(|| (words(), newest.last().copied().unwrap_or(missed)))
 }
 
 /// Makes an alert about runs fire, and tells: in words, and of which slot. False when it fires already.

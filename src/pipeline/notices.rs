@@ -27,9 +27,25 @@ pub(super) struct News {
     pub path: Path,
 }
 
+/// News by receiver and group.
+pub(super) type ByGroup = BTreeMap<(String, String), News>;
+
 impl News {
     pub(super) fn new(path: Path) -> Self {
         Self { fired: BTreeSet::new(), ended: BTreeSet::new(), reason: None, path }
+    }
+
+    /// The news of a group, to add to. The most urgent of its alerts says when it goes out.
+    pub(super) fn of<'n>(
+        all: &'n mut ByGroup,
+        (receiver, topic): (&str, &str),
+        path: &Path,
+        now: DateTime<Utc>,
+    ) -> &'n mut Self {
+        let key = (receiver.to_owned(), topic.to_owned());
+        let news = all.entry(key).or_insert_with(|| Self::new(path.clone()));
+        news.path = news.path.clone().sooner(path, now);
+        news
     }
 }
 
@@ -58,6 +74,12 @@ pub(super) async fn tell(
     let silent_end = routing.only_firing.contains(receiver);
     let ended = news.ended.iter().filter(|alert| !silent_end && !unsaid(alert));
     let mut alerts: BTreeMap<i64, (About, AlertFacts)> = BTreeMap::new();
+    let ends: BTreeSet<i64> = written
+        .iter()
+        .flat_map(Notice::alerts)
+        .filter(|(_, facts)| !facts.is_firing())
+        .filter_map(|(_, facts)| facts.id)
+        .collect();
     // Ends that stand in the open message stay in it, unless the alert fires again.
     for (section, facts) in written.iter().flat_map(Notice::alerts).filter(|(_, facts)| !facts.is_firing()) {
         let Some(alert) = facts.id.filter(|alert| !news.fired.contains(alert)) else { continue };
@@ -91,7 +113,11 @@ pub(super) async fn tell(
         }
         return Ok(());
     };
-    told::add(connection, &fired, receiver, topic, id, escalated).await?;
+    // One whose end stands in the open message was told before: that it fires again is not news that can be taken back.
+    let retold = |alert: &i64| ends.contains(alert);
+    let (again, first): (Vec<i64>, Vec<i64>) = fired.into_iter().partition(retold);
+    told::add(connection, &first, receiver, topic, id, escalated).await?;
+    told::add(connection, &again, receiver, topic, Uuid::nil(), escalated).await?;
     let Some((about, _)) = alerts.values().next() else { return Ok(()) };
     let job = about.job.clone();
     let is_firing = alerts.values().any(|(_, facts)| facts.is_firing());
@@ -108,12 +134,15 @@ pub(super) async fn tell(
         group: topic.to_owned(),
         rules: sections(connection, &job.name, alerts.into_values().collect()).await?,
         job,
-        note: None,
+        note: written.and_then(|notice| notice.note),
     };
-    let due = match cause.at_once {
+    // One that forgets what it is not told again and again does its own grouping.
+    let forgets = routing.resend.contains_key(receiver);
+    let due = match cause.at_once || forgets {
         true => now,
         false => ready(connection, receiver, topic, &news.path, !believed.is_empty(), now).await?,
     };
+    let due = if news.path.is_put_off() && !forgets { news.path.opens(due) } else { due };
     let new = NewNotification {
         id,
         job_id: Some(cause.job_id),
@@ -122,7 +151,7 @@ pub(super) async fn tell(
         topic: topic.to_owned(),
         kind,
         body: json!(notice),
-        due: Some(if news.path.is_put_off() { news.path.opens(due) } else { due }),
+        due: Some(due),
     };
     match open {
         Some(_) => outbox::rewrite(connection, &new).await?,
@@ -135,7 +164,7 @@ pub(super) async fn tell(
 pub(super) async fn acknowledged(
     connection: &mut PgConnection,
     standing: &Standing,
-    ids: &[i64],
+    ids: &BTreeSet<i64>,
     (id, topic): (Uuid, &str),
     words: &str,
     now: DateTime<Utc>,
@@ -253,16 +282,19 @@ async fn sections(
     Ok(sections)
 }
 
-/// What is new first, then the worst, by the share of the squared error where it is known, else by the distance from the
-/// limit; what ended last.
+/// What is new first, then the worst: by the share of the squared error where all of them know it, else by the distance from
+/// the limit; what ended last.
 pub(super) fn sort(alerts: &mut [AlertFacts]) {
+    let shares = alerts.iter().filter(|alert| alert.is_firing()).all(|alert| alert.squared_error_share.is_some());
+    let size = |alert: &AlertFacts| match shares {
+        true => alert.squared_error_share.unwrap_or_default(),
+        false => alert.excess(),
+    };
     alerts.sort_by(|a, b| {
-        let share = |alert: &AlertFacts| alert.squared_error_share.unwrap_or(f64::INFINITY);
         b.is_firing()
             .cmp(&a.is_firing())
             .then(b.is_new.cmp(&a.is_new))
-            .then(share(b).total_cmp(&share(a)))
-            .then(b.excess().total_cmp(&a.excess()))
+            .then(size(b).total_cmp(&size(a)))
             .then(a.cohort.cmp(&b.cohort))
     });
 }

@@ -1,17 +1,19 @@
 //! Tells what time has made news: silences and maintenance that ended, alerts that still fire, alerts nobody acknowledged.
 //! It works on what stands in the database; any number of processes may do it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::announce::{self, Cause, Standing, still_believed, topic};
 use super::failure::RunError;
 use super::holds::{Holds, Known};
-use super::notices::{self, News};
+use super::notices::{self, ByGroup, News};
 use crate::notify::decide::Decision;
 use crate::notify::route::{Path, Routing};
 use crate::postgres::held::Held;
@@ -22,16 +24,37 @@ use crate::store::{job, run};
 /// How long Alertmanager is told again that something ended.
 const RESENT_END: TimeDelta = TimeDelta::minutes(5);
 
-/// Looks at every job that has alerts, once.
+/// How long one job may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Looks at every job that has alerts, once. One that cannot be looked at keeps none of the others waiting; one that a run
+/// publishes just now is looked at the next time.
 pub async fn all(pool: &PgPool, routing: &Routing) -> Result<(), RunError> {
     let mut held = Held::acquire(pool).await?;
-    for job_id in alert::jobs_with_news(&mut held).await? {
-        let mut transaction = held.begin().await?;
-        job::lock_published(&mut transaction, job_id).await?;
+    let jobs = alert::jobs_with_news(&mut held).await?;
+    resend_ends(&mut held, routing).await?;
+    held.release();
+    for job_id in jobs {
+        match tokio::time::timeout(DEADLINE, one(pool, job_id, routing)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => warn!(job.id = job_id, "could not look for what is to be told again: {failure}"),
+            Err(_) => {
+                warn!(job.id = job_id, "could not look for what is to be told again within {} s", DEADLINE.as_secs())
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn one(pool: &PgPool, job_id: i64, routing: &Routing) -> Result<(), RunError> {
+    let mut held = Held::acquire(pool).await?;
+    let mut transaction = held.begin().await?;
+    if job::try_lock(&mut transaction, job_id).await? {
         of_job(&mut transaction, job_id, routing).await?;
         transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
     }
-    resend_ends(&mut held, routing).await?;
     held.release();
     Ok(())
 }
@@ -41,36 +64,34 @@ async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -
     let cause = Cause { job_id, run_id: None, as_of: now, at_once: false };
     announce::changes(connection, cause, routing).await?;
     let standing = Standing::load(connection, job_id).await?;
-    let Some(first) = standing.alerts.first() else { return Ok(()) };
-    let holds = Holds::load(connection, routing, &first.about.job.name, now).await?;
-    let mut heard = standing.alerts.iter().filter(|known| known.is_firing() && known.alert.told);
-    let open: Vec<(&Known, Path)> = heard
-        .by_ref()
-        .filter(|known| holds.decide(known, &standing.alerts) == Decision::Tell)
-        .map(|known| (known, routing.path(&known.labels(), &known.about.notify)))
+    let holds = Holds::load(connection, routing, &standing.alerts, now).await?;
+    let told: Vec<(&Known, Path)> = standing
+        .alerts
+        .iter()
+        .filter(|known| known.is_firing() && known.alert.told)
+        .map(|known| (known, known.path(routing)))
         .collect();
-    let escalated = escalations(&standing, &open, now);
-    for ((receiver, topic), news) in &escalated {
-        // Nobody waits for more of the same: it has waited long enough.
-        let cause = Cause { at_once: true, ..cause };
+    let heard: Vec<(&Known, Path)> =
+        told.iter().filter(|(known, _)| holds.decide(known) == Decision::Tell).cloned().collect();
+    // Nobody waits for more of the same: it has waited long enough.
+    let cause = Cause { at_once: true, ..cause };
+    for ((receiver, topic), news) in &escalations(&standing, &heard, now) {
         notices::tell(connection, cause, routing, &standing, (receiver, topic), news, now).await?;
     }
-    for (receiver, topic, path, every) in repeats(routing, &standing, &open) {
+    for (receiver, topic, path, every) in repeats(routing, &standing, &told, &heard) {
         let last = outbox::last_of_group(connection, &receiver, &topic).await?;
-        let is_open = outbox::open(connection, &receiver, &topic).await?.is_some();
-        if is_open || last.is_some_and(|last| now - last < every) {
+        if last.is_some_and(|last| now - last < every) || outbox::is_waiting(connection, &receiver, &topic).await? {
             continue;
         }
         let news = News { reason: Some("repeat"), ..News::new(path) };
-        let cause = Cause { at_once: true, ..cause };
         notices::tell(connection, cause, routing, &standing, (&receiver, &topic), &news, now).await?;
     }
     Ok(())
 }
 
 /// Who else is told now because nobody has acknowledged.
-fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>) -> BTreeMap<(String, String), News> {
-    let mut news: BTreeMap<(String, String), News> = BTreeMap::new();
+fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>) -> ByGroup {
+    let mut news = ByGroup::new();
     for (known, path) in open.iter().filter(|(known, _)| known.alert.acked_by.is_none()) {
         let Some(escalation) = &path.escalation else { continue };
         let believed = || standing.believed.iter().filter(|believed| believed.alert_id == known.alert.id);
@@ -84,26 +105,35 @@ fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>)
                 continue;
             }
             // An escalation waits for nobody's morning.
-            let path = Path { hours: None, digest: None, ..path.clone() };
-            let key = (receiver.clone(), topic(&known.about.job.name, &path));
-            let group = news.entry(key).or_insert_with(|| News { reason: Some("escalated"), ..News::new(path) });
+            let path = path.clone().at_any_time();
+            let topic = topic(&known.about.job.name, &path);
+            let group = News::of(&mut news, (receiver, &topic), &path, now);
+            group.reason = Some("escalated");
             group.fired.insert(known.alert.id);
         }
     }
     news
 }
 
-/// Groups that may have to be reminded, with how often: those with an alert that nobody is on yet.
-fn repeats(routing: &Routing, standing: &Standing, open: &[(&Known, Path)]) -> Vec<(String, String, Path, TimeDelta)> {
+/// Groups that may have to be reminded, with how often: those with an alert that is `heard` and that nobody is on yet. A
+/// receiver that forgets is told again of all that it was `told`, whatever keeps others quiet meanwhile: it would take
+/// silence for the end.
+fn repeats(
+    routing: &Routing,
+    standing: &Standing,
+    told: &[(&Known, Path)],
+    heard: &[(&Known, Path)],
+) -> Vec<(String, String, Path, TimeDelta)> {
     let groups: BTreeSet<(&str, &str)> =
         standing.believed.iter().map(|believed| (believed.receiver.as_str(), believed.topic.as_str())).collect();
     groups
         .into_iter()
         .filter_map(|(receiver, topic)| {
             let believed = still_believed(standing, receiver, topic);
-            let mine = || open.iter().filter(|(known, _)| believed.contains_key(&known.alert.id));
             let resend = routing.resend.get(receiver).copied();
-            let (_, path) = mine().find(|(known, _)| resend.is_some() || known.alert.acked_by.is_none())?;
+            let from = if resend.is_some() { told } else { heard };
+            let mut mine = from.iter().filter(|(known, _)| believed.contains_key(&known.alert.id));
+            let (_, path) = mine.find(|(known, _)| resend.is_some() || known.alert.acked_by.is_none())?;
             let every = resend.unwrap_or(path.timing.repeat_interval);
             Some((receiver.to_owned(), topic.to_owned(), path.clone(), every))
         })

@@ -14,6 +14,7 @@ pub mod metric;
 pub mod name;
 pub mod objective;
 pub mod pair;
+pub mod propose;
 pub mod query;
 pub mod rollup;
 pub mod rule;

@@ -30,6 +30,12 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
     let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
     while !*stop.borrow() {
         busy.retain(|_, sending| !sending.is_finished());
+        match tokio::time::timeout(LEDGER_DEADLINE, outbox::fall_back(&this.pool, &this.receivers)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(told)) => warn!(messages = told, "the fallback receiver is told what others could not be"),
+            Ok(Err(error)) => error!("could not tell the fallback receiver: {error:#}"),
+            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        }
         match tokio::time::timeout(LEDGER_DEADLINE, outbox::receivers_due(&this.pool)).await {
             Ok(Ok(due)) => {
                 for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
@@ -98,10 +104,9 @@ async fn clean(this: &Scheduler) -> Result<u64> {
 /// Tells what time has made news: silences that ended, reminders, escalations.
 pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        match tokio::time::timeout(LEDGER_DEADLINE, remind::all(&this.pool, &this.routing)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => error!("could not look for what is to be told again: {error}"),
-            Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        // Each job has its own time: one that cannot be looked at keeps none of the others waiting.
+        if let Err(error) = remind::all(&this.pool, &this.routing).await {
+            error!("could not look for what is to be told again: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(REMIND_EVERY) => {}

@@ -176,8 +176,8 @@ impl Checker<'_> {
             let zone = self.zone(&format!("{path}.digest.timezone"), digest.timezone.as_deref());
             Some(Daily { at: at?, zone })
         });
-        let page = spec.matcher.severity.as_deref() == Some("page");
-        if page && (hours.is_some() || digest.is_some()) {
+        let takes_pages = spec.matcher.severity.as_deref().is_none_or(|severity| ["page", "*"].contains(&severity));
+        if takes_pages && (hours.is_some() || digest.is_some()) {
             let message = "pages on this route wait until somebody reads them".to_owned();
             let finding = Diagnostic::warning("page-waits", self.document.locate(path), message);
             self.findings.push(finding.hint("a page is for what cannot wait; use severity `ticket`"));

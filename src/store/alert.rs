@@ -164,7 +164,8 @@ pub struct StandingAlert {
     pub coverage: Option<f64>,
 }
 
-/// Alerts of a job that fire, and those that ended and whose receivers do not know it yet. Locked until the transaction ends.
+/// Alerts of a job that fire, and those that ended and whose receivers do not know it yet. Whoever changes them holds the
+/// lock of the job's row.
 pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<StandingAlert>> {
     sqlx::query_as!(
         StandingAlert,
@@ -187,7 +188,6 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
         ) as newest on true
         where a.job_id = $1 and (a.state = 'firing' or exists (select from trueup.told t where t.alert_id = a.id))
         order by a.id
-        for update of a
         "#,
         job_id
     )
@@ -229,6 +229,17 @@ pub async fn mark_told(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Resu
         .execute(connection)
         .await
         .map(drop)
+}
+
+/// Notes that nobody is named who could be told of an alert.
+pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.alert set held = 'because no receiver is named' where id = any($1) and held is distinct from 'because no receiver is named'",
+        ids
+    )
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Notes why nobody is told of an alert. The change that made it fire says so too.

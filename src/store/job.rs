@@ -54,9 +54,17 @@ async fn find(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<
 
 /// The newest `as_of` that was published, locked until the transaction ends.
 pub async fn lock_published(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!("select published_as_of from trueup.job where id = $1 for update", job_id)
+    sqlx::query_scalar!("select published_as_of from trueup.job where id = $1 for no key update", job_id)
         .fetch_one(connection)
         .await
+}
+
+/// Locks a job's row, unless a run is publishing: then whoever asks comes again later.
+pub async fn try_lock(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
+    let row = sqlx::query!("select id from trueup.job where id = $1 for no key update skip locked", job_id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Registers a plan by fingerprint, or finds it.

@@ -40,8 +40,6 @@ pub struct Leased {
     pub waiting: TimeDelta,
     /// The receiver said that it is gone for good.
     pub is_gone: bool,
-    /// The fallback receiver was told already.
-    pub fell_back: bool,
 }
 
 /// What an attempt came to.
@@ -90,8 +88,25 @@ pub async fn last_of_group(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         r#"
-        select max(created_at) from trueup.notification
+        select created_at from trueup.notification
         where receiver = $1 and topic = $2 and state <> 'dropped' and kind in ('firing', 'resolved')
+        order by sequence desc
+        limit 1
+        "#,
+        receiver,
+        topic
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Whether a message of a group waits for a receiver, tried or not.
+pub async fn is_waiting(connection: &mut PgConnection, receiver: &str, topic: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from trueup.notification where receiver = $1 and topic = $2 and state = 'pending' and kind in ('firing', 'resolved')
+        ) as "waiting!"
         "#,
         receiver,
         topic
@@ -192,7 +207,7 @@ pub async fn lease(
         set lease_until = clock_timestamp() + $3, epoch = n.epoch + 1, attempt = n.attempt + 1,
             first_due_at = coalesce(n.first_due_at, n.next_attempt_at)
         from candidate where n.id = candidate.id
-        returning n.id, n.job_id, n.receiver, n.topic, n.kind, n.body, n.attempt, n.epoch, n.fallback_at is not null as "fell_back!",
+        returning n.id, n.job_id, n.receiver, n.topic, n.kind, n.body, n.attempt, n.epoch,
                   clock_timestamp() - n.first_due_at as "waiting!: sqlx::postgres::types::PgInterval",
                   exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.gone) as "is_gone!"
         "#,
@@ -214,7 +229,6 @@ pub async fn lease(
         epoch: row.epoch,
         waiting: TimeDelta::microseconds(row.waiting.microseconds) + TimeDelta::days(i64::from(row.waiting.days)),
         is_gone: row.is_gone,
-        fell_back: row.fell_back,
     }))
 }
 
@@ -268,7 +282,21 @@ pub async fn note_health(
     match outcome {
         Health::Well => {
             // Most are well most of the time: then there is nothing to write.
-            sqlx::query!("delete from trueup.receiver_health where receiver = $1", receiver).execute(connection).await?;
+            let was_troubled = sqlx::query!("delete from trueup.receiver_health where receiver = $1", receiver)
+                .execute(&mut *connection)
+                .await?;
+            if was_troubled.rows_affected() > 0 {
+                // What waits for a later attempt need not wait any more.
+                sqlx::query!(
+                    r#"
+                    update trueup.notification set next_attempt_at = clock_timestamp()
+                    where receiver = $1 and state = 'pending' and attempt > 0 and lease_until is null
+                    "#,
+                    receiver
+                )
+                .execute(connection)
+                .await?;
+            }
             Ok(None)
         }
         Health::Gone => {
@@ -312,27 +340,80 @@ pub enum Health {
     Gone,
 }
 
-/// Tells the fallback receiver what another could not be told, once.
+/// A message that a receiver was not told in time.
+#[derive(Debug, Clone)]
+pub struct Overdue {
+    pub id: Uuid,
+    pub receiver: String,
+    pub body: Json,
+    /// What the last attempt came to, if there was one.
+    pub failure: Option<String>,
+}
+
+/// Firing messages that have waited longer than `patience` for a receiver that fails, or that `unusable` names, or were
+/// given up, and that nobody was told instead yet. Locked until the transaction ends.
+pub async fn overdue(
+    connection: &mut PgConnection,
+    fallback: &str,
+    unusable: &[String],
+    patience: TimeDelta,
+) -> sqlx::Result<Vec<Overdue>> {
+    sqlx::query_as!(
+        Overdue,
+        r#"
+        select n.id, n.receiver, n.body, (
+                   select d.failure from trueup.delivery_attempt d where d.notification_id = n.id order by d.id desc limit 1
+               ) as failure
+        from trueup.notification n
+        where n.kind = 'firing' and n.receiver <> $1 and n.fallback_at is null and (
+              n.state = 'pending' and coalesce(n.first_due_at, n.next_attempt_at) < clock_timestamp() - $3::interval
+              and (n.attempt > 0 or n.receiver = any($2)
+                   or exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.failures > 0))
+              or n.state = 'dead' and n.settled_at > clock_timestamp() - interval '1 day'
+        )
+        order by n.sequence
+        limit 100
+        for update of n skip locked
+        "#,
+        fallback,
+        unusable,
+        interval(patience)
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Tells the fallback receiver what another could not be told, once. Whoever is told that alerts fire is told of their end.
 pub async fn fall_back(
     connection: &mut PgConnection,
-    leased: &Leased,
+    overdue: &Overdue,
     id: Uuid,
     fallback: &str,
     body: &Json,
+    alerts: &[i64],
 ) -> sqlx::Result<()> {
+    // A group of its own: nothing is folded into what stands in for another's message.
     sqlx::query!(
         r#"
         with noted as (
             update trueup.notification set fallback_at = clock_timestamp() where id = $1 and fallback_at is null
             returning job_id, run_id, topic, kind
+        ), copied as (
+            insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
+            select $2, job_id, run_id, $3, 'fallback/' || topic, kind, $4 from noted
+            returning id, topic
         )
-        insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
-        select $2, job_id, run_id, $3, topic, kind, $4 from noted
+        insert into trueup.told (alert_id, receiver, topic, notification_id)
+        select a.id, $3, copied.topic, copied.id
+        from copied
+        join trueup.alert a on a.id = any($5) and a.state = 'firing'
+        on conflict (alert_id, receiver) do nothing
         "#,
-        leased.id,
+        overdue.id,
         id,
         fallback,
-        body
+        body,
+        alerts
     )
     .execute(connection)
     .await
@@ -389,14 +470,19 @@ pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sql
     .await
 }
 
-/// Makes notifications that were given up due again, with the same ids; of these receivers if any are named, or these ids.
-/// Returns how many. What waits for its next attempt is tried now.
+/// Makes notifications due again that were given up, with the same ids: these, or all of a receiver of the last day that no
+/// later one has overtaken. Returns how many. What waits for its next attempt is tried now.
 pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option<&str>) -> sqlx::Result<u64> {
     let retried = sqlx::query!(
         r#"
         update trueup.notification
         set state = 'pending', settled_at = null, next_attempt_at = clock_timestamp(), first_due_at = clock_timestamp(), lease_until = null
-        where (id = any($1) or receiver = $2) and kind <> 'heartbeat'
+        where (id = any($1) or receiver = $2 and created_at > clock_timestamp() - interval '1 day' and not exists (
+                  -- What a later message has overtaken would bring back what is over.
+                  select from trueup.notification later
+                  where later.receiver = notification.receiver and later.topic = notification.topic and later.state = 'sent'
+                    and later.sequence > notification.sequence
+              )) and kind <> 'heartbeat'
           and (state = 'dead' or (state = 'pending' and attempt > 0 and (lease_until is null or lease_until < clock_timestamp())))
         "#,
         ids,

@@ -10,7 +10,7 @@ pub struct Removed {
     pub verdicts: u64,
     pub samples: u64,
     pub buckets: u64,
-    /// Messages that are about no alert: heartbeats and tests.
+    /// Messages that were settled long ago.
     pub messages: u64,
 }
 
@@ -95,19 +95,22 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
     )
     .execute(&mut *connection)
     .await?;
-    // A heartbeat is of no interest a day later; what told of alerts stays with them.
+    // A heartbeat is of no interest a day later, a reminder a week later; what told of alerts stays as long as windows do.
     let messages = sqlx::query!(
         r#"
         with old as (
             select id from trueup.notification
             where kind in ('heartbeat', 'test') and settled_at < clock_timestamp() - interval '1 day'
+               or body ->> 'reason' = 'repeat' and settled_at < clock_timestamp() - interval '7 days'
+               or settled_at < $2
             limit $1
         ), attempts as (
             delete from trueup.delivery_attempt where notification_id in (select id from old)
         )
         delete from trueup.notification where id in (select id from old)
         "#,
-        most
+        most,
+        old.windows
     )
     .execute(connection)
     .await?;

@@ -331,3 +331,37 @@ pub async fn oldest_due(connection: &mut PgConnection, jobs: &[String]) -> sqlx:
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds of an age")]
     Ok(seconds.map(|seconds| TimeDelta::milliseconds((seconds * 1_000.0) as i64)))
 }
+
+/// A scheduled run that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub run_id: i64,
+    pub scheduled_for: DateTime<Utc>,
+    pub failure: String,
+}
+
+/// The newest scheduled run of a job, if it failed at least a few seconds ago and no alert of this rule knows of it.
+pub async fn untold_failure(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Option<Failure>> {
+    sqlx::query_as!(
+        Failure,
+        r#"
+        select r.id as run_id, r.scheduled_for, coalesce(r.failure, '') as "failure!"
+        from (
+            select * from trueup.run
+            where job_id = $1 and state in ('ok', 'failed') and trigger in ('schedule', 'catch_up')
+            order by scheduled_for desc, id desc
+            limit 1
+        ) as r
+        where r.state = 'failed' and r.finished_at < clock_timestamp() - interval '10 seconds'
+          and not exists (
+              select from trueup.alert a
+              left join trueup.alert_transition t on t.alert_id = a.id and t.run_id = r.id
+              where a.job_id = $1 and a.rule = $2 and (a.state = 'firing' or t.id is not null)
+          )
+        "#,
+        job_id,
+        rule
+    )
+    .fetch_optional(connection)
+    .await
+}

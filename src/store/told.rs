@@ -14,6 +14,7 @@ pub struct Believed {
     /// The message that first said so.
     pub notification_id: Uuid,
     pub escalated: bool,
+    /// When the message went out, or will.
     pub told_at: DateTime<Utc>,
 }
 
@@ -22,9 +23,11 @@ pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<
     sqlx::query_as!(
         Believed,
         r#"
-        select t.alert_id, t.receiver, t.topic, t.notification_id, t.escalated, t.told_at
+        select t.alert_id, t.receiver, t.topic, t.notification_id, t.escalated,
+               greatest(t.told_at, coalesce(n.first_due_at, n.next_attempt_at)) as "told_at!"
         from trueup.told t
         join trueup.alert a on a.id = t.alert_id
+        left join trueup.notification n on n.id = t.notification_id
         where a.job_id = $1
         order by t.alert_id, t.receiver
         "#,

@@ -142,11 +142,15 @@ async fn whatever_a_receiver_does_wrong_nothing_is_lost_or_out_of_order() {
     }
     println!("{} faults, {duplicates} duplicates with their ids", servers.len());
     assert_eq!(duplicates, 2, "only where the receiver took it and did not say so");
-    // What was given up went to the fallback, and says why.
-    let dead = world.db.lines("select receiver from trueup.notification where state = 'dead' order by sequence").await;
+    // What was given up goes to the fallback, and says why.
+    outbox::fall_back(&world.db.pool, &receivers).await.unwrap();
+    outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    let dead: i64 =
+        world.db.scalar("select count(*) from trueup.notification where state = 'dead' and kind = 'firing'").await;
     let told = world.db.lines("select body ->> 'note' from trueup.notification where receiver = 'fallback' and state = 'sent' order by sequence").await;
-    assert_eq!(dead.len(), told.len(), "{dead:?} {told:?}");
+    assert_eq!(usize::try_from(dead).ok(), Some(told.len()), "{told:?}");
     assert!(told.iter().all(|note| note.contains("could not be told: ")), "{told:?}");
+    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
     let waiting = world
         .db
         .lines("select distinct receiver, failure from trueup.delivery_history where receiver = 'refused'")
@@ -180,7 +184,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
         .lines("select failures, round(extract(epoch from open_until - changed_at)) from trueup.receiver_health")
         .await;
     assert_eq!(pause, ["5 | 30"]);
-    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.notification where receiver = 'fallback'").await, 0);
+    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "not yet");
     // Two minutes later it has still not worked.
     world.db.execute("update trueup.receiver_health set open_until = null; update trueup.notification set first_due_at = first_due_at - interval '2 minutes'").await;
     attempt().await;
@@ -190,11 +194,48 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
         .lines("select failures, round(extract(epoch from open_until - changed_at)) from trueup.receiver_health")
         .await;
     assert_eq!(pause, ["7 | 120"], "twice as long each time");
-    outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    for _ in 0..2 {
+        outbox::fall_back(&world.db.pool, &receivers).await.unwrap();
+        outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    }
     assert_eq!(fallback.taken().len(), 1, "once");
     let note: String =
         world.db.scalar("select body ->> 'note' from trueup.notification where receiver = 'fallback'").await;
     assert_eq!(note, "The receiver `hook` could not be told: the receiver answered 503.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_to_a_receiver_that_is_down_reaches_the_fallback_also_those_behind_others() {
+    let world = fired_and_resolved().await;
+    world.db.execute("delete from trueup.notification where kind = 'resolved'").await;
+    // Twenty groups, two messages each: all but one of them wait behind another, or behind the pause of the receiver.
+    world.db.execute("insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
+        select gen_random_uuid(), job_id, run_id, 'hook', 'group ' || g, kind, body from trueup.notification, generate_series(1, 20) g, generate_series(1, 2);
+        delete from trueup.notification where topic = 'hourly'").await;
+    let (broken, fallback) =
+        (Faulty::http(HttpFault::Status(503), 6).await, Faulty::http(HttpFault::Status(500), 0).await);
+    let by_name = BTreeMap::from([
+        ("hook".to_owned(), webhook(broken.address)),
+        ("fallback".to_owned(), webhook(fallback.address)),
+    ]);
+    let receivers = Receivers { by_name, fallback: Some("fallback".to_owned()) };
+    outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
+    assert!(outbox::receivers_due(&world.db.pool).await.unwrap().is_empty(), "it is left alone");
+    let tried: i64 = world.db.scalar("select count(*) from trueup.notification where attempt > 0").await;
+    assert_eq!(tried, 5, "the others were not even tried");
+    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0);
+    world.db.execute("update trueup.notification set first_due_at = first_due_at - interval '3 minutes', next_attempt_at = next_attempt_at - interval '3 minutes'").await;
+    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 40);
+    outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    assert_eq!(fallback.taken().len(), 40);
+    // One more failure, and it is well again: what was to wait for an hour goes out at once.
+    world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() + interval '1 hour' where receiver = 'hook' and attempt > 0").await;
+    for _ in 0..5 {
+        world.db.execute("update trueup.receiver_health set open_until = null").await;
+        outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
+    }
+    let left: i64 = world.db.scalar("select count(*) from trueup.notification where receiver = 'hook' and state = 'pending' and next_attempt_at > clock_timestamp() + interval '1 minute'").await;
+    assert_eq!((broken.taken().len(), left), (40, 0), "nothing waits for its hour");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde_json::Value as Json;
 use trueup::cli::SchemaKind;
 use trueup::commands::schema;
-use trueup::notify::format::{Format, body, posted};
+use trueup::notify::format::{Format, bodies, posted};
 use trueup::notify::message::{AlertFacts, ChangeFacts, Notice, samples};
 use trueup::notify::template::Templates;
 
@@ -171,7 +171,7 @@ fn every_kind_of_message_as_html_and_in_the_formats_of_others() {
         {
             insta::assert_json_snapshot!(
                 format!("{name}_{kind}"),
-                body(format, notice.clone(), "hook", Some("R0UTINGKEY"))
+                bodies(format, notice.clone(), "hook", Some("R0UTINGKEY"))
             );
         }
     }
@@ -185,7 +185,7 @@ fn every_body_is_what_the_shipped_schema_says() {
     let mut schemas = Schemas::new();
     let index = compiler.compile("webhook.json", &mut schemas).expect("it compiles");
     for kind in KINDS {
-        let made = body(Format::Trueup, message(kind), "hook", None).expect("a body");
+        let made = bodies(Format::Trueup, message(kind), "hook", None).remove(0);
         schemas.validate(&made, index).unwrap_or_else(|mistake| panic!("{kind}: {mistake}"));
         let mut wrong = made.clone();
         wrong["rules"][0]["alerts"][0]["window_end"] = Json::from(7);
@@ -214,11 +214,11 @@ fn a_storm_fits_into_what_receivers_take() {
     let alert = notice.rules[0].alerts[0].clone();
     notice.rules[0].alerts = (0..400).map(|n| AlertFacts { cohort: format!("region=r{n}"), ..alert.clone() }).collect();
     Templates::default().fill(&mut notice);
-    let made = body(Format::Trueup, notice.clone(), "hook", None).expect("a body");
+    let made = bodies(Format::Trueup, notice.clone(), "hook", None).remove(0);
     assert_eq!(made["rules"][0]["alerts"].as_array().map(Vec::len), Some(100));
     assert_eq!(made["rules"][0]["omitted"], 300);
     assert!(made.to_string().len() < 100_000);
-    let alertmanager = body(Format::Alertmanager, notice.clone(), "hook", None).expect("a body");
+    let alertmanager = bodies(Format::Alertmanager, notice.clone(), "hook", None).remove(0);
     assert_eq!(
         (alertmanager["truncatedAlerts"].as_i64(), alertmanager["status"].as_str()),
         (Some(300), Some("firing"))

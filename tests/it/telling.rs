@@ -80,7 +80,7 @@ async fn remind(world: &World) {
 async fn pass(world: &World, time: &str) {
     let sql = format!(
         "update trueup.told set told_at = told_at - interval '{time}';
-         update trueup.notification set created_at = created_at - interval '{time}';"
+         update trueup.notification set created_at = created_at - interval '{time}', next_attempt_at = next_attempt_at - interval '{time}';"
     );
     world.db.execute(&sql).await;
 }
@@ -453,4 +453,159 @@ async fn a_silence_matches_by_pattern_and_severity() {
         .await;
     remind(&world).await;
     assert_eq!(told(&world).await, ["hook firing first: page all*, ticket all*"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_flapping_alert_does_the_receiver_believes_in_the_end_what_is_so() {
+    // Bad, ok, bad, ok …: each end meets a message that is still open.
+    for hours in 2..=9 {
+        let world =
+            world(&rule("r", "notify = [\"hook\"]"), 1, hours, "case when hour % 2 = 1 then 9 else 1 end").await;
+        for n in 1..=hours {
+            scheduled(&world, hour(n)).await;
+            if n == 2 {
+                world.delivered().await;
+            }
+        }
+        world.delivered().await;
+        let fires = world.db.lines("select state from trueup.alert").await == ["firing"];
+        let last: Vec<String> = world
+            .db
+            .lines("select kind from trueup.notification where state = 'sent' order by sequence desc limit 1")
+            .await;
+        assert_eq!(last == ["firing"], fires, "after {hours} hours: {:#?}", told(&world).await);
+        let believed: i64 = world.db.scalar("select count(*) from trueup.told").await;
+        assert_eq!(believed, i64::from(fires), "after {hours} hours");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stood_in_for_another_is_told_of_the_end() {
+    let world = world(&rule("r", "notify = [\"hook\"]"), 1, 3, "case when hour = 1 then 9 else 1 end").await;
+    for n in 1..=2 {
+        world.run_at(hour(n)).await;
+    }
+    world
+        .db
+        .execute("update trueup.notification set attempt = 1, first_due_at = clock_timestamp() - interval '3 minutes'")
+        .await;
+    let receivers = trueup::outbox::Receivers { fallback: Some("duty".into()), ..Default::default() };
+    assert_eq!(trueup::outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
+    world.delivered().await;
+    world.run_at(hour(3)).await;
+    let mut lines = told(&world).await;
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "duty firing first: r all*",
+            "duty resolved all_resolved: r all ended*",
+            "hook firing first: r all*",
+            "hook resolved all_resolved: r all ended*",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_hears_keeps_no_page_quiet() {
+    // The built-in rules name nobody: their alerts are recorded, and the page that needs labels is told all the same.
+    let off =
+        "[builtin]\noff = [\"no-predictions\", \"labels-stopped\", \"labels-late\", \"run-late\", \"run-failed\"]\n";
+    let rules = rule("r", "notify = [\"hook\"]") + off;
+    let mut world = world(&rules, 1, 9, "case when hour >= 2 then 9 else 1 end").await;
+    world.db.execute("delete from public.l where id % 2 = 0").await;
+    for n in 1..=9 {
+        world.run_at(hour(n)).await;
+    }
+    let states = world.db.lines("select rule, state, held from trueup.alert order by 1").await;
+    assert_eq!(states, ["coverage-low | firing | because no receiver is named", "r | firing | -"]);
+    assert_eq!(told(&world).await, ["hook firing first: r all*"]);
+    // With a fallback it is told, and from then on it is what is told.
+    world.routing.fallback = Some("mail".into());
+    remind(&world).await;
+    assert_eq!(told(&world).await[1..], ["mail firing first: coverage-low all*"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_urgent_of_a_message_says_when_it_goes_out() {
+    let rules = rule("a-ticket", "severity = \"ticket\"").replace("rmse", "mae") + &rule("page", "");
+    let mut world = world(&rules, 1, 2, "case when hour >= 1 then 9 else 1 end").await;
+    let slow = Route { group_wait: Some(TimeDelta::minutes(10)), ..route(Some("ticket"), &["hook"]) };
+    let quick = Route { group_wait: Some(TimeDelta::zero()), ..route(Some("page"), &["hook"]) };
+    world.routing.routes = vec![slow, quick];
+    for n in 1..=2 {
+        scheduled(&world, hour(n)).await;
+    }
+    assert_eq!(told(&world).await, ["hook firing first: page all*, a-ticket all*"]);
+    assert!(world.db.scalar::<bool>("select next_attempt_at <= clock_timestamp() from trueup.notification").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_that_nobody_was_told_of_ends_too() {
+    let world = world(&rule("r", ""), 1, 3, "case when hour = 1 then 9 else 1 end").await;
+    for n in 1..=3 {
+        world.run_at(hour(n)).await;
+    }
+    assert!(told(&world).await.is_empty());
+    assert_eq!(world.db.lines("select count(*), count(closed_at) from trueup.incident").await, ["1 | 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_goes_the_way_of_the_beginning_and_nobody_is_blamed_before_they_were_told() {
+    let mut world = world(&rule("r", "severity = \"ticket\""), 1, 3, "case when hour = 1 then 9 else 1 end").await;
+    let nine = NaiveTime::from_hms_opt(9, 0, 0).unwrap();
+    let digest = Daily { at: nine, zone: chrono_tz::UTC };
+    let escalation = Escalation { after: TimeDelta::hours(4), notify: vec!["lead".into()] };
+    world.routing.routes = vec![Route { digest: Some(digest), escalation: Some(escalation), ..route(None, &["mail"]) }];
+    for n in 1..=2 {
+        world.run_at(hour(n)).await;
+    }
+    world.db.execute("update trueup.told set told_at = told_at - interval '5 hours'").await;
+    remind(&world).await;
+    assert_eq!(told(&world).await.len(), 1, "the digest has not gone out: nobody has had the time to acknowledge");
+    world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '5 hours'").await;
+    world.delivered().await;
+    remind(&world).await;
+    assert_eq!(told(&world).await[1..], ["lead firing escalated: r all*"]);
+    world.delivered().await;
+    world.run_at(hour(3)).await;
+    let due = world.db.lines("select receiver, next_attempt_at <= clock_timestamp() from trueup.notification where kind = 'resolved' order by 1").await;
+    assert_eq!(due, ["lead | true", "mail | false"], "who was told at once is told at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_forgets_is_told_of_changes_at_once_and_through_every_silence() {
+    let error = "case when region = 1 and hour >= 1 then 9 when region = 2 and hour >= 2 then 20 else 1 end";
+    let mut world = world(&rule("r", "cohorts = \"each\"\nnotify = [\"hook\"]"), 3, 4, error).await;
+    world.routing.resend.insert("hook".into(), TimeDelta::minutes(1));
+    for n in 1..=2 {
+        scheduled(&world, hour(n)).await;
+    }
+    world.delivered().await;
+    // Another one a moment later: it does not wait for the interval of a group.
+    scheduled(&world, hour(3)).await;
+    assert!(
+        world.db.scalar::<bool>("select bool_and(next_attempt_at <= clock_timestamp()) from trueup.notification").await
+    );
+    world.delivered().await;
+    world
+        .db
+        .execute(
+            "insert into trueup.silence (ends_at, reason, author) values (now() + interval '1 hour', 'quiet', 'kim')",
+        )
+        .await;
+    pass(&world, "61 seconds").await;
+    remind(&world).await;
+    let lines = told(&world).await;
+    assert_eq!(
+        lines[2..],
+        ["hook firing repeat: r region=r2, r region=r1"],
+        "what it is not told again it takes for over"
+    );
+    // While it cannot be reached, one waits, and no more.
+    for _ in 0..3 {
+        pass(&world, "61 seconds").await;
+        remind(&world).await;
+    }
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.notification where state = 'pending'").await, 1);
 }

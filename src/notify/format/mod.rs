@@ -26,13 +26,14 @@ pub enum Format {
 /// Alerts in a body: one of a storm stays within what receivers take.
 const MOST_ALERTS: usize = 100;
 
-/// The body of a webhook. `routing_key` is needed by PagerDuty only. None: the receiver is not told of such a message.
-pub fn body(format: Format, notice: Notice, receiver: &str, routing_key: Option<&str>) -> Option<Json> {
+/// The bodies of a webhook, mostly one. `routing_key` is needed by PagerDuty only. None: the format has no word for such a
+/// message.
+pub fn bodies(format: Format, notice: Notice, receiver: &str, routing_key: Option<&str>) -> Vec<Json> {
     let notice = notice.capped(MOST_ALERTS);
     match format {
-        Format::Trueup => Some(json!(notice)),
-        Format::Alertmanager => alertmanager::webhook(&notice, receiver),
-        Format::Pagerduty => pagerduty::event(&notice, routing_key.unwrap_or_default()),
-        Format::Slack => Some(slack::message(&notice)),
+        Format::Trueup => vec![json!(notice)],
+        Format::Alertmanager => alertmanager::webhook(&notice, receiver).into_iter().collect(),
+        Format::Pagerduty => pagerduty::events(&notice, routing_key.unwrap_or_default()),
+        Format::Slack => vec![slack::message(&notice)],
     }
 }

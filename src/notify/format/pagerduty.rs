@@ -1,66 +1,74 @@
-//! PagerDuty's Events API v2: one event per message, and one incident there per group of messages here.
+//! PagerDuty's Events API v2: one event per severity of a message. An incident there is one job and severity here, so that a
+//! page opens one of its own, whatever ticket is open.
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::notify::message::{Notice, clipped, is_web_link, number, rank};
+use crate::notify::message::{Notice, Section, clipped, is_web_link, number, rank};
 
 /// Longest key and summary that it takes.
 const LONGEST_KEY: usize = 255;
 const LONGEST_SUMMARY: usize = 1_024;
 
-pub(super) fn event(notice: &Notice, routing_key: &str) -> Option<Json> {
-    let action = match notice.kind.as_str() {
-        "resolved" => "resolve",
-        "acknowledged" => "acknowledge",
-        "heartbeat" => return None,
-        _ => "trigger",
-    };
-    let key = clipped(&format!("trueup/{}", notice.group), LONGEST_KEY);
-    if action != "trigger" {
-        return Some(json!({ "routing_key": routing_key, "event_action": action, "dedup_key": key }));
+/// The events of a message, the most urgent first. None for a heartbeat.
+pub(super) fn events(notice: &Notice, routing_key: &str) -> Vec<Json> {
+    if notice.kind == "heartbeat" {
+        return Vec::new();
     }
-    let severity = match rank(notice.severity()) {
-        0 => "critical",
-        1 => "warning",
-        _ => "info",
+    let mut severities: Vec<&str> = notice.rules.iter().map(|section| section.rule.severity.as_str()).collect();
+    severities.sort_by_key(|severity| rank(severity));
+    severities.dedup();
+    severities.into_iter().map(|severity| event(notice, severity, routing_key)).collect()
+}
+
+fn event(notice: &Notice, severity: &str, routing_key: &str) -> Json {
+    let mine: Vec<&Section> = notice.rules.iter().filter(|section| section.rule.severity == severity).collect();
+    let fires = mine.iter().any(|section| section.is_firing());
+    let action = match notice.kind.as_str() {
+        "acknowledged" => "acknowledge",
+        "test" => "trigger",
+        _ if fires => "trigger",
+        _ => "resolve",
     };
-    let worst = notice.alerts().next();
-    let details: Map<String, Json> = notice
-        .rules
-        .iter()
-        .map(|section| {
-            let said: Vec<String> = section
-                .alerts
-                .iter()
-                .take(10)
-                .map(|alert| {
-                    let value = alert.value.map_or("no value".to_owned(), number);
-                    format!("{} {}: {value}{} ({})", alert.state, clipped(&alert.cohort, 200), alert.unit, alert.status)
-                })
-                .collect();
-            (section.rule.name.clone(), json!(said))
-        })
-        .collect();
-    let runbooks = notice.rules.iter().filter_map(|section| section.rule.runbook.as_deref());
+    let key = clipped(&format!("trueup/{}/{severity}", notice.group), LONGEST_KEY);
+    if action != "trigger" {
+        return json!({ "routing_key": routing_key, "event_action": action, "dedup_key": key });
+    }
+    let worst = mine.first();
+    let details: Map<String, Json> =
+        mine.iter().map(|section| (section.rule.name.clone(), json!(lines(section)))).collect();
+    let runbooks = mine.iter().filter_map(|section| section.rule.runbook.as_deref());
     let links: Vec<Json> = runbooks
         .filter(|link| is_web_link(link))
         .map(|link| json!({ "href": link, "text": "Runbook" }))
         .take(1)
         .collect();
-    Some(json!({
+    json!({
         "routing_key": routing_key,
         "event_action": action,
         "dedup_key": key,
         "payload": {
             "summary": clipped(&notice.title, LONGEST_SUMMARY),
             "source": notice.job.name,
-            "severity": severity,
+            "severity": match rank(severity) {
+                0 => "critical",
+                1 => "warning",
+                _ => "info",
+            },
             "timestamp": notice.as_of.to_rfc3339(),
-            "component": worst.map_or("", |(section, _)| section.rule.metric.as_str()),
+            "component": worst.map_or("", |section| section.rule.metric.as_str()),
             "group": notice.group,
-            "class": worst.map_or("", |(section, _)| section.rule.name.as_str()),
+            "class": worst.map_or("", |section| section.rule.name.as_str()),
             "custom_details": details,
         },
         "links": links,
-    }))
+    })
+}
+
+/// The first alerts of a rule, a line each.
+fn lines(section: &Section) -> Vec<String> {
+    let line = |alert: &crate::notify::message::AlertFacts| {
+        let value = alert.value.map_or("no value".to_owned(), number);
+        format!("{} {}: {value}{} ({})", alert.state, clipped(&alert.cohort, 200), alert.unit, alert.status)
+    };
+    section.alerts.iter().take(10).map(line).collect()
 }

@@ -175,6 +175,22 @@ impl Path {
         self.hours.is_some() || self.digest.is_some()
     }
 
+    /// Of two alerts of one message: what lets it go out sooner.
+    pub fn sooner(self, other: &Self, now: DateTime<Utc>) -> Self {
+        let timing = Timing {
+            group_wait: self.timing.group_wait.min(other.timing.group_wait),
+            group_interval: self.timing.group_interval.min(other.timing.group_interval),
+            repeat_interval: self.timing.repeat_interval.min(other.timing.repeat_interval),
+        };
+        let first = if other.opens(now) < self.opens(now) { other.clone() } else { self };
+        Self { timing, ..first }
+    }
+
+    /// The same without being put off.
+    pub fn at_any_time(self) -> Self {
+        Self { hours: None, digest: None, ..self }
+    }
+
     /// When a message may go out that is ready at `ready`.
     pub fn opens(&self, ready: DateTime<Utc>) -> DateTime<Utc> {
         let digested = self.digest.map_or(ready, |digest| digest.next(ready));
