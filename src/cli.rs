@@ -179,7 +179,7 @@ pub enum SchemaKind {
 }
 
 /// Arguments of `init`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct InitArgs {
     /// Name of the job. Default: from the table of predictions
     #[arg(long)]

@@ -5,6 +5,7 @@
 pub mod arrivals;
 pub mod buckets;
 pub mod catalog;
+pub mod import;
 pub mod indexes;
 pub mod rebuild;
 pub mod reconcile;

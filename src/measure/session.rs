@@ -57,6 +57,15 @@ pub async fn each(
     Ok(())
 }
 
+/// Sends rows to a `copy ... from stdin`. Returns how many there were.
+pub async fn copy_in(connection: &mut PgConnection, sql: &PlannedSql, rows: &[u8]) -> sqlx::Result<u64> {
+    let mut copy = connection.copy_in_raw(sql.as_str()).await?;
+    for part in rows.chunks(1 << 20) {
+        copy.send(part).await?;
+    }
+    copy.finish().await
+}
+
 /// Lets the server parse a statement without running it, for the types of its result columns.
 ///
 /// The driver keeps what it once parsed and would not ask again, although the table may have changed: each question is

@@ -18,6 +18,7 @@ mod demo;
 mod faults;
 mod history;
 mod hostile;
+mod init;
 mod local_postgres;
 mod messages;
 mod metrics;

@@ -3,6 +3,7 @@
 //! Parameters: `$1` plan id and `$2` as_of in every statement that writes; what follows is said at each function.
 
 pub mod bucket;
+pub mod import;
 pub mod look;
 pub mod probe;
 pub mod reconcile;

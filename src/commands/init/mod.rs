@@ -1,0 +1,241 @@
+//! `init`: from a database that nobody has described to a job that runs, by looking, proposing and asking.
+
+mod ask;
+mod csv;
+mod write;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::output;
+use super::{context, jobs, progress, run, user_error};
+use crate::cli::{Global, InitArgs, RunArgs};
+use crate::measure::catalog::{self, LookError, Matches, Times};
+use crate::plan::propose::{self, Proposal, TableInfo};
+use ask::Asker;
+
+/// Pairs whose rows are compared, the likeliest first.
+const MOST_TRIED: usize = 8;
+
+/// A pair that the data agree with.
+struct Found {
+    proposal: Proposal,
+    matches: Matches,
+    times: Times,
+    usual_error: Option<(f64, i64)>,
+}
+
+pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let database = context::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let mut args = args.clone();
+    if let Some(files) = &args.csv {
+        let loaded = csv::load(&mut connection, &files[0], &files[1]).await?;
+        (args.predictions, args.labels) = (Some(loaded.predictions), Some(loaded.labels));
+        loaded.notes.iter().for_each(|note| output::note(note));
+    }
+    let spinner = progress::spinner("looking at the tables");
+    let tables = catalog::tables(&mut connection).await?;
+    let found = choose(&mut connection, &tables, &args).await;
+    spinner.finish_and_clear();
+    let found = found?;
+    let asker = Asker::new(args.yes || args.csv.is_some())?;
+    let found = confirm(&mut connection, &tables, found, &asker).await?;
+    let name = args.name.clone().unwrap_or_else(|| write::job_name(&found.proposal.predictions.name));
+    let path = global.jobs.join(format!("{name}.toml"));
+    if path.exists() {
+        return Err(user_error(format!(
+            "`{}` is there already; choose another `--name`, or remove it",
+            path.display()
+        )));
+    }
+    let receiver = write::settings(global, &settings, args.webhook.as_deref())?;
+    let job = write::job(&name, &found, receiver.as_deref(), args.runbook.as_deref());
+    std::fs::create_dir_all(&global.jobs)
+        .and_then(|()| std::fs::write(&path, job))
+        .map_err(|error| user_error(format!("could not write `{}`: {error}", path.display())))?;
+    output::note(&format!("wrote `{}`; read it: every line says what it does", path.display()));
+    drop(connection);
+    // A job that was just written and does not run would be worth nothing.
+    let at = moment(&found.times);
+    let code = run::run(global, &RunArgs { job: name.clone(), at, dry_run: false }).await?;
+    output::note(&format!(
+        "next: `trueup check`, `trueup suggest {name}` for limits, `trueup serve` to run it on schedule{}",
+        match found.times.first {
+            Some(first) => format!(
+                "; `trueup backfill {name} --from {} --to {}` for its past",
+                first.format("%Y-%m-%d"),
+                Utc::now().format("%Y-%m-%d")
+            ),
+            None => String::new(),
+        }
+    ));
+    Ok(code)
+}
+
+/// As of when the first run is: now, or the end of data that end in the past.
+fn moment(times: &Times) -> Option<DateTime<Utc>> {
+    let last = times.last?;
+    let end = last + TimeDelta::hours(1);
+    (end < Utc::now() - TimeDelta::hours(1)).then_some(end)
+}
+
+/// The pair that was named, or the likeliest whose rows belong together.
+async fn choose(connection: &mut PgConnection, tables: &[TableInfo], args: &InitArgs) -> Result<Found> {
+    let named = |given: &Option<String>, what: &str| -> Result<Vec<TableInfo>> {
+        let Some(given) = given else { return Ok(tables.to_vec()) };
+        let folded = given.to_lowercase();
+        let found =
+            tables.iter().find(|table| table.written() == *given || table.written() == folded || table.name == *given);
+        found.cloned().map(|table| vec![table]).ok_or_else(|| {
+            user_error(format!(
+                "there is no table `{given}` for the {what} that this role may read; there is {}",
+                names(tables)
+            ))
+        })
+    };
+    let (predictions, labels) = (named(&args.predictions, "predictions")?, named(&args.labels, "labels")?);
+    let mut pairs: Vec<Proposal> = if args.predictions.is_some() && args.labels.is_some() {
+        propose::pair(&predictions[0], &labels[0]).into_iter().collect()
+    } else {
+        let mut all = propose::pairs(tables);
+        all.retain(|pair| predictions.contains(&pair.predictions) && labels.contains(&pair.labels));
+        all
+    };
+    pairs.truncate(MOST_TRIED);
+    let mut best: Option<Found> = None;
+    for mut proposal in pairs {
+        apply(&mut proposal, args)?;
+        let Ok(matches) = catalog::matches(connection, &proposal).await else {
+            // Columns that cannot be compared are no pair.
+            continue;
+        };
+        let share = |m: &Matches| m.labeled as f64 / m.predictions.max(1) as f64;
+        if matches.labeled == 0 || matches.repeated * 20 > matches.predictions {
+            continue;
+        }
+        // The likeliest by name, unless hardly any of its rows have a label.
+        if best.as_ref().is_some_and(|best| share(&best.matches) > 0.2 || share(&matches) < 0.5) {
+            continue;
+        }
+        best = Some(Found {
+            proposal,
+            matches,
+            times: Times { first: None, last: None, gap: None, latency: None },
+            usual_error: None,
+        });
+    }
+    let mut found = best.ok_or_else(|| {
+        user_error(format!(
+            "no two of the tables look like predictions and labels: predictions need a key, a `timestamptz` and a number, labels the \
+             same key and a number. Name them with `--predictions` and `--labels`; there is {}",
+            names(tables)
+        ))
+    })?;
+    look(connection, &mut found).await?;
+    Ok(found)
+}
+
+/// What the data say about a pair beyond that it is one.
+async fn look(connection: &mut PgConnection, found: &mut Found) -> Result<()> {
+    let failed = |error| match error {
+        LookError::Name(name) => user_error(name),
+        LookError::Database(error) => anyhow!(error),
+    };
+    catalog::count_values(connection, &mut found.proposal.predictions).await.map_err(failed)?;
+    // With what is known now about columns with few values.
+    if let Some(again) = propose::pair(&found.proposal.predictions, &found.proposal.labels) {
+        found.proposal.cohorts = again.cohorts;
+    }
+    found.times = catalog::times(connection, &found.proposal).await.map_err(failed)?;
+    found.usual_error = catalog::usual_error(connection, &found.proposal).await.map_err(failed)?;
+    found.matches = catalog::matches(connection, &found.proposal).await.map_err(failed)?;
+    Ok(())
+}
+
+/// What was given on the command line comes before what was proposed.
+fn apply(proposal: &mut Proposal, args: &InitArgs) -> Result<()> {
+    let column = |table: &TableInfo, name: &str| -> Result<String> {
+        let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        match known.contains(&name) {
+            true => Ok(name.to_owned()),
+            false => {
+                Err(user_error(format!("`{}` has no column `{name}`; it has {}", table.written(), known.join(", "))))
+            }
+        }
+    };
+    if let Some(id) = &args.id {
+        let (of_predictions, of_labels) = id.split_once('=').unwrap_or((id, id));
+        proposal.id = (column(&proposal.predictions, of_predictions)?, column(&proposal.labels, of_labels)?);
+    }
+    if let Some(at) = &args.at {
+        proposal.at = column(&proposal.predictions, at)?;
+    }
+    if let Some(value) = &args.value {
+        proposal.value = column(&proposal.predictions, value)?;
+    }
+    if let Some(actual) = &args.actual {
+        proposal.actual = column(&proposal.labels, actual)?;
+    }
+    Ok(())
+}
+
+/// Shows what was found, and asks where somebody may know better.
+async fn confirm(
+    connection: &mut PgConnection,
+    tables: &[TableInfo],
+    mut found: Found,
+    asker: &Asker,
+) -> Result<Found> {
+    let share = 100.0 * found.matches.labeled as f64 / found.matches.predictions.max(1) as f64;
+    let p = &found.proposal;
+    output::note(&format!(
+        "predictions: {} (key {}, time {}, value {})\nlabels:      {} (key {}, value {})\n{share:.0} % of {} predictions have a label",
+        p.predictions.written(),
+        p.id.0,
+        p.at,
+        p.value,
+        p.labels.written(),
+        p.id.1,
+        p.actual,
+        found.matches.predictions
+    ));
+    if asker.asks() {
+        let table = |given: &str| tables.iter().find(|table| table.written() == given).cloned();
+        let predictions =
+            asker.choice("table of predictions", &p.predictions.written(), &|given| table(given).is_some())?;
+        let labels = asker.choice("table of labels", &p.labels.written(), &|given| table(given).is_some())?;
+        let mut proposal = found.proposal.clone();
+        if let (Some(one), Some(other)) = (table(&predictions), table(&labels))
+            && (one != proposal.predictions || other != proposal.labels)
+        {
+            proposal = propose::pair(&one, &other)
+                .ok_or_else(|| user_error("these two have no key, time or number in common"))?;
+        }
+        let of = |table: &TableInfo| {
+            let table = table.clone();
+            move |given: &str| table.column(given).is_some()
+        };
+        proposal.id.0 = asker.choice("key of predictions", &proposal.id.0, &of(&proposal.predictions))?;
+        proposal.id.1 = asker.choice("key of labels", &proposal.id.1, &of(&proposal.labels))?;
+        proposal.at = asker.choice("time that predictions are about", &proposal.at, &of(&proposal.predictions))?;
+        proposal.value = asker.choice("predicted value", &proposal.value, &of(&proposal.predictions))?;
+        proposal.actual = asker.choice("actual value", &proposal.actual, &of(&proposal.labels))?;
+        if proposal != found.proposal {
+            found.proposal = proposal;
+            look(connection, &mut found).await?;
+        }
+    }
+    Ok(found)
+}
+
+fn names(tables: &[TableInfo]) -> String {
+    match tables {
+        [] => "none".to_owned(),
+        _ => tables.iter().map(TableInfo::written).collect::<Vec<_>>().join(", "),
+    }
+}

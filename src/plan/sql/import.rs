@@ -1,0 +1,34 @@
+//! Statements that make a table from a file, in a schema of their own.
+
+use crate::plan::name::Identifier;
+use crate::plan::sql::PlannedSql;
+
+/// The schema that files are loaded into.
+pub const SCHEMA: &str = "csv";
+
+/// A table to be made: its columns with their types, which are ours and no user's.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    pub name: Identifier,
+    pub columns: Vec<(Identifier, &'static str)>,
+}
+
+/// Makes the schema and the table, in place of the one that was there. One statement each.
+pub fn make(table: &NewTable) -> [PlannedSql; 3] {
+    let columns: Vec<String> = table.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+    [
+        PlannedSql::new(format!("create schema if not exists {SCHEMA}")),
+        PlannedSql::new(format!("drop table if exists {SCHEMA}.{}", table.name)),
+        PlannedSql::new(format!("create table {SCHEMA}.{} ({})", table.name, columns.join(", "))),
+    ]
+}
+
+/// Takes rows as CSV without a header; an empty value is NULL.
+pub fn copy(table: &NewTable) -> PlannedSql {
+    PlannedSql::new(format!("copy {SCHEMA}.{} from stdin with (format csv)", table.name))
+}
+
+/// Lets the planner know what is in it.
+pub fn analyze(table: &NewTable) -> PlannedSql {
+    PlannedSql::new(format!("analyze {SCHEMA}.{}", table.name))
+}

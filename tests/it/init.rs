@@ -1,0 +1,170 @@
+//! From a database that nobody has described, or from two files, to a job that runs.
+
+use std::time::Instant;
+
+use trueup::commands::demo::receivers::LocalReceiver;
+
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Run};
+
+/// Thirty tables: a shop with its forecasts, and much that looks a little like predictions or labels.
+const SHOP: &str = "
+    create schema shop; create schema ml; create schema staging;
+    create table shop.customers (id bigint primary key, name text, created_at timestamptz, score int);
+    create table shop.orders (id bigint primary key, customer_id bigint, created_at timestamptz, amount numeric, status text);
+    create table shop.order_items (id bigint primary key, order_id bigint, product_id bigint, price numeric, added_at timestamptz);
+    create table shop.products (id bigint primary key, title text, price numeric, updated_at timestamptz);
+    create table shop.stores (id int primary key, city text, opened_at timestamptz, area double precision);
+    create table shop.inventory (product_id bigint, store_id int, level int, measured_at timestamptz, primary key (product_id, store_id));
+    create table shop.expected_deliveries (id bigint primary key, order_id bigint, due_at timestamptz, quantity int);
+    create table ml.forecast_runs (id bigint primary key, started_at timestamptz, finished_at timestamptz, duration double precision, model_version text);
+    create table ml.features (id bigint primary key, at timestamptz, value double precision, name text);
+    create table ml.training_labels (id bigint primary key, at timestamptz, label double precision);
+    create table ml.demand_forecast (forecast_id bigint primary key, target_time timestamptz not null, predicted_units double precision not null,
+        model_version text not null, store text not null, created_at timestamptz not null);
+    create table ml.demand_actuals (forecast_id bigint primary key, units_sold numeric, recorded_at timestamptz not null);
+    insert into ml.demand_forecast
+        select n, t, 100 + 20 * sin(n / 4.0), 'v3', (array['north', 'south', 'east'])[1 + n % 3], t - interval '2 hours'
+        from (select n, now() - (2880 - n) * interval '15 minutes' as t from generate_series(1, 2880) n) q;
+    insert into ml.demand_actuals
+        select forecast_id, predicted_units + case when target_time > now() - interval '1 day' then 60 else 10 * (forecast_id % 3 - 1) end, target_time + interval '1 hour'
+        from ml.demand_forecast where target_time < now() - interval '1 hour';
+    insert into ml.training_labels select n, now() - n * interval '1 hour', n from generate_series(1, 500) n;
+    insert into ml.features select n, now() - n * interval '1 hour', n, 'f' from generate_series(1, 500) n;
+    analyze;";
+
+fn trueup(folder: &Folder, url: &str, arguments: &[&str]) -> Run {
+    Run::of(folder.trueup(arguments).env("DATABASE_URL", url).output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_an_unknown_database_with_thirty_tables_to_a_page_in_five_commands() {
+    let db = TestDatabase::new().await;
+    db.execute(SHOP).await;
+    for n in 0..18 {
+        db.execute(&format!("create table staging.import_{n} (id bigint, loaded_at timestamptz, value double precision, result int, note text)")).await;
+    }
+    db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    let tables: i64 = db
+        .scalar("select count(*) from information_schema.tables where table_schema in ('shop', 'ml', 'staging')")
+        .await;
+    assert_eq!(tables, 30);
+    let hook = LocalReceiver::http().await.expect("a webhook");
+    let url = format!("http://{}/hook", hook.address);
+    let folder = Folder::new("init");
+    let started = Instant::now();
+    for arguments in [
+        &["migrate"][..],
+        &["init", "--yes", "--webhook", &url, "--runbook", "https://runbooks.example.org/demand"][..],
+        &["check"][..],
+        &["run", "demand-forecast"][..],
+        &["alerts"][..],
+    ] {
+        let ran = trueup(&folder, &db.url(), arguments);
+        println!("$ trueup {}\n{}{}", arguments.join(" "), ran.stderr, ran.stdout);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        if arguments[0] == "check" {
+            assert!(ran.stdout.contains("0 errors"), "{}", ran.stdout);
+        }
+    }
+    println!("five commands in {:.1} s", started.elapsed().as_secs_f64());
+    let job = std::fs::read_to_string(folder.0.join("jobs/demand-forecast.toml")).expect("a job");
+    for line in [
+        "table = \"ml.demand_forecast\"",
+        "id = \"forecast_id\"",
+        "at = \"target_time\"",
+        "value = \"predicted_units\"",
+        "version = \"model_version\"",
+        "arrived_at = \"created_at\"",
+        "table = \"ml.demand_actuals\"",
+        "value = \"units_sold\"",
+        "arrived_at = \"recorded_at\"",
+        "every = \"15m\"",
+        "label_wait = \"1h\"",
+        "by = [\"store\"]",
+        "severity = \"page\"",
+    ] {
+        assert!(job.contains(line), "`{line}` is not in\n{job}");
+    }
+    let received = hook.book.all();
+    assert_eq!(received.len(), 1, "one page, by the first run");
+    let body: serde_json::Value = serde_json::from_str(&received[0].body).expect("JSON");
+    assert_eq!(
+        (&body["kind"], &body["rules"][0]["runbook"]),
+        (&"firing".into(), &"https://runbooks.example.org/demand".into())
+    );
+    // It does not write over what is there.
+    let again = trueup(&folder, &db.url(), &["init", "--yes"]);
+    assert!(again.code == Some(1) && again.stderr.contains("is there already"), "{}", again.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_files_are_a_report_in_one_command() {
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("csv");
+    let mut predictions = "prediction_id,interval_start,forecast,model,region\n".to_owned();
+    let mut labels = "prediction_id,measured\n".to_owned();
+    for n in 0..480 {
+        let time = chrono::DateTime::from_timestamp(1_704_067_200 + n * 900, 0).unwrap().format("%Y-%m-%d %H:%M:%S");
+        predictions += &format!("{n:05},{time},{},m{},\"a, {}\"\n", 100 + n % 7, n % 2, n % 3);
+        if n % 10 != 9 {
+            labels += &format!("{n:05},{}\n", 97 + n % 7);
+        }
+    }
+    folder.write("p.csv", &predictions).write("l.csv", &labels);
+    let ran = trueup(&folder, &db.url(), &["init", "--csv", "p.csv", "l.csv", "--name", "report"]).ok();
+    for part in [
+        "480 rows of `p.csv` are in csv.p",
+        "times without a zone in `p.csv` are taken as UTC",
+        "90 % of 480 predictions have a label",
+    ] {
+        assert!(ran.stderr.contains(part), "`{part}` is not in\n{}", ran.stderr);
+    }
+    let day =
+        ran.stdout.lines().find(|line| line.contains("tumbling 1d") && line.contains(" all ")).unwrap_or_default();
+    assert!(day.contains("3.000"), "every error is 3:\n{}", ran.stdout);
+    assert!(ran.stdout.contains("region=a, 1") || ran.stdout.contains("region="), "{}", ran.stdout);
+    assert_eq!(
+        db.scalar::<String>("select pg_typeof(prediction_id)::text from csv.p limit 1").await,
+        "text",
+        "a code keeps its zeros"
+    );
+    let checked = trueup(&folder, &db.url(), &["check"]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    // Files that are none.
+    folder.write("bad.csv", "a,b\n1\n").write("empty.csv", "a,b\n");
+    for (file, words) in
+        [("bad.csv", "is not a CSV file"), ("empty.csv", "has no rows"), ("none.csv", "is not a CSV file")]
+    {
+        let refused = trueup(&folder, &db.url(), &["init", "--csv", file, "l.csv", "--name", "x"]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(words), "{file}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_guessed_is_said_with_what_there_is() {
+    let db = TestDatabase::new().await;
+    db.execute("create table public.a (id int primary key, x float8); create table public.b (id int, y float8, at timestamptz); insert into public.b values (1, 2, now())").await;
+    let folder = Folder::new("guess");
+    let run = |arguments: &[&str]| trueup(&folder, &db.url(), arguments);
+    let none = run(&["init", "--yes"]);
+    assert!(
+        none.code == Some(1)
+            && none.stderr.contains("no two of the tables look like")
+            && none.stderr.contains("public.a, public.b"),
+        "{}",
+        none.stderr
+    );
+    let unknown = run(&["init", "--yes", "--predictions", "public.c", "--labels", "public.a"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("there is no table `public.c`"), "{}", unknown.stderr);
+    db.execute("insert into public.a values (1, 3)").await;
+    let column = run(&["init", "--yes", "--predictions", "public.b", "--labels", "public.a", "--value", "z"]);
+    assert!(
+        column.code == Some(1) && column.stderr.contains("`public.b` has no column `z`; it has id, y, at"),
+        "{}",
+        column.stderr
+    );
+    let nobody = run(&["init"]);
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("nobody can be asked here"), "{}", nobody.stderr);
+    run(&["init", "--yes", "--predictions", "public.b", "--labels", "public.a"]).ok();
+}
