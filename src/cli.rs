@@ -40,6 +40,10 @@ pub enum Output {
     Table,
     Json,
     Csv,
+    /// Of `check`: for code scanning
+    Sarif,
+    /// Of `check`: annotations of GitHub Actions
+    Github,
 }
 
 /// How the log is written.
@@ -56,6 +60,9 @@ pub enum Command {
     Check {
         /// A job file, or a folder of them. Default: the jobs folder
         path: Option<PathBuf>,
+        /// What a code of a finding means, and what mends it
+        #[arg(long, value_name = "CODE", conflicts_with = "path")]
+        explain: Option<String>,
     },
     /// Bring the `trueup` schema of the database up to date
     Migrate(MigrateArgs),
@@ -112,11 +119,17 @@ pub enum Command {
     /// Show what a job does: its plan in words, its SQL, and how the database runs it
     Explain {
         /// Name of a job, or path of its file
-        #[arg(required_unless_present = "metrics")]
+        #[arg(required_unless_present_any = ["metrics", "errors"])]
         job: Option<String>,
         /// The catalogue of metrics instead: what each means, its unit, and what it needs
-        #[arg(long, conflicts_with = "job")]
+        #[arg(long, conflicts_with_all = ["job", "errors"])]
         metrics: bool,
+        /// What `check` can say instead: every code, what it means and what mends it
+        #[arg(long, conflicts_with = "job")]
+        errors: bool,
+        /// Run the statements that only read, and show what they took
+        #[arg(long, requires = "job")]
+        analyze: bool,
     },
     /// Replay today's rules over the history: what would have fired, when, and for how long
     Backtest(BacktestArgs),

@@ -7,9 +7,16 @@ use anyhow::Result;
 
 use super::output;
 use crate::plan::metric::{CATALOGUE, DEFAULT, Metric, Needs};
+use crate::spec::codes;
 
 pub(super) fn run() -> Result<ExitCode> {
     output::print(page().trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every code that `check` knows, which is also `docs/errors.md`.
+pub(super) fn errors() -> Result<ExitCode> {
+    output::print(codes::page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,38 +4,54 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 
 use super::{context, jobs, output, user_error};
 use crate::cli::Global;
 use crate::measure::session::{self, Bind};
 use crate::measure::source::{self, SourceError};
+use crate::notify::matcher::Labels;
+use crate::notify::route::Routing;
 use crate::pipeline::failure::RunError;
 use crate::plan::PlannedJob;
 use crate::plan::duration;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::Selection;
 use crate::plan::sql::{PlannedSql, bucket, residual, window};
-use crate::store::run;
+use crate::store::{job as store, run};
 
-pub(super) async fn run(global: &Global, name: &str) -> Result<ExitCode> {
+pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, name)?;
     let database = context::database(global, &settings).await?;
     let now = run::now(&mut *database.pool.acquire().await?).await?;
-    output::print(&words(&job, now))?;
+    output::print(&words(&job, now, &settings.routing))?;
     let mut connection = database.pool.acquire().await?;
-    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    if !analyze {
+        sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    }
     let facts = match source::inspect(&mut connection, &job).await {
         Ok(facts) => facts,
         Err(SourceError::Mistakes(mistakes)) => return Err(user_error(RunError::Source(mistakes).to_string())),
         Err(SourceError::Database(error)) => return Err(error.into()),
     };
+    // What is run is taken back: nothing of it stays.
+    let mut transaction = connection.begin().await?;
+    let id = match analyze {
+        true => {
+            let known = store::register(&mut transaction, &job.name).await?;
+            let fingerprint = format!("explain {}", uuid::Uuid::new_v4());
+            store::plan(&mut transaction, known.id, &fingerprint, &job.spec, &job.dimension_names()).await?.id
+        }
+        false => 0,
+    };
     for step in steps(&job, &facts, now) {
         output::print(&format!("\n-- {}\n{};", step.title, step.sql))?;
-        let plan = plan(&mut connection, &step).await?;
-        output::print(&format!("-- How this database runs it:\n{plan}"))?;
+        let plan = plan(&mut transaction, &step, id, analyze).await?;
+        let how = if analyze { "How this database ran it" } else { "How this database runs it" };
+        output::print(&format!("-- {how}:\n{plan}"))?;
     }
+    transaction.rollback().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,12 +139,12 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
     steps
 }
 
-async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
+async fn plan(connection: &mut PgConnection, step: &Step, id: i64, analyze: bool) -> Result<String> {
     let binds: Vec<Bind<'_>> = step
         .binds
         .iter()
         .map(|value| match value {
-            Value::Id => Bind::Id(0),
+            Value::Id => Bind::Id(id),
             Value::Time(time) => Bind::Time(*time),
             Value::Times(times) => Bind::Times(times),
             Value::Ids(ids) => Bind::Ids(ids),
@@ -138,12 +154,12 @@ async fn plan(connection: &mut PgConnection, step: &Step) -> Result<String> {
             Value::Flags(flags) => Bind::Flags(flags),
         })
         .collect();
-    let rows = session::plan_of(connection, &step.sql, &binds).await?;
+    let rows = session::plan_of(connection, &step.sql, &binds, analyze).await?;
     let lines: Vec<String> = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<_, _>>()?;
     Ok(lines.join("\n"))
 }
 
-fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
+fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> String {
     let windows = job.windows.all.iter().map(|window| window.name.clone()).collect::<Vec<_>>().join(", ");
     let next = job.schedule.cadence.next_after(now).map_or("never".to_owned(), |next| next.to_rfc3339());
     let cohorts: Vec<String> = job
@@ -165,6 +181,10 @@ fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
         .rules
         .iter()
         .map(|rule| {
+            let owner = rule.owner.as_deref().or(job.owner.as_deref());
+            let (name, severity) = (rule.name.as_str(), rule.severity.as_str());
+            let labels = Labels { job: &job.name, rule: name, severity, owner, cohort: "all" };
+            let told: Vec<String> = routing.path(&labels, &rule.notify).receivers.into_iter().collect();
             format!(
                 "  {} ({}): {} of {} {} {}, at least {} labeled; tells {}",
                 rule.name,
@@ -174,7 +194,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>) -> String {
                 rule.condition(),
                 rule.fires.describe(),
                 rule.min_samples,
-                if rule.notify.is_empty() { "nobody".to_owned() } else { rule.notify.join(", ") }
+                if told.is_empty() { "nobody".to_owned() } else { told.join(", ") }
             )
         })
         .collect();

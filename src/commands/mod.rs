@@ -39,7 +39,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, LogFormat, NotifyCommand};
+use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, LogFormat, NotifyCommand, Output};
 use crate::postgres::local::guard::{self, GuardOptions};
 
 /// A failure on the user's side: exit code 1.
@@ -79,8 +79,12 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 
 async fn command(cli: Cli) -> Result<ExitCode> {
     let global = cli.global;
+    if matches!(global.output, Output::Sarif | Output::Github) && !matches!(cli.command, Command::Check { .. }) {
+        return Err(user_error("`sarif` and `github` are outputs of `check`; use table, json or csv"));
+    }
     match cli.command {
-        Command::Check { path } => check::run(&global, path.as_deref()).await,
+        Command::Check { explain: Some(code), .. } => check::explain(&code),
+        Command::Check { path, .. } => check::run(&global, path.as_deref()).await,
         Command::Migrate(args) => migrate::run(&global, &args).await,
         Command::Doctor => doctor::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
@@ -96,7 +100,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Deliveries { command: Some(command), .. } => deliveries::act(&global, &command).await,
         Command::Deliveries { command: None, filter } => deliveries::run(&global, &filter).await,
         Command::Reconcile { job } => run::reconcile(&global, &job).await,
-        Command::Explain { job: Some(job), .. } => explain::run(&global, &job).await,
+        Command::Explain { job: Some(job), analyze, .. } => explain::run(&global, &job, analyze).await,
+        Command::Explain { errors: true, .. } => catalogue::errors(),
         Command::Explain { job: None, .. } => catalogue::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
         Command::Suggest(args) => suggest::run(&global, &args).await,

@@ -121,7 +121,8 @@ impl Table {
     pub(super) fn render(&self, output: Output) -> String {
         match output {
             Output::Table => self.draw(),
-            Output::Json => {
+            // The last two are of `check`, which writes them itself.
+            Output::Json | Output::Sarif | Output::Github => {
                 let object = |row: &Vec<Cell>| -> Map<String, Json> {
                     self.columns.iter().cloned().zip(row.iter().map(Cell::json)).collect()
                 };

@@ -81,9 +81,15 @@ pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::
     Ok(statement.columns().iter().map(column).collect())
 }
 
-/// Asks the server how it would run a statement.
-pub async fn plan_of(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<Vec<PgRow>> {
-    let text = format!("explain (costs off) {sql}");
+/// Asks the server how it would run a statement; with `analyze` it runs it, and says what it took.
+pub async fn plan_of(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    binds: &[Bind<'_>],
+    analyze: bool,
+) -> sqlx::Result<Vec<PgRow>> {
+    let options = if analyze { "analyze, costs off, buffers" } else { "costs off" };
+    let text = format!("explain ({options}) {sql}");
     bound(sqlx::query(AssertSqlSafe(text)), binds).persistent(false).fetch_all(connection).await
 }
 

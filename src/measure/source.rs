@@ -1,6 +1,6 @@
 //! Compares a job with the tables it names: types, time zones, uniqueness. Read before every run, because tables change.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
 use crate::measure::indexes::{is_indexed, is_unique};
 use crate::measure::session::{self, ColumnType};
@@ -33,6 +33,32 @@ impl From<sqlx::Error> for SourceError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
+}
+
+/// What the data say about a job beyond its types.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Habits {
+    /// Seconds until 95 % of the labels had arrived.
+    pub label_latency: Option<f64>,
+    /// Values of each cohort dimension, in the order of the job's, each counted up to `MOST_VALUES` + 1.
+    pub cardinality: Vec<i64>,
+}
+
+/// Values of a cohort dimension above which it is probably not meant as one.
+pub const MOST_VALUES: u32 = 1_000;
+
+/// Looks at the newest predictions.
+pub async fn habits(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Habits> {
+    let mut habits = Habits::default();
+    if let Some(sql) = probe::label_latency(job) {
+        let rows = session::fetch(connection, &sql, &[]).await?;
+        habits.label_latency = rows.first().map(|row| row.try_get("latency")).transpose()?.flatten();
+    }
+    if let Some(sql) = probe::cardinality(job, MOST_VALUES) {
+        let rows = session::fetch(connection, &sql, &[]).await?;
+        habits.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
+    }
+    Ok(habits)
 }
 
 /// What the catalog says about the source, or every way in which the job does not fit it.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::spec::codes;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 
 /// How bad it is.
@@ -28,11 +29,13 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake that keeps the job from running.
     pub fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        debug_assert!(codes::find(code).is_some(), "`{code}` has no page in `spec/codes.rs`");
         Self { level: Level::Error, code, message: message.into(), span, hint: None }
     }
 
     /// Something that is probably not meant.
     pub fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        debug_assert!(codes::find(code).is_some(), "`{code}` has no page in `spec/codes.rs`");
         Self { level: Level::Warning, code, message: message.into(), span, hint: None }
     }
 
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn a_position_counts_characters_from_one() {
         let text = "a = 1\nüb = x\n";
-        let found = Diagnostic::error("x", text.find("b =").unwrap()..text.len(), "m");
+        let found = Diagnostic::error("toml-syntax", text.find("b =").unwrap()..text.len(), "m");
         assert_eq!(found.position(text), (2, 2));
     }
 

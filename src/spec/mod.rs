@@ -1,5 +1,6 @@
 //! TOML text in, [`JobSpec`] or diagnostics out: what the user wrote, typed but not yet believed.
 
+pub mod codes;
 pub mod diagnostic;
 pub mod document;
 pub mod fixture;

@@ -316,6 +316,9 @@ fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[c
     let broken = toml.replacen(right, wrong, 1);
     let findings = findings(&broken);
     let shown: Vec<String> = findings.iter().map(|f| f.render("job.toml", &broken, false)).collect();
+    // The whole output, one snapshot per mistake.
+    let case = std::thread::current().name().and_then(|name| name.split("::").last()).unwrap_or(code).to_owned();
+    insta::assert_snapshot!(case, shown.join("\n\n"));
     let found = findings.iter().position(|finding| finding.code == code);
     let place = found.unwrap_or_else(|| panic!("no finding `{code}` in\n{}", shown.join("\n")));
     assert!(shown[place].contains(words), "`{words}` is not in\n{}", shown[place]);
@@ -342,4 +345,63 @@ fn all_mistakes_of_a_file_are_found_at_once() {
     assert_eq!(codes, ["bad-duration", "bad-table", "bad-window", "bad-dimensions"]);
     let unknown = good().replace("above = 5.0", "abov = 5.0").replace("every", "evry");
     assert_eq!(findings(&unknown).iter().map(|f| f.code).collect::<Vec<_>>(), ["unknown-key", "unknown-key"]);
+}
+
+/// Codes that the sources use: `"code-in-kebab-case"` where a finding is made.
+fn used_codes() -> std::collections::BTreeSet<String> {
+    let mut used = std::collections::BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            if entry.path().ends_with("spec/codes.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            for (place, _) in text.match_indices('"') {
+                let rest = &text[place + 1..];
+                let word: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                if word.contains('-') && rest[word.len()..].starts_with('"') {
+                    used.insert(word);
+                }
+            }
+        }
+    }
+    used
+}
+
+#[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    use trueup::spec::codes::{self, CODES};
+    assert!(CODES.is_sorted_by_key(|code| code.name), "in alphabetical order");
+    let used = used_codes();
+    let unused: Vec<&str> = CODES.iter().map(|code| code.name).filter(|name| !used.contains(*name)).collect();
+    assert!(unused.is_empty(), "no finding has these: {unused:?}");
+    // Whatever a broken file can bring about has a page.
+    let mut seen = 0;
+    for (right, wrong) in [
+        ("[windows]", "[window]"),
+        ("above = 5.0", ""),
+        ("table = \"public.p\"", "table = \"p\""),
+        ("every = \"1h\"", "every = 1h"),
+    ] {
+        for finding in findings(&good().replacen(right, wrong, 1)) {
+            assert!(codes::find(finding.code).is_some(), "`{}` has no page", finding.code);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4);
+    let shipped = include_str!("../../docs/errors.md");
+    assert!(shipped.trim() == codes::page().trim(), "`trueup explain --errors > docs/errors.md` brings it up to date");
+}
+
+/// A finding without a page would be a code that nobody can look up.
+#[rstest]
+fn a_finding_has_a_page(
+    #[values("unknown-key", "no-runbook", "page-waits", "no-index", "short-label-wait")] code: &str,
+) {
+    assert!(trueup::spec::codes::find(code).is_some_and(|code| code.means.len() > 10 && code.mend.len() > 5));
 }

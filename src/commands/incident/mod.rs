@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: &IncidentArgs) -> Result<ExitCode
     match (global.output, args.postmortem) {
         (_, true) => output::print(&postmortem::draft(&whole))?,
         (Output::Json, false) => output::print(&as_json(&whole).to_string())?,
-        (Output::Table | Output::Csv, false) => show(&whole)?,
+        (Output::Table | Output::Csv | Output::Sarif | Output::Github, false) => show(&whole)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -78,6 +78,11 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -
             .error(path, "no-runbook", format!("the rule `{}` pages people and has no runbook", alert.name))
             .hint("add `runbook = \"https://...\"` to the rule or to [job]");
     }
+    if severity == Severity::Ticket && runbook.is_none() {
+        notes.warning(path, "ticket-without-runbook", format!("the rule `{}` has no runbook", alert.name)).hint(
+            "add `runbook = \"https://...\"` to the rule or to [job]: whoever gets the ticket wants to know what to do",
+        );
+    }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
     known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), job.receivers, notes);
     let owner = alert.owner.clone().or_else(|| spec.job.owner.clone());

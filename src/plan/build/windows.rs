@@ -7,7 +7,7 @@ use super::notes::Notes;
 use crate::plan::duration::{self, greatest_common_divisor};
 use crate::plan::job::Windows;
 use crate::plan::schedule::Schedule;
-use crate::plan::window::Window;
+use crate::plan::window::{Window, WindowKind};
 use crate::spec::job::WindowsSection;
 
 /// The windows that are listed, for whatever refers to them.
@@ -36,6 +36,16 @@ pub(super) fn build(
     notes: &mut Notes<'_>,
 ) -> Option<Windows> {
     let zone = notes.zone("windows.timezone", spec.timezone.as_deref());
+    if let Some(gap) = schedule.map(|schedule| schedule.cadence.usual_gap()) {
+        let is_short = |window: &&Window| matches!(window.kind, WindowKind::Rolling(length) if length < gap);
+        for window in all.iter().filter(is_short) {
+            let message =
+                format!("the window `{}` is shorter than the {} between two runs", window.name, duration::format(gap));
+            notes
+                .warning("windows.rolling", "short-window", message)
+                .hint("what happens between two runs is never judged: run more often, or use a longer window");
+        }
+    }
     let label_wait = notes.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
     let horizon = match notes.duration("windows.horizon", spec.horizon.as_deref()) {
         Some(horizon) if horizon < label_wait => {

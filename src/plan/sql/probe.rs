@@ -63,3 +63,39 @@ fn columns_of<'a>(relation: &Relation, columns: impl Iterator<Item = &'a Identif
     let names = columns.map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
     PlannedSql::new(format!("select {names} from {} as a limit 0", relation.sql()))
 }
+
+/// The 95th percentile of the time until a label arrived, in seconds, over the newest predictions that have one. None where
+/// that is not known.
+pub fn label_latency(job: &PlannedJob) -> Option<PlannedSql> {
+    let arrived = job.labels.arrived_at.as_ref()?;
+    let at = &job.predictions.at;
+    let on = job.predictions.id.iter().zip(&job.labels.id).map(|(p, l)| format!("p.{p} = l.{l}"));
+    Some(PlannedSql::new(format!(
+        "select percentile_cont(0.95) within group (order by extract(epoch from l.{arrived} - p.{at})::float8) as latency
+         from (select * from {} as a order by a.{at} desc limit 20000) as p join {} as l on {}",
+        job.predictions.relation.sql(),
+        job.labels.relation.sql(),
+        on.collect::<Vec<_>>().join(" and "),
+    )))
+}
+
+/// How many values each cohort dimension has among the newest predictions, at most `most` + 1 each: one row, one column per
+/// dimension.
+pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
+    if job.dimensions.is_empty() {
+        return None;
+    }
+    let sample = format!(
+        "(select * from {} as a order by a.{} desc limit 20000)",
+        job.predictions.relation.sql(),
+        job.predictions.at
+    );
+    let counts = job.dimensions.iter().map(|dimension| {
+        format!(
+            "(select count(*) from (select distinct ({})::text from {sample} as a limit {}) as d)",
+            dimension.sql,
+            most + 1
+        )
+    });
+    Some(PlannedSql::new(format!("select array[{}]::bigint[] as values", counts.collect::<Vec<_>>().join(", "))))
+}

@@ -1,10 +1,13 @@
 //! `check`: every mistake of the job files and the settings, at once.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use sqlx::PgPool;
 
 use super::output::{self, Table};
@@ -12,10 +15,13 @@ use super::{jobs, progress};
 use crate::cli::{Global, Output};
 use crate::measure::indexes;
 use crate::measure::source::{self, SourceError};
+use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
 use crate::settings::{Loaded, ReceiverSettings, Settings};
-use crate::spec::{Diagnostic, Level};
+use crate::spec::diagnostic::did_you_mean;
+use crate::spec::{Diagnostic, Document, Level, codes};
 use jobs::JobFile;
+use report::Found;
 
 pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode> {
     let mut loaded = jobs::load_settings(global)?;
@@ -32,10 +38,36 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     }
     match global.output {
         Output::Table => show(&loaded, &files)?,
+        Output::Sarif => output::print(&report::sarif(&all(&loaded, &files)))?,
+        Output::Github => output::print(&report::github(&all(&loaded, &files)))?,
         other => output::print(&table(&loaded, &files).render(other))?,
     }
     let failed = loaded.findings.iter().any(|f| f.level == Level::Error) || files.iter().any(JobFile::has_errors);
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// What a code means.
+pub(super) fn explain(name: &str) -> Result<ExitCode> {
+    let near = || did_you_mean(name, codes::CODES.iter().map(|code| code.name));
+    let Some(code) = codes::find(name) else {
+        let hint = near().map_or_else(
+            || "`trueup explain --errors` has all of them".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Err(super::user_error(format!("there is no code `{name}`; {hint}")));
+    };
+    output::print(&format!("{}\n\n{}", code.means, code.mend))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All findings with their files.
+fn all<'a>(loaded: &'a Loaded, files: &'a [JobFile]) -> Vec<Found<'a>> {
+    let settings = std::iter::once((loaded.path.as_str(), loaded.text.as_str(), &loaded.findings));
+    let jobs = files.iter().map(|file| (file.path.as_str(), file.text.as_str(), &file.findings));
+    let of = |(path, text, findings): (&'a str, &'a str, &'a Vec<Diagnostic>)| {
+        findings.iter().map(move |finding| Found { path, position: finding.position(text), finding })
+    };
+    settings.chain(jobs).flat_map(of).collect()
 }
 
 /// A secret may be set only where jobs run, so one that is missing here is a warning.
@@ -107,6 +139,8 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
                     Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
                 file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
             }
+            let habits = source::habits(&mut connection, job).await?;
+            file.findings.extend(unusual(job, document, &habits));
         }
         Err(SourceError::Mistakes(mistakes)) => {
             let finding =
@@ -116,6 +150,34 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
         Err(SourceError::Database(error)) => return Err(error),
     }
     Ok(())
+}
+
+/// What of the data does not go with the job.
+fn unusual(job: &PlannedJob, document: &Document, habits: &source::Habits) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a few years")]
+    if let Some(latency) = habits.label_latency.filter(|seconds| *seconds > job.windows.label_wait.num_seconds() as f64)
+    {
+        let needed = TimeDelta::hours((latency / 3_600.0).ceil() as i64);
+        let message = format!(
+            "95 % of the labels need up to {}, and windows are final after {}",
+            duration::format(needed),
+            duration::format(job.windows.label_wait)
+        );
+        let finding = Diagnostic::warning("short-label-wait", document.locate("windows.label_wait"), message);
+        findings.push(
+            finding
+                .hint(format!("use `label_wait = \"{}\"`, or judge without them knowingly", duration::format(needed))),
+        );
+    }
+    let many = |(place, values): (usize, &i64)| (*values > i64::from(source::MOST_VALUES)).then_some(place);
+    for place in habits.cardinality.iter().enumerate().filter_map(many) {
+        let name = job.dimensions.get(place).map_or("", |dimension| dimension.name.as_str());
+        let message = format!("`{name}` has more than {} values among the newest predictions", source::MOST_VALUES);
+        let finding = Diagnostic::warning("many-cohorts", document.locate("cohorts[0]"), message);
+        findings.push(finding.hint("set `top`, or group the values by an expression"));
+    }
+    findings
 }
 
 fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
@@ -142,23 +204,18 @@ fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
 
 fn table(loaded: &Loaded, files: &[JobFile]) -> Table {
     let mut table = Table::new(&["file", "line", "column", "level", "code", "message", "hint"]);
-    let settings = std::iter::once((loaded.path.as_str(), loaded.text.as_str(), &loaded.findings));
-    let jobs = files.iter().map(|file| (file.path.as_str(), file.text.as_str(), &file.findings));
-    for (path, text, findings) in settings.chain(jobs) {
-        for finding in findings {
-            let (line, column) = finding.position(text);
-            let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-            let level = if finding.level == Level::Error { "error" } else { "warning" };
-            table.push(vec![
-                path.into(),
-                number(line).into(),
-                number(column).into(),
-                level.into(),
-                finding.code.into(),
-                finding.message.clone().into(),
-                finding.hint.clone().into(),
-            ]);
-        }
+    for Found { path, position: (line, column), finding } in all(loaded, files) {
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let level = if finding.level == Level::Error { "error" } else { "warning" };
+        table.push(vec![
+            path.into(),
+            number(line).into(),
+            number(column).into(),
+            level.into(),
+            finding.code.into(),
+            finding.message.clone().into(),
+            finding.hint.clone().into(),
+        ]);
     }
     table
 }
