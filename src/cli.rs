@@ -119,7 +119,7 @@ pub enum Command {
     /// Show what a job does: its plan in words, its SQL, and how the database runs it
     Explain {
         /// Name of a job, or path of its file
-        #[arg(required_unless_present_any = ["metrics", "errors"])]
+        #[arg(required_unless_present_any = ["metrics", "errors", "reference"])]
         job: Option<String>,
         /// The catalogue of metrics instead: what each means, its unit, and what it needs
         #[arg(long, conflicts_with_all = ["job", "errors"])]
@@ -127,7 +127,10 @@ pub enum Command {
         /// What `check` can say instead: every code, what it means and what mends it
         #[arg(long, conflicts_with = "job")]
         errors: bool,
-        /// Run the statements that only read, and show what they took
+        /// Every key of job files and settings instead
+        #[arg(long, conflicts_with_all = ["job", "metrics", "errors"])]
+        reference: bool,
+        /// Run the statements, show what they took, and take everything back
         #[arg(long, requires = "job")]
         analyze: bool,
     },

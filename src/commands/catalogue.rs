@@ -20,6 +20,12 @@ pub(super) fn errors() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Every key, which is also `docs/reference.md`.
+pub(super) fn reference() -> Result<ExitCode> {
+    output::print(super::reference::page().trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The catalogue in Markdown.
 pub fn page() -> String {
     let mut page = format!(

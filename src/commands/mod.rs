@@ -21,6 +21,7 @@ mod migrate;
 mod notify;
 mod output;
 mod progress;
+pub mod reference;
 mod route;
 mod run;
 pub mod schema;
@@ -102,6 +103,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Reconcile { job } => run::reconcile(&global, &job).await,
         Command::Explain { job: Some(job), analyze, .. } => explain::run(&global, &job, analyze).await,
         Command::Explain { errors: true, .. } => catalogue::errors(),
+        Command::Explain { reference: true, .. } => catalogue::reference(),
         Command::Explain { job: None, .. } => catalogue::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
         Command::Suggest(args) => suggest::run(&global, &args).await,

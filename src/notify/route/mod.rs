@@ -12,7 +12,7 @@ use crate::notify::matcher::{Labels, Matcher};
 use crate::plan::schedule::Cadence;
 
 /// Everything `trueup.toml` says about who is told and when.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Routing {
     /// In the order they are written: the first that fits decides, and with `carry_on` the next that fits adds to it.
     pub routes: Vec<Route>,
@@ -97,19 +97,6 @@ impl Default for Timing {
             group_wait: TimeDelta::seconds(30),
             group_interval: TimeDelta::minutes(5),
             repeat_interval: TimeDelta::hours(4),
-        }
-    }
-}
-
-impl Default for Routing {
-    fn default() -> Self {
-        Self {
-            routes: Vec::new(),
-            fallback: None,
-            timing: Timing::default(),
-            maintenance: Vec::new(),
-            resend: BTreeMap::new(),
-            only_firing: BTreeSet::new(),
         }
     }
 }
