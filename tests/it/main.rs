@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod demo;
+mod docs;
 mod faults;
 mod history;
 mod hostile;

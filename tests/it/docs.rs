@@ -1,0 +1,248 @@
+//! What the documentation says is done as it says it: every command, and every SQL.
+
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Run};
+
+/// Blocks of a kind in a page, in order.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = page;
+    while let Some(start) = rest.find("\n```") {
+        let after = &rest[start + 4..];
+        let Some((kind, body)) = after.split_once('\n') else { break };
+        let Some(end) = body.find("\n```") else { break };
+        found.push((kind.to_owned(), body[..end].to_owned()));
+        rest = &body[end + 4..];
+    }
+    found
+}
+
+/// Words of a line as a shell takes them, without what stands behind `#`.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '#' if !quoted && word.is_empty() => break,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a page")
+}
+
+/// Does what a page says, in order: SQL, commands, and the settings that it shows. Returns how many commands there were.
+async fn follow(name: &str, db: &TestDatabase, folder: &Folder, may_fail: &[&str]) -> usize {
+    let mut commands = 0;
+    for (kind, body) in blocks(&page(name)) {
+        match kind.as_str() {
+            "sql" => db.execute(&body).await,
+            "toml" if body.contains("[receivers.") || body.contains("[web]") => {
+                folder.write("trueup.toml", &body);
+            }
+            "sh" => {
+                for line in body.lines().filter(|line| line.starts_with("trueup ")) {
+                    let words = words(line);
+                    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+                    let command = folder
+                        .trueup(&arguments)
+                        .env("DATABASE_URL", db.url())
+                        .env("DEAD_MAN_URL", "https://example.org/")
+                        .output();
+                    let ran = Run::of(command.expect("the program"));
+                    let fails = may_fail.iter().any(|start| line.starts_with(start));
+                    assert!(
+                        ran.code == Some(0) || (fails && ran.code == Some(1)),
+                        "{name}: `{line}`: {}{}",
+                        ran.stdout,
+                        ran.stderr
+                    );
+                    commands += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tutorial_works_as_it_is_written() {
+    let db = TestDatabase::new().await;
+    db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    let folder = Folder::new("tutorial");
+    let commands = follow("tutorial.md", &db, &folder, &[]).await;
+    assert!(commands >= 10, "{commands} commands");
+    // The alert that it leads to is there.
+    assert_eq!(db.lines("select rule, state from trueup.alert where state = 'firing'").await, ["rmse-high | firing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operations_and_telling_say_works() {
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("operations");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).expect("a file");
+    folder.write("jobs/ro-load.toml", &read("jobs/ro-load.toml")).write("trueup.toml", &read("trueup.toml"));
+    db.execute(&read("jobs/data/ro-load.sql")).await;
+    // An alert to act on: the made-up load is well within its limit of 250, and not of 50.
+    folder.write(
+        "jobs/ro-load.toml",
+        &read("jobs/ro-load.toml")
+            .replace("above = 250.0", "above = 50.0")
+            .replace("clear_below = 220.0", "")
+            .replace("for = 3 ", "for = 1 ")
+            .replace("on_final_only = true", "on_final_only = false")
+            .replace("min_coverage = 0.9", "min_coverage = 0.1")
+            .replace("min_samples = 90", "min_samples = 10")
+            .replace("above = 300.0", "above = 3000.0"),
+    );
+    let ran = Run::of(
+        folder
+            .trueup(&["run", "ro-load"])
+            .env("DATABASE_URL", db.url())
+            .env("TRUEUP_HOOK_SECRET", "whsec_dHJ1ZXVwIGNvbXBvc2Ugc2lnbmluZyBrZXk=")
+            .output()
+            .unwrap(),
+    );
+    ran.ok();
+    assert!(db.scalar::<i64>("select count(*) from trueup.alert where state = 'firing'").await > 0);
+    let settings = read("trueup.toml");
+    // What needs a network, or a receiver that is there, says so and ends with 1.
+    let mut commands = 0;
+    for name in ["telling.md", "operations.md"] {
+        let text = page(name);
+        for (kind, body) in blocks(&text) {
+            if kind != "sh" {
+                continue;
+            }
+            folder.write("trueup.toml", &settings);
+            for line in body.lines().filter(|line| line.starts_with("trueup ")) {
+                let words = words(line);
+                let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+                let ran = Run::of(folder.trueup(&arguments).env("DATABASE_URL", db.url()).output().unwrap());
+                let outside = ["trueup notify test", "trueup deliveries retry", "trueup doctor"]
+                    .iter()
+                    .any(|start| line.starts_with(start));
+                assert!(
+                    ran.code == Some(0) || (outside && ran.code == Some(1)),
+                    "{name}: `{line}`: {}{}",
+                    ran.stdout,
+                    ran.stderr
+                );
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands >= 15, "{commands} commands");
+}
+
+#[test]
+fn settings_in_the_documentation_are_right() {
+    // Each block is a whole file; those that need a receiver of another block have it.
+    let all: Vec<String> =
+        blocks(&page("telling.md")).into_iter().filter(|(kind, _)| kind == "toml").map(|(_, body)| body).collect();
+    assert!(all.len() >= 4);
+    let mut whole = all.join("\n");
+    whole.push_str("\n[receivers.oncall-hook]\ntype = \"webhook\"\nurl = \"https://example.org/\"\n");
+    let folder = Folder::new("settings");
+    folder.write("trueup.toml", &whole).write(
+        "jobs/ro-load.toml",
+        &std::fs::read_to_string(format!("{}/jobs/ro-load.toml", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+    );
+    let checked = folder.run(&["check"]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+}
+
+#[test]
+fn pages_that_are_printed_are_current() {
+    let folder = Folder::new("pages");
+    for (arguments, name) in [
+        (["explain", "--errors"], "errors.md"),
+        (["explain", "--reference"], "reference.md"),
+        (["explain", "--metrics"], "metrics.md"),
+    ] {
+        let printed = folder.run(&arguments).ok().stdout;
+        assert!(
+            printed.trim() == page(name).trim(),
+            "`trueup {} > docs/{name}` brings it up to date",
+            arguments.join(" ")
+        );
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    let pages = std::fs::read_dir(root.join("docs")).expect("docs").flatten().map(|entry| entry.path());
+    for path in pages.chain(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name))) {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for (start, _) in text.match_indices("](") {
+            let link = text[start + 2..].split(')').next().unwrap_or_default();
+            if link.contains("://") || link.starts_with('#') {
+                continue;
+            }
+            let target = path.parent().expect("a folder").join(link.split('#').next().unwrap_or_default());
+            assert!(target.exists(), "{}: {link}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} links");
+}
+
+/// The six jobs of `jobs/`, each over its made-up data.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_shipped_job_runs_over_its_data() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("shipped");
+    let settings = std::fs::read_to_string(root.join("trueup.toml")).unwrap();
+    folder.write("trueup.toml", &settings);
+    let mut jobs = Vec::new();
+    for entry in std::fs::read_dir(root.join("jobs")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(job) = name.strip_suffix(".toml") else { continue };
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        folder.write(&format!("jobs/{name}"), &text);
+        if !job.ends_with(".test") {
+            db.execute(
+                &std::fs::read_to_string(root.join(format!("jobs/data/{job}.sql")))
+                    .unwrap_or_else(|_| panic!("no data for {job}")),
+            )
+            .await;
+            jobs.push(job.to_owned());
+        }
+    }
+    jobs.sort();
+    assert_eq!(jobs, ["canary", "demand-sku", "maintenance", "pricing", "ro-load", "spend"]);
+    let trueup = |arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap());
+    let checked = trueup(&["check"]).ok();
+    assert!(checked.stdout.contains("6 job files checked: 0 errors"), "{}", checked.stdout);
+    trueup(&["test"]).ok();
+    for job in &jobs {
+        trueup(&["run", job]).ok();
+        let measured: i64 =
+            db.scalar(&format!("select count(*) from trueup.window_history where job = '{job}' and labeled > 0")).await;
+        assert!(measured > 0, "{job} measured nothing");
+        // Nothing is in them that a person would have to look at first.
+        let odd: i64 = db
+            .scalar(&format!("select count(*) from trueup.verdict_history where job = '{job}' and verdict = 'error'"))
+            .await;
+        assert_eq!(odd, 0, "{job}");
+    }
+    // The canary is worse than what is in production.
+    let firing = db.lines("select distinct rule, model_version from trueup.alert_history where job = 'canary' and to_state in ('pending', 'firing') and rule = 'worse-than-production'").await;
+    assert_eq!(firing, ["worse-than-production | v5"]);
+}
