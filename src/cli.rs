@@ -86,7 +86,22 @@ pub enum Command {
     /// Show measured metrics
     History(HistoryArgs),
     /// Show how each job stands
-    Status,
+    Status {
+        /// Show it again every few seconds, until stopped
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show runs, newest first
+    Runs {
+        /// Only of this job
+        job: Option<String>,
+        /// Most rows
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+        limit: i64,
+        /// Show it again every few seconds, until stopped
+        #[arg(long)]
+        watch: bool,
+    },
     /// Show alerts that are open; acknowledge or resolve them
     #[command(args_conflicts_with_subcommands = true)]
     Alerts {
@@ -98,6 +113,9 @@ pub enum Command {
         /// Also those that are not open
         #[arg(long)]
         all: bool,
+        /// Show it again every few seconds, until stopped
+        #[arg(long)]
+        watch: bool,
     },
     /// Show incidents, or one of them: its timeline and what was known when its alerts fired
     Incident(IncidentArgs),

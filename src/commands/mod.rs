@@ -24,6 +24,7 @@ mod progress;
 pub mod reference;
 mod route;
 mod run;
+mod runs;
 pub mod schema;
 mod serve;
 mod shell;
@@ -92,9 +93,14 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Backfill(args) => backfill::run(&global, &args).await,
         Command::Serve { .. } => serve::run(&global).await,
         Command::History(args) => history::run(&global, args).await,
-        Command::Status => status::run(&global).await,
+        Command::Status { watch } => again(watch, async || status::run(&global).await).await,
+        Command::Runs { job, limit, watch } => {
+            again(watch, async || runs::run(&global, job.as_deref(), limit).await).await
+        }
         Command::Alerts { command: Some(command), .. } => alerts::act(&global, &command).await,
-        Command::Alerts { command: None, job, all } => alerts::run(&global, job.as_deref(), all).await,
+        Command::Alerts { command: None, job, all, watch } => {
+            again(watch, async || alerts::run(&global, job.as_deref(), all).await).await
+        }
         Command::Incident(args) => incident::run(&global, &args).await,
         Command::Route(args) => route::run(&global, &args).await,
         Command::Notify { command: NotifyCommand::Test { receiver } } => notify::test(&global, &receiver).await,
@@ -118,6 +124,22 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man => shell::man(),
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),
+    }
+}
+
+/// How often `--watch` shows it again.
+const WATCH_EVERY: Duration = Duration::from_secs(3);
+
+/// Shows something once, or again and again on a screen that is wiped before.
+async fn again(watch: bool, show: impl AsyncFn() -> Result<ExitCode>) -> Result<ExitCode> {
+    if !watch {
+        return show().await;
+    }
+    loop {
+        // Home, and away with what was below: no flicker, and what scrolled off stays.
+        output::print("\u{1b}[H\u{1b}[2J")?;
+        show().await?;
+        tokio::time::sleep(WATCH_EVERY).await;
     }
 }
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::output::{self, Table};
-use super::{context, jobs};
+use super::{context, jobs, sparkline};
 use crate::cli::{Global, Output};
+use crate::notify::message::single_line;
 use crate::plan::duration;
 use crate::store::history;
 use jobs::JobFile;
@@ -15,6 +16,53 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let database = context::database(global, &settings).await?;
     let rows = history::status(&mut *database.pool.acquire().await?).await?;
+    if global.output != Output::Table {
+        output::print(&everything(rows).render(global.output))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if rows.is_empty() {
+        output::note("no job has run yet; try `trueup run JOB`");
+    }
+    let mut table = Table::new(&["job", "last_run", "published_as_of", "next_due", "firing", "rmse"]);
+    for row in &rows {
+        let errors = history::recent_errors(&mut *database.pool.acquire().await?, &row.job, TREND).await?;
+        let most = errors.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
+        table.push(vec![
+            row.job.clone().into(),
+            row.last_state.clone().into(),
+            row.last_ok_as_of.into(),
+            row.next_due_at.into(),
+            row.firing.into(),
+            sparkline::draw(&errors, most).into(),
+        ]);
+    }
+    if !rows.is_empty() {
+        output::print(&table.render(global.output))?;
+    }
+    // What is not as it should be, a line each.
+    for row in rows {
+        for (count, what) in [
+            (row.unfinished, "slots are due or running"),
+            (row.missed, "slots were skipped in the last week; `trueup runs` says why"),
+            (row.undelivered, "messages wait; `trueup deliveries` says why"),
+        ] {
+            if count > 0 {
+                output::print(&format!("{}: {count} {what}", row.job))?;
+            }
+        }
+        if let Some(failure) = row.last_failure {
+            output::print(&format!("{}: the last run failed: {}", row.job, single_line(&failure)))?;
+        }
+    }
+    bounds(global, &settings)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Windows in a line of blocks.
+const TREND: i64 = 20;
+
+/// All there is, for programs.
+fn everything(rows: Vec<history::JobStatus>) -> Table {
     let mut table = Table::new(&[
         "job",
         "last_run",
@@ -41,15 +89,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
             row.last_failure.into(),
         ]);
     }
-    if table.is_empty() && global.output == Output::Table {
-        output::note("no job has run yet; try `trueup run JOB`");
-    } else {
-        output::print(&table.render(global.output))?;
-    }
-    if global.output == Output::Table {
-        bounds(global, &settings)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    table
 }
 
 /// How late a change in the source may come and still be in history by itself.

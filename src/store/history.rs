@@ -170,3 +170,59 @@ pub async fn contradictions(connection: &mut PgConnection, job: &str) -> sqlx::R
     .fetch_all(connection)
     .await
 }
+
+/// A run, as people see it.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    pub job: String,
+    pub scheduled_for: DateTime<Utc>,
+    pub state: String,
+    pub seconds: Option<f64>,
+    pub rows_read: Option<i64>,
+    pub windows_written: Option<i64>,
+    /// Why it failed or was skipped, or what it was if not a scheduled one.
+    pub why: Option<String>,
+}
+
+/// The newest runs, newest first.
+pub async fn runs(connection: &mut PgConnection, job: Option<&str>, limit: i64) -> sqlx::Result<Vec<RunRow>> {
+    sqlx::query_as!(
+        RunRow,
+        r#"
+        select job as "job!", scheduled_for as "scheduled_for!", state as "state!",
+               extract(epoch from finished_at - started_at)::float8 as seconds, rows_read, windows_written,
+               coalesce(failure, reason, case when trigger <> 'schedule' then trigger end) as why
+        from trueup.run_history
+        where $1::text is null or job = $1
+        order by scheduled_for desc, run_id desc
+        limit $2
+        "#,
+        job,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The last values of a job's error, oldest first: its rmse, of everything together, in the window that it measures most often.
+pub async fn recent_errors(connection: &mut PgConnection, job: &str, most: i64) -> sqlx::Result<Vec<Option<f64>>> {
+    let mut values = sqlx::query_scalar!(
+        r#"
+        select coalesce((m.metrics ->> 'rmse')::float8, sqrt((m.metrics ->> 'mse')::float8)) as value
+        from trueup.measured_window w
+        join trueup.measurement m on m.window_id = w.id and m.cohort = 'all' and m.model_version is null
+             and m.superseded_as_of is null and not m.removed
+        where w.job = $1 and w.window_name = (
+            select window_name from trueup.measured_window where job = $1 order by window_end desc, window_name limit 1
+        )
+        order by w.window_end desc
+        limit $2
+        "#,
+        job,
+        most
+    )
+    .fetch_all(connection)
+    .await?;
+    values.reverse();
+    Ok(values)
+}

@@ -285,3 +285,77 @@ async fn the_shipped_job_runs_as_it_is() {
     let cost: f64 = db.scalar("select value from trueup.metric_history where metric = 'imbalance_cost_eur' and window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null").await;
     assert!((cost - 30.0).abs() < 1.5, "{cost}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_status_and_alerts_fit_80_columns_and_show_how_the_error_went() {
+    let (db, folder) = scene().await;
+    for hour in [6, 12, 18] {
+        run(&folder, &db, &["run", "hourly", "--at", &format!("2024-05-02T{hour:02}:00:00Z")]).ok();
+    }
+    let status = run(&folder, &db, &["status"]).ok().stdout;
+    assert!(status.contains("███"), "a line of the error:\n{status}");
+    let runs = run(&folder, &db, &["runs", "hourly"]).ok().stdout;
+    assert_eq!(runs.matches(" ok ").count(), 3, "{runs}");
+    for text in [&status, &runs] {
+        let widest =
+            text.lines().filter(|line| !line.contains(": ")).map(|line| line.chars().count()).max().unwrap_or_default();
+        assert!(widest <= 80, "{widest} columns:\n{text}");
+    }
+    // Watched: it is shown again and again until it is stopped.
+    let mut command = folder.trueup(&["status", "--watch"]);
+    command.env("DATABASE_URL", db.url()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().expect("the program");
+    let mut shown = std::io::BufReader::new(child.stdout.take().expect("stdout"));
+    let (mut seen, mut line) = (0, String::new());
+    while seen < 2 {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut shown, &mut line).expect("text") > 0, "it ended");
+        seen += usize::from(line.contains("███"));
+    }
+    child.kill().expect("to kill");
+    child.wait().expect("to wait");
+}
+
+#[test]
+fn findings_are_there_for_other_programs_too() {
+    let folder = Folder::new("formats");
+    folder.write("jobs/hourly.toml", &hourly(JOB).replace("rolling", "roling"));
+    let sarif = folder.run(&["check", "--output", "sarif"]);
+    assert_eq!(sarif.code, Some(1));
+    let sarif: serde_json::Value = serde_json::from_str(&sarif.stdout).expect("JSON");
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!(
+        (&sarif["version"], &result["ruleId"], &result["level"]),
+        (&"2.1.0".into(), &"unknown-key".into(), &"error".into())
+    );
+    assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "jobs/hourly.toml");
+    let rules: Vec<&str> = sarif["runs"][0]["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|rule| rule["id"].as_str())
+        .collect();
+    assert!(rules.contains(&"unknown-key"));
+    let github = folder.run(&["check", "--output", "github"]).stdout;
+    assert!(
+        github.starts_with("::error file=jobs/hourly.toml,line=") && github.contains("did you mean `rolling`"),
+        "{github}"
+    );
+    let elsewhere = folder.run(&["schema", "--output", "sarif"]);
+    assert!(elsewhere.code == Some(1) && elsewhere.stderr.contains("are outputs of `check`"), "{}", elsewhere.stderr);
+    let explained = folder.run(&["check", "--explain", "no-runbook"]).ok().stdout;
+    assert!(explained.contains("A page without a runbook"), "{explained}");
+    let unknown = folder.run(&["check", "--explain", "no-runbok"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("did you mean `no-runbook`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn shells_can_complete_and_man_can_show() {
+    let folder = Folder::new("shell");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = folder.run(&["completions", shell]).ok().stdout;
+        assert!(script.contains("trueup") && script.contains("backtest"), "{shell}");
+    }
+    let page = folder.run(&["man"]).ok().stdout;
+    assert!(page.contains(".TH trueup 1") && page.contains("backfill"), "{page}");
+}
