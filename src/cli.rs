@@ -27,7 +27,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", default_value = "jobs")]
     pub jobs: PathBuf,
     /// The database; without one, most commands start a private Postgres in `.trueup/`
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, alias = "database", global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// How data is printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]

@@ -20,6 +20,8 @@ pub(super) struct JobFile {
     pub document: Option<Document>,
     pub job: Option<PlannedJob>,
     pub findings: Vec<Diagnostic>,
+    /// How much there is to read, where the database was asked.
+    pub size: Option<String>,
 }
 
 impl JobFile {
@@ -35,7 +37,7 @@ impl JobFile {
         let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
         let document = match Document::parse(&shown, &text) {
             Ok(document) => document,
-            Err(findings) => return Self { path: shown, text, document: None, job: None, findings },
+            Err(findings) => return Self { path: shown, text, document: None, job: None, findings, size: None },
         };
         let (job, mut findings) = match document.read::<JobSpec>() {
             Err(findings) => (None, findings),
@@ -49,7 +51,7 @@ impl JobFile {
             findings.retain(|finding| finding.code != plan::build::NOBODY_TOLD);
         }
         findings.sort_by_key(|finding| finding.span.start);
-        Self { path: shown, text, document: Some(document), job, findings }
+        Self { path: shown, text, document: Some(document), job, findings, size: None }
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -137,12 +137,38 @@ impl Table {
         }
     }
 
+    /// A table that is wider than a screen says once, above, what is the same in all of its rows, and leaves out what is empty
+    /// in all of them.
     fn draw(&self) -> String {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let whole = self.drawn(&all);
+        let width = whole.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+        if width <= SCREEN || self.rows.len() < 2 {
+            return whole;
+        }
+        let first = &self.rows[0];
+        let is_same = |column: &usize| self.rows.iter().all(|row| row[*column] == first[*column]);
+        let (same, other): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_same);
+        let said: Vec<String> = same
+            .into_iter()
+            .filter(|column| first[*column] != Cell::Nothing)
+            .map(|column| format!("{} {}", self.columns[column].replace('_', " "), first[column].for_people()))
+            .collect();
+        match (said.is_empty(), other.is_empty()) {
+            (true, false) => self.drawn(&other),
+            (false, false) => format!("{}\n\n{}", said.join(", "), self.drawn(&other)),
+            (_, true) => whole,
+        }
+    }
+
+    /// Some of the columns.
+    fn drawn(&self, columns: &[usize]) -> String {
         let mut table = Drawn::new();
         table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(self.columns.iter().map(|column| column.replace('_', " ")));
+        table.set_header(columns.iter().map(|column| self.columns[*column].replace('_', " ")));
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| {
+            table.add_row(columns.iter().map(|column| {
+                let cell = &row[*column];
                 let drawn = comfy_table::Cell::new(cell.for_people());
                 match cell {
                     Cell::Count(_) | Cell::Number(_) => drawn.set_alignment(CellAlignment::Right),
@@ -153,6 +179,9 @@ impl Table {
         table.to_string()
     }
 }
+
+/// Columns of a terminal.
+const SCREEN: usize = 80;
 
 /// Prints a line to stdout. A reader that went away (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -176,6 +205,18 @@ mod tests {
         table.push(vec!["=cmd|'/c calc'!A0".into(), 1.5.into(), 3.into()]);
         table.push(vec!["a,\"b\"".into(), Cell::Nothing, 0.into()]);
         table
+    }
+
+    #[test]
+    fn a_wide_table_says_once_what_is_the_same_in_all_rows() {
+        let mut table = Table::new(&["window", "cohort", "nothing", "value"]);
+        let wide = "x".repeat(70);
+        for value in [1.0, 2.0] {
+            table.push(vec![wide.as_str().into(), "all".into(), Cell::Nothing, value.into()]);
+        }
+        let drawn = table.render(Output::Table);
+        assert!(drawn.starts_with(&format!("window {wide}, cohort all\n")) && !drawn.contains("nothing"), "{drawn}");
+        assert_eq!(drawn.matches("all").count(), 1);
     }
 
     #[test]

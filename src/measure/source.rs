@@ -42,6 +42,8 @@ pub struct Habits {
     pub label_latency: Option<f64>,
     /// Values of each cohort dimension, in the order of the job's, each counted up to `MOST_VALUES` + 1.
     pub cardinality: Vec<i64>,
+    /// Rows of predictions and of labels, as the planner estimates them. None where it does not know, or of a query.
+    pub rows: (Option<f64>, Option<f64>),
 }
 
 /// Values of a cohort dimension above which it is probably not meant as one.
@@ -58,7 +60,21 @@ pub async fn habits(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Re
         let rows = session::fetch(connection, &sql, &[]).await?;
         habits.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
     }
+    habits.rows =
+        (estimate(connection, &job.predictions.relation).await?, estimate(connection, &job.labels.relation).await?);
     Ok(habits)
+}
+
+/// How many rows the planner believes a table to have.
+async fn estimate(connection: &mut PgConnection, relation: &Relation) -> sqlx::Result<Option<f64>> {
+    let Relation::Table(table) = relation else { return Ok(None) };
+    let rows: Option<f64> =
+        sqlx::query_scalar("select nullif(reltuples, -1)::float8 from pg_class where oid = to_regclass($1)")
+            .bind(table.to_string())
+            .fetch_optional(connection)
+            .await?
+            .flatten();
+    Ok(rows)
 }
 
 /// What the catalog says about the source, or every way in which the job does not fit it.

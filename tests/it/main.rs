@@ -17,6 +17,7 @@ mod delivery;
 mod demo;
 mod docs;
 mod faults;
+mod fuzz;
 mod history;
 mod hostile;
 mod init;

@@ -141,6 +141,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
             }
             let habits = source::habits(&mut connection, job).await?;
             file.findings.extend(unusual(job, document, &habits));
+            file.size = size(job, &habits);
         }
         Err(SourceError::Mistakes(mistakes)) => {
             let finding =
@@ -150,6 +151,24 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
         Err(SourceError::Database(error)) => return Err(error),
     }
     Ok(())
+}
+
+/// How much a first build and each run after it have to read, in words.
+fn size(job: &PlannedJob, habits: &source::Habits) -> Option<String> {
+    let (predictions, labels) = (habits.rows.0?, habits.rows.1?);
+    let each = match job.is_incremental() {
+        true => {
+            format!("each run what arrived since the last and {} before it", duration::format(job.schedule.overlap))
+        }
+        false => format!(
+            "each run the last {} again, because `arrived_at` is not on both tables",
+            duration::format(job.windows.horizon)
+        ),
+    };
+    Some(format!(
+        "{}: about {predictions:.0} predictions and {labels:.0} labels; the first run reads those of its windows once, {each}",
+        job.name
+    ))
 }
 
 /// What of the data does not go with the job.
@@ -186,6 +205,9 @@ fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
     }
     for file in files.iter().filter(|file| !file.findings.is_empty()) {
         output::print(&format!("{}\n", file.render()))?;
+    }
+    for size in files.iter().filter_map(|file| file.size.as_ref()) {
+        output::print(size)?;
     }
     let count = |level: Level| {
         let in_files = files.iter().flat_map(|file| &file.findings).filter(|f| f.level == level).count();
