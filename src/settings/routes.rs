@@ -114,7 +114,7 @@ impl Checker<'_> {
             Some(Ok(zone)) => zone,
             Some(Err(_)) => {
                 let message = format!("`{}` is not a time zone", name.unwrap_or_default());
-                self.error(path, "unknown-zone", message, "use an IANA name, such as `Europe/Bucharest`");
+                self.error(path, "unknown-timezone", message, "use an IANA name, such as `Europe/Bucharest`");
                 Tz::UTC
             }
         }

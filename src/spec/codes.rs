@@ -307,7 +307,6 @@ pub const CODES: &[Code] = &[
     code("unknown-timezone", "This is not a time zone.", "Use an IANA name, such as `Europe/Bucharest`."),
     code("unknown-value", "This is none of the words that can stand here.", "The hint names them."),
     code("unknown-window", "The job has no such window.", "Add it to `[windows]`, or name one that is there."),
-    code("unknown-zone", "This is not a time zone.", "Use an IANA name, such as `Europe/Bucharest`."),
     code(
         "unreachable-route",
         "A route before this one takes everything.",

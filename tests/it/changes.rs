@@ -6,7 +6,7 @@ use trueup::pipeline::execute::Ended;
 use trueup::pipeline::run_job;
 use trueup::plan::rule::CohortChoice;
 
-use crate::support::world::{LEASE, TABLES, World, at, hourly, plan_job, quarter_hours};
+use crate::support::world::{LEASE, TABLES, VIEWS, World, at, hourly, plan_job, quarter_hours};
 
 const WINDOWS: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"3d\"\n[residuals]\nkeep = \"1d\"\n";
 
@@ -244,19 +244,7 @@ async fn a_reader_may_use_the_views_and_the_history_as_of_and_nothing_else() {
     let world = world("").await;
     world.run_at(hour(0)).await;
     let as_reader = |sql: &str| format!("set role trueup_reader; {sql}; reset role");
-    for view in [
-        "window_history",
-        "metric_history",
-        "window_revisions",
-        "metric_revisions",
-        "residual_history",
-        "worst_samples",
-        "run_history",
-        "verdict_history",
-        "alert_history",
-        "delivery_history",
-        "metric_history_as_of(now())",
-    ] {
+    for view in VIEWS.into_iter().chain(["metric_history_as_of(now())"]) {
         world.db.execute(&as_reader(&format!("select count(*) from trueup.{view}"))).await;
     }
     let mut connection = world.db.connection().await;

@@ -12,7 +12,7 @@ use trueup::notify::receiver::{Receiver, Transport};
 use trueup::notify::webhook::{SigningSecret, WebhookReceiver};
 use trueup::outbox::{self, Receivers, Summary};
 
-use crate::support::world::{TABLES, World, at, hourly};
+use crate::support::world::{World, fired_and_resolved};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -37,22 +37,6 @@ fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
     Ok(Transport::Email(Box::new(email)).into())
 }
 
-/// A job whose alert fires at hour 1 and resolves at hour 2, told to `mail` and `hook`; nothing is sent yet.
-async fn fired_and_resolved() -> World {
-    let toml = hourly(
-        "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [\"mail\", \"hook\"]\n",
-    );
-    let world = World::new(TABLES, &toml).await;
-    world.db.execute(
-        "insert into public.p select h * 10 + n, timestamptz '2024-05-01Z' + h * interval '1 hour' + n * interval '10 minutes', 9 - 8 * h, 'v1', 'a', '2024-05-01Z' from generate_series(0, 1) h, generate_series(1, 4) n;
-         insert into public.l select id, 0, at from public.p;",
-    ).await;
-    world.run_at(at("2024-05-01T01:00:00Z")).await;
-    world.run_at(at("2024-05-01T02:00:00Z")).await;
-    world.db.execute("update trueup.notification set state = 'pending', attempt = 0, settled_at = null").await;
-    world
-}
-
 /// Makes one attempt for everything that is due, as the scheduler's tasks do.
 async fn deliver_due(pool: &sqlx::PgPool, receivers: &Receivers) -> anyhow::Result<Summary> {
     let mut sum = Summary::default();
@@ -71,7 +55,7 @@ async fn next_attempts(world: &World, receivers: &Arc<Receivers>) -> Summary {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_id() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     let (hook, mail) = (LocalReceiver::http().await.unwrap(), LocalReceiver::smtp().await.unwrap());
     hook.book.answer_next(&[500, 500, 500, 500, 500]);
     let receivers: Arc<Receivers> =
@@ -110,7 +94,7 @@ async fn a_webhook_that_fails_five_times_gets_each_alert_once_in_order_with_one_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signature_can_be_verified_and_a_changed_body_is_refused() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     deliver_due(&world.db.pool, &receivers).await.unwrap();
@@ -131,7 +115,7 @@ async fn a_signature_can_be_verified_and_a_changed_body_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     world.db.execute("delete from trueup.notification where receiver = 'hook'").await;
     let mail = LocalReceiver::smtp().await.unwrap();
     mail.book.answer_next(&[451, 451]);
@@ -165,7 +149,7 @@ async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     let hook = LocalReceiver::http().await.unwrap();
     let closed = LocalReceiver { address: "127.0.0.1:1".parse().unwrap(), ..hook.clone() };
     let down: Arc<Receivers> = Arc::new(
@@ -195,7 +179,7 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     // As after a kill between the receiver's answer and our record: leased, nothing recorded, and the lease runs out.
@@ -217,7 +201,7 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_senders_never_send_the_same() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["mail", "hook"]).await;
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     let send = || deliver_due(&world.db.pool, &receivers);

@@ -17,23 +17,7 @@ use trueup::outbox::{self, Receivers};
 
 use crate::support::faulty::{Faulty, HTTP_FAULTS, HttpFault, SMTP_FAULTS, Taken};
 use crate::support::program::{Folder, Process};
-use crate::support::world::{TABLES, World, at, hourly};
-
-/// A job whose alert fired and ended, each told to `hook` by a message of its own that was not sent yet.
-async fn fired_and_resolved() -> World {
-    let toml = hourly(
-        "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [\"hook\"]\n",
-    );
-    let world = World::new(TABLES, &toml).await;
-    world.db.execute(
-        "insert into public.p select h * 10 + n, timestamptz '2024-05-01Z' + h * interval '1 hour' + n * interval '10 minutes', 9 - 8 * h, 'v1', 'a', '2024-05-01Z' from generate_series(0, 1) h, generate_series(1, 4) n;
-         insert into public.l select id, 0, at from public.p;",
-    ).await;
-    world.run_at(at("2024-05-01T01:00:00Z")).await;
-    world.run_at(at("2024-05-01T02:00:00Z")).await;
-    world.db.execute("update trueup.notification set state = 'pending', attempt = 0, settled_at = null").await;
-    world
-}
+use crate::support::world::{World, fired_and_resolved};
 
 fn webhook(address: std::net::SocketAddr) -> Result<Receiver, String> {
     let allowed = AllowedNetworks::parse(&["127.0.0.0/8".to_owned()])?;
@@ -68,7 +52,7 @@ async fn round(world: &World, receivers: &Receivers) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_receiver_does_wrong_nothing_is_lost_or_out_of_order() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["hook"]).await;
     let well = Faulty::http(HttpFault::Status(500), 0).await;
     let fallback = Faulty::http(HttpFault::Status(500), 0).await;
     let mut servers: BTreeMap<String, (Faulty, bool)> = BTreeMap::new();
@@ -160,7 +144,7 @@ async fn whatever_a_receiver_does_wrong_nothing_is_lost_or_out_of_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is_told() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["hook"]).await;
     world.db.execute("delete from trueup.notification where kind = 'resolved'").await;
     let (broken, fallback) =
         (Faulty::http(HttpFault::Status(503), 100).await, Faulty::http(HttpFault::Status(500), 0).await);
@@ -206,7 +190,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_to_a_receiver_that_is_down_reaches_the_fallback_also_those_behind_others() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["hook"]).await;
     world.db.execute("delete from trueup.notification where kind = 'resolved'").await;
     // Twenty groups, two messages each: all but one of them wait behind another, or behind the pause of the receiver.
     world.db.execute("insert into trueup.notification (id, job_id, run_id, receiver, topic, kind, body)
@@ -240,7 +224,7 @@ async fn every_page_to_a_receiver_that_is_down_reaches_the_fallback_also_those_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["hook"]).await;
     let gone = Faulty::http(HttpFault::Status(410), 1).await;
     let receivers: Receivers = BTreeMap::from([("hook".to_owned(), webhook(gone.address))]).into();
     outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
@@ -280,7 +264,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_is_killed_between_the_taking_and_the_record_sends_again_with_the_same_id() {
     const KILLS: usize = 6;
-    let world = fired_and_resolved().await;
+    let world = fired_and_resolved(&["hook"]).await;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let folder = Folder::new("killed");

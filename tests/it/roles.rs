@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::support::program::{Folder, Run};
-use crate::support::world::{TABLES, World, hourly, quarter_hours};
+use crate::support::world::{TABLES, VIEWS, World, hourly, quarter_hours};
 
 const RULES: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n[residuals]\nkeep = \"2d\"\nworst = 3\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"low\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nseverity = \"page\"\nnotify = [\"hook\"]\n[[slos]]\nname = \"good\"\ngood = \"abs(error) < 0.5\"\nobjective = 0.9\nperiod = \"1d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 2.0, severity = \"ticket\" }]\n";
 const SETTINGS: &str = "[receivers.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n";
@@ -91,22 +91,7 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     }
     let mut connection = world.db.connection().await;
     let reads = |sql: &str| format!("set role {reader}; {sql}");
-    for view in [
-        "window_history",
-        "metric_history",
-        "window_revisions",
-        "metric_revisions",
-        "residual_history",
-        "worst_samples",
-        "run_history",
-        "verdict_history",
-        "alert_history",
-        "slo_history",
-        "delivery_history",
-        "annotation",
-        "model_baseline",
-        "metric_history_as_of(now())",
-    ] {
+    for view in VIEWS.into_iter().chain(["metric_history_as_of(now())"]) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(reads(&format!("select count(*) from trueup.{view}"))))
             .execute(&mut connection)
             .await

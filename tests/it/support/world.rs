@@ -133,3 +133,38 @@ pub fn quarter_hours(start: &str, hours: i64) -> String {
          analyze public.p; analyze public.l;"
     )
 }
+
+/// A job whose alert fired and ended, each told to these receivers by a message of its own; nothing was sent yet.
+pub async fn fired_and_resolved(notify: &[&str]) -> World {
+    let names: Vec<String> = notify.iter().map(|name| format!("\"{name}\"")).collect();
+    let toml = hourly(&format!(
+        "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [{}]\n",
+        names.join(", ")
+    ));
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute(
+        "insert into public.p select h * 10 + n, timestamptz '2024-05-01Z' + h * interval '1 hour' + n * interval '10 minutes', 9 - 8 * h, 'v1', 'a', '2024-05-01Z' from generate_series(0, 1) h, generate_series(1, 4) n;
+         insert into public.l select id, 0, at from public.p;",
+    ).await;
+    world.run_at(at("2024-05-01T01:00:00Z")).await;
+    world.run_at(at("2024-05-01T02:00:00Z")).await;
+    world.db.execute("update trueup.notification set state = 'pending', attempt = 0, settled_at = null").await;
+    world
+}
+
+/// What analysts may read.
+pub const VIEWS: [&str; 13] = [
+    "window_history",
+    "metric_history",
+    "window_revisions",
+    "metric_revisions",
+    "residual_history",
+    "worst_samples",
+    "run_history",
+    "verdict_history",
+    "alert_history",
+    "slo_history",
+    "delivery_history",
+    "annotation",
+    "model_baseline",
+];
