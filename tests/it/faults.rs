@@ -2,7 +2,7 @@
 //! about one alert arrives in order.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -340,4 +340,94 @@ async fn a_sender_that_is_killed_between_the_taking_and_the_record_sends_again_w
     assert!(same.iter().all(|id| id == &same[0]) && last != &same[0], "{ids:?}");
     let recorded = world.db.lines("select kind, state, attempt from trueup.notification order by sequence").await;
     assert_eq!(recorded, [format!("firing | sent | {}", KILLS + 1), "resolved | sent | 1".to_owned()]);
+}
+
+/// The same for mail: the server has the whole of it, and the sender dies before the reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_is_killed_before_the_mail_servers_reply_sends_again_with_the_same_id() {
+    const KILLS: usize = 5;
+    let world = fired_and_resolved(&["mail"]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let folder = Folder::new("killed-mail");
+    let job = world.job.spec.replace("every = \"1h\"", "cron = \"0 0 1 1 *\"");
+    folder.write("jobs/hourly.toml", &job).write(
+        "trueup.toml",
+        &format!("[receivers.mail]\ntype = \"email\"\nto = [\"a@example.org\"]\nfrom = \"b@example.org\"\nsmtp = {{ host = \"127.0.0.1\", port = {port}, tls = \"none\" }}\n"),
+    );
+    let (arrived, arrivals) = mpsc::channel::<(String, mpsc::Sender<()>)>();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let arrived = arrived.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+                let mut say = |text: &str| drop(std::io::Write::write_all(&mut &stream, text.as_bytes()));
+                say("220 here\r\n");
+                let mut line = String::new();
+                loop {
+                    line.clear();
+                    if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    match line.trim_end().to_ascii_uppercase().as_str() {
+                        "DATA" => {
+                            say("354 go on\r\n");
+                            let mut id = String::new();
+                            loop {
+                                line.clear();
+                                if reader.read_line(&mut line).unwrap_or(0) == 0 || line == ".\r\n" {
+                                    break;
+                                }
+                                if let Some(found) = line.strip_prefix("Message-ID: ") {
+                                    id = found.trim().to_owned();
+                                }
+                            }
+                            let (answer, asked) = mpsc::channel();
+                            drop(arrived.send((id, answer)));
+                            if asked.recv().is_ok() {
+                                say("250 kept\r\n");
+                            }
+                        }
+                        "QUIT" => {
+                            say("221 bye\r\n");
+                            return;
+                        }
+                        _ => say("250 ok\r\n"),
+                    }
+                }
+            });
+        }
+    });
+    let serve = || {
+        let mut command = folder.trueup(&["serve"]);
+        Process(
+            command
+                .env("DATABASE_URL", world.db.url())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("a server"),
+        )
+    };
+    let mut ids = Vec::new();
+    for _ in 0..KILLS {
+        let mut server = serve();
+        let (id, _never) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a mail");
+        ids.push(id);
+        server.kill();
+        world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
+    }
+    let _server = serve();
+    for _ in 0..2 {
+        let (id, answer) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a mail");
+        ids.push(id);
+        answer.send(()).expect("to answer");
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while world.db.scalar::<i64>("select count(*) from trueup.notification where state = 'sent'").await < 2 {
+        assert!(Instant::now() < deadline, "not recorded");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (last, same) = ids.split_last().expect("ids");
+    assert!(same.iter().all(|id| id == &same[0] && !id.is_empty()) && last != &same[0], "{ids:?}");
 }

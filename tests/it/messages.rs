@@ -10,7 +10,7 @@ use trueup::notify::message::{AlertFacts, ChangeFacts, Notice, samples};
 use trueup::notify::template::Templates;
 
 /// A message of a kind.
-fn message(kind: &str) -> Notice {
+pub fn message(kind: &str) -> Notice {
     let mut notice = samples::notice(if kind == "resolved" { "resolved" } else { "firing" }, "region=north");
     let at = notice.as_of;
     let alert = notice.rules[0].alerts[0].clone();
@@ -139,7 +139,7 @@ fn message(kind: &str) -> Notice {
     notice
 }
 
-const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 12] = [
     "first",
     "repeat",
     "escalated",
