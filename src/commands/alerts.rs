@@ -22,7 +22,8 @@ pub(super) async fn run(global: &Global, job: Option<&str>, all: bool) -> Result
         let told = match (row.acked_by, row.held, row.told) {
             (Some(who), ..) => format!("acknowledged by {who}"),
             (None, Some(why), _) => format!("no: {why}"),
-            (None, None, true) => "yes".to_owned(),
+            (None, None, true) if row.waiting.is_empty() => "yes".to_owned(),
+            (None, None, true) => format!("not yet: {} (`trueup deliveries list`)", row.waiting.join(", ")),
             (None, None, false) => String::new(),
         };
         table.push(vec![

@@ -1,5 +1,6 @@
 //! `backtest`: what today's rules would have done with the history.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use crate::plan::PlannedJob;
 use crate::plan::rule::Rule;
 use crate::plan::window::{Slice, Window};
 use crate::plan::{duration, rule};
+use crate::store::replay as store;
 
 pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode> {
     if args.from >= args.to {
@@ -33,7 +35,31 @@ pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode
     }
     let database = context::database(global, &settings).await?;
     let mut connection = database.pool.acquire().await?;
-    let range = args.from..args.to;
+    let mut range = args.from..args.to;
+    // Where nothing is stored there is nothing to draw, and a rate over it would flatter.
+    let windows: BTreeSet<&str> = rules.iter().map(|rule| rule.window.as_str()).collect();
+    let mut stored: Option<Range<DateTime<Utc>>> = None;
+    for window in windows {
+        if let Some((oldest, newest)) = store::span(&mut connection, &job.name, window).await? {
+            let known = stored.unwrap_or(oldest..newest);
+            stored = Some(known.start.min(oldest)..known.end.max(newest));
+        }
+    }
+    if let Some(stored) = stored
+        && stored.start < range.end
+        && stored.end >= range.start
+    {
+        let asked = range.clone();
+        range = range.start.max(stored.start)..range.end.min(stored.end + TimeDelta::seconds(1));
+        if range != asked {
+            let day = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
+            output::note(&format!(
+                "windows are stored from {} to {}: only these are replayed",
+                day(range.start),
+                day(range.end)
+            ));
+        }
+    }
     let spinner = progress::spinner("reading the history");
     let history = pipeline::replay::load(&mut connection, &job, &rules, &range).await?;
     let incidents: Vec<Slice> = history

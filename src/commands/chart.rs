@@ -20,18 +20,14 @@ pub(super) struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// The chart, 80 columns wide. Each column shows the greatest value in its time, or the first in breach, and the mean limit.
+    /// The chart, 80 columns wide. Each column shows the greatest value in its time, marked if any was in breach, and the mean limit.
     pub(super) fn draw(&self) -> String {
         let values = self.columns(
             self.values
                 .iter()
                 .map(|(time, value, breach)| (*time, (*value, *breach)))
                 .filter(|(_, (v, _))| v.is_finite()),
-            |one, other| match (one.1, other.1) {
-                (true, _) => one,
-                (false, true) => other,
-                (false, false) => (one.0.max(other.0), false),
-            },
+            |one, other| (one.0.max(other.0), one.1 || other.1),
         );
         let limits = self.columns(self.limits.iter().copied().filter(|(_, limit)| limit.is_finite()), f64::midpoint);
         let known = || values.iter().flatten().map(|(value, _)| *value).chain(limits.iter().flatten().copied());

@@ -140,8 +140,12 @@ pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, cha
             let text = changed(&file.text, changes)?;
             JobFile::of(format!("{} with changes", file.path), text, settings)
         };
-        if !file.findings.is_empty() {
-            output::note(&file.render());
+        match (file.job.is_some(), file.findings.len()) {
+            (_, 0) => {}
+            // Said in full by `check`; here they would hide what was asked for.
+            (true, 1) => output::note(&format!("1 warning in `{}`: `trueup check` shows it", path.display())),
+            (true, n) => output::note(&format!("{n} warnings in `{}`: `trueup check` shows them", path.display())),
+            (false, _) => output::note(&file.render()),
         }
         return file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", path.display())));
     }

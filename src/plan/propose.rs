@@ -52,7 +52,45 @@ pub struct Proposal {
     /// Columns with few values.
     pub cohorts: Vec<String>,
     pub score: i32,
+    /// Whether any name speaks of predictions or labels. Two tables with a key and numbers are else only that.
+    pub is_hinted: bool,
 }
+
+/// Columns that somebody named.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// Of predictions, and of labels.
+    pub id: Option<(String, String)>,
+    pub at: Option<String>,
+    pub value: Option<String>,
+    pub actual: Option<String>,
+}
+
+/// Why two tables are no pair. Tables are as they are written in a job file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    Key(String, String),
+    Time(String),
+    Number(String),
+    Column(String, String, String),
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(one, other) => write!(
+                f,
+                "`{one}` and `{other}` have no column of the same name and type that could be a key; name it with \
+                 `--id PREDICTIONS=LABELS`"
+            ),
+            Self::Time(table) => write!(f, "`{table}` has no column of type `timestamptz`"),
+            Self::Number(table) => write!(f, "`{table}` has no column with numbers besides its key"),
+            Self::Column(table, column, known) => write!(f, "`{table}` has no column `{column}`; it has {known}"),
+        }
+    }
+}
+
+impl std::error::Error for Misfit {}
 
 const PREDICTION_WORDS: [&str; 9] =
     ["predict", "forecast", "yhat", "y_hat", "estimate", "inference", "score", "expected", "quote"];
@@ -87,12 +125,12 @@ fn word(name: &str) -> String {
 }
 
 /// Pairs that could be predictions and labels, the likeliest first.
-pub fn pairs(tables: &[TableInfo]) -> Vec<Proposal> {
+pub fn pairs(tables: &[TableInfo], named: &Named) -> Vec<Proposal> {
     let mut found: Vec<Proposal> = tables
         .iter()
         .flat_map(|predictions| tables.iter().map(move |labels| (predictions, labels)))
         .filter(|(predictions, labels)| predictions != labels)
-        .filter_map(|(predictions, labels)| pair(predictions, labels))
+        .filter_map(|(predictions, labels)| pair(predictions, labels, named).ok())
         .collect();
     found.sort_by(|a, b| {
         b.score.cmp(&a.score).then(b.predictions.rows.total_cmp(&a.predictions.rows)).then_with(|| {
@@ -102,22 +140,32 @@ pub fn pairs(tables: &[TableInfo]) -> Vec<Proposal> {
     found
 }
 
-/// A pair, if every column that a job needs can be found.
-pub fn pair(predictions: &TableInfo, labels: &TableInfo) -> Option<Proposal> {
-    let (id, key_score) = key(predictions, labels)?;
+/// A pair, if every column that a job needs can be found. What was named goes before what is likely.
+pub fn pair(predictions: &TableInfo, labels: &TableInfo, named: &Named) -> Result<Proposal, Misfit> {
+    let (id, key_score) = match &named.id {
+        Some((one, other)) => ((exact(predictions, one)?, exact(labels, other)?), 0),
+        None => key(predictions, labels).ok_or_else(|| Misfit::Key(predictions.written(), labels.written()))?,
+    };
     let is_key = |name: &str| name == id.0 || name == id.1;
-    let (at, time_score) = best(
-        predictions,
-        |c| c.kind == ColumnKind::Instant,
-        |name| hints(name, &EVENT_WORDS) - 3 * hints(name, &ARRIVAL_WORDS),
-    )?;
+    let (at, time_score) = match &named.at {
+        Some(at) => (exact(predictions, at)?, 0),
+        None => best(
+            predictions,
+            |c| c.kind == ColumnKind::Instant,
+            |name| hints(name, &EVENT_WORDS) - 3 * hints(name, &ARRIVAL_WORDS),
+        )
+        .ok_or_else(|| Misfit::Time(predictions.written()))?,
+    };
     let number = |c: &ColumnInfo| matches!(c.kind, ColumnKind::Number | ColumnKind::Integer) && !is_key(&c.name);
-    let (value, value_score) = best(predictions, number, |name| {
-        4 * hints(name, &PREDICTION_WORDS) + hints(name, &["value"]) - 3 * hints(name, &LABEL_WORDS) - foreign(name)
-    })?;
-    let (actual, actual_score) = best(labels, number, |name| {
-        4 * hints(name, &LABEL_WORDS) + hints(name, &["value"]) - 3 * hints(name, &PREDICTION_WORDS) - foreign(name)
-    })?;
+    let likely = |table: &TableInfo, named: &Option<String>, for_it: &[&str], against: &[&str]| match named {
+        Some(name) => Ok((exact(table, name)?, 0)),
+        None => best(table, number, |name| {
+            4 * hints(name, for_it) + hints(name, &["value"]) - 3 * hints(name, against) - foreign(name)
+        })
+        .ok_or_else(|| Misfit::Number(table.written())),
+    };
+    let (value, value_score) = likely(predictions, &named.value, &PREDICTION_WORDS, &LABEL_WORDS)?;
+    let (actual, actual_score) = likely(labels, &named.actual, &LABEL_WORDS, &PREDICTION_WORDS)?;
     let names = 6 * hints(&predictions.name, &PREDICTION_WORDS) - 6 * hints(&predictions.name, &LABEL_WORDS)
         + 6 * hints(&labels.name, &LABEL_WORDS)
         - 6 * hints(&labels.name, &PREDICTION_WORDS);
@@ -134,7 +182,12 @@ pub fn pair(predictions: &TableInfo, labels: &TableInfo) -> Option<Proposal> {
         .filter(|c| c.distinct.is_some_and(|distinct| FEW.contains(&distinct)))
         .collect();
     cohorts.sort_by(|a, b| a.distinct.unwrap_or_default().total_cmp(&b.distinct.unwrap_or_default()));
-    Some(Proposal {
+    let says = |name: &str, words: &[&str]| hints(name, words) > 0;
+    Ok(Proposal {
+        is_hinted: says(&predictions.name, &PREDICTION_WORDS)
+            || says(&value, &PREDICTION_WORDS)
+            || says(&labels.name, &LABEL_WORDS)
+            || says(&actual, &LABEL_WORDS),
         arrived_at: arrival(predictions, &at),
         label_arrived_at: arrival(labels, ""),
         cohorts: cohorts.iter().take(2).map(|column| column.name.clone()).collect(),
@@ -147,6 +200,17 @@ pub fn pair(predictions: &TableInfo, labels: &TableInfo) -> Option<Proposal> {
         actual,
         version,
     })
+}
+
+/// A column that was named.
+fn exact(table: &TableInfo, name: &str) -> Result<String, Misfit> {
+    match table.column(name) {
+        Some(column) => Ok(column.name.clone()),
+        None => {
+            let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            Err(Misfit::Column(table.written(), name.to_owned(), known.join(", ")))
+        }
+    }
 }
 
 /// The columns that both tables have in common as a key, and how likely they are one.
@@ -250,7 +314,7 @@ mod tests {
                 &[("id", Integer, true), ("started_at", Instant, false), ("duration", Number, false)],
             ),
         ];
-        let found = &pairs(&tables)[0];
+        let found = &pairs(&tables, &Named::default())[0];
         assert_eq!((found.predictions.name.as_str(), found.labels.name.as_str()), ("demand_forecast", "sales_actuals"));
         assert_eq!(found.id, ("id".to_owned(), "forecast_id".to_owned()));
         assert_eq!(
@@ -269,9 +333,27 @@ mod tests {
         use ColumnKind::{Instant, Integer, Number, Text};
         let timeless = table("forecast", &[("id", Integer, true), ("predicted", Number, false)]);
         let labels = table("actual", &[("id", Integer, true), ("actual", Number, false)]);
-        assert_eq!(pair(&timeless, &labels), None);
+        let refused = |predictions| pair(predictions, &labels, &Named::default()).map_err(|why| why.to_string());
+        assert_eq!(refused(&timeless), Err("`public.forecast` has no column of type `timestamptz`".to_owned()));
         let other_key = table("forecast", &[("id", Text, true), ("predicted", Number, false), ("at", Instant, false)]);
-        assert_eq!(pair(&other_key, &labels), None);
+        let why = refused(&other_key).unwrap_err();
+        assert!(why.contains("public.forecast") && why.contains("--id"), "{why}");
+        let named = Named { id: Some(("at".into(), "no_such".into())), ..Named::default() };
+        let why = pair(&other_key, &labels, &named).unwrap_err().to_string();
+        assert!(why.contains("`public.actual` has no column `no_such`; it has id, actual"), "{why}");
+    }
+
+    #[test]
+    fn what_is_named_needs_no_likeness() {
+        use ColumnKind::{Instant, Number, Text};
+        let one = table("t1", &[("a", Text, false), ("b", Instant, false), ("c", Number, false), ("d", Number, false)]);
+        let other = table("t2", &[("x", Text, true), ("y", Number, false), ("z", Number, false)]);
+        assert!(pair(&one, &other, &Named::default()).is_err(), "nothing is called the same");
+        let named =
+            Named { id: Some(("a".into(), "x".into())), at: None, value: Some("d".into()), actual: Some("z".into()) };
+        let found = pair(&one, &other, &named).unwrap();
+        assert_eq!((found.id, found.at.as_str()), (("a".to_owned(), "x".to_owned()), "b"));
+        assert_eq!((found.value.as_str(), found.actual.as_str(), found.is_hinted), ("d", "z", false));
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub struct AlertStatus {
     pub since: Option<DateTime<Utc>>,
     pub changed_at: DateTime<Utc>,
     pub told: bool,
+    /// Receivers whose message about it is not delivered yet.
+    pub waiting: Vec<String>,
     pub held: Option<String>,
     pub acked_by: Option<String>,
     pub incident_id: Option<i64>,
@@ -127,7 +129,15 @@ pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool)
         AlertStatus,
         r#"
         select a.id, j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.changed_at,
-               a.told, a.held, a.acked_by, a.incident_id, last.value, last.limit_value
+               a.told, a.held, a.acked_by, a.incident_id,
+               array(
+                   select t.receiver from trueup.told t
+                   where t.alert_id = a.id and exists (
+                       select from trueup.notification n where n.id = t.notification_id and n.state in ('pending', 'dead')
+                   )
+                   order by t.receiver
+               ) as "waiting!",
+               last.value, last.limit_value
         from trueup.alert a
         join trueup.job j on j.id = a.job_id
         left join lateral (

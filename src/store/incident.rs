@@ -190,7 +190,7 @@ pub async fn timeline(connection: &mut PgConnection, id: i64) -> sqlx::Result<Ve
         where (n.job is null or n.job = mine.job)
           and n.starts_at >= mine.opened_at - interval '7 days' and n.starts_at <= coalesce(mine.closed_at, clock_timestamp())
         union all
-        select d.attempted_at, format('%s told (%s): %s%s', n.receiver, n.kind, d.outcome, coalesce(', ' || d.failure, ''))
+        select d.attempted_at, format('message to %s (%s): %s%s', n.receiver, n.kind, d.outcome, coalesce(', ' || d.failure, ''))
         from mine
         join trueup.notification n on n.job_id = mine.job_id and n.created_at >= mine.opened_at
             and (mine.closed_at is null or n.created_at <= mine.closed_at + interval '1 minute')

@@ -119,9 +119,12 @@ async fn what_operations_and_telling_say_works() {
     ran.ok();
     assert!(db.scalar::<i64>("select count(*) from trueup.alert where state = 'firing'").await > 0);
     let settings = read("trueup.toml");
+    for name in ["spend.toml", "spend.test.toml"] {
+        folder.write(&format!("jobs/{name}"), &read(&format!("jobs/{name}")));
+    }
     // What needs a network, or a receiver that is there, says so and ends with 1.
     let mut commands = 0;
-    for name in ["telling.md", "operations.md"] {
+    for name in ["alerting.md", "telling.md", "operations.md"] {
         let text = page(name);
         for (kind, body) in blocks(&text) {
             if kind != "sh" {

@@ -361,7 +361,7 @@ async fn a_sender_that_is_killed_before_the_mail_servers_reply_sends_again_with_
             let arrived = arrived.clone();
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-                let mut say = |text: &str| drop(std::io::Write::write_all(&mut &stream, text.as_bytes()));
+                let say = |text: &str| drop(std::io::Write::write_all(&mut &stream, text.as_bytes()));
                 say("220 here\r\n");
                 let mut line = String::new();
                 loop {

@@ -36,12 +36,17 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
             State::Pending | State::Inactive => continue,
         };
         let value = told.value.map_or("-".to_owned(), number);
+        // Each rule in its own unit: a share of labels is no power.
+        let rule = scene.job.rules.iter().find(|rule| rule.name == told.rule);
+        let name = rule.map_or("value", |rule| rule.metric().name());
+        let metric = scene.job.metrics.iter().find(|metric| metric.name() == name);
+        let unit = metric.map_or(String::new(), |metric| metric.unit().of(scene.job.unit.as_deref()));
         output::print(&format!(
-            "{}  {word}  {} {}: rmse {value} MW, limit {} MW",
+            "{}  {word}  {} {}: {name} {value}{unit}, limit {}",
             moment.at.format("%Y-%m-%d %H:%M"),
             told.rule,
             told.cohort,
-            told.limit.map_or("none".to_owned(), |limit| limit.to_string())
+            told.limit.map_or("none".to_owned(), |limit| format!("{}{unit}", number(limit)))
         ))?;
     }
     messages(scene)?;
@@ -119,8 +124,27 @@ fn messages(scene: &Scene) -> Result<()> {
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         output::print(&format!("{name}: {}", first.header(name).unwrap_or_default()))?;
     }
-    let body: serde_json::Value = serde_json::from_str(&first.body).context("the webhook's body is not JSON")?;
-    output::print(&format!("{body:#}"))
+    let mut body: serde_json::Value = serde_json::from_str(&first.body).context("the webhook's body is not JSON")?;
+    let cut = shorten(&mut body);
+    output::print(&format!("{body:#}"))?;
+    match cut {
+        0 => Ok(()),
+        cut => output::print(&format!("(of each series the first and the last point; {cut} more were sent)")),
+    }
+}
+
+/// Leaves the ends of long series of points, and says how many points went.
+fn shorten(value: &mut serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(points) if points.len() > 4 && points.iter().all(|p| p.get("value").is_some()) => {
+            let middle = points.len() - 2;
+            points.drain(1..=middle);
+            middle
+        }
+        serde_json::Value::Array(items) => items.iter_mut().map(shorten).sum(),
+        serde_json::Value::Object(fields) => fields.values_mut().map(shorten).sum(),
+        _ => 0,
+    }
 }
 
 /// What a label that came two days late did to the history.

@@ -14,7 +14,7 @@ use super::output;
 use super::{context, jobs, progress, run, user_error};
 use crate::cli::{Global, InitArgs, RunArgs};
 use crate::measure::catalog::{self, LookError, Matches, Times};
-use crate::plan::propose::{self, Proposal, TableInfo};
+use crate::plan::propose::{self, Named, Proposal, TableInfo};
 use ask::Asker;
 
 /// Pairs whose rows are compared, the likeliest first.
@@ -69,7 +69,8 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
             Some(first) => format!(
                 "; `trueup backfill {name} --from {} --to {}` for its past",
                 first.format("%Y-%m-%d"),
-                Utc::now().format("%Y-%m-%d")
+                // A day that is not over is in it.
+                (found.times.last.unwrap_or_else(Utc::now) + TimeDelta::days(1)).format("%Y-%m-%d")
             ),
             None => String::new(),
         }
@@ -98,18 +99,31 @@ async fn choose(connection: &mut PgConnection, tables: &[TableInfo], args: &Init
             ))
         })
     };
+    let columns = Named {
+        id: args.id.as_ref().map(|id| {
+            let (of_predictions, of_labels) = id.split_once('=').unwrap_or((id, id));
+            (of_predictions.to_owned(), of_labels.to_owned())
+        }),
+        at: args.at.clone(),
+        value: args.value.clone(),
+        actual: args.actual.clone(),
+    };
     let (predictions, labels) = (named(&args.predictions, "predictions")?, named(&args.labels, "labels")?);
     let mut pairs: Vec<Proposal> = if args.predictions.is_some() && args.labels.is_some() {
-        propose::pair(&predictions[0], &labels[0]).into_iter().collect()
+        vec![propose::pair(&predictions[0], &labels[0], &columns).map_err(|why| user_error(why.to_string()))?]
     } else {
-        let mut all = propose::pairs(tables);
-        all.retain(|pair| predictions.contains(&pair.predictions) && labels.contains(&pair.labels));
+        let mut all = propose::pairs(tables, &columns);
+        // Two tables that share a key and say nothing of predictions are two tables that share a key.
+        let is_guess = args.predictions.is_none() && args.labels.is_none();
+        all.retain(|pair| {
+            predictions.contains(&pair.predictions) && labels.contains(&pair.labels) && (pair.is_hinted || !is_guess)
+        });
         all
     };
+    let tried = pairs.clone();
     pairs.truncate(MOST_TRIED);
     let mut best: Option<Found> = None;
-    for mut proposal in pairs {
-        apply(&mut proposal, args)?;
+    for proposal in pairs {
         let Ok(matches) = catalog::matches(connection, &proposal).await else {
             // Columns that cannot be compared are no pair.
             continue;
@@ -129,12 +143,20 @@ async fn choose(connection: &mut PgConnection, tables: &[TableInfo], args: &Init
             usual_error: None,
         });
     }
-    let mut found = best.ok_or_else(|| {
-        user_error(format!(
+    let mut found = best.ok_or_else(|| match (tried.as_slice(), args.predictions.is_some() && args.labels.is_some()) {
+        ([only], true) => user_error(format!(
+            "`{}.{}` and `{}.{}` have no value in common, or several predictions each: no prediction would have a label. Name the key \
+             with `--id PREDICTIONS=LABELS`",
+            only.predictions.written(),
+            only.id.0,
+            only.labels.written(),
+            only.id.1
+        )),
+        _ => user_error(format!(
             "no two of the tables look like predictions and labels: predictions need a key, a `timestamptz` and a number, labels the \
              same key and a number. Name them with `--predictions` and `--labels`; there is {}",
             names(tables)
-        ))
+        )),
     })?;
     look(connection, &mut found).await?;
     Ok(found)
@@ -148,39 +170,12 @@ async fn look(connection: &mut PgConnection, found: &mut Found) -> Result<()> {
     };
     catalog::count_values(connection, &mut found.proposal.predictions).await.map_err(failed)?;
     // With what is known now about columns with few values.
-    if let Some(again) = propose::pair(&found.proposal.predictions, &found.proposal.labels) {
+    if let Ok(again) = propose::pair(&found.proposal.predictions, &found.proposal.labels, &Named::default()) {
         found.proposal.cohorts = again.cohorts;
     }
     found.times = catalog::times(connection, &found.proposal).await.map_err(failed)?;
     found.usual_error = catalog::usual_error(connection, &found.proposal).await.map_err(failed)?;
     found.matches = catalog::matches(connection, &found.proposal).await.map_err(failed)?;
-    Ok(())
-}
-
-/// What was given on the command line comes before what was proposed.
-fn apply(proposal: &mut Proposal, args: &InitArgs) -> Result<()> {
-    let column = |table: &TableInfo, name: &str| -> Result<String> {
-        let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        match known.contains(&name) {
-            true => Ok(name.to_owned()),
-            false => {
-                Err(user_error(format!("`{}` has no column `{name}`; it has {}", table.written(), known.join(", "))))
-            }
-        }
-    };
-    if let Some(id) = &args.id {
-        let (of_predictions, of_labels) = id.split_once('=').unwrap_or((id, id));
-        proposal.id = (column(&proposal.predictions, of_predictions)?, column(&proposal.labels, of_labels)?);
-    }
-    if let Some(at) = &args.at {
-        proposal.at = column(&proposal.predictions, at)?;
-    }
-    if let Some(value) = &args.value {
-        proposal.value = column(&proposal.predictions, value)?;
-    }
-    if let Some(actual) = &args.actual {
-        proposal.actual = column(&proposal.labels, actual)?;
-    }
     Ok(())
 }
 
@@ -213,8 +208,7 @@ async fn confirm(
         if let (Some(one), Some(other)) = (table(&predictions), table(&labels))
             && (one != proposal.predictions || other != proposal.labels)
         {
-            proposal = propose::pair(&one, &other)
-                .ok_or_else(|| user_error("these two have no key, time or number in common"))?;
+            proposal = propose::pair(&one, &other, &Named::default()).map_err(|why| user_error(why.to_string()))?;
         }
         let of = |table: &TableInfo| {
             let table = table.clone();
