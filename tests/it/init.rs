@@ -164,7 +164,10 @@ async fn what_cannot_be_guessed_is_said_with_what_there_is() {
         "{}",
         column.stderr
     );
-    let nobody = run(&["init"]);
+    // They share a key, and nothing says that one of them predicts: only who names them gets a job.
+    let guessed = run(&["init", "--yes"]);
+    assert!(guessed.code == Some(1) && guessed.stderr.contains("no two of the tables look like"), "{}", guessed.stderr);
+    let nobody = run(&["init", "--predictions", "public.b", "--labels", "public.a"]);
     assert!(nobody.code == Some(1) && nobody.stderr.contains("nobody can be asked here"), "{}", nobody.stderr);
     run(&["init", "--yes", "--predictions", "public.b", "--labels", "public.a"]).ok();
 }

@@ -32,7 +32,7 @@ class Keep:
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = [(p.get_content_type(), p.get("Content-ID"), len(p.get_payload(decode=True) or b"")) for p in message.walk() if not p.is_multipart()]
         kept = {
-            "tls": session.ssl is not None, "authenticated": session.authenticated, "to": envelope.rcpt_tos, "from": envelope.mail_from,
+            "tls": server.transport.get_extra_info("ssl_object") is not None, "authenticated": session.authenticated, "to": envelope.rcpt_tos, "from": envelope.mail_from,
             "subject": message["Subject"], "references": message["References"], "id": message["Message-ID"], "auto": message["Auto-Submitted"],
             "importance": message["Importance"], "parts": parts, "defects": [str(d) for p in message.walk() for d in p.defects],
             "text": message.get_body(("plain",)).get_content(), "html": message.get_body(("html",)).get_content(),
@@ -45,7 +45,8 @@ options = {"authenticator": authenticate, "auth_required": True, "hostname": "12
 if mode == "starttls":
     controller = Controller(Keep(), tls_context=context, require_starttls=True, **options)
 else:
-    controller = Controller(Keep(), ssl_context=context, **options)
+    # TLS from the first byte is not what the server takes for it: it would not offer a password.
+    controller = Controller(Keep(), ssl_context=context, auth_require_tls=False, **options)
 controller.start()
 while True:
     time.sleep(1)

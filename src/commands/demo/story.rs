@@ -46,7 +46,7 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
             moment.at.format("%Y-%m-%d %H:%M"),
             told.rule,
             told.cohort,
-            told.limit.map_or("none".to_owned(), |limit| format!("{}{unit}", number(limit)))
+            told.limit.map_or("none".to_owned(), |limit| format!("{limit}{unit}"))
         ))?;
     }
     messages(scene)?;
