@@ -21,7 +21,8 @@ impl Server {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.port)).await.expect("an answer");
+        let answer =
+            peers::client().get(format!("http://127.0.0.1:{}{path}", self.port)).send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("text"))
     }
 
@@ -88,7 +89,7 @@ async fn prometheus_reads_the_numbers_and_there_is_no_cohort_in_them() {
     }
     assert!(!text.contains("c0hort"), "{text}");
     // A request by another name is a page in somebody's browser.
-    let asked = reqwest::Client::new()
+    let asked = peers::client()
         .get(format!("http://127.0.0.1:{}/metrics", server.port))
         .header("host", "evil.example")
         .send()
@@ -118,7 +119,7 @@ async fn prometheus_reads_the_numbers_and_there_is_no_cohort_in_them() {
     let _prometheus = peers::start(&mut command, port);
     let scraped = async || {
         let url = format!("http://127.0.0.1:{port}/api/v1/query?query=trueup_runs_total{{outcome=%22ok%22}}");
-        let Ok(answer) = reqwest::get(url).await else { return false };
+        let Ok(answer) = peers::client().get(url).send().await else { return false };
         let body: serde_json::Value = answer.json().await.unwrap_or_default();
         body.pointer("/data/result/0/value/1")
             .and_then(|value| value.as_str())
@@ -147,14 +148,13 @@ async fn an_open_address_needs_a_token_and_asks_for_it() {
     let url = format!("http://127.0.0.1:{port}/metrics");
     let deadline = Instant::now() + Duration::from_secs(20);
     let without = loop {
-        if let Ok(answer) = reqwest::get(&url).await {
+        if let Ok(answer) = peers::client().get(&url).send().await {
             break answer.status().as_u16();
         }
         assert!(Instant::now() < deadline, "it does not listen");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    let with =
-        async |token: &str| reqwest::Client::new().get(&url).bearer_auth(token).send().await.unwrap().status().as_u16();
+    let with = async |token: &str| peers::client().get(&url).bearer_auth(token).send().await.unwrap().status().as_u16();
     assert_eq!((without, with("s3cre").await, with("s3cret").await), (401, 401, 200));
 }
 

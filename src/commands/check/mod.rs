@@ -33,15 +33,18 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
         files.push(JobFile::load(&path, settings).map_err(|error| super::user_error(format!("{error:#}")))?);
     }
     repeated_names(&mut files);
-    if let Some(url) = &global.database_url {
-        compare_with_database(url, &mut files).await;
-    }
+    let notes = match &global.database_url {
+        Some(url) => compare_with_database(url, &mut files).await,
+        None => Vec::new(),
+    };
     match global.output {
         Output::Table => show(&loaded, &files)?,
         Output::Sarif => output::print(&report::sarif(&all(&loaded, &files)))?,
         Output::Github => output::print(&report::github(&all(&loaded, &files)))?,
         other => output::print(&table(&loaded, &files).render(other))?,
     }
+    // Last, where they are read: a check that was not made is no check that passed.
+    notes.iter().for_each(|note| output::note(note));
     let failed = loaded.findings.iter().any(|f| f.level == Level::Error) || files.iter().any(JobFile::has_errors);
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -98,24 +101,31 @@ fn repeated_names(files: &mut [JobFile]) {
     }
 }
 
-/// Compares the jobs with their tables, where the database can be reached.
-async fn compare_with_database(url: &str, files: &mut [JobFile]) {
+/// Compares the jobs with their tables, where the database can be reached. Says what could not be compared.
+async fn compare_with_database(url: &str, files: &mut [JobFile]) -> Vec<String> {
+    let mut notes = Vec::new();
     let spinner = progress::spinner("comparing with the database");
     let pool = match connect::options(url) {
         Ok(options) => connect::pool(options, 2).await,
         Err(error) => Err(error),
     };
     match pool {
-        Err(error) => output::note(&format!("note: the jobs were not compared with the database: {error:#}")),
+        Err(error) => notes.push(format!("note: the jobs were not compared with the database: {error:#}")),
         Ok(pool) => {
             for file in files {
-                if let Err(error) = compare(&pool, file).await {
-                    output::note(&format!("note: `{}` was not compared with the database: {error}", file.path));
+                if file.job.is_none() {
+                    notes.push(format!(
+                        "note: `{}` is compared with the database once its mistakes are mended",
+                        file.path
+                    ));
+                } else if let Err(error) = compare(&pool, file).await {
+                    notes.push(format!("note: `{}` was not compared with the database: {error}", file.path));
                 }
             }
         }
     }
     spinner.finish_and_clear();
+    notes
 }
 
 async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {

@@ -35,6 +35,12 @@ fn missing(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     found
 }
 
+/// A client for whoever answers in HTTP. Each test installs TLS itself: which of them is the first is left to chance.
+pub fn client() -> reqwest::Client {
+    trueup::notify::http::install_tls();
+    reqwest::Client::new()
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
