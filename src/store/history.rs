@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A filter for [`metrics`].
+/// A filter for [`metrics()`].
 #[derive(Debug, Clone, Default)]
 pub struct HistoryFilter {
     pub job: String,
