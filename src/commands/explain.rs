@@ -114,9 +114,15 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Ids(vec![0])],
         },
         Step {
-            title: "2b. Buckets into coarser buckets ($1 plan, $2 starts, $3 from seconds, $4 to seconds)",
-            sql: bucket::roll_up(job),
-            binds: vec![Value::Id, Value::Times(vec![now]), Value::Number(3_600), Value::Number(86_400)],
+            title: "2b. Buckets into coarser buckets: the same cells ($1 plan, $2 starts, $3 from seconds, $4 to seconds, $5 hashes of cells)",
+            sql: bucket::roll_up(job, bucket::Extent::Cells),
+            binds: vec![
+                Value::Id,
+                Value::Times(vec![now]),
+                Value::Number(3_600),
+                Value::Number(86_400),
+                Value::Ids(vec![0]),
+            ],
         },
         Step {
             title: "3. Buckets into windows ($1 plan, $2 numbers, $3 seconds of the buckets, $4 starts, $5 ends, $6 labels due)",

@@ -22,5 +22,5 @@ pub async fn recompute(
     }
     let binds = [Bind::Id(plan_id), Bind::Time(as_of), Bind::Times(&changed.starts), Bind::Ids(&changed.cells)];
     session::execute(connection, &bucket::from_residuals(job), &binds).await?;
-    rollups::refresh(connection, job, plan_id, &changed.starts).await
+    rollups::refresh_cells(connection, job, plan_id, changed).await
 }

@@ -59,11 +59,15 @@ pub fn cover(slice: Slice, grains: &[i32]) -> Vec<Part> {
 
 /// Starts of the buckets of a grain that hold these instants, each once.
 pub fn parents(starts: &[DateTime<Utc>], grain: i32) -> Vec<DateTime<Utc>> {
-    let size = TimeDelta::seconds(i64::from(grain));
-    let mut parents: Vec<DateTime<Utc>> = starts.iter().map(|start| floor(*start, size)).collect();
+    let mut parents: Vec<DateTime<Utc>> = starts.iter().map(|start| parent(*start, grain)).collect();
     parents.sort_unstable();
     parents.dedup();
     parents
+}
+
+/// Start of the bucket of a grain that holds an instant.
+pub fn parent(start: DateTime<Utc>, grain: i32) -> DateTime<Utc> {
+    floor(start, TimeDelta::seconds(i64::from(grain)))
 }
 
 #[cfg(test)]

@@ -12,11 +12,31 @@ use crate::plan::sql::{PlannedSql, appended, list, state};
 pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     let dims = appended(job.dimensions.len(), |n| format!("r.dimensions[{n}] as d{n}"));
     let extras = appended(job.extras.len(), |n| format!("r.extras[{n}] as x{n}"));
-    let from = format!(
-        "(select r.bucket_start, r.cell, r.model_version{dims}, r.copies, r.class, r.predicted, r.actual{extras}, r.event_at, \
-         r.label_at, r.digest from unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, cell) \
-         join trueup.residual as r on r.plan_id = $1 and r.bucket_start = t.bucket_start and r.cell = t.cell) as s"
+    let columns = format!(
+        "r.bucket_start, r.cell, r.model_version{dims}, r.copies, r.class, r.predicted, r.actual{extras}, r.event_at, \
+         r.label_at, r.digest"
     );
+    let asked = "unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, cell)";
+    let of_cell = "r.plan_id = $1 and r.bucket_start = t.bucket_start and r.cell = t.cell";
+    // One cell after the other: summing 46 rows at a time takes half as long as grouping all of them by text.
+    let sums = format!(
+        "select g.* from {asked} cross join lateral ({}) as g",
+        summed(
+            job,
+            &format!(
+                "({}) as pairs",
+                pairs(job, &format!("(select {columns} from trueup.residual as r where {of_cell}) as s"), Fence::Open)
+            )
+        )
+    );
+    // Histograms go over the pairs once more.
+    let with = match job.histograms().names().next() {
+        Some(_) => {
+            let from = format!("(select {columns} from {asked} join trueup.residual as r on {of_cell}) as s");
+            format!("with pairs as ({}),", pairs(job, &from, Fence::Open))
+        }
+        None => "with".to_owned(),
+    };
     // Cells that were asked for and have no residual any more. There are few, and they are found without a look at buckets.
     let gone = r", vanished as (
     select t.bucket_start, c.id as cell_id
@@ -38,20 +58,57 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     ))
 )"
     .replace("{grain}", &job.windows.bucket.num_seconds().to_string());
-    insert(job, "", &from, Fence::Open, &gone)
+    insert(job, &with, &sums, &gone)
 }
 
 /// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. What a newer run
 /// has written stays.
 pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = rows::classified(job, facts, selection, Fence::of(facts));
-    insert(job, &rows.with, &rows.from, Fence::of(facts), "")
+    let with = if rows.with.is_empty() { "with".to_owned() } else { format!("{},", rows.with.trim_end()) };
+    let pairs = pairs(job, &rows.from, Fence::of(facts));
+    insert(job, &format!("{with} pairs as ({pairs}),"), &summed(job, "pairs"), "")
 }
 
-/// Merges the finer buckets of grain `$3` into those of grain `$4` that start at `$2`, of plan `$1`. Only what changed is
-/// written; cells that are no longer there are removed.
-pub fn roll_up(job: &PlannedJob) -> PlannedSql {
+/// Which cells are merged into coarser buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All that are in the coarser buckets which start at `$2`.
+    Buckets,
+    /// Those with the hashes `$5` in the coarser buckets which start at `$2`: arrays of equal length.
+    Cells,
+}
+
+/// Merges the finer buckets of grain `$3` into those of grain `$4`, of plan `$1`. Only what changed is written; cells that
+/// are no longer there are removed.
+pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let kept = job.histograms();
+    // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago.
+    let (wanted, finer, coarser) = match extent {
+        Extent::Buckets => (
+            "wanted as (
+    select p.start from unnest($2::timestamptz[]) as p (start)
+)",
+            "b.bucket_start >= w.start and b.bucket_start < w.start + $4 * interval '1 second'",
+            "b.bucket_start = w.start",
+        ),
+        Extent::Cells => (
+            "asked as (
+    select t.start, c.id as cell_id
+    from unnest($2::timestamptz[], $5::bigint[]) as t (start, hash)
+    join trueup.cell as c on c.plan_id = $1 and c.hash = t.hash
+), slices as materialized (
+    select p.start, array(
+        select generate_series(p.start, p.start + ($4 - $3) * interval '1 second', $3 * interval '1 second')
+    ) as starts
+    from (select distinct start from asked) as p
+), wanted as materialized (
+    select a.start, a.cell_id, s.starts from asked as a join slices as s on s.start = a.start
+)",
+            "b.bucket_start = any(w.starts) and b.cell_id = w.cell_id",
+            "b.bucket_start = w.start and b.cell_id = w.cell_id",
+        ),
+    };
     let merged = |name: &str| {
         format!(
             r", {name} as (
@@ -66,15 +123,10 @@ pub fn roll_up(job: &PlannedJob) -> PlannedSql {
         )
     };
     PlannedSql::new(format!(
-        r"with parts as (
-    select p.start as parent, b.*
-    from unnest($2::timestamptz[]) as p (start)
-    -- One range of the primary key for each, whatever the statistics say of a table that was filled a moment ago.
-    cross join lateral (
-        select * from trueup.bucket as b
-        where b.plan_id = $1 and b.grain = $3 and b.bucket_start >= p.start and b.bucket_start < p.start + $4 * interval '1 second'
-        offset 0
-    ) as b
+        r"with {wanted}, parts as (
+    select w.start as parent, b.*
+    from wanted as w
+    cross join lateral (select * from trueup.bucket as b where b.plan_id = $1 and b.grain = $3 and {finer} offset 0) as b
 ), merged as materialized (
     select b.parent as bucket_start, b.cell_id{counts}{sums}, sum(b.digest) as digest, max(b.as_of) as as_of
     from parts as b
@@ -83,10 +135,10 @@ pub fn roll_up(job: &PlannedJob) -> PlannedSql {
     delete from trueup.bucket
     where ctid = any(array(
         select b.ctid
-        from unnest($2::timestamptz[]) as p (start)
+        from wanted as w
         cross join lateral (
             select ctid, bucket_start, cell_id from trueup.bucket as b
-            where b.plan_id = $1 and b.grain = $4 and b.bucket_start = p.start
+            where b.plan_id = $1 and b.grain = $4 and {coarser}
             offset 0
         ) as b
         where (b.bucket_start, b.cell_id) not in (select bucket_start, cell_id from merged)
@@ -117,30 +169,60 @@ where (old.digest, old.predictions, old.labeled) is distinct from (excluded.dige
     ))
 }
 
-/// Groups pairs by bucket and cell. Cells are stored once; buckets only refer to them.
-fn insert(job: &PlannedJob, with: &str, from: &str, fence: Fence, gone: &str) -> PlannedSql {
+/// What each pair counts for: its error and the square of it, and the bins it falls into.
+fn pairs(job: &PlannedJob, from: &str, fence: Fence) -> String {
     let kept = job.histograms();
-    let dims = appended(job.dimensions.len(), |n| format!("d{n}"));
-    PlannedSql::new(format!(
-        r"{with} pairs as (
+    format!(
+        r"
     select q.*, case when abs(q.e) < 1e-70 then 0 else q.e * q.e end as z2{bins}
     from (
-        select s.bucket_start, s.cell, s.model_version{row_dims}{extras}, s.copies, s.class, s.digest,
+        select s.bucket_start, s.cell, s.model_version{dims}{extras}, s.copies, s.class, s.digest,
                case when s.class = 0 then s.predicted - s.actual end as e,
                case when s.class = 0 then s.predicted end as p, case when s.class = 0 then s.actual end as a{latency}
         from {from}
     ) as q{fence}
-), sums as materialized (
+",
+        bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
+        dims = appended(job.dimensions.len(), |n| format!("s.d{n}")),
+        extras = appended(job.extras.len(), |n| format!("case when s.class = 0 then s.x{n} end as x{n}")),
+        latency = if kept.latency {
+            let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
+            format!(
+                ", case when s.class = 0 and isfinite(s.label_at) then {} end as latency_bin",
+                histogram::bin_sql(seconds)
+            )
+        } else {
+            String::new()
+        },
+        fence = fence.sql(),
+    )
+}
+
+/// Pairs summed by bucket and cell. Those that hold nothing any more are left out.
+fn summed(job: &PlannedJob, pairs: &str) -> String {
+    format!(
+        r"
     select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(cell) as hash,
            sum(copies) as predictions, count(e) as labeled,
            coalesce(sum(copies) filter (where class > 1), 0) as excluded,
            coalesce(sum(copies) filter (where class = 5), 0) as duplicates,
            coalesce(sum(copies) filter (where class = 6), 0) as ambiguous,
            sum(digest) as digest{sums}
-    from pairs
+    from {pairs}
     group by bucket_start, model_version{dims}
     having sum(copies) > 0
-), wanted as (
+",
+        dim_list = list(job.dimensions.len(), |n| format!("d{n}")),
+        sums = state::of_pairs(job),
+        dims = appended(job.dimensions.len(), |n| format!("d{n}")),
+    )
+}
+
+/// Writes sums by bucket and cell. Cells are stored once; buckets only refer to them.
+fn insert(job: &PlannedJob, with: &str, sums: &str, gone: &str) -> PlannedSql {
+    let kept = job.histograms();
+    PlannedSql::new(format!(
+        r"{with} sums as materialized ({sums}), wanted as (
     select distinct dimensions, model_version, hash from sums
 ), made as (
     insert into trueup.cell (plan_id, dimensions, model_version, hash)
@@ -165,21 +247,6 @@ order by f.bucket_start, c.id
 on conflict (plan_id, grain, bucket_start, cell_id) do update
 set {replaced}
 where old.as_of <= excluded.as_of",
-        with = if with.is_empty() { "with".to_owned() } else { format!("{},", with.trim_end()) },
-        bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
-        latency = if kept.latency {
-            let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
-            format!(
-                ", case when s.class = 0 and isfinite(s.label_at) then {} end as latency_bin",
-                histogram::bin_sql(seconds)
-            )
-        } else {
-            String::new()
-        },
-        row_dims = appended(job.dimensions.len(), |n| format!("s.d{n}")),
-        extras = appended(job.extras.len(), |n| format!("case when s.class = 0 then s.x{n} end as x{n}")),
-        dim_list = list(job.dimensions.len(), |n| format!("d{n}")),
-        sums = state::of_pairs(job),
         histograms = kept.names().map(|name| histogram_of_pairs(job, name)).collect::<String>(),
         columns = histogram_columns(kept),
         values = histogram_values(kept),
@@ -191,7 +258,6 @@ where old.as_of <= excluded.as_of",
                 format!("\nleft join {name}_histogram as {name} on {name}.bucket_start = f.bucket_start and {name}.cell_id = c.id")
             })
             .collect::<String>(),
-        fence = fence.sql(),
         replaced = replaced(kept),
     ))
 }

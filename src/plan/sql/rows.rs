@@ -133,6 +133,8 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
         select a.{id} as k1, {actual} as actual, {arrived} as label_at
         from {relation} as a where {arrived} > $3 and {arrived} <= $2 and a.{id} is not null
     ) as l
+    -- In the order of the index that they are looked up in, which is mostly that of the table.
+    order by key
 ), placed as materialized (
     select l.raw, l.actual, l.label_at, r.ctid as place, r.key, r.model_version, r.cell, r.predicted, r.copies
     from arrived as l
