@@ -8,13 +8,12 @@ create table trueup.residual (
     key           text collate "C" not null,
     model_version text collate "C" not null,
     bucket_start  timestamptz not null,
-    -- Hash of its dimensions and version: which cell of the bucket it is in.
-    cell          bigint not null,
+    -- Its dimensions and version: which cell of the bucket it is in.
+    cell_id       bigint not null,
     -- Where it was before its event time or its dimensions changed, so that what it left is recomputed too.
     prior_buckets timestamptz[],
     prior_cells   bigint[],
     event_at      timestamptz not null,
-    dimensions    text[] not null,
     predicted     float8,
     actual        float8,
     -- The weight and the two sides of custom metrics, where the job has them.
@@ -34,16 +33,29 @@ create table trueup.residual (
 )
 -- Room on each page: a label that arrives updates its row in place, and touches no index.
 with (fillfactor = 70);
-create index residual_by_cell on trueup.residual (plan_id, bucket_start, cell);
+create index residual_by_cell on trueup.residual (plan_id, bucket_start, cell_id);
+
+-- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
+-- buckets are many. Cohorts are merged from cells.
+create table trueup.cell (
+    id            bigint generated always as identity primary key,
+    plan_id       bigint not null references trueup.plan (id),
+    dimensions    text[] collate "C" not null,
+    model_version text collate "C" not null,
+    -- Of its dimensions and version. Part of the digest of every pair in it.
+    hash          bigint not null,
+    constraint cell_is_unique unique (plan_id, dimensions, model_version)
+);
 
 create view trueup.residual_history as
 select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as model_version, r.event_at,
-       jsonb_object(p.dimensions, r.dimensions) as dimensions, r.predicted, r.actual,
+       jsonb_object(p.dimensions, c.dimensions) as dimensions, r.predicted, r.actual,
        case when r.class = 0 then r.predicted - r.actual end as error,
        case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
             when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label' end as outcome,
        r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start
 from trueup.residual r
+join trueup.cell c on c.id = r.cell_id
 join trueup.plan p on p.id = r.plan_id
 join trueup.job j on j.id = p.job_id
 where r.class <> 7;
@@ -62,19 +74,6 @@ comment on column trueup.residual_history.copies is 'How many predictions share 
 comment on column trueup.residual_history.plan_id is 'Which definition of the job it was read with.';
 comment on column trueup.residual_history.bucket_start is 'Start of the time slice it is in. Ask by it for a range of time: an index finds it.';
 comment on column trueup.residual_history.as_of is 'As_of of the run that last changed it.';
-
--- One combination of all dimensions and the version: the finest group that is kept apart. Stored once: names are long,
--- buckets are many. Cohorts are merged from cells.
-create table trueup.cell (
-    id            bigint generated always as identity primary key,
-    plan_id       bigint not null references trueup.plan (id),
-    dimensions    text[] collate "C" not null,
-    model_version text collate "C" not null,
-    -- As residuals carry it. Two cells may share one: then both are recomputed where one would do.
-    hash          bigint not null,
-    constraint cell_is_unique unique (plan_id, dimensions, model_version)
-);
-create index cell_by_hash on trueup.cell (plan_id, hash);
 
 -- A slice of event time of one cell. Always recomputed whole, never added to. No foreign keys: they would be checked for
 -- every row of a first build, and plans and cells are never deleted.

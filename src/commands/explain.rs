@@ -109,12 +109,12 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent)],
         },
         Step {
-            title: "2. Residuals into buckets: whole cells, replaced ($1 plan, $2 as of, $3 bucket starts, $4 hashes of cells)",
+            title: "2. Residuals into buckets: whole cells, replaced ($1 plan, $2 as of, $3 bucket starts, $4 cells)",
             sql: bucket::from_residuals(job),
             binds: vec![Value::Id, Value::Time(now), Value::Times(vec![now]), Value::Ids(vec![0])],
         },
         Step {
-            title: "2b. Buckets into coarser buckets: the same cells ($1 plan, $2 starts, $3 from seconds, $4 to seconds, $5 hashes of cells)",
+            title: "2b. Buckets into coarser buckets: the same cells ($1 plan, $2 starts, $3 from seconds, $4 to seconds, $5 cells)",
             sql: bucket::roll_up(job, bucket::Extent::Cells),
             binds: vec![
                 Value::Id,

@@ -28,8 +28,10 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, &args.job)?;
     let database = context::database(global, &settings).await?;
-    let now = ledger::now(&mut *database.pool.acquire().await?).await?;
-    let at = args.at.unwrap_or(now);
+    let at = match args.at {
+        Some(at) => at,
+        None => ledger::now(&mut *database.pool.acquire().await?).await?,
+    };
     if args.dry_run {
         return dry_run(global, &database.pool, &job, at).await;
     }

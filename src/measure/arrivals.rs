@@ -35,7 +35,7 @@ pub struct Upserted {
     pub cells: BTreeMap<(DateTime<Utc>, i64), i64>,
 }
 
-/// Cells of buckets as two slices of equal length: starts, and hashes of cells.
+/// Cells of buckets as two slices of equal length: starts, and numbers of cells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cells {
     pub starts: Vec<DateTime<Utc>>,
@@ -116,7 +116,7 @@ impl Upserted {
             .try_get::<Option<Vec<DateTime<Utc>>>, _>("prior_buckets")?
             .zip(row.try_get::<Option<Vec<i64>>, _>("prior_cells")?);
         let left = prior.into_iter().flat_map(|(starts, cells)| starts.into_iter().zip(cells));
-        for cell in std::iter::once((row.try_get("bucket_start")?, row.try_get("cell")?)).chain(left) {
+        for cell in std::iter::once((row.try_get("bucket_start")?, row.try_get("cell_id")?)).chain(left) {
             *self.cells.entry(cell).or_default() += 1;
         }
         Ok(())
@@ -134,7 +134,7 @@ pub async fn unpublished(
     let binds = [Bind::Id(arrivals.plan_id), Bind::Time(arrivals.as_of), Bind::Time(arrivals.since)];
     session::each(connection, &residual::changed(job, facts), &binds, |row| {
         let rows: i64 = row.try_get("rows")?;
-        cells.entry((row.try_get("bucket_start")?, row.try_get("cell")?)).or_insert(rows);
+        cells.entry((row.try_get("bucket_start")?, row.try_get("cell_id")?)).or_insert(rows);
         Ok(())
     })
     .await

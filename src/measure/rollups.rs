@@ -21,7 +21,7 @@ pub async fn refresh(
     if changed.is_empty() {
         return Ok(());
     }
-    let sql = bucket::roll_up(job, Extent::Buckets);
+    let sql = bucket::roll_up(job, Extent::All);
     for (finer, grain) in rollup::steps(&job.windows) {
         let parents = rollup::parents(changed, grain);
         let binds = [Bind::Id(plan_id), Bind::Times(&parents), Bind::Number(finer), Bind::Number(grain)];

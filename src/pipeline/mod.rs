@@ -175,10 +175,9 @@ async fn fence(connection: &mut PgConnection, claim: &Claim) -> Result<(), RunEr
 
 impl stages::Read {
     fn progress(&self, job: &PlannedJob, as_of: DateTime<Utc>) -> Progress {
-        let keep_from = crate::plan::window::floor(as_of - job.keep, job.windows.bucket);
         Progress {
             measured_as_of: as_of,
-            residual_from: self.residual_from.max(keep_from),
+            residual_from: self.residual_from.max(job.residual_from(as_of)),
             built_from: self.built_from,
         }
     }

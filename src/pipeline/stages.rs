@@ -13,7 +13,7 @@ use crate::measure::rebuild::Build;
 use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
 use crate::plan::due::Since;
-use crate::plan::window::{self, Slice};
+use crate::plan::window::Slice;
 use crate::store::job::{self, OpenStage, Progress};
 use crate::store::measurement;
 
@@ -57,6 +57,7 @@ pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result
         Some(progress) => arrivals_since(&mut transaction, run, opened, progress).await?,
         None => reread(&mut transaction, run, opened.generation).await?,
     };
+    limit_cells(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     Ok(read)
@@ -111,7 +112,7 @@ async fn arrivals_since(
 async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -> Result<Read, RunError> {
     let (job, as_of) = (run.job, run.as_of);
     let reach = job.windows.reach(as_of);
-    let residual_from = window::floor(as_of - job.keep, job.windows.bucket).max(reach);
+    let residual_from = job.residual_from(as_of).max(reach);
     // Without arrival times there is nothing that residuals would make cheaper.
     let rows = if job.is_incremental() {
         let reread = Reread {
@@ -154,13 +155,16 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Rea
         recompute(&mut transaction, run, read, &mut summed).await?;
     }
     job::note_due(&mut transaction, run.plan.id, read.generation, &summed.touched).await?;
-    let cells = job::cells(&mut transaction, run.plan.id).await?;
-    if cells > MOST_CELLS {
-        return Err(RunError::TooManyCells(cells));
-    }
+    limit_cells(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     Ok(summed)
+}
+
+/// Both stages make cells. More than a job may have are never committed.
+async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> Result<(), RunError> {
+    let cells = job::cells(connection, plan_id).await?;
+    if cells > MOST_CELLS { Err(RunError::TooManyCells(cells)) } else { Ok(()) }
 }
 
 /// Builds a range straight from the source.

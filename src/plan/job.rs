@@ -1,6 +1,6 @@
 //! The validated meaning of a job. No impossible states: what is here can be run.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
@@ -11,7 +11,7 @@ use crate::plan::pair::Extra;
 use crate::plan::rule::Rule;
 use crate::plan::schedule::Schedule;
 use crate::plan::source::{Labels, Predictions};
-use crate::plan::window::{Window, WindowKind};
+use crate::plan::window::{self, Window, WindowKind};
 
 /// One job, planned.
 #[derive(Debug, Clone)]
@@ -111,6 +111,12 @@ impl PlannedJob {
     /// Whether a run can read only what arrived since the last one.
     pub fn is_incremental(&self) -> bool {
         self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()
+    }
+
+    /// Start of the first bucket whose residuals a run keeps. The next run reads the overlap once more: labels of that age
+    /// have their residuals still.
+    pub fn residual_from(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
+        window::floor(as_of - self.keep - self.schedule.overlap, self.windows.bucket)
     }
 
     /// Names of the dimensions, in their order.

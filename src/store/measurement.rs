@@ -337,7 +337,7 @@ pub async fn keep_worst(
         r#"
         insert into trueup.worst_sample
             (window_id, place, prediction_key, model_version, dimensions, event_at, predicted, actual, label_at, plan_id, as_of)
-        select w.id, r.place, r.key, nullif(r.model_version, ''), r.dimensions, r.event_at, r.predicted, r.actual, r.label_at, $1, $2
+        select w.id, r.place, r.key, nullif(r.model_version, ''), c.dimensions, r.event_at, r.predicted, r.actual, r.label_at, $1, $2
         from unnest($3::bigint[], $4::timestamptz[], $5::timestamptz[]) as w (id, starts, ends)
         cross join lateral (
             select r.*, row_number() over (order by abs(r.predicted - r.actual) desc, r.key)::int as place
@@ -346,6 +346,7 @@ pub async fn keep_worst(
             order by abs(r.predicted - r.actual) desc, r.key
             limit $6
         ) as r
+        join trueup.cell c on c.id = r.cell_id
         "#,
         publisher.plan_id,
         publisher.as_of,

@@ -5,77 +5,94 @@ use crate::plan::histogram;
 use crate::plan::job::Histograms;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
-use crate::plan::sql::{PlannedSql, appended, list, state};
+use crate::plan::sql::{PlannedSql, appended, cells, continued, list, state};
 
-/// Recomputes cells of buckets from residuals: starts `$3` and hashes of cells `$4`, arrays of equal length. What a newer
-/// run has written stays.
+/// Recomputes cells of buckets from residuals: starts `$3` and cells `$4`, arrays of equal length. What a newer run has
+/// written stays.
 pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
-    let dims = appended(job.dimensions.len(), |n| format!("r.dimensions[{n}] as d{n}"));
     let extras = appended(job.extras.len(), |n| format!("r.extras[{n}] as x{n}"));
     let columns = format!(
-        "r.bucket_start, r.cell, r.model_version{dims}, r.copies, r.class, r.predicted, r.actual{extras}, r.event_at, \
-         r.label_at, r.digest"
+        "r.bucket_start, r.cell_id, r.copies, r.class, r.predicted, r.actual{extras}, r.event_at, r.label_at, r.digest"
     );
-    let asked = "unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, cell)";
-    let of_cell = "r.plan_id = $1 and r.bucket_start = t.bucket_start and r.cell = t.cell";
-    // One cell after the other: summing 46 rows at a time takes half as long as grouping all of them by text.
+    let asked = "unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, cell_id)";
+    let of_cell = "r.plan_id = $1 and r.bucket_start = t.bucket_start and r.cell_id = t.cell_id";
+    let of_one = format!("(select {columns} from trueup.residual as r where {of_cell}) as s");
+    // One cell after the other: summing 46 rows at a time takes half as long as grouping all of them.
     let sums = format!(
-        "select g.* from {asked} cross join lateral ({}) as g",
-        summed(
-            job,
-            &format!(
-                "({}) as pairs",
-                pairs(job, &format!("(select {columns} from trueup.residual as r where {of_cell}) as s"), Fence::Open)
-            )
-        )
+        "select t.bucket_start, t.cell_id, g.* from {asked}\n    cross join lateral (select {sums} from ({pairs}) as pairs having sum(copies) > 0) as g",
+        sums = aggregates(job),
+        pairs = pairs(job, "s.bucket_start, s.cell_id", &of_one, Fence::Open),
     );
     // Histograms go over the pairs once more.
-    let with = match job.histograms().names().next() {
-        Some(_) => {
-            let from = format!("(select {columns} from {asked} join trueup.residual as r on {of_cell}) as s");
-            format!("with pairs as ({}),", pairs(job, &from, Fence::Open))
-        }
-        None => "with".to_owned(),
+    let pairs = if job.histograms().names().next().is_some() {
+        let of_all = format!("(select {columns} from {asked} join trueup.residual as r on {of_cell}) as s");
+        format!("pairs as ({}), ", pairs(job, "s.bucket_start, s.cell_id", &of_all, Fence::Open))
+    } else {
+        String::new()
     };
-    // Cells that were asked for and have no residual any more. There are few, and they are found without a look at buckets.
-    let gone = r", vanished as (
-    select t.bucket_start, c.id as cell_id
-    from unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, hash)
-    join trueup.cell as c on c.plan_id = $1 and c.hash = t.hash
-    where not exists (
-        select from sums as s where s.bucket_start = t.bucket_start and s.dimensions = c.dimensions and s.model_version = c.model_version
-    )
-), gone as (
+    // Cells that were asked for and have no residual any more.
+    let gone = r", gone as (
     delete from trueup.bucket
     where ctid = any(array(
         select b.ctid
-        from vanished as v
+        from {asked}
         cross join lateral (
             select ctid from trueup.bucket as b
-            where b.plan_id = $1 and b.grain = {grain} and b.bucket_start = v.bucket_start and b.cell_id = v.cell_id and b.as_of <= $2
+            where b.plan_id = $1 and b.grain = {grain} and b.bucket_start = t.bucket_start and b.cell_id = t.cell_id and b.as_of <= $2
             offset 0
         ) as b
+        where (t.bucket_start, t.cell_id) not in (select bucket_start, cell_id from sums)
     ))
 )"
-    .replace("{grain}", &job.windows.bucket.num_seconds().to_string());
-    insert(job, &with, &sums, &gone)
+    .replace("{asked}", asked)
+    .replace("{grain}", &job.windows.grain().to_string());
+    insert(job, &format!("with {pairs}sums as materialized ({sums})"), &gone)
 }
 
 /// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. What a newer run
 /// has written stays.
 pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = rows::classified(job, facts, selection, Fence::of(facts));
-    let with = if rows.with.is_empty() { "with".to_owned() } else { format!("{},", rows.with.trim_end()) };
-    let pairs = pairs(job, &rows.from, Fence::of(facts));
-    insert(job, &format!("{with} pairs as ({pairs}),"), &summed(job, "pairs"), "")
+    let dims = appended(job.dimensions.len(), |n| format!("s.d{n}"));
+    let dim_list = list(job.dimensions.len(), |n| format!("d{n}"));
+    // Named only where it is needed: what is named twice is written down, all ten million rows of it.
+    let again = if job.histograms().names().next().is_some() {
+        format!(
+            r", pairs as (
+    select p.*, c.id as cell_id
+    from by_name as p
+    join cells as c on c.dimensions = array[{dim_list}]::text[] and c.model_version = p.model_version
+)"
+        )
+    } else {
+        String::new()
+    };
+    let with = format!(
+        r"{with} by_name as ({pairs}), named as materialized (
+    select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(hash) as hash, {sums}
+    from by_name
+    group by bucket_start, model_version{grouped}
+    having sum(copies) > 0
+), {cells}, sums as materialized (
+    select n.*, c.id as cell_id
+    from named as n
+    join cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
+){again}",
+        with = continued(&rows.with),
+        pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts)),
+        grouped = appended(job.dimensions.len(), |n| format!("d{n}")),
+        sums = aggregates(job),
+        cells = cells("named"),
+    );
+    insert(job, &with, "")
 }
 
-/// Which cells are merged into coarser buckets.
+/// Which cells are merged into coarser buckets that start at `$2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All that are in the coarser buckets which start at `$2`.
-    Buckets,
-    /// Those with the hashes `$5` in the coarser buckets which start at `$2`: arrays of equal length.
+    /// All of them.
+    All,
+    /// Those that are numbered `$5`, an array as long as `$2`.
     Cells,
 }
 
@@ -83,30 +100,29 @@ pub enum Extent {
 /// are no longer there are removed.
 pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let kept = job.histograms();
-    // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago.
-    let (wanted, finer, coarser) = match extent {
-        Extent::Buckets => (
-            "wanted as (
-    select p.start from unnest($2::timestamptz[]) as p (start)
-)",
+    // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago. A cell is looked up
+    // in each of its finer buckets: with a thousand cohorts, a label is in few.
+    let (wanted, finer, coarser, key) = match extent {
+        Extent::All => (
+            "wanted as (select p.start from unnest($2::timestamptz[]) as p (start))",
             "b.bucket_start >= w.start and b.bucket_start < w.start + $4 * interval '1 second'",
             "b.bucket_start = w.start",
+            "b.bucket_start, b.cell_id",
         ),
         Extent::Cells => (
-            "asked as (
-    select t.start, c.id as cell_id
-    from unnest($2::timestamptz[], $5::bigint[]) as t (start, hash)
-    join trueup.cell as c on c.plan_id = $1 and c.hash = t.hash
-), slices as materialized (
+            "slices as materialized (
     select p.start, array(
         select generate_series(p.start, p.start + ($4 - $3) * interval '1 second', $3 * interval '1 second')
     ) as starts
-    from (select distinct start from asked) as p
+    from (select distinct start from unnest($2::timestamptz[]) as p (start)) as p
 ), wanted as materialized (
-    select a.start, a.cell_id, s.starts from asked as a join slices as s on s.start = a.start
+    select t.start, t.cell_id, s.starts
+    from unnest($2::timestamptz[], $5::bigint[]) as t (start, cell_id)
+    join slices as s on s.start = t.start
 )",
             "b.bucket_start = any(w.starts) and b.cell_id = w.cell_id",
             "b.bucket_start = w.start and b.cell_id = w.cell_id",
+            "w.start, w.cell_id",
         ),
     };
     let merged = |name: &str| {
@@ -141,7 +157,7 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
             where b.plan_id = $1 and b.grain = $4 and {coarser}
             offset 0
         ) as b
-        where (b.bucket_start, b.cell_id) not in (select bucket_start, cell_id from merged)
+        where ({key}) not in (select bucket_start, cell_id from merged)
     ))
 ){histograms}
 insert into trueup.bucket as old
@@ -169,21 +185,20 @@ where (old.digest, old.predictions, old.labeled) is distinct from (excluded.dige
     ))
 }
 
-/// What each pair counts for: its error and the square of it, and the bins it falls into.
-fn pairs(job: &PlannedJob, from: &str, fence: Fence) -> String {
+/// What each pair counts for: its error and the square of it, and the bins it falls into, with columns of the row.
+fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
     let kept = job.histograms();
     format!(
         r"
     select q.*, case when abs(q.e) < 1e-70 then 0 else q.e * q.e end as z2{bins}
     from (
-        select s.bucket_start, s.cell, s.model_version{dims}{extras}, s.copies, s.class, s.digest,
+        select {columns}{extras}, s.copies, s.class, s.digest,
                case when s.class = 0 then s.predicted - s.actual end as e,
                case when s.class = 0 then s.predicted end as p, case when s.class = 0 then s.actual end as a{latency}
         from {from}
     ) as q{fence}
 ",
         bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
-        dims = appended(job.dimensions.len(), |n| format!("s.d{n}")),
         extras = appended(job.extras.len(), |n| format!("case when s.class = 0 then s.x{n} end as x{n}")),
         latency = if kept.latency {
             let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
@@ -198,64 +213,41 @@ fn pairs(job: &PlannedJob, from: &str, fence: Fence) -> String {
     )
 }
 
-/// Pairs summed by bucket and cell. Those that hold nothing any more are left out.
-fn summed(job: &PlannedJob, pairs: &str) -> String {
+/// What pairs are summed to.
+fn aggregates(job: &PlannedJob) -> String {
     format!(
-        r"
-    select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(cell) as hash,
-           sum(copies) as predictions, count(e) as labeled,
+        "sum(copies) as predictions, count(e) as labeled,
            coalesce(sum(copies) filter (where class > 1), 0) as excluded,
            coalesce(sum(copies) filter (where class = 5), 0) as duplicates,
            coalesce(sum(copies) filter (where class = 6), 0) as ambiguous,
-           sum(digest) as digest{sums}
-    from {pairs}
-    group by bucket_start, model_version{dims}
-    having sum(copies) > 0
-",
-        dim_list = list(job.dimensions.len(), |n| format!("d{n}")),
-        sums = state::of_pairs(job),
-        dims = appended(job.dimensions.len(), |n| format!("d{n}")),
+           sum(digest) as digest{}",
+        state::of_pairs(job)
     )
 }
 
-/// Writes sums by bucket and cell. Cells are stored once; buckets only refer to them.
-fn insert(job: &PlannedJob, with: &str, sums: &str, gone: &str) -> PlannedSql {
+/// Writes `sums` by bucket and cell, with the histograms of `pairs`.
+fn insert(job: &PlannedJob, with: &str, gone: &str) -> PlannedSql {
     let kept = job.histograms();
     PlannedSql::new(format!(
-        r"{with} sums as materialized ({sums}), wanted as (
-    select distinct dimensions, model_version, hash from sums
-), made as (
-    insert into trueup.cell (plan_id, dimensions, model_version, hash)
-    select $1, w.dimensions, w.model_version, w.hash
-    from wanted as w
-    where not exists (
-        select from trueup.cell as c where c.plan_id = $1 and c.dimensions = w.dimensions and c.model_version = w.model_version
-    )
-    returning id, dimensions, model_version
-), cells as materialized (
-    select id, dimensions, model_version from made
-    union all
-    select id, dimensions, model_version from trueup.cell where plan_id = $1
-){gone}{histograms}
+        r"{with}{gone}{histograms}
 insert into trueup.bucket as old
     (plan_id, grain, bucket_start, cell_id, predictions, labeled, excluded, duplicates, ambiguous, sums, digest, as_of{columns})
-select $1, {grain}, f.bucket_start, c.id, f.predictions, f.labeled, f.excluded, f.duplicates, f.ambiguous, {array}, f.digest,
+select $1, {grain}, f.bucket_start, f.cell_id, f.predictions, f.labeled, f.excluded, f.duplicates, f.ambiguous, {array}, f.digest,
        $2{values}
-from sums as f
-join cells as c on c.dimensions = f.dimensions and c.model_version = f.model_version{joined}
-order by f.bucket_start, c.id
+from sums as f{joined}
+order by f.bucket_start, f.cell_id
 on conflict (plan_id, grain, bucket_start, cell_id) do update
 set {replaced}
 where old.as_of <= excluded.as_of",
-        histograms = kept.names().map(|name| histogram_of_pairs(job, name)).collect::<String>(),
+        histograms = kept.names().map(histogram_of_pairs).collect::<String>(),
         columns = histogram_columns(kept),
         values = histogram_values(kept),
-        grain = job.windows.bucket.num_seconds(),
+        grain = job.windows.grain(),
         array = state::array(job, "f"),
         joined = kept
             .names()
             .map(|name| {
-                format!("\nleft join {name}_histogram as {name} on {name}.bucket_start = f.bucket_start and {name}.cell_id = c.id")
+                format!("\nleft join {name}_histogram as {name} on {name}.bucket_start = f.bucket_start and {name}.cell_id = f.cell_id")
             })
             .collect::<String>(),
         replaced = replaced(kept),
@@ -270,20 +262,18 @@ fn replaced(kept: Histograms) -> String {
 }
 
 /// Bins of pairs and how many pairs are in each, per bucket and cell, as a common table expression.
-fn histogram_of_pairs(job: &PlannedJob, name: &str) -> String {
+fn histogram_of_pairs(name: &str) -> String {
     format!(
         r", {name}_histogram as (
     select bucket_start, cell_id, array_agg(bin order by bin) as bins, array_agg(n order by bin) as counts
     from (
-        select f.bucket_start, c.id as cell_id, f.{name}_bin as bin, count(*) as n
+        select f.bucket_start, f.cell_id, f.{name}_bin as bin, count(*) as n
         from pairs as f
-        join cells as c on c.dimensions = array[{dims}]::text[] and c.model_version = f.model_version
         where f.{name}_bin is not null
         group by 1, 2, 3
     ) as q
     group by bucket_start, cell_id
-)",
-        dims = list(job.dimensions.len(), |n| format!("f.d{n}")),
+)"
     )
 }
 

@@ -3,39 +3,44 @@
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
-use crate::plan::sql::{PlannedSql, list};
+use crate::plan::sql::{PlannedSql, cells, continued, list};
 
 /// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, the one after them is the
 /// generation.
 ///
 /// Unchanged rows are not touched, and an older run never overwrites a newer one. Returns the cells of what changed:
-/// `bucket_start, cell, prior_buckets, prior_cells`.
+/// `bucket_start, cell_id, prior_buckets, prior_cells`.
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = rows::classified(job, facts, selection, Fence::Open);
     PlannedSql::new(format!(
-        r"{with}insert into trueup.residual as r
-    (plan_id, key, model_version, bucket_start, cell, event_at, dimensions, predicted, actual, extras, class, copies, label_at, digest,
+        r"{with} found as materialized (
+    select s.*, array[{dimensions}]::text[] as dimensions from {from}
+), {cells}
+insert into trueup.residual as r
+    (plan_id, key, model_version, bucket_start, cell_id, event_at, predicted, actual, extras, class, copies, label_at, digest,
      as_of, generation)
-select $1, s.key, s.model_version, s.bucket_start, s.cell, s.event_at, array[{dimensions}]::text[], s.predicted, s.actual, {extras},
+select $1, s.key, s.model_version, s.bucket_start, c.id, s.event_at, s.predicted, s.actual, {extras},
        s.class, s.copies, s.label_at, s.digest, $2, {generation}
-from {from}
-order by s.bucket_start, s.cell
+from found as s
+join cells as c on c.dimensions = s.dimensions and c.model_version = s.model_version
+order by s.bucket_start, c.id
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
-    prior_buckets = case when (r.bucket_start, r.cell) <> (excluded.bucket_start, excluded.cell)
+    prior_buckets = case when (r.bucket_start, r.cell_id) <> (excluded.bucket_start, excluded.cell_id)
                          then array_append(r.prior_buckets, r.bucket_start) else r.prior_buckets end,
-    prior_cells = case when (r.bucket_start, r.cell) <> (excluded.bucket_start, excluded.cell)
-                       then array_append(r.prior_cells, r.cell) else r.prior_cells end,
-    cell = excluded.cell,
-    event_at = excluded.event_at, dimensions = excluded.dimensions, predicted = excluded.predicted, actual = excluded.actual,
+    prior_cells = case when (r.bucket_start, r.cell_id) <> (excluded.bucket_start, excluded.cell_id)
+                       then array_append(r.prior_cells, r.cell_id) else r.prior_cells end,
+    cell_id = excluded.cell_id,
+    event_at = excluded.event_at, predicted = excluded.predicted, actual = excluded.actual,
     extras = excluded.extras, class = excluded.class, copies = excluded.copies, label_at = excluded.label_at, digest = excluded.digest,
     as_of = excluded.as_of, generation = excluded.generation
 where r.as_of <= excluded.as_of
-  and (r.digest, r.bucket_start, r.event_at, r.dimensions, r.copies, r.label_at)
+  and (r.digest, r.bucket_start, r.event_at, r.cell_id, r.copies, r.label_at)
       is distinct from
-      (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.dimensions, excluded.copies, excluded.label_at)
-returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
-        with = rows.with,
+      (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.cell_id, excluded.copies, excluded.label_at)
+returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
+        with = continued(&rows.with),
+        cells = cells("found"),
         from = rows.from,
         generation = match selection {
             Selection::Arrivals => "$4",
@@ -67,9 +72,9 @@ pub fn relabel(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     set actual = s.actual, class = s.class, label_at = s.label_at, digest = s.digest, as_of = $2, generation = $4
     from {from}
     where r.ctid = s.place and r.as_of <= $2 and (r.digest, r.label_at) is distinct from (s.digest, s.label_at)
-    returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
+    returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells
 )
-select bucket_start, cell, prior_buckets, prior_cells, null as raw from changed
+select bucket_start, cell_id, prior_buckets, prior_cells, null as raw from changed
 union all
 select null, null, null, null, raw from (select raw from placed where place is null limit $5) as unknown",
         with = rows.with,
@@ -78,27 +83,27 @@ select null, null, null, null, raw from (select raw from placed where place is n
 }
 
 /// Cells of buckets that hold a residual of plan `$1` whose key arrived in `($3, $2]` and whose change was not published
-/// yet, and those that such a residual has left: `bucket_start, cell, rows`.
+/// yet, and those that such a residual has left: `bucket_start, cell_id, rows`.
 ///
 /// A run that was cut off before it published read since the same time as the one after it, so its keys are among these.
 pub fn changed(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     PlannedSql::new(format!(
         r"with {touched}, changed as materialized (
-    select r.bucket_start, r.cell, r.prior_buckets, r.prior_cells
+    select r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells
     from (select distinct {key} as key from touched as t) as t
     join trueup.residual as r on r.plan_id = $1 and r.key = t.key
     where r.generation > (select published_generation from trueup.plan where id = $1)
 )
-select bucket_start, cell, count(*) as rows
+select bucket_start, cell_id, count(*) as rows
 from (
-    select bucket_start, cell from changed
+    select bucket_start, cell_id from changed
     union all
-    select u.bucket_start, u.cell
-    from changed, unnest(prior_buckets, prior_cells) as u (bucket_start, cell)
+    select u.bucket_start, u.cell_id
+    from changed, unnest(prior_buckets, prior_cells) as u (bucket_start, cell_id)
     where prior_buckets is not null
 ) as u
-group by bucket_start, cell
-order by bucket_start, cell",
+group by bucket_start, cell_id
+order by bucket_start, cell_id",
         touched = rows::touched(job, "$3", "$2"),
         key = rows::touched_key(job, facts),
     ))
@@ -117,7 +122,7 @@ set class = 7, copies = 0, predicted = null, actual = null, extras = null, diges
 from (select distinct {key} as key from touched as t) as changed
 where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
   and not exists (select from still where still.key = r.key and still.model_version = r.model_version)
-returning r.bucket_start, r.cell, r.prior_buckets, r.prior_cells",
+returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
         with = rows.with,
         from = rows.from,
         key = rows::touched_key(job, facts),

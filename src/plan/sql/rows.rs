@@ -19,7 +19,7 @@ pub enum Selection {
     Buckets,
 }
 
-/// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, cell (hash of
+/// A `with` clause and a `from` item `s` with the columns `key, model_version, bucket_start, event_at, d1 …, hash (of
 /// version and dimensions), predicted, actual, class (see `trueup.residual`), copies, label_at, x1 … (extra values),
 /// digest`.
 pub struct Rows {
@@ -84,13 +84,13 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         labels = labels(job, facts, selection),
         on = (1..=job.predictions.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
     );
-    Rows { with, from: finished(job, facts, &joined, &format!(", {} as cell", cell(job)), fence) }
+    Rows { with, from: finished(job, facts, &joined, &format!(", {} as hash", cell_hash(job)), fence) }
 }
 
 /// Class, extra values and digest of joined pairs, as a `from` item `s`.
-fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, cell: &str, fence: Fence) -> String {
+fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &str, fence: Fence) -> String {
     let hash =
-        if facts.key_is_integer { "hashint8extended(c.number, c.cell)" } else { "hashtextextended(c.key, c.cell)" };
+        if facts.key_is_integer { "hashint8extended(c.number, c.hash)" } else { "hashtextextended(c.key, c.hash)" };
     let columns = pair::columns(&job.extras);
     let extras = job
         .extras
@@ -103,7 +103,7 @@ fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, cell: &str, fen
     from (
         select c.*, coalesce(hashfloat8extended(c.predicted, {hash}), {hash} # 1) as seed{extras}
         from (
-            select j.*, {class} as class{cell}
+            select j.*, {class} as class{hash_of_cell}
             from ({joined}) as j{fence}
         ) as c{fence}
     ) as x{fence}
@@ -136,15 +136,15 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
     -- In the order of the index that they are looked up in, which is mostly that of the table.
     order by key
 ), placed as materialized (
-    select l.raw, l.actual, l.label_at, r.ctid as place, r.key, r.model_version, r.cell, r.predicted, r.copies
+    select l.raw, l.actual, l.label_at, r.ctid as place, r.key, r.cell_id, r.predicted, r.copies
     from arrived as l
     left join trueup.residual as r on r.plan_id = $1 and r.key = l.key and r.class <> 7
 )",
         actual = facts.actual.float(&format!("a.{}", source.value)),
     );
     let joined = format!(
-        "select p.place, p.key{number}, p.cell, p.predicted, p.copies, p.actual, p.label_at, true as found, false as ambiguous \
-         from placed as p where p.place is not null",
+        "select p.place, p.key{number}, c.hash, p.predicted, p.copies, p.actual, p.label_at, true as found, false as ambiguous \
+         from placed as p join trueup.cell as c on c.id = p.cell_id",
         number = if facts.key_is_integer { ", p.key::bigint as number" } else { "" },
     );
     Rows { with, from: finished(job, facts, &joined, "", Fence::Open) }
@@ -152,7 +152,7 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
 
 /// A hash of the dimensions and the version of a row. It is part of the digest, so that a digest changes when a
 /// prediction goes to another cohort.
-fn cell(job: &PlannedJob) -> String {
+fn cell_hash(job: &PlannedJob) -> String {
     let version = job.predictions.version.as_ref().map(|_| "j.model_version".to_owned());
     let dimensions = (1..=job.dimensions.len()).map(|n| format!("coalesce(j.d{n}, e'\\x01')"));
     let parts: Vec<String> = version.into_iter().chain(dimensions).collect();
