@@ -19,6 +19,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Settings: receivers and limits. A file that is not there means defaults
     #[arg(long, global = true, value_name = "FILE", default_value = "trueup.toml")]

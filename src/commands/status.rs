@@ -1,5 +1,6 @@
 //! `status`: how each job stands.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use super::{context, jobs, sparkline};
 use crate::cli::{Global, Output};
 use crate::notify::message::single_line;
 use crate::plan::duration;
+use crate::settings::Settings;
 use crate::store::history;
 use jobs::JobFile;
 
@@ -40,6 +42,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         output::print(&table.render(global.output))?;
     }
     // What is not as it should be, a line each.
+    let known: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     for row in rows {
         for (count, what) in [
             (row.unfinished, "slots are due or running"),
@@ -54,7 +57,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
             output::print(&format!("{}: the last run failed: {}", row.job, single_line(&failure)))?;
         }
     }
-    bounds(global, &settings)?;
+    files(global, &settings, &known)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,12 +95,18 @@ fn everything(rows: Vec<history::JobStatus>) -> Table {
     table
 }
 
-/// How late a change in the source may come and still be in history by itself.
-fn bounds(global: &Global, settings: &crate::settings::Settings) -> Result<()> {
-    // Status is about the database; a folder without jobs only means that nothing can be said about their bounds.
+/// What the job files say of it: how late a change in the source may come and still be in history by itself, and which
+/// jobs have no file any more.
+fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
+    // Status is about the database; a folder without jobs only means that nothing can be said about them.
     let Ok(files) = jobs::files(&global.jobs) else { return Ok(()) };
+    let (mut named, mut unreadable) = (BTreeSet::new(), false);
     for path in files {
-        let Some(job) = JobFile::load(&path, settings)?.job else { continue };
+        let Some(job) = JobFile::load(&path, settings)?.job else {
+            unreadable = true;
+            continue;
+        };
+        named.insert(job.name.clone());
         let bound = if job.is_incremental() {
             format!(
                 "rows are read when they arrive (again for {}); a label may be {} late",
@@ -111,6 +120,13 @@ fn bounds(global: &Global, settings: &crate::settings::Settings) -> Result<()> {
             )
         };
         output::note(&format!("{}: {bound}", job.name));
+    }
+    // One that cannot be read may be the file of any of them.
+    for job in known.iter().filter(|job| !unreadable && !named.contains(*job)) {
+        output::note(&format!(
+            "{job}: no file in `{}` declares it, so it does not run; its history stays",
+            global.jobs.display()
+        ));
     }
     Ok(())
 }

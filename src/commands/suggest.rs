@@ -22,6 +22,8 @@ use crate::store::replay as store;
 
 /// How often a rule may page in a week, for `suggest`.
 const TARGETS: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
+/// Fewer measurements than these make no pattern of a week or a month.
+const FEW: usize = 30;
 
 pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -63,6 +65,14 @@ pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode>
         .collect();
     let history = pipeline::replay::load(&mut connection, &job, &probes.iter().collect::<Vec<_>>(), &range).await?;
     let values = frame.values(&history);
+    if values.is_empty() {
+        spinner.finish_and_clear();
+        return Err(user_error(format!(
+            "no stored {} window of `{}` has a {metric} that could be judged: `trueup history {}` shows what is there, and \
+             `trueup backfill` computes more of the past",
+            window.name, job.name, job.name
+        )));
+    }
     let mut table =
         Table::new(&["pages_per_week", "baseline", "setting", "would_have_fired", "per_week", "share_of_time"]);
     for (name, baseline) in kinds.iter().filter(|(_, baseline)| frame.can(baseline.as_ref())) {
@@ -88,13 +98,20 @@ pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode>
     spinner.finish_and_clear();
     output::print(&table.render(global.output))?;
     if global.output == Output::Table {
+        if values.len() < FEW {
+            output::note(&format!(
+                "warning: {} measurements are few to go by; `trueup backfill` computes more of the past",
+                values.len()
+            ));
+        }
         let guards = first.map_or(String::new(), |rule| format!(" With the other settings of `{}`.", rule.name));
         output::note(&format!(
-            "limits of {metric} of {} that would have paged this often from {} to {}, judged by what is known now.{guards} \
-             `trueup backtest {} --set RULE.above=...` tries one",
+            "limits of {metric} of {} that would have paged this often from {} to {}, judged by what is known now of {} \
+             measurements.{guards} `trueup backtest {} --set RULE.above=...` tries one",
             window.name,
             range.start.format("%Y-%m-%d"),
             range.end.format("%Y-%m-%d"),
+            values.len(),
             job.name
         ));
     }

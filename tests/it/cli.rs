@@ -301,6 +301,16 @@ async fn runs_status_and_alerts_fit_80_columns_and_show_how_the_error_went() {
             text.lines().filter(|line| !line.contains(": ")).map(|line| line.chars().count()).max().unwrap_or_default();
         assert!(widest <= 80, "{widest} columns:\n{text}");
     }
+    assert!(!runs.is_empty() && !status.contains("no file in"), "{status}");
+    // Its file goes, and another cannot be read: nobody knows which job that is. Then it can.
+    let spec = std::fs::read_to_string(folder.0.join("jobs/hourly.toml")).expect("the job");
+    std::fs::remove_file(folder.0.join("jobs/hourly.toml")).expect("to remove it");
+    folder.write("jobs/other.toml", "[job");
+    assert!(!run(&folder, &db, &["status"]).ok().stderr.contains("no file in"));
+    folder.write("jobs/other.toml", &spec.replace("\"hourly\"", "\"other\""));
+    let gone = run(&folder, &db, &["status"]).ok().stderr;
+    assert!(gone.contains("hourly: no file in `jobs` declares it"), "{gone}");
+    folder.write("jobs/hourly.toml", &spec);
     // Watched: it is shown again and again until it is stopped.
     let mut command = folder.trueup(&["status", "--watch"]);
     command.env("DATABASE_URL", db.url()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());

@@ -117,6 +117,8 @@ async fn two_files_are_a_report_in_one_command() {
         "480 rows of `p.csv` are in csv.p",
         "times without a zone in `p.csv` are taken as UTC",
         "90 % of 480 predictions have a label",
+        "next: `trueup backfill report --from 2024-01-01",
+        "`trueup history report`, or the same `init` on a database",
     ] {
         assert!(ran.stderr.contains(part), "`{part}` is not in\n{}", ran.stderr);
     }

@@ -183,6 +183,26 @@ async fn limits_are_suggested_that_page_as_seldom_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_of_few_windows_come_with_a_warning_and_of_none_with_a_reason() {
+    let world = World::new(TABLES, &hourly("[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n")).await;
+    let folder = Folder::new("suggest-few");
+    folder.write("jobs/hourly.toml", &world.job.spec);
+    let none = trueup(&world, &folder, &["suggest", "hourly"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("`trueup backfill` computes them"), "{}", none.stderr);
+    // Windows without a label are stored, and nothing can be judged by them.
+    let data = "insert into public.p select n, timestamptz '2024-05-01Z' + n * interval '1 hour', 100, 'v1', 'a', '2024-05-01Z' from generate_series(0, 47) n;
+                insert into public.l select id, 98, '2024-05-03T06:30Z' from public.p";
+    world.db.execute(data).await;
+    world.run_at(at("2024-05-03T06:00:00Z")).await;
+    let blind = trueup(&world, &folder, &["suggest", "hourly"]);
+    assert!(blind.stderr.contains("has a rmse that could be judged"), "{}", blind.stderr);
+    world.run_at(at("2024-05-03T07:00:00Z")).await;
+    let few = trueup(&world, &folder, &["suggest", "hourly"]).ok();
+    assert!(few.stderr.contains("measurements are few to go by"), "{}", few.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_is_none_is_refused() {
     let world = World::new(TABLES, &hourly("[windows]\ntumbling = [\"1d\"]\n[[alerts]]\nname = \"high\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\nabove = 20.0\n")).await;
     let folder = Folder::new("backtest-set");

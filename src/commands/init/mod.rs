@@ -63,18 +63,23 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
     // A job that was just written and does not run would be worth nothing.
     let at = moment(&found.times);
     let code = run::run(global, &RunArgs { job: name.clone(), at, dry_run: false }).await?;
-    output::note(&format!(
-        "next: `trueup check`, `trueup suggest {name}` for limits, `trueup serve` to run it on schedule{}",
-        match found.times.first {
-            Some(first) => format!(
-                "; `trueup backfill {name} --from {} --to {}` for its past",
-                first.format("%Y-%m-%d"),
-                // A day that is not over is in it.
-                (found.times.last.unwrap_or_else(Utc::now) + TimeDelta::days(1)).format("%Y-%m-%d")
-            ),
-            None => String::new(),
-        }
-    ));
+    let mut next = Vec::new();
+    if let Some(first) = found.times.first {
+        // A day that is not over is in it.
+        let to = found.times.last.unwrap_or_else(Utc::now) + TimeDelta::days(1);
+        next.push(format!(
+            "`trueup backfill {name} --from {} --to {}` for its past",
+            first.format("%Y-%m-%d"),
+            to.format("%Y-%m-%d")
+        ));
+    }
+    next.push(format!("`trueup suggest {name}` for limits that fit it"));
+    // Two files are what they are: a schedule waits for more rows.
+    next.push(match args.csv {
+        Some(_) => format!("`trueup history {name}`, or the same `init` on a database to have it on schedule"),
+        None => "`trueup check`, and `trueup serve` to run it on schedule".to_owned(),
+    });
+    output::note(&format!("next: {}", next.join("; ")));
     Ok(code)
 }
 
