@@ -28,7 +28,14 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", default_value = "jobs")]
     pub jobs: PathBuf,
     /// The database; without one, most commands start a private Postgres in `.trueup/`
-    #[arg(long, alias = "database", global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        visible_alias = "database",
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
     /// How data is printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
@@ -193,9 +200,8 @@ pub enum Command {
     },
     /// Print what a shell needs to complete commands and options
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    #[command(hide = true)]
-    Man,
+    /// Print the manual page, or write those of all commands into a folder
+    Man { folder: Option<PathBuf> },
     #[command(hide = true)]
     LocalPostgresGuard(GuardArgs),
 }
@@ -624,6 +630,9 @@ pub struct HistoryArgs {
     /// Most rows
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub limit: i64,
+    /// Show it again every few seconds, until stopped
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Arguments of the guard of a local Postgres.
@@ -645,15 +654,25 @@ pub struct GuardArgs {
     pub linger_ms: u64,
 }
 
-/// An instant with its offset, or a day.
+/// An instant with its offset, a day, or so long before now.
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Some(before) = text.strip_prefix("now") {
+        return match before.strip_prefix('-') {
+            None if before.is_empty() => Ok(Utc::now()),
+            None => Err("write `now`, or `now-7d`".to_owned()),
+            Some(ago) => duration::parse(ago).and_then(|ago| {
+                Utc::now().checked_sub_signed(ago).ok_or_else(|| format!("`{text}` is before all time"))
+            }),
+        };
+    }
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.with_timezone(&Utc));
     }
     match text.parse::<NaiveDate>() {
         Ok(day) => Ok(day.and_time(NaiveTime::MIN).and_utc()),
         Err(_) => {
-            Err("write a time with its offset, such as 2024-05-02T06:15:00Z, or a day such as 2024-05-02".to_owned())
+            Err("write a time with its offset, such as 2024-05-02T06:15:00Z, a day such as 2024-05-02, or `now-7d`"
+                .to_owned())
         }
     }
 }
@@ -673,5 +692,10 @@ mod tests {
     fn a_time_needs_its_offset() {
         assert!(instant("2024-05-02T06:15:00+02:00").is_ok() && instant("2024-05-02").is_ok());
         assert!(instant("2024-05-02T06:15:00").is_err() && instant("yesterday").is_err());
+        assert!(instant("nowish").is_err() && instant("now-").is_err() && instant("now-3 moons").is_err());
+        let then = instant("now-7d").unwrap();
+        let ago = Utc::now() - then;
+        assert!(ago >= TimeDelta::days(7) && ago < TimeDelta::days(7) + TimeDelta::minutes(1));
+        assert!(Utc::now() - instant("now").unwrap() < TimeDelta::minutes(1));
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, job: Option<&str>, all: bool) -> Result
             (Some(who), ..) => format!("acknowledged by {who}"),
             (None, Some(why), _) => format!("no: {why}"),
             (None, None, true) if row.waiting.is_empty() => "yes".to_owned(),
-            (None, None, true) => format!("not yet: {} (`trueup deliveries list`)", row.waiting.join(", ")),
+            (None, None, true) => format!("not yet: {} (`trueup deliveries`)", row.waiting.join(", ")),
             (None, None, false) => String::new(),
         };
         table.push(vec![

@@ -13,8 +13,9 @@ use crate::cli::Global;
 use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
 use crate::notify::webhook::WebhookReceiver;
 use crate::outbox::Receivers;
+use crate::postgres::connect;
 use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
-use crate::postgres::{connect, migrate};
+use crate::postgres::migrate::{self, Standing};
 use crate::settings::{Settings, environment};
 
 /// The folder of the private Postgres.
@@ -54,14 +55,18 @@ async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     let place = connect::place(options);
     let mut connection =
         options.clone().connect().await.with_context(|| format!("could not connect to the database at {place}"))?;
-    let pending = migrate::pending(&mut connection).await?;
+    let standing = migrate::standing(&mut connection).await?;
     connection.close().await?;
-    if pending > 0 {
-        return Err(user_error(format!(
-            "the `trueup` schema at {place} lacks {pending} migrations; run `trueup migrate`"
-        )));
+    match standing {
+        Standing::UpToDate => Ok(()),
+        Standing::Behind(n) => {
+            Err(user_error(format!("the `trueup` schema at {place} lacks {n} migrations; run `trueup migrate`")))
+        }
+        Standing::Ahead(n) => Err(user_error(format!(
+            "the `trueup` schema at {place} has {n} migrations that this program does not know: a newer trueup made them; \
+             use that one, or restore the backup from before"
+        ))),
     }
-    Ok(())
 }
 
 /// Starts or joins the private Postgres of a folder.

@@ -12,7 +12,8 @@ use super::{progress, user_error};
 use crate::cli::{Global, Output};
 use crate::plan::source::Relation;
 use crate::plan::{PlannedJob, duration};
-use crate::postgres::{connect, migrate};
+use crate::postgres::connect;
+use crate::postgres::migrate::{self, Standing};
 use crate::settings::Settings;
 use crate::store::{doctor, run};
 
@@ -64,9 +65,9 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     };
     let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
     let settings = jobs::settings(global)?;
-    let planned = planned(global, &settings)?;
     let spinner = progress::spinner("looking");
     let mut findings = Findings::default();
+    let planned = planned(global, &settings, &mut findings)?;
     findings.ok("program", format!("trueup {}", env!("CARGO_PKG_VERSION")));
     match options.clone().connect().await {
         Err(_) => findings.error(
@@ -87,11 +88,18 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn planned(global: &Global, settings: &Settings) -> Result<Vec<PlannedJob>> {
+fn planned(global: &Global, settings: &Settings, findings: &mut Findings) -> Result<Vec<PlannedJob>> {
     let files = if global.jobs.exists() { jobs::files(&global.jobs)? } else { Vec::new() };
     let mut planned = Vec::new();
     for path in files {
-        planned.extend(JobFile::load(&path, settings)?.job);
+        match JobFile::load(&path, settings)? {
+            JobFile { job: Some(job), .. } => planned.push(job),
+            file => findings.error(
+                "job file",
+                format!("`{}` has mistakes, so its job does not run", file.path),
+                format!("trueup check {}", file.path),
+            ),
+        }
     }
     Ok(planned)
 }
@@ -106,7 +114,14 @@ async fn database(
     findings: &mut Findings,
 ) -> Result<()> {
     let server = doctor::server(connection).await?;
-    findings.ok("server", format!("Postgres {}", server.version));
+    match migrate::OLDEST_SERVER > server.version_number {
+        true => findings.error(
+            "server",
+            format!("Postgres {} is too old", server.version),
+            format!("move to Postgres {} or newer", migrate::OLDEST_SERVER / 10_000),
+        ),
+        false => findings.ok("server", format!("Postgres {}", server.version)),
+    }
     let apart = (Utc::now() - server.now).abs();
     match apart > CLOCKS {
         true => findings.warning(
@@ -126,10 +141,18 @@ async fn database(
         ),
         false => findings.ok("connections", format!("{free} of {} are free", server.connections_most)),
     }
-    match migrate::pending(connection).await {
-        Ok(0) => findings.ok("schema", "up to date"),
-        Ok(_) => {
-            findings.error("schema", "`trueup` is missing or of an older version", "trueup migrate");
+    match migrate::standing(connection).await {
+        Ok(Standing::UpToDate) => findings.ok("schema", "up to date"),
+        Ok(Standing::Behind(n)) => {
+            findings.error("schema", format!("`trueup` is missing or lacks {n} migrations"), "trueup migrate");
+            return Ok(());
+        }
+        Ok(Standing::Ahead(n)) => {
+            findings.error(
+                "schema",
+                format!("`trueup` has {n} migrations that this program does not know"),
+                "run the newer trueup that made them",
+            );
             return Ok(());
         }
         Err(_) => findings.warning("schema", "its version cannot be read by this role", GRANTS),
@@ -180,7 +203,7 @@ async fn rights(
                 findings.error(
                     &about,
                     format!("there is no table {table}, or the role may not see its schema"),
-                    GRANTS,
+                    format!("correct the job if it is misspelt; else {GRANTS}"),
                 );
             } else if !rights.may_read {
                 findings.error(&about, format!("{table} may not be read"), GRANTS);

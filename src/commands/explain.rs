@@ -15,6 +15,8 @@ use crate::notify::route::Routing;
 use crate::pipeline::failure::RunError;
 use crate::plan::PlannedJob;
 use crate::plan::duration;
+use crate::plan::objective::Indicator;
+use crate::plan::rule::Severity;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::Selection;
 use crate::plan::sql::{PlannedSql, bucket, residual, window};
@@ -177,46 +179,78 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> String {
             format!("{names} (top {})", set.top)
         })
         .collect();
+    let widest = job.metrics.iter().map(|metric| metric.name().chars().count()).max().unwrap_or_default();
     let metrics = job
         .metrics
         .iter()
-        .map(|metric| format!("  {:<6} {}", metric.name(), metric.meaning()))
+        .map(|metric| format!("  {:<widest$}  {}", metric.name(), metric.meaning()))
         .collect::<Vec<_>>()
         .join("\n");
+    let told = |rule: &str, severity: Severity, owner: Option<&str>, notify: &Vec<String>| {
+        let owner = owner.or(job.owner.as_deref());
+        let labels = Labels { job: &job.name, rule, severity: severity.as_str(), owner, cohort: "all" };
+        let told: Vec<String> = routing.path(&labels, notify).receivers.into_iter().collect();
+        if told.is_empty() { "nobody".to_owned() } else { told.join(", ") }
+    };
     let rules: Vec<String> = job
         .rules
         .iter()
         .map(|rule| {
-            let owner = rule.owner.as_deref().or(job.owner.as_deref());
-            let (name, severity) = (rule.name.as_str(), rule.severity.as_str());
-            let labels = Labels { job: &job.name, rule: name, severity, owner, cohort: "all" };
-            let told: Vec<String> = routing.path(&labels, &rule.notify).receivers.into_iter().collect();
+            let lasts = rule.fires.describe();
+            let at_least = format!("at least {} labeled", rule.min_samples);
+            let when =
+                [rule.condition(), lasts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
             format!(
-                "  {} ({}): {} of {} {} {}, at least {} labeled; tells {}",
+                "  {} ({}): {} of {} {when}, {at_least}; tells {}",
                 rule.name,
                 rule.severity.as_str(),
                 rule.metric().name(),
                 rule.window,
-                rule.condition(),
-                rule.fires.describe(),
-                rule.min_samples,
-                if told.is_empty() { "nobody".to_owned() } else { told.join(", ") }
+                told(&rule.name, rule.severity, rule.owner.as_deref(), &rule.notify)
             )
         })
         .collect();
+    let objectives: Vec<String> = job
+        .slos
+        .iter()
+        .flat_map(|slo| {
+            let counted = match &slo.indicator {
+                Indicator::Predictions { good, .. } => format!("predictions with {good}"),
+                Indicator::Windows { metric, window, condition } => {
+                    format!("windows of {window} without {} {}", metric.name(), condition.describe())
+                }
+            };
+            let share = (slo.objective * 1e6).round() / 1e4;
+            let head = format!("  {}: {share} % of {counted}, over {}", slo.name, duration::format(slo.period));
+            let burns = slo.burns.iter().map(|burn| {
+                format!(
+                    "    {} ({}): {} times the budget over {} and {}; tells {}",
+                    slo.alert(burn),
+                    burn.severity.as_str(),
+                    burn.factor,
+                    duration::format(burn.long),
+                    duration::format(burn.short),
+                    told(&slo.alert(burn), burn.severity, slo.owner.as_deref(), &slo.notify)
+                )
+            });
+            std::iter::once(head).chain(burns).collect::<Vec<_>>()
+        })
+        .collect();
+    let listed = |lines: Vec<String>| if lines.is_empty() { "  none".to_owned() } else { lines.join("\n") };
     let reads = if job.is_incremental() {
         format!("what arrived since the last run, and {} before it again", duration::format(job.schedule.overlap))
     } else {
         "the whole horizon at every run, because `arrived_at` is not declared on both tables".to_owned()
     };
     format!(
-        "{}: {}\nruns next   {next}\nreads       {reads}\nwindows     {windows}\nbuckets     {}\nfinal       {} after the end of a window; labels revise it for {}\ncohorts     all{}\nmetrics\n{metrics}\nrules\n{}",
+        "{}: {}\nruns next   {next}\nreads       {reads}\nwindows     {windows}\nbuckets     {}\nfinal       {} after the end of a window; labels revise it for {}\ncohorts     all{}\nmetrics\n{metrics}\nrules\n{}\nobjectives\n{}",
         job.name,
         job.description.as_deref().unwrap_or("(no description)"),
         duration::format(job.windows.bucket),
         duration::format(job.windows.label_wait),
         duration::format(job.windows.horizon),
         cohorts.iter().map(|cohort| format!("; {cohort}")).collect::<String>(),
-        if rules.is_empty() { "  none".to_owned() } else { rules.join("\n") }
+        listed(rules),
+        listed(objectives)
     )
 }

@@ -65,11 +65,13 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
     let views: Vec<String> = views.iter().map(|view| format!("trueup.{view}")).collect();
     let _infallible = write!(
         sql,
-        "\n-- Analysts read the views, and may say what happened.\n\
+        "\n-- Analysts read the views.\n\
          grant usage on schema trueup to {reader};\n\
          grant select on {} to {reader};\n\
          grant execute on function trueup.metric_history_as_of(timestamptz) to {reader};\n\
-         grant insert on trueup.annotation, trueup.model_baseline to {reader};\n\
+         \n-- For a deployment that says what it did: what mutes alerts or moves a baseline is not for everybody.\n\
+         -- grant usage on schema trueup to DEPLOYMENT;\n\
+         -- grant insert (job, kind, starts_at, ends_at, note) on trueup.annotation to DEPLOYMENT;\n\
          \n-- Then: grant {runner} to the user that trueup connects as, and {reader} to analysts.",
         views.join(", ")
     );

@@ -1,22 +1,24 @@
 //! `history`: measured metrics, newest last.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use super::output::{self, Table};
-use super::{context, jobs};
+use super::{context, jobs, sparkline};
 use crate::cli::{Global, HistoryArgs, Output};
-use crate::store::history::{self, HistoryFilter};
+use crate::notify::message::single_line;
+use crate::store::history::{self, HistoryFilter, MetricRow};
 
-pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> {
+pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let database = context::database(global, &settings).await?;
     let filter = HistoryFilter {
         job: args.job.clone(),
-        metric: args.metric,
-        window: args.window,
-        cohort: args.cohort,
+        metric: args.metric.clone(),
+        window: args.window.clone(),
+        cohort: args.cohort.clone(),
         as_of: args.as_of,
         limit: args.limit,
     };
@@ -37,6 +39,7 @@ pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> 
         "status",
         "revision",
     ]);
+    let trends = trends(&rows);
     for row in rows {
         table.push(vec![
             row.window_name.into(),
@@ -59,6 +62,9 @@ pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&table.render(global.output))?;
+    if global.output == Output::Table && !trends.is_empty() {
+        output::print(&format!("\n{}", trends.join("\n")))?;
+    }
     if full && global.output == Output::Table {
         output::note(&format!(
             "the newest {} rows; --limit shows more, --metric, --window and --cohort narrow it",
@@ -66,4 +72,24 @@ pub(super) async fn run(global: &Global, args: HistoryArgs) -> Result<ExitCode> 
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The fewest windows that make a line, and the most lines.
+const FEW: usize = 3;
+const MOST_LINES: usize = 8;
+
+/// How each series of the rows went, as a line of blocks: the oldest value first.
+fn trends(rows: &[MetricRow]) -> Vec<String> {
+    let mut series: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+    for row in rows {
+        let version = row.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}"));
+        let name = single_line(&format!("{}, {}, {}{version}", row.metric, row.window_name, row.cohort));
+        series.entry(name).or_default().push(row.value);
+    }
+    let long = series.into_iter().filter(|(_, values)| values.len() >= FEW).take(MOST_LINES);
+    let line = |(name, values): (String, Vec<Option<f64>>)| {
+        let most = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
+        format!("{} {name}", sparkline::draw(&values, most))
+    };
+    long.map(line).collect()
 }

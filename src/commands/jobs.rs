@@ -81,10 +81,18 @@ pub(super) fn render(path: &str, text: &str, findings: &[Diagnostic]) -> String 
 /// Job files below a path, sorted. A file stands for itself.
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
+        if is_fixture(path) {
+            return Err(user_error(format!(
+                "`{}` holds tests of a job's rules, and no job: `trueup test {}` runs them",
+                path.display(),
+                path.display()
+            )));
+        }
         return Ok(vec![path.to_owned()]);
     }
+    let what = if path.extension().is_some() { "job file" } else { "jobs folder" };
     let entries = std::fs::read_dir(path)
-        .map_err(|error| user_error(format!("could not read the jobs folder `{}`: {error}", path.display())))?;
+        .map_err(|error| user_error(format!("could not read the {what} `{}`: {error}", path.display())))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();

@@ -35,13 +35,14 @@ mod suggest;
 mod test;
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{BaselineCommand, Cli, Command, GuardArgs, LogFormat, NotifyCommand, Output};
+use crate::cli::{BaselineCommand, Cli, Command, Global, GuardArgs, LogFormat, NotifyCommand, Output};
 use crate::postgres::local::guard::{self, GuardOptions};
 
 /// A failure on the user's side: exit code 1.
@@ -92,14 +93,14 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => run::run(&global, &args).await,
         Command::Backfill(args) => backfill::run(&global, &args).await,
         Command::Serve { .. } => serve::run(&global).await,
-        Command::History(args) => history::run(&global, args).await,
-        Command::Status { watch } => again(watch, async || status::run(&global).await).await,
+        Command::History(args) => again(&global, args.watch, async || history::run(&global, &args).await).await,
+        Command::Status { watch } => again(&global, watch, async || status::run(&global).await).await,
         Command::Runs { job, limit, watch } => {
-            again(watch, async || runs::run(&global, job.as_deref(), limit).await).await
+            again(&global, watch, async || runs::run(&global, job.as_deref(), limit).await).await
         }
         Command::Alerts { command: Some(command), .. } => alerts::act(&global, &command).await,
         Command::Alerts { command: None, job, all, watch } => {
-            again(watch, async || alerts::run(&global, job.as_deref(), all).await).await
+            again(&global, watch, async || alerts::run(&global, job.as_deref(), all).await).await
         }
         Command::Incident(args) => incident::run(&global, &args).await,
         Command::Route(args) => route::run(&global, &args).await,
@@ -122,7 +123,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Demo { stop: true, .. } => demo::stop(),
         Command::Demo { keep, .. } => demo::run(keep).await,
         Command::Completions { shell } => shell::completions(shell),
-        Command::Man => shell::man(),
+        Command::Man { folder } => shell::man(folder.as_deref()),
         Command::LocalPostgresGuard(_) => unreachable!("the guard needs no runtime and was run before"),
     }
 }
@@ -131,10 +132,12 @@ async fn command(cli: Cli) -> Result<ExitCode> {
 const WATCH_EVERY: Duration = Duration::from_secs(3);
 
 /// Shows something once, or again and again on a screen that is wiped before.
-async fn again(watch: bool, show: impl AsyncFn() -> Result<ExitCode>) -> Result<ExitCode> {
+async fn again(global: &Global, watch: bool, show: impl AsyncFn() -> Result<ExitCode>) -> Result<ExitCode> {
     if !watch {
         return show().await;
     }
+    // Held for as long as it is watched: a private Postgres would stop and start in between.
+    let _database = context::database(global, &jobs::settings(global)?).await?;
     loop {
         // Home, and away with what was below: no flicker, and what scrolled off stays.
         output::print("\u{1b}[H\u{1b}[2J")?;
@@ -161,7 +164,9 @@ fn run_guard(args: GuardArgs) -> Result<ExitCode> {
 fn log_to_stderr(serving: Option<LogFormat>) {
     let default = if serving.is_some() { "info,tokio_cron_scheduler=warn" } else { "error" };
     let filter = EnvFilter::try_from_env("TRUEUP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = log.with_ansi(colours);
     match serving {
         Some(LogFormat::Json) => log.json().flatten_event(true).init(),
         Some(LogFormat::Text) | None => log.init(),

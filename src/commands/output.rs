@@ -137,28 +137,51 @@ impl Table {
         }
     }
 
-    /// A table that is wider than a screen says once, above, what is the same in all of its rows, and leaves out what is empty
-    /// in all of them.
+    /// A table that is wider than a screen says once, above, what is the same in all of its rows, leaves out what is empty in
+    /// all of them, and puts what does not fit into a line of its own below each row. One row is a list.
     fn draw(&self) -> String {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let whole = self.drawn(&all);
-        let width = whole.lines().map(|line| line.chars().count()).max().unwrap_or_default();
-        if width <= SCREEN || self.rows.len() < 2 {
+        if width(&whole) <= SCREEN {
             return whole;
         }
-        let first = &self.rows[0];
+        let Some((first, _)) = self.rows.split_first().filter(|(_, others)| !others.is_empty()) else {
+            return self.listed();
+        };
         let is_same = |column: &usize| self.rows.iter().all(|row| row[*column] == first[*column]);
         let (same, other): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_same);
-        let said: Vec<String> = same
-            .into_iter()
-            .filter(|column| first[*column] != Cell::Nothing)
-            .map(|column| format!("{} {}", self.columns[column].replace('_', " "), first[column].for_people()))
-            .collect();
-        match (said.is_empty(), other.is_empty()) {
-            (true, false) => self.drawn(&other),
-            (false, false) => format!("{}\n\n{}", said.join(", "), self.drawn(&other)),
-            (_, true) => whole,
+        let said = self.said(first, &same);
+        if other.is_empty() {
+            return whole;
         }
+        let fits = |n: &usize| width(&self.drawn(&other[..*n])) <= SCREEN;
+        let (shown, below) = other.split_at((1..=other.len()).rev().find(fits).unwrap_or(1));
+        let drawn = self.drawn(shown);
+        let mut lines: Vec<String> = drawn.lines().take(HEAD).map(str::to_owned).collect();
+        for (line, row) in drawn.lines().skip(HEAD).zip(&self.rows) {
+            lines.push(line.to_owned());
+            let more = self.said(row, below);
+            lines.extend((!more.is_empty()).then(|| format!("    {more}")));
+        }
+        let table = lines.join("\n");
+        if said.is_empty() { table } else { format!("{said}\n\n{table}") }
+    }
+
+    /// Some values of a row with their names.
+    fn said(&self, row: &[Cell], columns: &[usize]) -> String {
+        let is_there = |column: &&usize| !matches!(&row[**column], Cell::Nothing) && row[**column].for_people() != "";
+        let said = columns.iter().filter(is_there);
+        let said = said.map(|at| format!("{} {}", self.columns[*at].replace('_', " "), row[*at].for_people()));
+        said.collect::<Vec<_>>().join(", ")
+    }
+
+    /// A value in each line.
+    fn listed(&self) -> String {
+        let widest = self.columns.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        let line =
+            |(name, cell): (&String, &Cell)| format!("{:<widest$}  {}", name.replace('_', " "), cell.for_people());
+        let rows = self.rows.iter().flat_map(|row| self.columns.iter().zip(row));
+        rows.map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// Some of the columns.
@@ -182,6 +205,12 @@ impl Table {
 
 /// Columns of a terminal.
 const SCREEN: usize = 80;
+/// Lines above the first row.
+const HEAD: usize = 2;
+
+fn width(drawn: &str) -> usize {
+    drawn.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or_default()
+}
 
 /// Prints a line to stdout. A reader that went away (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -217,6 +246,26 @@ mod tests {
         let drawn = table.render(Output::Table);
         assert!(drawn.starts_with(&format!("window {wide}, cohort all\n")) && !drawn.contains("nothing"), "{drawn}");
         assert_eq!(drawn.matches("all").count(), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_stands_below_its_row_and_one_row_is_a_list() {
+        let mut table = Table::new(&["name", "first", "last_one"]);
+        for n in 0..2 {
+            table.push(vec![Cell::Count(n), "x".repeat(50 + n as usize).into(), "y".repeat(40 + n as usize).into()]);
+        }
+        let drawn = table.render(Output::Table);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines.len(), 6, "{drawn}");
+        assert!(lines[2].contains("xxx") && lines[3] == format!("    last one {}", "y".repeat(40)), "{drawn}");
+        assert!(!lines[0].contains("last"), "{drawn}");
+        table.rows.truncate(1);
+        let drawn = table.render(Output::Table);
+        assert_eq!(drawn.lines().next(), Some("name      0"));
+        assert_eq!(drawn.lines().count(), 3, "{drawn}");
+        // An empty table has a head, and nothing to be a list of.
+        table.rows.clear();
+        assert!(table.render(Output::Table).contains("first"));
     }
 
     #[test]

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::jobs::{self, JobFile};
-use super::{context, output, user_error};
+use super::{context, user_error};
 use crate::cli::Global;
 use crate::scheduler::{Catalog, Heartbeat, Jobs, Scheduler, metrics};
 use crate::settings::Settings;
+use crate::spec::Level;
 use crate::web::{self, Site};
 
 /// Runs at the same time; each may hold one connection, and its lease renewal now and then another.
@@ -43,16 +44,14 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let database = context::database(global, &settings).await?;
     let prepared = context::receivers(&settings);
     for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
-        output::note(&format!("warning: the receiver `{name}` cannot be used: {why}; its messages wait"));
+        warn!(receiver = %name, "the receiver cannot be used: {why}; its messages wait");
     }
     let stopped = stop_signal()?;
     let catalog = Arc::new(Catalog::new(planned));
     if let Some(web) = &settings.web {
         let token = web.token().map_err(user_error)?;
         let site = Site { pool: database.pool.clone(), jobs: Arc::clone(&catalog), token, hosts: web.hosts.clone() };
-        let bound =
-            web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
-        output::note(&format!("health and metrics at http://{bound}"));
+        web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     }
     let scheduler = Scheduler {
         pool: database.pool.clone(),
@@ -102,13 +101,13 @@ async fn reload(
     catalog: Arc<Catalog>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    if hangup.is_none() {
         warn!("could not listen for SIGHUP; job files are looked at every {} s", LOOK_EVERY.as_secs());
-        return;
-    };
+    }
     while !*stop.borrow() {
         let asked = tokio::select! {
-            _ = hangup.recv() => true,
+            Some(_) = async { hangup.as_mut()?.recv().await } => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
             _ = stop.changed() => return,
         };
@@ -126,6 +125,18 @@ async fn reload(
             }
             // The folder may be being replaced: what is served goes on.
             Err(failure) => error!("the job files could not be read: {failure:#}"),
+        }
+    }
+}
+
+/// Logs the findings of a job file, an event each.
+fn tell(file: &JobFile) {
+    for finding in &file.findings {
+        let (line, column) = finding.position(&file.text);
+        let hint = finding.hint.as_deref().unwrap_or_default();
+        match finding.level {
+            Level::Error => error!(file = file.path, line, column, code = finding.code, hint, "{}", finding.message),
+            Level::Warning => warn!(file = file.path, line, column, code = finding.code, hint, "{}", finding.message),
         }
     }
 }
@@ -158,7 +169,7 @@ impl Files {
         for path in times.keys() {
             let file = JobFile::load(path, settings)?;
             if !file.findings.is_empty() && self.seen.get(path) != times.get(path) {
-                output::note(&file.render());
+                tell(&file);
             }
             let job = match file.job.map(Arc::new) {
                 Some(job) => Some(job),
@@ -167,7 +178,7 @@ impl Files {
                     let last = self.good.get(path).cloned();
                     let goes_on =
                         if last.is_some() { "its last good definition is served" } else { "it is not served" };
-                    output::note(&format!("error: `{}` has mistakes; {goes_on}", file.path));
+                    error!(file = file.path, "`{}` has mistakes; {goes_on}", file.path);
                     last
                 }
             };

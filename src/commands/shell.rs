@@ -1,11 +1,12 @@
 //! `completions` and `man`: what a shell and its users read about the command line.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 
-use super::output;
+use super::{output, user_error};
 use crate::cli::Cli;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
@@ -15,9 +16,21 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn man() -> Result<ExitCode> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).context("could not write the manual page")?;
-    output::print(String::from_utf8(page).context("the manual page is not text")?.trim_end())?;
+/// The command line without `help`, which is no command to read about.
+fn page() -> clap::Command {
+    Cli::command().disable_help_subcommand(true)
+}
+
+/// Prints the page of the program, or writes those of all commands into a folder.
+pub(super) fn man(folder: Option<&Path>) -> Result<ExitCode> {
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(page(), folder))
+            .map_err(|error| user_error(format!("could not write manual pages to `{}`: {error}", folder.display())))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page()).render(&mut text).context("could not write the manual page")?;
+    output::print(String::from_utf8(text).context("the manual page is not text")?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -44,13 +44,16 @@ pub struct Habits {
     pub cardinality: Vec<i64>,
     /// Rows of predictions and of labels, as the planner estimates them. None where it does not know, or of a query.
     pub rows: (Option<f64>, Option<f64>),
+    /// Predictions and labels that a run reads: those that arrived between two runs, and in the overlap. None where indexes
+    /// for it are missing.
+    pub each_run: Option<(i64, i64)>,
 }
 
 /// Values of a cohort dimension above which it is probably not meant as one.
 pub const MOST_VALUES: u32 = 1_000;
 
 /// Looks at the newest predictions.
-pub async fn habits(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Habits> {
+pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
     let mut habits = Habits::default();
     if let Some(sql) = probe::label_latency(job) {
         let rows = session::fetch(connection, &sql, &[]).await?;
@@ -62,6 +65,15 @@ pub async fn habits(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Re
     }
     habits.rows =
         (estimate(connection, &job.predictions.relation).await?, estimate(connection, &job.labels.relation).await?);
+    let span = job.schedule.cadence.usual_gap() + job.schedule.overlap;
+    if let Some([predictions, labels]) = probe::arrivals(job, span.num_seconds()).filter(|_| indexed) {
+        let mut counts = Vec::new();
+        for sql in [predictions, labels] {
+            let rows = session::fetch(connection, &sql, &[]).await?;
+            counts.extend(rows.first().map(|row| row.try_get::<i64, _>("n")).transpose()?);
+        }
+        habits.each_run = counts.first().copied().zip(counts.get(1).copied());
+    }
     Ok(habits)
 }
 
@@ -108,22 +120,12 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     .await?;
     let labels =
         columns(connection, "labels", &l.relation, &probe::label_columns(job), &label_names, &mut mistakes).await?;
+    expressions(connection, job, &mut mistakes).await?;
     let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
     expect_instants(&prediction_names, &predictions, &mut mistakes);
     expect_instants(&label_names, &labels, &mut mistakes);
     let predicted = expect_number("predictions.value", &predictions[1], &mut mistakes);
     let actual = expect_number("labels.value", &labels[0], &mut mistakes);
-    for (what, sql) in probe::expressions(job) {
-        check(
-            connection,
-            &what,
-            "bad-expression",
-            &sql,
-            "the names in it must be columns of the prediction row",
-            &mut mistakes,
-        )
-        .await?;
-    }
     check(
         connection,
         "labels.id",
@@ -196,6 +198,44 @@ fn same_key_type(a: &str, b: &str) -> bool {
     kind(a) == kind(b)
 }
 
+/// Finds what is wrong with the job's expressions. Without a table of predictions there is nothing to hold them against.
+async fn expressions(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<()> {
+    let all = match session::describe(connection, &probe::all_columns(&job.predictions.relation)).await {
+        Ok(all) => all,
+        Err(error) if user_code(&error).is_some() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let known: Vec<&str> = all.iter().map(|column| column.name.as_str()).collect();
+    for probe in probe::expressions(job) {
+        let missing: Vec<&String> = probe.columns.iter().filter(|column| !known.contains(&column.as_str())).collect();
+        for name in &missing {
+            let mistake = no_column(probe.path, name, "predictions", &known);
+            // Both sides of a ratio name what either of them does.
+            if !mistakes.contains(&mistake) {
+                mistakes.push(mistake);
+            }
+        }
+        if missing.is_empty() {
+            let hint = "the names in it must be columns of the prediction row";
+            let mut found = Vec::new();
+            check(connection, probe.path, "bad-expression", &probe.sql, hint, &mut found).await?;
+            mistakes.extend(found.into_iter().filter(|mistake| !mistakes.contains(mistake)).collect::<Vec<_>>());
+        }
+    }
+    Ok(())
+}
+
+fn no_column(path: &str, name: &str, section: &str, known: &[&str]) -> SourceMistake {
+    let hint = did_you_mean(name, known.iter().copied())
+        .map_or_else(|| format!("its columns are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    let message = format!("there is no column `{name}` in the {section} table");
+    SourceMistake { path: path.to_owned(), code: "no-column", message, hint }
+}
+
 /// Types of the named columns. None when the table or a column is not there, which is then among the mistakes.
 async fn columns(
     connection: &mut PgConnection,
@@ -231,10 +271,7 @@ async fn columns(
     };
     let known: Vec<&str> = all.iter().map(|column| column.name.as_str()).collect();
     for (path, name) in names.iter().filter(|(_, name)| !known.contains(&name.as_str())) {
-        let hint = did_you_mean(name.as_str(), known.iter().copied())
-            .map_or_else(|| format!("its columns are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-        let message = format!("there is no column `{}` in the {section} table", name.as_str());
-        mistakes.push(SourceMistake { path: (*path).to_owned(), code: "no-column", message, hint });
+        mistakes.push(no_column(path, name.as_str(), section, &known));
     }
     if mistakes.is_empty() {
         mistakes.push(SourceMistake {

@@ -1,6 +1,11 @@
 //! Cohorts: the declared dimensions, and the names under which their values are stored and shown.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
+
+use crate::plan::expression::Expression;
+use crate::plan::name::Identifier;
 
 /// One dimension: a column or an expression over the prediction row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +13,16 @@ pub struct Dimension {
     pub name: String,
     /// SQL over the prediction row.
     pub sql: String,
+}
+
+impl Dimension {
+    /// The columns of the prediction row that it names.
+    pub fn columns(&self) -> BTreeSet<String> {
+        match Identifier::new(&self.name) {
+            Ok(column) if self.sql == format!("a.{column}") => BTreeSet::from([self.name.clone()]),
+            _ => Expression::parse(&self.sql).map(|expression| expression.columns()).unwrap_or_default(),
+        }
+    }
 }
 
 /// One declaration of cohorts: every combination of values of these dimensions.

@@ -37,6 +37,8 @@ pub struct PlannedJob {
     pub parameters: Parameters,
     /// Values of a pair besides predicted and actual: the weight first, if there is one, then those of custom metrics.
     pub extras: Vec<Extra>,
+    /// Where in the job file they are, for messages.
+    pub declared: Declared,
     /// What buckets keep, in this order.
     pub sums: Vec<Sum>,
     /// Built-in rules first.
@@ -48,6 +50,15 @@ pub struct PlannedJob {
     pub notify: Vec<String>,
     /// The text of the job file.
     pub spec: String,
+}
+
+/// Paths in the job file, such as `cohorts[0].by[1]`.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// Of each dimension, where it is declared first.
+    pub dimensions: Vec<String>,
+    /// Of each extra value.
+    pub extras: Vec<String>,
 }
 
 /// Which histograms buckets keep.

@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// The oldest server that works: `date_bin` and multiple ranges of functions used here came with it.
-const OLDEST_SERVER: i32 = 140_000;
+pub const OLDEST_SERVER: i32 = 140_000;
 
 /// Applies what is missing. Safe to run from several programs at once.
 ///
@@ -31,15 +31,32 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
     MIGRATOR.run(connection).await.context("could not migrate the `trueup` schema")
 }
 
-/// How many migrations this program has that the database has not.
-pub async fn pending(connection: &mut PgConnection) -> Result<usize> {
+/// How the schema of a database stands to the one that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    UpToDate,
+    /// It lacks so many migrations.
+    Behind(usize),
+    /// It has so many that this program does not know: a newer one made them.
+    Ahead(usize),
+}
+
+/// Compares the migrations of a database with those of this program.
+pub async fn standing(connection: &mut PgConnection) -> Result<Standing> {
     let exists: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !exists {
-        return Ok(MIGRATOR.iter().count());
+        return Ok(Standing::Behind(MIGRATOR.iter().count()));
     }
-    let applied: i64 =
-        sqlx::query_scalar("select count(*) from public._sqlx_migrations where success").fetch_one(connection).await?;
-    Ok(MIGRATOR.iter().count().saturating_sub(usize::try_from(applied).unwrap_or(0)))
+    let applied: Vec<i64> =
+        sqlx::query_scalar("select version from public._sqlx_migrations where success").fetch_all(connection).await?;
+    let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    let lacking = known.iter().filter(|version| !applied.contains(version)).count();
+    let unknown = applied.iter().filter(|version| !known.contains(version)).count();
+    Ok(match (unknown, lacking) {
+        (0, 0) => Standing::UpToDate,
+        (0, lacking) => Standing::Behind(lacking),
+        (unknown, _) => Standing::Ahead(unknown),
+    })
 }

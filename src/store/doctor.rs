@@ -7,6 +7,8 @@ use sqlx::PgConnection;
 #[derive(Debug, Clone)]
 pub struct Server {
     pub version: String,
+    /// As `server_version_num`: 150014 is 15.14.
+    pub version_number: i32,
     pub now: DateTime<Utc>,
     pub role: String,
     pub is_superuser: bool,
@@ -21,7 +23,7 @@ pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
     sqlx::query_as!(
         Server,
         r#"
-        select current_setting('server_version') as "version!", clock_timestamp() as "now!", current_user::text as "role!",
+        select current_setting('server_version') as "version!", current_setting('server_version_num')::int as "version_number!", clock_timestamp() as "now!", current_user::text as "role!",
                (select rolsuper from pg_roles where rolname = current_user) as "is_superuser!",
                coalesce(has_schema_privilege(to_regnamespace('trueup')::oid, 'create'), false) as "may_define!",
                (select count(*) from pg_stat_activity where backend_type = 'client backend') as "connections_used!",

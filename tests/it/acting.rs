@@ -59,7 +59,7 @@ async fn an_incident_is_shown_acknowledged_resolved_and_written_up() {
     let alerts = trueup(&world, &folder, &["alerts", "--output", "json"]).ok();
     let alerts: Json = serde_json::from_str(&alerts.stdout).unwrap();
     // Nobody listens at the receiver's address.
-    let told = "not yet: hook (`trueup deliveries list`)";
+    let told = "not yet: hook (`trueup deliveries`)";
     assert_eq!((&alerts[0]["id"], &alerts[0]["incident"], &alerts[0]["told"]), (&1.into(), &1.into(), &told.into()));
     assert!(trueup(&world, &folder, &["incident"]).ok().stdout.contains("hourly"));
     let shown = trueup(&world, &folder, &["incident", "1"]).ok().stdout;

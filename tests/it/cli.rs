@@ -77,9 +77,29 @@ async fn a_run_can_be_replayed_looked_at_and_queried() {
     assert!(status.stdout.contains("hourly,ok,"), "{}", status.stdout);
     assert_eq!(run(&folder, &db, &["alerts"]).ok().stdout.trim(), "no alert is open");
     let explained = run(&folder, &db, &["explain", "hourly"]).ok();
-    for words in ["insert into trueup.residual", "Index Scan", "buckets     1h", "mean squared error"] {
+    for words in ["insert into trueup.residual", "Index Scan", "buckets     1h", "mean squared error", "runs next   "] {
         assert!(explained.stdout.contains(words), "`{words}` is not in\n{}", explained.stdout);
     }
+    let analyzed = run(&folder, &db, &["explain", "hourly", "--analyze"]).ok();
+    assert!(analyzed.stdout.contains("actual time="), "{}", analyzed.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_says_who_is_told_of_rules_and_of_budgets() {
+    let (db, folder) = scene().await;
+    let objective = "[[slos]]\nname = \"within-5\"\ngood = \"abs(error) <= 5\"\nobjective = 0.99\nperiod = \"30d\"\nburn = \"auto\"\n";
+    folder.write("jobs/hourly.toml", &format!("{}{objective}", hourly(JOB)));
+    folder.write(
+        "trueup.toml",
+        "[routing]\nfallback = \"desk\"\n[receivers.desk]\ntype = \"webhook\"\nurl = \"https://example.org/\"\n",
+    );
+    let explained = run(&folder, &db, &["explain", "hourly"]).ok().stdout;
+    for words in
+        ["within-5: 99 % of predictions with abs(error) <= 5, over 30d", "within-5/1d (ticket): ", "; tells desk"]
+    {
+        assert!(explained.contains(words), "`{words}` is not in\n{explained}");
+    }
+    assert!(!explained.contains("  , "), "{explained}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,18 +107,45 @@ async fn check_compares_with_the_database() {
     let (db, folder) = scene().await;
     folder.write(
         "jobs/hourly.toml",
-        &hourly(JOB)
+        &hourly(&format!("{JOB}[[cohorts]]\nby = [\"region\"]\n"))
             .replace("value = \"predicted\"", "value = \"predictd\"")
-            .replace("at = \"at\"", "at = \"at\"\nwhere = \"regio = 'a'\""),
+            .replace("at = \"at\"", "at = \"at\"\nwhere = \"regio = 'a'\"")
+            .replace("by = [\"region\"]", "by = [{ name = \"r\", expr = \"upper(rgion)\" }]"),
     );
     let checked = run(&folder, &db, &["check"]);
     assert_eq!(checked.code, Some(1));
+    // All of them at once, each at its place.
+    for (column, near, line) in
+        [("predictd", "predicted", "value = "), ("regio", "region", "where = "), ("rgion", "region", "by = ")]
+    {
+        let found = format!("error[no-column]: there is no column `{column}`");
+        let finding = checked.stdout.split_once(&found).unwrap_or_else(|| panic!("{}", checked.stdout)).1;
+        let finding = finding.split("\nerror[").next().unwrap_or_default();
+        assert!(finding.contains(&format!("did you mean `{near}`?")) && finding.contains(line), "{column}: {finding}");
+    }
+    folder.write("jobs/hourly.toml", &hourly(JOB));
+    let size = run(&folder, &db, &["check"]).ok().stdout;
     assert!(
-        checked.stdout.contains("error[no-column]: there is no column `predictd`")
-            && checked.stdout.contains("did you mean `predicted`?"),
-        "{}",
-        checked.stdout
+        size.contains("the first run reads those of its windows once, each run what arrived since the last"),
+        "{size}"
     );
+    // Not compared, and said so; what is no job file; what is not there.
+    let alone = folder.run(&["check"]).ok().stderr;
+    assert!(alone.contains("the jobs were not compared with a database: set DATABASE_URL"), "{alone}");
+    let unreachable = folder.run(&["check", "--database", "postgres://nobody@127.0.0.1:1/none"]).ok().stderr;
+    assert!(
+        unreachable.contains("not compared with the database") && unreachable.matches("os error").count() <= 1,
+        "{unreachable}"
+    );
+    folder.write("jobs/hourly.test.toml", "job = \"hourly\"\n");
+    let tests = folder.run(&["check", "jobs/hourly.test.toml"]);
+    assert!(
+        tests.code == Some(1) && tests.stderr.contains("`trueup test jobs/hourly.test.toml` runs them"),
+        "{}",
+        tests.stderr
+    );
+    let nowhere = folder.run(&["check", "jobs/none.toml"]);
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("could not read the job file"), "{}", nowhere.stderr);
     db.execute("alter table public.p alter at type timestamp").await;
     folder.write("jobs/hourly.toml", &hourly(JOB));
     let checked = run(&folder, &db, &["check"]);
@@ -368,4 +415,16 @@ fn shells_can_complete_and_man_can_show() {
     }
     let page = folder.run(&["man"]).ok().stdout;
     assert!(page.contains(".TH trueup 1") && page.contains("backfill"), "{page}");
+    // Every page that it refers to is there.
+    folder.run(&["man", "pages/man1"]).ok();
+    let referred: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("trueup\\-")?.split_once('(')).map(|(name, _)| name).collect();
+    assert!(referred.len() > 20, "{referred:?}");
+    for name in referred {
+        let file = folder.0.join(format!("pages/man1/trueup-{}.1", name.replace('\\', "")));
+        assert!(std::fs::read_to_string(&file).is_ok_and(|text| text.contains(".TH")), "{}", file.display());
+    }
+    folder.write("file", "");
+    let refused = folder.run(&["man", "file/man1"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("could not write manual pages"), "{}", refused.stderr);
 }

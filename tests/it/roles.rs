@@ -97,13 +97,11 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
             .await
             .unwrap_or_else(|error| panic!("{view}: {error}"));
     }
-    sqlx::raw_sql(sqlx::AssertSqlSafe(reads(
-        "insert into trueup.annotation (kind, starts_at) values ('deploy', now())",
-    )))
-    .execute(&mut connection)
-    .await
-    .expect("an annotation");
     for sql in [
+        "insert into trueup.annotation (kind, starts_at, suppress_until) values ('deploy', now(), 'infinity')",
+        "insert into trueup.annotation (kind, starts_at) values ('incident', now())",
+        "insert into trueup.model_baseline (job, metric, value) values ('hourly', 'rmse', 1e9)",
+        "insert into trueup.silence (reason) values ('quiet')",
         "select from trueup.run",
         "select from trueup.notification",
         "select from public.p",

@@ -9,14 +9,16 @@ use std::process::ExitCode;
 use anyhow::Result;
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use super::output::{self, Table};
-use super::{jobs, progress};
+use super::{context, jobs, progress};
 use crate::cli::{Global, Output};
 use crate::measure::indexes;
 use crate::measure::source::{self, SourceError};
 use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
+use crate::postgres::local::LocalDatabase;
 use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::{Diagnostic, Document, Level, codes};
@@ -33,9 +35,18 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
         files.push(JobFile::load(&path, settings).map_err(|error| super::user_error(format!("{error:#}")))?);
     }
     repeated_names(&mut files);
-    let notes = match &global.database_url {
-        Some(url) => compare_with_database(url, &mut files).await,
-        None => Vec::new(),
+    let notes = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
+        (Some(url), _) => compare_with_database(connect::options(url), &mut files).await,
+        // What other commands use without an address; it is not started for this alone where it never was.
+        (None, true) => {
+            let local = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
+            let options = local.options(LocalDatabase::Main.name());
+            compare_with_database(Ok(options), &mut files).await
+        }
+        (None, false) => vec![
+            "note: the jobs were not compared with a database: set DATABASE_URL, and tables, columns and types are checked too"
+                .to_owned(),
+        ],
     };
     match global.output {
         Output::Table => show(&loaded, &files)?,
@@ -102,15 +113,15 @@ fn repeated_names(files: &mut [JobFile]) {
 }
 
 /// Compares the jobs with their tables, where the database can be reached. Says what could not be compared.
-async fn compare_with_database(url: &str, files: &mut [JobFile]) -> Vec<String> {
+async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [JobFile]) -> Vec<String> {
     let mut notes = Vec::new();
     let spinner = progress::spinner("comparing with the database");
-    let pool = match connect::options(url) {
+    let pool = match options {
         Ok(options) => connect::pool(options, 2).await,
         Err(error) => Err(error),
     };
     match pool {
-        Err(error) => notes.push(format!("note: the jobs were not compared with the database: {error:#}")),
+        Err(error) => notes.push(format!("note: the jobs were not compared with the database: {}", brief(&error))),
         Ok(pool) => {
             for file in files {
                 if file.job.is_none() {
@@ -128,6 +139,12 @@ async fn compare_with_database(url: &str, files: &mut [JobFile]) -> Vec<String> 
     notes
 }
 
+/// What failed, and why at the bottom: what lies between says the same again.
+fn brief(error: &anyhow::Error) -> String {
+    let (first, root) = (error.to_string(), error.root_cause().to_string());
+    if first.contains(&root) { first } else { format!("{first}: {root}") }
+}
+
 async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
     let mut connection = pool.acquire().await?;
@@ -143,13 +160,15 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
                 );
                 file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
             }
-            for missing in indexes::missing_indexes(&mut connection, job).await? {
+            let missing = indexes::missing_indexes(&mut connection, job).await?;
+            let indexed = missing.is_empty();
+            for missing in missing {
                 let span = document.locate(missing.path);
                 let finding =
                     Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
                 file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
             }
-            let habits = source::habits(&mut connection, job).await?;
+            let habits = source::habits(&mut connection, job, indexed).await?;
             file.findings.extend(unusual(job, document, &habits));
             file.size = size(job, &habits);
         }
@@ -166,11 +185,13 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
 /// How much a first build and each run after it have to read, in words.
 fn size(job: &PlannedJob, habits: &source::Habits) -> Option<String> {
     let (predictions, labels) = (habits.rows.0?, habits.rows.1?);
-    let each = match job.is_incremental() {
-        true => {
-            format!("each run what arrived since the last and {} before it", duration::format(job.schedule.overlap))
-        }
-        false => format!(
+    let overlap = duration::format(job.schedule.overlap);
+    let each = match (job.is_incremental(), habits.each_run) {
+        (true, Some((predictions, labels))) => format!(
+            "each run what arrived since the last and {overlap} before it, lately {predictions} predictions and {labels} labels"
+        ),
+        (true, None) => format!("each run what arrived since the last and {overlap} before it"),
+        (false, _) => format!(
             "each run the last {} again, because `arrived_at` is not on both tables",
             duration::format(job.windows.horizon)
         ),

@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(&global.jobs)
         .and_then(|()| std::fs::write(&path, job))
         .map_err(|error| user_error(format!("could not write `{}`: {error}", path.display())))?;
-    output::note(&format!("wrote `{}`; read it: every line says what it does", path.display()));
+    output::note(&format!("wrote `{}`; read it: its comments say what it does", path.display()));
     drop(connection);
     // A job that was just written and does not run would be worth nothing.
     let at = moment(&found.times);

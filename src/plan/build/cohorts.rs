@@ -12,7 +12,8 @@ const MOST_DIMENSIONS: usize = 5;
 const DEFAULT_TOP: i64 = 100;
 const MOST_TOP: i64 = 10_000;
 
-pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<Dimension>, Vec<CohortSet>) {
+/// Dimensions with where each is declared first, and cohort sets.
+pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<(Dimension, String)>, Vec<CohortSet>) {
     let declared: Vec<Vec<Dimension>> =
         specs.iter().enumerate().map(|(index, spec)| declaration(index, spec, notes)).collect();
     let mut all: Vec<Dimension> = declared.iter().flatten().cloned().collect();
@@ -45,7 +46,14 @@ pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<Dime
         }
         sets.push(CohortSet { dimensions: places, top });
     }
-    (all, sets)
+    let declared_at = |dimension: &Dimension| {
+        let found = declared.iter().enumerate().find_map(|(set, dimensions)| {
+            Some(format!("cohorts[{set}].by[{}]", dimensions.iter().position(|other| other == dimension)?))
+        });
+        found.unwrap_or_else(|| "cohorts".to_owned())
+    };
+    let placed = all.into_iter().map(|dimension| (dimension.clone(), declared_at(&dimension))).collect();
+    (placed, sets)
 }
 
 fn declaration(index: usize, spec: &CohortSection, notes: &mut Notes<'_>) -> Vec<Dimension> {

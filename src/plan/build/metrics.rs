@@ -19,12 +19,13 @@ const RESERVED: [&str; 4] = ["predictions", "labeled", "coverage", "received"];
 pub(super) struct Metrics {
     pub all: Vec<JobMetric>,
     pub parameters: Parameters,
-    pub extras: Vec<Extra>,
+    /// With where each is declared.
+    pub extras: Vec<(Extra, String)>,
 }
 
 pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
     let mut extras = Vec::new();
-    extras.extend(weight(spec.metrics.weight.as_deref(), notes));
+    extras.extend(weight(spec.metrics.weight.as_deref(), notes).map(|weight| (weight, "metrics.weight".to_owned())));
     let parameters = Parameters {
         tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, notes),
         huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, notes),
@@ -46,7 +47,8 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
         let Some(found) = metric::find(metric) else { continue };
         check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, notes);
     }
-    if pair::columns(&extras).len() > 64 {
+    let values: Vec<Extra> = extras.iter().map(|(extra, _)| extra.clone()).collect();
+    if pair::columns(&values).len() > 64 {
         notes
             .error("metrics.custom", "too-many-columns", "the expressions name more than 64 columns")
             .hint("compute some of them in a `query`");
@@ -150,7 +152,7 @@ fn custom_metric(
     (path, sum_key): (&str, &str),
     spec: &CustomMetricSection,
     known: &[JobMetric],
-    extras: &mut Vec<Extra>,
+    extras: &mut Vec<(Extra, String)>,
     notes: &mut Notes<'_>,
 ) -> Option<CustomMetric> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -174,8 +176,10 @@ fn custom_metric(
     };
     let (first, second) = (both(&sum, &per_expression).ok()?, both(&per_expression, &sum).ok()?);
     let place = extras.len();
-    extras.push(Extra { expression: first, is_weight: false });
-    extras.push(Extra { expression: second, is_weight: false });
+    extras.push((Extra { expression: first, is_weight: false }, format!("{path}.{sum_key}")));
+    // The other side is probed by itself only where it is written.
+    let per_key = if spec.per.is_some() { "per" } else { sum_key };
+    extras.push((Extra { expression: second, is_weight: false }, format!("{path}.{per_key}")));
     let meaning = format!("sum of {} / sum of {per}, over pairs", spec.sum);
     Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1 })
 }

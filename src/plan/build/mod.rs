@@ -18,6 +18,7 @@ pub const NOBODY_TOLD: &str = "nobody-told";
 use notes::Notes;
 
 use crate::plan::PlannedJob;
+use crate::plan::job::Declared;
 use crate::plan::metric;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
@@ -36,6 +37,7 @@ pub fn plan(
     let metrics = metrics::build(spec, &mut notes);
     let listed = windows::listed(&spec.windows, &mut notes);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
+    let (dimensions, dimension_paths): (Vec<_>, Vec<_>) = dimensions.into_iter().unzip();
     let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
     let worst = spec.residuals.worst.unwrap_or(0);
     if !(0..=100).contains(&worst) {
@@ -74,6 +76,7 @@ pub fn plan(
     else {
         return Err(findings);
     };
+    let (extras, extra_paths) = metrics.extras.into_iter().unzip();
     let job = PlannedJob {
         name: spec.job.name.clone(),
         description: spec.job.description.clone(),
@@ -91,7 +94,8 @@ pub fn plan(
         sums: metric::sums_of(&metrics.all),
         metrics: metrics.all,
         parameters: metrics.parameters,
-        extras: metrics.extras,
+        extras,
+        declared: Declared { dimensions: dimension_paths, extras: extra_paths },
         rules,
         run_rules,
         slos,

@@ -1,5 +1,7 @@
 //! Statements that look at the source without reading it: which types its columns have, and what is unique.
 
+use std::collections::BTreeSet;
+
 use crate::plan::PlannedJob;
 use crate::plan::name::Identifier;
 use crate::plan::pair;
@@ -20,27 +22,42 @@ pub fn label_columns(job: &PlannedJob) -> PlannedSql {
     columns_of(&source.relation, std::iter::once(&source.value).chain(&source.arrived_at).chain(&source.id))
 }
 
-/// Evaluates the filter and each expression over no rows, so that a wrong column or type is found before a run.
-pub fn expressions(job: &PlannedJob) -> Vec<(String, PlannedSql)> {
+/// An expression of the job over columns of the prediction row.
+pub struct ExpressionProbe<'a> {
+    /// Where in the job file it is.
+    pub path: &'a str,
+    /// The columns that it names.
+    pub columns: BTreeSet<String>,
+    /// Evaluates it over no rows, so that a wrong column or type is found before a run.
+    pub sql: PlannedSql,
+}
+
+/// The filter, the dimensions and the extra values.
+pub fn expressions(job: &PlannedJob) -> Vec<ExpressionProbe<'_>> {
     let relation = job.predictions.relation.sql();
-    let filter =
-        job.predictions.filter.as_ref().map(|filter| {
-            ("predictions.where".to_owned(), format!("select from {relation} as a where {filter} limit 0"))
-        });
-    let dimensions = job.dimensions.iter().map(|d| {
-        (format!("cohort dimension `{}`", d.name), format!("select ({})::text from {relation} as a limit 0", d.sql))
+    let filter = job.predictions.filter.iter().map(|filter| ExpressionProbe {
+        path: "predictions.where",
+        columns: filter.columns(),
+        sql: PlannedSql::new(format!("select from {relation} as a where {filter} limit 0")),
     });
-    let columns = pair::columns(&job.extras);
-    let carried =
-        columns.iter().enumerate().map(|(n, name)| format!("a.\"{}\" as c{}", name.replace('"', "\"\""), n + 1));
-    let row =
-        carried.chain(["0::float8 as predicted".to_owned(), "0::float8 as actual".to_owned()]).collect::<Vec<_>>();
-    let extras = job.extras.iter().map(|extra| {
-        let what = if extra.is_weight { "metrics.weight" } else { "metrics.custom" };
+    let dimensions = job.dimensions.iter().zip(&job.declared.dimensions).map(|(d, path)| ExpressionProbe {
+        path,
+        columns: d.columns(),
+        sql: PlannedSql::new(format!("select ({})::text from {relation} as a limit 0", d.sql)),
+    });
+    let extras = job.extras.iter().zip(&job.declared.extras).map(|(extra, path)| {
+        let columns = pair::columns(std::slice::from_ref(extra));
+        let carried =
+            columns.iter().enumerate().map(|(n, name)| format!("a.\"{}\" as c{}, ", name.replace('"', "\"\""), n + 1));
+        let row = format!("{}0::float8 as predicted, 0::float8 as actual", carried.collect::<String>());
         let value = extra.sql(&columns, "r");
-        (what.to_owned(), format!("select {value} from (select {} from {relation} as a) as r limit 0", row.join(", ")))
+        ExpressionProbe {
+            path,
+            columns: columns.into_iter().collect(),
+            sql: PlannedSql::new(format!("select {value} from (select {row} from {relation} as a) as r limit 0")),
+        }
     });
-    filter.into_iter().chain(dimensions).chain(extras).map(|(what, sql)| (what, PlannedSql::new(sql))).collect()
+    filter.chain(dimensions).chain(extras).collect()
 }
 
 /// Lists the columns of a relation, for messages: no rows, all columns.
@@ -77,6 +94,24 @@ pub fn label_latency(job: &PlannedJob) -> Option<PlannedSql> {
         job.labels.relation.sql(),
         on.collect::<Vec<_>>().join(" and "),
     )))
+}
+
+/// How many rows arrived in the last `seconds` of those that there are: `n`. For predictions and for labels; none without
+/// arrival times, and for queries, which no index is known of.
+pub fn arrivals(job: &PlannedJob, seconds: i64) -> Option<[PlannedSql; 2]> {
+    let count = |relation: &Relation, arrived: &Identifier| {
+        let relation = relation.sql();
+        PlannedSql::new(format!(
+            "select count(*) as n from {relation} as a
+             where a.{arrived} > (select max(a.{arrived}) from {relation} as a) - {seconds} * interval '1 second'"
+        ))
+    };
+    let (p, l) = (&job.predictions, &job.labels);
+    let tables = [&p.relation, &l.relation].into_iter().all(|relation| matches!(relation, Relation::Table(_)));
+    if !tables {
+        return None;
+    }
+    Some([count(&p.relation, p.arrived_at.as_ref()?), count(&l.relation, l.arrived_at.as_ref()?)])
 }
 
 /// How many values each cohort dimension has among the newest predictions, at most `most` + 1 each: one row, one column per
