@@ -156,6 +156,55 @@ async fn check_compares_with_the_database() {
     assert_eq!(db.lines("select state from trueup.run_history").await, ["failed"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_what_the_tables_do_not_have() {
+    let (db, folder) = scene().await;
+    let with =
+        |change: (&str, &str)| hourly(&format!("{JOB}[[cohorts]]\nby = [\"region\"]\n")).replace(change.0, change.1);
+    let found = |text: String| {
+        folder.write("jobs/hourly.toml", &text);
+        run(&folder, &db, &["check"]).stdout
+    };
+    db.execute(
+        "create table public.keyed (id text primary key, actual float8, seen timestamptz not null);
+         create table public.copied as select * from public.p;
+         create table public.many as select id, at, predicted, version, id::text || region as region, seen from public.p
+             union all select 1000 + n, '2024-05-01Z', 1, 'v1', n::text, '2024-05-01Z' from generate_series(1, 2000) n;
+         create table public.slow as select id, actual, seen + interval '3 days' as seen from public.l;
+         create view public.nothing as select * from public.p where false;
+         analyze",
+    )
+    .await;
+    for (change, code, words) in [
+        (("public.p\"", "public.q\""), "error[no-table]", "the table does not exist"),
+        (("value = \"predicted\"", "value = \"region\""), "error[not-a-number]", "`region` is text, not a number"),
+        (("public.l\"", "public.keyed\""), "error[key-types]", "cast one side"),
+        (("public.p\"", "public.copied\""), "warning[no-unique-key]", "no unique index guarantees"),
+        (("public.p\"", "public.copied\""), "warning[no-index]", "create index concurrently on \"public\".\"copied\""),
+        (("public.p\"", "public.many\""), "warning[many-cohorts]", "more than 1000 values"),
+        (("public.l\"", "public.slow\""), "warning[short-label-wait]", "windows are final after 1d"),
+    ] {
+        let shown = found(with(change));
+        assert!(shown.contains(code) && shown.contains(words), "{code}: {shown}");
+    }
+    let right = with(("", ""));
+    folder.write("jobs/again.toml", &right);
+    let twice = found(right);
+    assert!(twice.contains("error[repeated-job]: the job `hourly` is declared in `jobs/again.toml` too"), "{twice}");
+    std::fs::remove_file(folder.0.join("jobs/again.toml")).expect("to remove it");
+    // More columns than are carried beside a pair.
+    let columns = (0..70).map(|n| format!("c{n}")).collect::<Vec<_>>().join(" + ");
+    let many = found(with(("[windows]", &format!("[[metrics.custom]]\nname = \"m\"\nsum = \"{columns}\"\n[windows]"))));
+    assert!(many.contains("error[too-many-columns]"), "{many}");
+    // A secret that is not set here, and health that everybody could ask for.
+    folder.write("trueup.toml", "[receivers.hook]\ntype = \"webhook\"\nurl = { env = \"NOT_SET_ANYWHERE\" }\n");
+    let secret = found(with(("", "")));
+    assert!(secret.contains("warning[unusable-receiver]"), "{secret}");
+    folder.write("trueup.toml", "[web]\nlisten = \"0.0.0.0:9187\"\n");
+    let open = found(with(("", "")));
+    assert!(open.contains("error[open-web]"), "{open}");
+}
+
 #[test]
 fn the_shipped_job_and_settings_check() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,6 +4,7 @@ use rstest::rstest;
 use trueup::plan;
 use trueup::spec::{Diagnostic, Document, JobSpec};
 
+use crate::support::program::Folder;
 use crate::support::world::hourly;
 
 /// A job that is right in every line.
@@ -304,10 +305,71 @@ fn a_job_that_is_right_has_no_findings() {
     "bad-expression",
     "is not allowed"
 )]
+#[case::two_dimensions(
+    "by = [\"region\"]",
+    "by = [\"region\"]\n[[cohorts]]\nby = [{ name = \"region\", expr = \"upper(region)\" }]",
+    "ambiguous-dimension",
+    "declared in two ways"
+)]
+#[case::bad_factor(
+    "[windows]",
+    "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", factor = 0.0, severity = \"ticket\" }]\n[windows]",
+    "bad-factor",
+    "a burn rate of 0 is none"
+)]
+#[case::long_short(
+    "[windows]",
+    "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", short = \"12h\", factor = 6.0, severity = \"ticket\" }]\n[windows]",
+    "bad-windows",
+    "within the long one"
+)]
+#[case::nothing_fires(
+    "[windows]",
+    "[[slos]]\nname = \"s\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\nbelow = 3.0\nobjective = 0.5\nperiod = \"2d\"\nburn = \"auto\"\n[windows]",
+    "no-burn",
+    "no burn rate fits"
+)]
+#[case::clears_what(
+    "metric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0",
+    "window = \"rolling 6h\"\nclear_below = 4.0\nany = [{ metric = \"rmse\", above = 5.0 }, { metric = \"mae\", above = 1.0 }]",
+    "clears-what",
+    "no single value to clear by"
+)]
+#[case::no_arrival("arrived_at = \"seen\"\n[labels]", "[labels]", "no-arrived-at", "re-reads the whole horizon")]
+#[case::each_of_none(
+    "[[cohorts]]\nby = [\"region\"]\n[[alerts]]\n",
+    "[[alerts]]\ncohorts = \"each\"\n",
+    "no-cohorts",
+    "declares no cohorts"
+)]
+#[case::no_key("id = \"id\"", "id = []", "no-key", "the key has no column")]
+#[case::no_metrics("[windows]", "[metrics]\ninclude = []\n[windows]", "no-metrics", "no metric is included")]
+#[case::no_owner("owner = \"team@example.org\"\n", "", "no-owner", "nobody answers for")]
+#[case::short_window(
+    "rolling = [\"6h\"]",
+    "rolling = [\"6h\", \"30m\"]\nbucket = \"30m\"",
+    "short-window",
+    "shorter than the 1h between two runs"
+)]
+#[case::ticket_alone(
+    "runbook = \"https://runbooks.example.org/hourly\"\n",
+    "",
+    "ticket-without-runbook",
+    "has no runbook"
+)]
+#[case::weeks_of_weeks(
+    "metric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0",
+    "metric = \"rmse\"\nwindow = \"rolling 14d\"\nabove_baseline = \"20%\"\nbaseline = { kind = \"seasonal\" }",
+    "window-too-long",
+    "overlap each other"
+)]
 fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[case] code: &str, #[case] words: &str) {
     let mut toml = good();
     if code == "no-version" {
         toml = toml.replace("above = 5.0", "above = 5.0\nversions = \"each\"");
+    }
+    if code == "window-too-long" {
+        toml = toml.replace("rolling = [\"6h\"]", "rolling = [\"6h\", \"14d\"]");
     }
     if code == "no-runbook" {
         toml = toml.replace("above = 5.0", "above = 5.0\nseverity = \"page\"");
@@ -404,4 +466,82 @@ fn a_finding_has_a_page(
     #[values("unknown-key", "no-runbook", "page-waits", "no-index", "short-label-wait")] code: &str,
 ) {
     assert!(trueup::spec::codes::find(code).is_some_and(|code| code.means.len() > 10 && code.mend.len() > 5));
+}
+
+/// Settings that are right in every line.
+const SETTINGS: &str = r#"[web]
+listen = "127.0.0.1:9187"
+[database]
+max_connections = 10
+[receivers.mail]
+type = "email"
+to = ["oncall@example.org"]
+from = "trueup@example.org"
+smtp = { host = "mail.example.org", username = "u", password = { env = "SMTP_PASSWORD" } }
+[receivers.hook]
+type = "webhook"
+url = "https://hooks.example.org/"
+[[routes]]
+match = { severity = "ticket" }
+notify = ["mail"]
+hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
+"#;
+
+#[rstest]
+#[case::address("\"oncall@example.org\"", "\"oncall\"", "bad-address", "`oncall` is not a mail address")]
+#[case::listen("127.0.0.1:9187", "localhost", "bad-listen", "not an address and a port")]
+#[case::connections("max_connections = 10", "max_connections = 1", "bad-max-connections", "`max_connections` is 1")]
+#[case::network("url = \"https", "allow_networks = [\"10.0.0.0/40\"]\nurl = \"https", "bad-network", "10.0.0.0/40")]
+#[case::secret("{ env = \"SMTP_PASSWORD\" }", "{ env = \"A\", file = \"/b\" }", "bad-secret", "either `env` or `file`")]
+#[case::half(", password = { env = \"SMTP_PASSWORD\" }", "", "half-credentials", "belong together")]
+#[case::days("days = [\"mon\", \"tue\"]", "days = []", "no-days", "nobody is ever there")]
+#[case::sender("from = \"trueup@example.org\"\n", "", "no-sender", "has no `from`")]
+#[case::no_smtp(
+    "smtp = { host = \"mail.example.org\", username = \"u\", password = { env = \"SMTP_PASSWORD\" } }\n",
+    "",
+    "no-smtp",
+    "has no `smtp`"
+)]
+#[case::url("url = \"https://hooks.example.org/\"\n", "", "no-url", "has no `url`")]
+#[case::unprotected(
+    "host = \"mail.example.org\"",
+    "host = \"mail.example.org\", tls = \"none\"",
+    "tls-required",
+    "would travel unprotected"
+)]
+fn a_mistake_in_the_settings_is_named_at_its_place(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] code: &str,
+    #[case] words: &str,
+) {
+    assert!(SETTINGS.contains(right), "`{right}` is not in the settings");
+    let broken = SETTINGS.replacen(right, wrong, 1);
+    let folder = Folder::new("settings-mistakes");
+    folder.write("trueup.toml", &broken).write("jobs/hourly.toml", &hourly("[windows]\nrolling = [\"6h\"]\n"));
+    let checked = folder.run(&["check"]);
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    let case = std::thread::current().name().and_then(|name| name.split("::").last()).unwrap_or(code).to_owned();
+    insta::assert_snapshot!(format!("settings_{case}"), checked.stdout);
+    let found = checked.stdout.split("\n\n").find(|finding| finding.contains(&format!("[{code}]")));
+    let found = found.unwrap_or_else(|| panic!("no finding `{code}` in\n{}", checked.stdout));
+    assert!(found.contains(words) && found.contains("trueup.toml:") && found.contains("= help: "), "{found}");
+}
+
+/// A code that no test brings about may never come, or come with words that nobody has read.
+#[test]
+fn every_code_is_brought_about_by_a_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut shown = String::new();
+    for folder in [root.clone(), root.join("snapshots")] {
+        for entry in std::fs::read_dir(folder).expect("the tests").flatten() {
+            if entry.path().is_file() {
+                shown += &std::fs::read_to_string(entry.path()).unwrap_or_default();
+            }
+        }
+    }
+    let codes = trueup::spec::codes::CODES.iter().map(|code| code.name);
+    // As it is printed: `error[bad-name]`.
+    let missing: Vec<&str> = codes.filter(|name| !shown.contains(&format!("[{name}]"))).collect();
+    assert!(missing.is_empty(), "no test brings about {missing:?}");
 }
