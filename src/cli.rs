@@ -289,12 +289,12 @@ pub struct RunArgs {
 pub struct BacktestArgs {
     /// Name of a job, or path of its file
     pub job: String,
-    /// Windows that end at or after this …
+    /// Windows that end at or after this …; default: the first that is stored
     #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub from: DateTime<Utc>,
-    /// … and before this
+    pub from: Option<DateTime<Utc>>,
+    /// … and before this; default: the last that is stored
     #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub to: DateTime<Utc>,
+    pub to: Option<DateTime<Utc>>,
     /// Judge by what was known then, with first reports and corrections as they came, or by what is known now
     #[arg(long, value_enum, default_value_t = BacktestKnowledge::Now)]
     pub as_of: BacktestKnowledge,

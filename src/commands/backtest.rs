@@ -21,7 +21,7 @@ use crate::plan::{duration, rule};
 use crate::store::replay as store;
 
 pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode> {
-    if args.from >= args.to {
+    if args.from.zip(args.to).is_some_and(|(from, to)| from >= to) {
         return Err(user_error("`--from` must be before `--to`"));
     }
     let settings = jobs::settings(global)?;
@@ -35,7 +35,6 @@ pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode
     }
     let database = context::database(global, &settings).await?;
     let mut connection = database.pool.acquire().await?;
-    let mut range = args.from..args.to;
     // Where nothing is stored there is nothing to draw, and a rate over it would flatter.
     let windows: BTreeSet<&str> = rules.iter().map(|rule| rule.window.as_str()).collect();
     let mut stored: Option<Range<DateTime<Utc>>> = None;
@@ -45,20 +44,23 @@ pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode
             stored = Some(known.start.min(oldest)..known.end.max(newest));
         }
     }
-    if let Some(stored) = stored
-        && stored.start < range.end
-        && stored.end >= range.start
-    {
-        let asked = range.clone();
-        range = range.start.max(stored.start)..range.end.min(stored.end + TimeDelta::seconds(1));
-        if range != asked {
-            let day = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
-            output::note(&format!(
-                "windows are stored from {} to {}: only these are replayed",
-                day(range.start),
-                day(range.end)
-            ));
-        }
+    let Some(stored) = stored else {
+        return Err(user_error(format!(
+            "no window that the rules of `{}` judge is stored; `trueup backfill` computes them",
+            job.name
+        )));
+    };
+    let stored = stored.start..stored.end + TimeDelta::seconds(1);
+    let asked = args.from.unwrap_or(stored.start)..args.to.unwrap_or(stored.end);
+    let within = asked.start < stored.end && asked.end > stored.start;
+    let range = if within { asked.start.max(stored.start)..asked.end.min(stored.end) } else { asked.clone() };
+    if range != asked {
+        let day = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
+        output::note(&format!(
+            "windows are stored from {} to {}: only these are replayed",
+            day(range.start),
+            day(stored.end - TimeDelta::seconds(1))
+        ));
     }
     let spinner = progress::spinner("reading the history");
     let history = pipeline::replay::load(&mut connection, &job, &rules, &range).await?;

@@ -53,8 +53,16 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
 
 async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     let place = connect::place(options);
-    let mut connection =
-        options.clone().connect().await.with_context(|| format!("could not connect to the database at {place}"))?;
+    let mut connection = options.clone().connect().await.map_err(|error| {
+        let message = format!("could not connect to the database at {place}: {}", connect::why(&error));
+        // A wrong password or database is the caller's to mend; a server that is away is not.
+        let refused = error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default().into_owned();
+        if refused.starts_with("28") || refused.starts_with("3D") {
+            user_error(message)
+        } else {
+            anyhow::anyhow!(message)
+        }
+    })?;
     let standing = migrate::standing(&mut connection).await?;
     connection.close().await?;
     match standing {

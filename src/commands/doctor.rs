@@ -10,6 +10,7 @@ use super::jobs::{self, JobFile};
 use super::output::{self, Table};
 use super::{progress, user_error};
 use crate::cli::{Global, Output};
+use crate::notify::message::single_line;
 use crate::plan::source::Relation;
 use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
@@ -70,9 +71,9 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let planned = planned(global, &settings, &mut findings)?;
     findings.ok("program", format!("trueup {}", env!("CARGO_PKG_VERSION")));
     match options.clone().connect().await {
-        Err(_) => findings.error(
+        Err(error) => findings.error(
             "database",
-            format!("{} cannot be reached", connect::place(&options)),
+            format!("{} cannot be reached: {}", connect::place(&options), connect::why(&error)),
             "check DATABASE_URL, and that the server runs and lets this machine in",
         ),
         Ok(mut connection) => {
@@ -258,6 +259,13 @@ async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: 
             findings.warning(&about, "it has never run", format!("trueup run {0}, or trueup serve", job.name));
             continue;
         };
+        if let Some(failure) = &standing.failure {
+            findings.error(
+                &about,
+                format!("its last run failed: {}", single_line(failure)),
+                format!("trueup runs {} has the others; mend what it says, then trueup run {0}", job.name),
+            );
+        }
         let gap = job.schedule.cadence.usual_gap();
         let missed = job.schedule.cadence.next_after(standing.last_ok).map(|missed| standing.now - missed);
         match missed.filter(|late| *late > gap) {
@@ -270,6 +278,9 @@ async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: 
                 ),
                 "is `trueup serve` running? trueup status says how its last run ended",
             ),
+            None if !standing.has_published => {
+                findings.warning(&about, "it has published nothing yet", format!("trueup run {}", job.name));
+            }
             None => findings.ok(
                 &about,
                 format!(

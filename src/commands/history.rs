@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use sqlx::PgConnection;
 
 use super::output::{self, Table};
-use super::{context, jobs, sparkline};
+use super::{context, jobs, sparkline, user_error};
 use crate::cli::{Global, HistoryArgs, Output};
 use crate::notify::message::single_line;
+use crate::spec::diagnostic::did_you_mean;
 use crate::store::history::{self, HistoryFilter, MetricRow};
 
 pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode> {
@@ -57,9 +59,12 @@ pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode>
             i64::from(row.revision).into(),
         ]);
     }
-    if table.is_empty() && global.output == Output::Table {
-        output::note(&format!("nothing is measured for `{}` that matches", args.job));
-        return Ok(ExitCode::SUCCESS);
+    if table.is_empty() {
+        unknown(&mut *database.pool.acquire().await?, args).await?;
+        if global.output == Output::Table {
+            output::note(&format!("nothing is measured for `{}` that matches", args.job));
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     output::print(&table.render(global.output))?;
     if global.output == Output::Table && !trends.is_empty() {
@@ -72,6 +77,30 @@ pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode>
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name that the history does not have is a mistake, and not a history without rows.
+async fn unknown(connection: &mut PgConnection, args: &HistoryArgs) -> Result<()> {
+    let known = history::known(connection, &args.job).await?;
+    let Some(known) = known else {
+        let jobs: Vec<String> = history::status(connection).await?.into_iter().map(|row| row.job).collect();
+        let hint =
+            if jobs.is_empty() { "no job has run yet".to_owned() } else { format!("there is {}", jobs.join(", ")) };
+        return Err(user_error(format!("nothing was ever measured for a job `{}`; {hint}", args.job)));
+    };
+    for (what, asked, there) in [
+        ("window", &args.window, &known.windows),
+        ("metric", &args.metric, &known.metrics),
+        ("cohort", &args.cohort, &known.cohorts),
+    ] {
+        if let Some(asked) = asked.as_ref().filter(|asked| !there.is_empty() && !there.contains(asked)) {
+            let near = did_you_mean(asked, there.iter().map(String::as_str));
+            let hint =
+                near.map_or_else(|| format!("it has {}", there.join(", ")), |near| format!("did you mean `{near}`?"));
+            return Err(user_error(format!("the history of `{}` has no {what} `{asked}`; {hint}", args.job)));
+        }
+    }
+    Ok(())
 }
 
 /// The fewest windows that make a line, and the most lines.

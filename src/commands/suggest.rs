@@ -201,7 +201,8 @@ impl Frame<'_> {
     fn values(&self, history: &History) -> Vec<f64> {
         let open = self.rule(None, f64::INFINITY);
         let replay = replay::replay(&open, &self.job.windows, history, self.range, Knowledge::Now);
-        replay.events.iter().filter_map(|event| event.judgement.value).collect()
+        let decided = replay.events.iter().filter(|event| event.judgement.verdict.is_decided());
+        decided.filter_map(|event| event.judgement.value).collect()
     }
 }
 

@@ -14,6 +14,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether there was enough to say yes or no.
+    pub fn is_decided(self) -> bool {
+        matches!(self, Self::Ok | Self::Breach)
+    }
+
     const ALL: [Self; 5] = [Self::Ok, Self::Breach, Self::Insufficient, Self::NoData, Self::Error];
 
     /// The word that is stored.

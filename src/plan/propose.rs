@@ -100,8 +100,25 @@ const LABEL_WORDS: [&str; 12] = [
 ];
 const EVENT_WORDS: [&str; 11] =
     ["event", "target", "interval", "valid", "delivery", "start", "date", "day", "hour", "time", "at"];
-const ARRIVAL_WORDS: [&str; 10] =
-    ["created", "inserted", "loaded", "arrived", "ingested", "received", "recorded", "labeled", "labelled", "updated"];
+const ARRIVAL_WORDS: [&str; 17] = [
+    "created",
+    "inserted",
+    "loaded",
+    "arrived",
+    "ingested",
+    "received",
+    "recorded",
+    "labeled",
+    "labelled",
+    "updated",
+    "written",
+    "settled",
+    "delivered",
+    "reported",
+    "confirmed",
+    "stored",
+    "known",
+];
 const VERSION_WORDS: [&str; 4] = ["model_version", "version", "model_id", "model"];
 /// Values of a column that make cohorts.
 const FEW: std::ops::RangeInclusive<f64> = 2.0..=50.0;

@@ -57,6 +57,17 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
         .with_context(|| format!("could not connect to the database at {place}"))
 }
 
+/// Why a connection could not be made, in a line: the server's own words without where in its source they stand.
+pub fn why(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(refused) => refused.message().to_owned(),
+        None => match error {
+            sqlx::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        },
+    }
+}
+
 /// Host and database, for messages: never user or password.
 pub fn place(options: &PgConnectOptions) -> String {
     let host = match options.get_socket() {

@@ -66,8 +66,8 @@ pub const CODES: &[Code] = &[
     code("bad-min-samples", "`min_samples` counts pairs.", "Use a whole number of at least 1."),
     code(
         "bad-name",
-        "Names have small letters, digits and dashes, and begin with a letter.",
-        "Write `ro-load`, `rmse-high`.",
+        "This is not a name that can stand here.",
+        "Job names: 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit. Metrics: a-z, 0-9 and `_`. The message says which.",
     ),
     code("bad-network", "This is not a network or an address.", "Write `10.1.0.0/16`, or one address."),
     code(
@@ -119,7 +119,11 @@ pub const CODES: &[Code] = &[
         "No value could ever end the alert.",
         "Put `clear_below` on the calm side of `above`, and `clear_above` of `below`.",
     ),
-    code("clears-what", "A clearing limit without the limit that it belongs to.", "Add the limit, or remove the key."),
+    code(
+        "clears-what",
+        "The rule has several conditions, so there is no one value that a clearing limit could be about.",
+        "Use `clear_for`, or put the rule on one metric.",
+    ),
     code(
         "endless-maintenance",
         "The maintenance begins again before it ends: nobody would ever be told.",
@@ -161,8 +165,8 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "no-arrived-at",
-        "Without arrival times a setting that is about arrivals means nothing.",
-        "Add `arrived_at` to the table, or remove the setting.",
+        "Nothing says when rows became visible, so every run reads the whole horizon again.",
+        "Name the column that says when a row was written, on both tables, if there is one.",
     ),
     code(
         "no-burn",
@@ -201,7 +205,11 @@ pub const CODES: &[Code] = &[
     code("no-key", "Rows need a key.", "Name the column or columns in `id`."),
     code("no-metrics", "The job measures nothing.", "Add metrics to `[metrics] include`."),
     code("no-owner", "Nobody answers for the rule.", "Add `owner` to it or to `[job]`."),
-    code("no-reason", "Whoever wonders why nothing came reads the reason.", "Write it in a few words."),
+    code(
+        "no-reason",
+        "A silence or a maintenance window has no reason: whoever wonders later why nothing came reads it.",
+        "Write it in a few words.",
+    ),
     code("no-recipient", "Nobody would be told.", "Name a receiver or an address."),
     code("no-routing-key", "PagerDuty needs its integration key.", "Add `routing_key = { env = \"NAME\" }`."),
     code(
@@ -278,7 +286,11 @@ pub const CODES: &[Code] = &[
         "This is not TOML.",
         "Texts stand in double quotes, tables in [brackets], lists in [brackets] after `=`.",
     ),
-    code("too-long", "More windows than are looked at.", "Use a shorter time, or a longer window."),
+    code(
+        "too-long",
+        "The rule looks back over more windows than are kept in view.",
+        "Use a shorter time in `for` or `of`, or a longer window.",
+    ),
     code(
         "too-many-columns",
         "The expressions use more columns of the prediction row than are carried.",
@@ -335,10 +347,14 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "window-too-long",
-        "The other window of the condition reaches further back than is kept.",
-        "Use a shorter one.",
+        "A seasonal baseline compares with the same time of past weeks, and windows longer than a week overlap those.",
+        "Use a window of at most 7 days, or another `kind`.",
     ),
-    code("windows-overlap", "Rolling windows count what is bad many times.", "Use a tumbling window."),
+    code(
+        "windows-overlap",
+        "An objective that counts windows needs windows that do not overlap: in rolling ones what is bad once is counted many times.",
+        "Use a tumbling window.",
+    ),
     code("wrong-type", "A value of another kind is needed here.", "The message says which."),
 ];
 

@@ -219,7 +219,7 @@ pub struct ReceiverSpec {
     pub send_resolved: Option<bool>,
     /// alertmanager: how often a firing alert is sent again. Default `1m`.
     pub resend: Option<String>,
-    /// Texts of one's own, in Jinja's syntax; `trueup schema` says what they can use.
+    /// Texts of one's own, in Jinja's syntax; `trueup schema webhook` says what they can use.
     pub templates: Option<TemplatesSpec>,
 }
 

@@ -181,6 +181,40 @@ pub async fn contradictions(connection: &mut PgConnection, job: &str) -> sqlx::R
     .await
 }
 
+/// What the history of a job can be asked by.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub windows: Vec<String>,
+    pub metrics: Vec<String>,
+    pub cohorts: Vec<String>,
+}
+
+/// Most names of a kind that are listed.
+const MOST_NAMES: i64 = 50;
+
+/// Names in the newest windows of a job. None where there is no such job.
+pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Known>> {
+    sqlx::query_as!(
+        Known,
+        r#"
+        with newest as (
+            select distinct on (w.window_name) w.id, w.window_name from trueup.measured_window w
+            where w.job = $1 order by w.window_name, w.window_end desc
+        ), measured as (
+            select m.cohort, m.metrics from newest n join trueup.measurement m on m.window_id = n.id
+        )
+        select array(select window_name from newest order by 1) as "windows!",
+               array(select distinct jsonb_object_keys(metrics) from measured order by 1) as "metrics!",
+               array(select distinct cohort from measured order by 1 limit $2) as "cohorts!"
+        from trueup.job j where j.name = $1
+        "#,
+        job,
+        MOST_NAMES
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// A run, as people see it.
 #[derive(Debug, Clone)]
 pub struct RunRow {

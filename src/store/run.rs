@@ -292,6 +292,10 @@ pub struct Standing {
     pub run_id: i64,
     /// The newest tick that was published; before the first, when the job was first seen.
     pub last_ok: DateTime<Utc>,
+    /// Whether anything was published at all.
+    pub has_published: bool,
+    /// Why the newest run failed, if it did.
+    pub failure: Option<String>,
     /// The database clock.
     pub now: DateTime<Utc>,
 }
@@ -302,9 +306,12 @@ pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<
         Standing,
         r#"
         select j.id as job_id, newest.id as run_id, clock_timestamp() as "now!",
-               coalesce(j.published_as_of, j.registered_at) as "last_ok!"
+               coalesce(j.published_as_of, j.registered_at) as "last_ok!", j.published_as_of is not null as "has_published!",
+               case when newest.state = 'failed' then coalesce(newest.failure, '') end as failure
         from trueup.job j
-        cross join lateral (select r.id from trueup.run r where r.job_id = j.id order by r.scheduled_for desc limit 1) as newest
+        cross join lateral (
+            select r.id, r.state, r.failure from trueup.run r where r.job_id = j.id order by r.scheduled_for desc limit 1
+        ) as newest
         where j.name = $1
         "#,
         job

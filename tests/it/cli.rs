@@ -196,6 +196,14 @@ async fn check_finds_what_the_tables_do_not_have() {
     let columns = (0..70).map(|n| format!("c{n}")).collect::<Vec<_>>().join(" + ");
     let many = found(with(("[windows]", &format!("[[metrics.custom]]\nname = \"m\"\nsum = \"{columns}\"\n[windows]"))));
     assert!(many.contains("error[too-many-columns]"), "{many}");
+    // Several labels of a key, and nothing says which is the latest.
+    let unclear =
+        found(with(("arrived_at = \"seen\"\n[labels]", "[labels]")).replace("public.l\"", "public.slow\"").replacen(
+            "arrived_at = \"seen\"\n[windows]",
+            "[windows]",
+            1,
+        ));
+    assert!(unclear.contains("warning[no-unique-key]: no unique index guarantees one label per key"), "{unclear}");
     // A secret that is not set here, and health that everybody could ask for.
     folder.write("trueup.toml", "[receivers.hook]\ntype = \"webhook\"\nurl = { env = \"NOT_SET_ANYWHERE\" }\n");
     let secret = found(with(("", "")));
@@ -453,6 +461,33 @@ fn findings_are_there_for_other_programs_too() {
     assert!(explained.contains("A page without a runbook"), "{explained}");
     let unknown = folder.run(&["check", "--explain", "no-runbok"]);
     assert!(unknown.code == Some(1) && unknown.stderr.contains("did you mean `no-runbook`"), "{}", unknown.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_the_history_does_not_have_are_named() {
+    let (db, folder) = scene().await;
+    let asked = |arguments: &[&str]| {
+        let ran = run(&folder, &db, &[&["history"], arguments].concat());
+        assert_eq!(ran.code, Some(1), "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        ran.stderr
+    };
+    assert!(asked(&["hourly"]).contains("no job has run yet"));
+    run(&folder, &db, &["run", "hourly", "--at", "2024-05-02T06:00:00Z"]).ok();
+    for (arguments, words) in [
+        (&["nope"][..], "there is hourly"),
+        (&["hourly", "--window", "rolling 5h"], "did you mean `rolling 6h`?"),
+        (&["hourly", "--metric", "rsme"], "did you mean `rmse`?"),
+        (&["hourly", "--cohort", "region=moon"], "it has all"),
+    ] {
+        let said = asked(arguments);
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let shown = run(&folder, &db, &["history", "hourly", "--metric", "rmse"]).ok().stdout;
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let lines = run(&folder, &db, &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-02T06:00:00Z"]);
+    lines.ok();
+    let shown = run(&folder, &db, &["history", "hourly", "--metric", "rmse", "--window", "rolling 6h"]).ok().stdout;
+    assert!(shown.contains(" rmse, rolling 6h, all") && shown.contains('█'), "{shown}");
 }
 
 #[test]

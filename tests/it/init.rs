@@ -133,6 +133,22 @@ async fn two_files_are_a_report_in_one_command() {
     );
     let checked = trueup(&folder, &db.url(), &["check"]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    // One prediction a day: a window that can have enough of them, and a rule that decides.
+    let (mut predictions, mut labels) = ("id,day_of,forecast\n".to_owned(), "id,actual\n".to_owned());
+    for n in 0..90 {
+        let time =
+            chrono::DateTime::from_timestamp(1_704_067_200 + n * 86_400, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ");
+        predictions += &format!("{n},{time},{}\n", 100 + n % 7);
+        labels += &format!("{n},{}\n", 97 + n % 5);
+    }
+    folder.write("daily_forecast.csv", &predictions).write("daily_actual.csv", &labels);
+    trueup(&folder, &db.url(), &["init", "--csv", "daily_forecast.csv", "daily_actual.csv", "--name", "daily"]).ok();
+    let job = std::fs::read_to_string(folder.0.join("jobs/daily.toml")).unwrap();
+    assert!(job.contains("window = \"rolling 7d\"") && job.contains("min_samples = 3 "), "{job}");
+    trueup(&folder, &db.url(), &["backfill", "daily", "--from", "2024-02-01", "--to", "2024-03-01"]).ok();
+    let replay = trueup(&folder, &db.url(), &["backtest", "daily", "--output", "json"]).ok().stdout;
+    let replay: serde_json::Value = serde_json::from_str(&replay).unwrap();
+    assert!(replay[0]["verdicts"].as_i64() > Some(20) && replay[0]["undecided"].as_i64() < Some(5), "{replay}");
     // Files that are none.
     folder.write("bad.csv", "a,b\n1\n").write("empty.csv", "a,b\n");
     for (file, words) in

@@ -112,6 +112,24 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
         assert!(answer.is_err_and(|error| error.to_string().contains("permission denied")), "{sql}");
     }
 
+    // A run that failed is no good news, whatever was published before it.
+    world.db.execute("alter table public.p rename column predicted to guessed").await;
+    let broken = trueup(&as_user, &["run", "hourly"]);
+    assert_ne!(broken.code, Some(0));
+    let found = trueup(&as_user, &["doctor"]).stdout;
+    assert!(found.contains("its last run failed: ") && found.contains("trueup runs hourly"), "{found}");
+    world.db.execute("alter table public.p rename column guessed to predicted").await;
+    trueup(&as_user, &["run", "hourly"]).ok();
+    // A schema of the future, a job file that is none, and a server that lets nobody in.
+    world.db.execute("insert into public._sqlx_migrations (version, description, success, checksum, execution_time) values (29990101000000, 'x', true, '', 0)").await;
+    let ahead = trueup(&as_user, &["status"]);
+    assert!(ahead.code == Some(1) && ahead.stderr.contains("a newer trueup made them"), "{}", ahead.stderr);
+    assert!(trueup(&as_user, &["doctor"]).stdout.contains("has 1 migrations that this program does not know"));
+    world.db.execute("delete from public._sqlx_migrations where version = 29990101000000").await;
+    folder.write("jobs/broken.toml", "[job");
+    assert!(trueup(&as_user, &["doctor"]).stdout.contains("`jobs/broken.toml` has mistakes"));
+    std::fs::remove_file(folder.0.join("jobs/broken.toml")).unwrap();
+
     // After: nothing is wrong but the receiver, where nobody listens.
     let well = trueup(&as_user, &["doctor", "--output", "json"]);
     let found: Vec<Json> = serde_json::from_str(&well.stdout).unwrap();

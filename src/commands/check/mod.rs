@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::output::{self, Table};
 use super::{context, jobs, progress};
@@ -117,7 +117,14 @@ async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [J
     let mut notes = Vec::new();
     let spinner = progress::spinner("comparing with the database");
     let pool = match options {
-        Ok(options) => connect::pool(options, 2).await,
+        // Asked once first: a pool would try again and again until its time is over.
+        Ok(options) => match options.clone().connect().await {
+            Ok(connection) => {
+                drop(connection.close().await);
+                connect::pool(options, 2).await
+            }
+            Err(error) => Err(anyhow::anyhow!("{}: {}", connect::place(&options), connect::why(&error))),
+        },
         Err(error) => Err(error),
     };
     match pool {
@@ -162,6 +169,16 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
             }
             let missing = indexes::missing_indexes(&mut connection, job).await?;
             let indexed = missing.is_empty();
+            if !facts.labels_unique && job.labels.arrived_at.is_none() {
+                let finding = Diagnostic::warning(
+                    "no-unique-key",
+                    document.locate("labels.id"),
+                    "no unique index guarantees one label per key, and nothing says which of several is the latest",
+                );
+                file.findings.push(finding.hint(
+                    "name `arrived_at`, or make the key unique: a key whose labels differ is left out as ambiguous",
+                ));
+            }
             for missing in missing {
                 let span = document.locate(missing.path);
                 let finding =

@@ -77,9 +77,13 @@ pub(super) fn window<'a>(name: &str, path: &str, windows: &'a [Window], notes: &
     let found = windows.iter().find(|window| window.name == name);
     if found.is_none() {
         let known = windows.iter().map(|window| format!("`{}`", window.name)).collect::<Vec<_>>().join(", ");
-        notes
-            .error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{name}`"))
-            .hint(format!("use one of {known}, or add it to [windows]"));
+        notes.error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{name}`")).hint(
+            if known.is_empty() {
+                "add it to [windows]".to_owned()
+            } else {
+                format!("use one of {known}, or add it to [windows]")
+            },
+        );
     }
     found
 }

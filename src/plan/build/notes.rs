@@ -32,8 +32,15 @@ impl<'a> Notes<'a> {
         Notes::new(self.document)
     }
 
+    /// Each once: what two rules name alike is one mistake.
     pub(super) fn into_findings(self) -> Vec<Diagnostic> {
-        self.findings
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for finding in self.findings {
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
+        found
     }
 
     pub(super) fn error(&mut self, path: &str, code: &'static str, message: impl Into<String>) -> Added<'_> {
