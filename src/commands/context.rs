@@ -34,9 +34,10 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
     match &global.database_url {
         Some(url) => {
             let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
-            expect_migrated(&options).await?;
             let place = connect::place(&options);
-            let pool = connect::pool(options, settings.max_connections).await?;
+            // At the same time: the first says at once what the pool would try again for a while.
+            let ((), pool) =
+                tokio::try_join!(expect_migrated(&options), connect::pool(options.clone(), settings.max_connections))?;
             Ok(Database { pool, place, _local: None })
         }
         None => {

@@ -21,12 +21,12 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     let sums = format!(
         "select t.bucket_start, t.cell_id, g.* from {asked}\n    cross join lateral (select {sums} from ({pairs}) as pairs having sum(copies) > 0) as g",
         sums = aggregates(job),
-        pairs = pairs(job, "s.bucket_start, s.cell_id", &of_one, Fence::Open),
+        pairs = pairs(job, "s.bucket_start, s.cell_id", &of_one, Fence::Fenced),
     );
     // Histograms go over the pairs once more.
     let pairs = if job.histograms().names().next().is_some() {
         let of_all = format!("(select {columns} from {asked} join trueup.residual as r on {of_cell}) as s");
-        format!("pairs as ({}), ", pairs(job, "s.bucket_start, s.cell_id", &of_all, Fence::Open))
+        format!("pairs as ({}), ", pairs(job, "s.bucket_start, s.cell_id", &of_all, Fence::Fenced))
     } else {
         String::new()
     };
