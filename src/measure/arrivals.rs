@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use crate::measure::cells;
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
@@ -64,6 +65,8 @@ pub async fn upsert(
             session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
         }
         None => {
+            // All but the generation, which only residuals carry.
+            cells::make_ahead(connection, job, facts, Selection::Arrivals, &binds[..3]).await?;
             let sql = residual::upsert(job, facts, Selection::Arrivals);
             session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
         }
@@ -188,6 +191,7 @@ pub async fn reread(
         Bind::Time(reread.range.end),
         Bind::Id(reread.generation),
     ];
+    cells::make_ahead(connection, job, facts, Selection::Range, &binds[..4]).await?;
     session::execute(connection, &residual::upsert(job, facts, Selection::Range), &binds).await
 }
 
@@ -216,5 +220,6 @@ pub async fn reread_buckets(
         Bind::Times(starts),
         Bind::Id(generation),
     ];
+    cells::make_ahead(connection, job, facts, Selection::Buckets, &binds[..5]).await?;
     session::execute(connection, &residual::upsert(job, facts, Selection::Buckets), &binds).await.map(drop)
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use trueup::plan::source::{NumberType, SourceFacts};
 use trueup::plan::sql::rows::Selection;
-use trueup::plan::sql::{bucket, residual};
+use trueup::plan::sql::{PlannedSql, bucket, residual};
 
 use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
@@ -86,8 +86,43 @@ fn a_sharded_source_is_read_without_fences() {
             [upsert, retire, bucket::from_source(&job, &facts(sharded), Selection::Range)]
         };
         assert!(statements(true).iter().all(|sql| !sql.as_str().contains("offset 0")), "{selection:?}");
+        // Nor does it take a statement that writes in a `with`.
+        let writes = |sql: &PlannedSql| sql.as_str().matches("insert into ").count();
+        assert!(statements(true).iter().all(|sql| writes(sql) <= 1), "{selection:?}");
         assert!(statements(false).iter().any(|sql| sql.as_str().contains("offset 0")), "{selection:?}");
     }
+}
+
+/// The form of the statements that a sharded database gets, on one that is not: first build, arrivals, labels that come late
+/// and very late, rows that change under the rug, and a backfill.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_for_a_sharded_source_gives_the_same_history() {
+    let toml = hourly(
+        "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"12h\"\nhorizon = \"5d\"\n[residuals]\nkeep = \"6h\"\n[[cohorts]]\nby = [\"region\"]\n[metrics]\ninclude = [\"mse\", \"mae\", \"p90_abs_error\"]\n",
+    );
+    let (plain, sharded) = (World::new(TABLES, &toml).await, World::new(TABLES, &toml).await);
+    // As much of the extension as is asked for.
+    let extension = "insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) values (99999, 'citus', 10, 2200, false, '0')";
+    sharded.db.execute(extension).await;
+    let mut histories = Vec::new();
+    for world in [&plain, &sharded] {
+        world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 3)).await;
+        world.db.execute("update public.l set seen = seen + interval '20 hours' where id % 7 = 0").await;
+        for hour in [26, 27, 30, 31, 50, 51] {
+            if hour == 51 {
+                world.db.execute("update public.p set region = 'new' where id between 100 and 103; update public.l set actual = 90 where id = 150; delete from public.l where id = 151").await;
+            }
+            world.run_at(at("2024-05-01T00:00:00Z") + TimeDelta::hours(hour)).await;
+        }
+        // A day after the last time, all of it is compared with the source.
+        let last = world.run_at(at("2024-05-04T03:00:00Z")).await;
+        assert!(last.done.buckets_repaired > Some(0), "{:?}", last.done);
+        let cells = "select c.dimensions::text, c.model_version, c.hash::text from trueup.cell c order by 1, 2";
+        let history = "select window_name, window_end, cohort, model_version, revision, status, predictions, labeled, mse, extra ->> 'p90_abs_error' from trueup.window_revisions order by 1, 2, 3, 4, 5";
+        histories.push((world.db.lines(cells).await, world.db.lines(history).await));
+    }
+    assert!(histories[0].1.len() > 40, "{}", histories[0].1.len());
+    assert_eq!(histories[0], histories[1]);
 }
 
 /// How Postgres runs what a scheduled run reads, on tables of 60,000 rows whose newest quarter-hour is now.

@@ -5,7 +5,7 @@ use crate::plan::histogram;
 use crate::plan::job::Histograms;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
-use crate::plan::sql::{PlannedSql, appended, cells, continued, list, state};
+use crate::plan::sql::{PlannedSql, appended, cell, continued, list, state};
 
 /// Recomputes cells of buckets from residuals: starts `$3` and cells `$4`, arrays of equal length. What a newer run has
 /// written stays.
@@ -82,7 +82,7 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
         pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts)),
         grouped = appended(job.dimensions.len(), |n| format!("d{n}")),
         sums = aggregates(job),
-        cells = cells("named"),
+        cells = cell::of("named", facts),
     );
     insert(job, &with, "")
 }

@@ -3,6 +3,7 @@
 //! Parameters: `$1` plan id and `$2` as_of in every statement that writes; what follows is said at each function.
 
 pub mod bucket;
+pub mod cell;
 pub mod import;
 pub mod look;
 pub mod probe;
@@ -38,28 +39,6 @@ impl fmt::Display for PlannedSql {
 /// A `with` clause, maybe empty, that more common table expressions follow.
 fn continued(with: &str) -> String {
     if with.is_empty() { "with".to_owned() } else { format!("{},", with.trim_end()) }
-}
-
-/// Common table expressions that make the cells which rows are in: `cells` has all of plan `$1`, as `id, dimensions,
-/// model_version`. The rows have `dimensions, model_version, hash`.
-fn cells(rows: &str) -> String {
-    format!(
-        r"wanted as (
-    select distinct dimensions, model_version, hash from {rows}
-), made as (
-    insert into trueup.cell (plan_id, dimensions, model_version, hash)
-    select $1, w.dimensions, w.model_version, w.hash
-    from wanted as w
-    where not exists (
-        select from trueup.cell as c where c.plan_id = $1 and c.dimensions = w.dimensions and c.model_version = w.model_version
-    )
-    returning id, dimensions, model_version
-), cells as materialized (
-    select id, dimensions, model_version from made
-    union all
-    select id, dimensions, model_version from trueup.cell where plan_id = $1
-)"
-    )
 }
 
 /// A comma-separated list of `n` items.

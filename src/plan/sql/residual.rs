@@ -3,7 +3,7 @@
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::{self, Fence, Selection};
-use crate::plan::sql::{PlannedSql, cells, continued, list};
+use crate::plan::sql::{PlannedSql, cell, continued, list};
 
 /// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, the one after them is the
 /// generation.
@@ -13,7 +13,7 @@ use crate::plan::sql::{PlannedSql, cells, continued, list};
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = rows::classified(job, facts, selection, Fence::Open);
     PlannedSql::new(format!(
-        r"{with} found as materialized (
+        r"{with} found as{once} (
     select s.*, array[{dimensions}]::text[] as dimensions from {from}
 ), {cells}
 insert into trueup.residual as r
@@ -40,7 +40,8 @@ where r.as_of <= excluded.as_of
       (excluded.digest, excluded.bucket_start, excluded.event_at, excluded.cell_id, excluded.copies, excluded.label_at)
 returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
         with = continued(&rows.with),
-        cells = cells("found"),
+        once = if facts.sharded { "" } else { " materialized" },
+        cells = cell::of("found", facts),
         from = rows.from,
         generation = match selection {
             Selection::Arrivals => "$4",
