@@ -245,3 +245,38 @@ async fn every_shipped_job_runs_over_its_data() {
     let firing = db.lines("select distinct rule, model_version from trueup.alert_history where job = 'canary' and to_state in ('pending', 'firing') and rule = 'worse-than-production'").await;
     assert_eq!(firing, ["worse-than-production | v5"]);
 }
+
+/// What containers and services are started with is there.
+#[test]
+fn what_packages_name_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|_| panic!("{name}"));
+    let compose = read("docker-compose.yml");
+    let mounts: Vec<&str> =
+        compose.lines().filter_map(|line| line.trim().strip_prefix("- ./")?.split(':').next()).collect();
+    assert_eq!(mounts.len(), 3, "{mounts:?}");
+    for mount in mounts {
+        assert!(root.join(mount).exists(), "`{mount}` is mounted and not there");
+    }
+    // Commands that it gives are commands that there are.
+    let folder = Folder::new("packages");
+    for command in ["migrate", "serve"] {
+        assert!(compose.contains(&format!("trueup {command}")), "{command}");
+        folder.run(&[command, "--help"]).ok();
+    }
+    let manifest = read("Cargo.toml");
+    let needed = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""))
+        .and_then(|rest| rest.split('"').next());
+    let needed: Vec<u32> = needed.expect("rust-version").split('.').filter_map(|part| part.parse().ok()).collect();
+    let image = read("Dockerfile");
+    let has = image.split_once("FROM rust:").and_then(|(_, rest)| rest.split('-').next()).expect("a Rust image");
+    let has: Vec<u32> = has.split('.').filter_map(|part| part.parse().ok()).collect();
+    assert!(has >= needed, "the image has Rust {has:?}, and {needed:?} is needed");
+    assert!(image.contains("USER trueup") && image.contains("/usr/local/bin/trueup"));
+    let unit = read("deploy/trueup.service");
+    for line in ["Type=notify", "ExecStart=/usr/local/bin/trueup", "ExecReload=", "NoNewPrivileges=yes"] {
+        assert!(unit.contains(line), "`{line}` is not in the unit");
+    }
+}

@@ -189,3 +189,64 @@ async fn what_cannot_be_guessed_is_said_with_what_there_is() {
     assert!(nobody.code == Some(1) && nobody.stderr.contains("nobody can be asked here"), "{}", nobody.stderr);
     run(&["init", "--yes", "--predictions", "public.b", "--labels", "public.a"]).ok();
 }
+
+/// On a terminal it asks, says what it does not take, and an empty line takes what is proposed.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_it_asks_what_it_cannot_know() {
+    let db = TestDatabase::new().await;
+    let tables = "create table public.fare_estimate (ride bigint primary key, starts_at timestamptz not null, estimated float8, zone text, tier text, written timestamptz not null);
+         create table public.fare_actual (ride bigint primary key, paid float8, settled_on timestamptz not null);
+         insert into public.fare_estimate select n, now() - n * interval '1 hour', 10 + n % 7, 'z' || n % 3, 't' || n % 2, now() - n * interval '1 hour' from generate_series(1, 800) n;
+         insert into public.fare_actual select ride, estimated + ride % 3 - 1, starts_at + interval '1 hour' from public.fare_estimate;
+         analyze";
+    db.execute(tables).await;
+    let folder = Folder::new("init-asks");
+    let command = format!("{} init --name fares", env!("CARGO_BIN_EXE_trueup"));
+    let mut child = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(&folder.0)
+        .env("DATABASE_URL", db.url())
+        .env("NO_COLOR", "1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the terminal");
+    // Tables, keys, time and values as proposed; no version; arrival times; one cohort column, after one that is not there.
+    let answers = [
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "-",
+        "written",
+        "settled_on",
+        "zonne",
+        "zone",
+        "ftp://x",
+        "https://example.org/hook",
+        "-",
+    ];
+    let mut stdin = child.stdin.take().expect("stdin");
+    std::io::Write::write_all(&mut stdin, (answers.join("\n") + "\n").as_bytes()).expect("to answer");
+    let done = child.wait_with_output().expect("to wait");
+    drop(stdin);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    for words in [
+        "columns to keep apart [",
+        "`zonne` is not there",
+        "`ftp://x` will not do; `-` is none",
+        "wrote `jobs/fares.toml`",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    let job = std::fs::read_to_string(folder.0.join("jobs/fares.toml")).unwrap_or_else(|_| panic!("{said}"));
+    for line in ["arrived_at = \"written\"", "arrived_at = \"settled_on\"", "by = [\"zone\"]", "# runbook = "] {
+        assert!(job.contains(line), "`{line}` is not in\n{job}");
+    }
+    assert!(!job.contains("\"tier\"") && !job.contains("\nversion"), "{job}");
+    let settings = std::fs::read_to_string(folder.0.join("trueup.toml")).expect("the settings");
+    assert!(settings.contains("https://example.org/hook"), "{settings}");
+}

@@ -28,18 +28,61 @@ impl Asker {
 
     /// One answer that is allowed.
     pub(super) fn choice(&self, what: &str, proposed: &str, allowed: &dyn Fn(&str) -> bool) -> Result<String> {
+        let known =
+            |given: &str| if allowed(given) { Ok(given.to_owned()) } else { Err(format!("`{given}` is not there")) };
+        self.answer(what, proposed, proposed.to_owned(), &known)
+    }
+
+    /// An answer that may be none, which is written `-`.
+    pub(super) fn optional(
+        &self,
+        what: &str,
+        proposed: Option<&str>,
+        allowed: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<String>> {
+        let known = |given: &str| match given {
+            "-" => Ok(None),
+            given if allowed(given) => Ok(Some(given.to_owned())),
+            given => Err(format!("`{given}` will not do; `-` is none")),
+        };
+        self.answer(what, proposed.unwrap_or("-"), proposed.map(str::to_owned), &known)
+    }
+
+    /// Any number of answers, with commas between them; none is written `-`.
+    pub(super) fn list(&self, what: &str, proposed: &[String], allowed: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+        let known = |given: &str| {
+            let all = given.split(',').map(str::trim).filter(|one| *one != "-" && !one.is_empty());
+            let all: Vec<String> = all.map(str::to_owned).collect();
+            match all.iter().find(|one| !allowed(one)) {
+                Some(unknown) => Err(format!("`{unknown}` is not there")),
+                None => Ok(all),
+            }
+        };
+        let shown = if proposed.is_empty() { "-".to_owned() } else { proposed.join(", ") };
+        self.answer(what, &shown, proposed.to_vec(), &known)
+    }
+
+    fn answer<T>(
+        &self,
+        what: &str,
+        shown: &str,
+        proposed: T,
+        read: &dyn Fn(&str) -> std::result::Result<T, String>,
+    ) -> Result<T> {
         loop {
             let mut stderr = std::io::stderr().lock();
-            write!(stderr, "{what} [{proposed}]: ")?;
+            write!(stderr, "{what} [{shown}]: ")?;
             stderr.flush()?;
             let mut answer = String::new();
             if std::io::stdin().lock().read_line(&mut answer)? == 0 {
                 return Err(user_error("nothing was written: the answers ended"));
             }
             match answer.trim() {
-                "" => return Ok(proposed.to_owned()),
-                given if allowed(given) => return Ok(given.to_owned()),
-                given => writeln!(stderr, "`{given}` is not there")?,
+                "" => return Ok(proposed),
+                given => match read(given) {
+                    Ok(answer) => return Ok(answer),
+                    Err(why) => writeln!(stderr, "{why}")?,
+                },
             }
         }
     }

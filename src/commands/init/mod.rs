@@ -45,6 +45,11 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
     let found = found?;
     let asker = Asker::new(args.yes || args.csv.is_some())?;
     let found = confirm(&mut connection, &tables, found, &asker).await?;
+    if asker.asks() {
+        let is_link = |given: &str| given.starts_with("https://") || given.starts_with("http://");
+        args.webhook = asker.optional("webhook that is told of alerts", args.webhook.as_deref(), &is_link)?;
+        args.runbook = asker.optional("runbook that an alert links to", args.runbook.as_deref(), &is_link)?;
+    }
     let name = args.name.clone().unwrap_or_else(|| write::job_name(&found.proposal.predictions.name));
     let path = global.jobs.join(format!("{name}.toml"));
     if path.exists() {
@@ -224,9 +229,19 @@ async fn confirm(
         proposal.at = asker.choice("time that predictions are about", &proposal.at, &of(&proposal.predictions))?;
         proposal.value = asker.choice("predicted value", &proposal.value, &of(&proposal.predictions))?;
         proposal.actual = asker.choice("actual value", &proposal.actual, &of(&proposal.labels))?;
+        let (in_predictions, in_labels) = (of(&proposal.predictions), of(&proposal.labels));
+        proposal.version = asker.optional("model version", proposal.version.as_deref(), &in_predictions)?;
+        proposal.arrived_at =
+            asker.optional("when a prediction was written", proposal.arrived_at.as_deref(), &in_predictions)?;
+        proposal.label_arrived_at =
+            asker.optional("when a label became known", proposal.label_arrived_at.as_deref(), &in_labels)?;
+        proposal.cohorts = asker.list("columns to keep apart", &proposal.cohorts, &in_predictions)?;
         if proposal != found.proposal {
+            let cohorts = proposal.cohorts.clone();
             found.proposal = proposal;
             look(connection, &mut found).await?;
+            // A look proposes cohorts; what was answered holds.
+            found.proposal.cohorts = cohorts;
         }
     }
     Ok(found)

@@ -95,7 +95,7 @@ pub(super) fn job(name: &str, found: &Found, receiver: Option<&str>, runbook: Op
     let _infallible = writeln!(
         text,
         "\n[windows]\nrolling = [{}]\ntumbling = [\"1d\"]\nbucket = {}\nlabel_wait = {}                # a window is final this long after its end{}\nhorizon = {}                  # how late a label may still correct history",
-        quoted(&duration::format(looked_at(found).0)),
+        quoted(looked_at(found).0),
         quoted(&duration::format(bucket)),
         quoted(&duration::format(wait)),
         found.times.latency.map_or(String::new(), |_| ": 95 % of the labels had come by then".to_owned()),
@@ -121,22 +121,22 @@ fn alert(text: &mut String, found: &Found, receiver: Option<&str>, runbook: Opti
     let _infallible = writeln!(
         text,
         "\n[[alerts]]\nname = \"rmse-high\"\nmetric = \"rmse\"\nwindow = \"rolling {}\"\nabove = {}                     # 1.2 times the 95th percentile of the rmse of {days} days\nmin_samples = {enough}                  # with fewer labels nothing is decided\nseverity = \"{severity}\"",
-        duration::format(window),
+        window,
         rounded(usual * 1.2)
     );
 }
 
 /// The window that is judged, and how many labels it needs: a day where that has enough of them, else a week; a third of what
 /// usually comes.
-fn looked_at(found: &Found) -> (TimeDelta, i64) {
+fn looked_at(found: &Found) -> (&'static str, i64) {
     const ENOUGH: f64 = 30.0;
-    let Some(gap) = found.times.gap.filter(|gap| *gap > 0.0) else { return (TimeDelta::days(1), 30) };
+    let Some(gap) = found.times.gap.filter(|gap| *gap > 0.0) else { return ("24h", 30) };
     #[expect(clippy::cast_precision_loss, reason = "rows of a sample")]
     let labeled = found.matches.labeled as f64 / found.matches.predictions.max(1) as f64;
     let of_a_day = 86_400.0 / gap * labeled;
-    let window = if of_a_day >= ENOUGH / 2.0 { TimeDelta::days(1) } else { TimeDelta::days(7) };
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a number from 3 to 30")]
-    let enough = (of_a_day * window.num_days() as f64 / 3.0).clamp(3.0, ENOUGH) as i64;
+    let (window, days) = if of_a_day >= ENOUGH / 2.0 { ("24h", 1.0) } else { ("7d", 7.0) };
+    #[expect(clippy::cast_possible_truncation, reason = "a number from 3 to 30")]
+    let enough = (of_a_day * days / 3.0).clamp(3.0, ENOUGH) as i64;
     (window, enough)
 }
 
