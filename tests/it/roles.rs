@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::support::program::{Folder, Run};
+use crate::support::program::{Folder, Process, Run};
 use crate::support::world::{TABLES, VIEWS, World, hourly, quarter_hours};
 
 const RULES: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n[residuals]\nkeep = \"2d\"\nworst = 3\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"low\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nseverity = \"page\"\nnotify = [\"hook\"]\n[[slos]]\nname = \"good\"\ngood = \"abs(error) < 0.5\"\nobjective = 0.9\nperiod = \"1d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 2.0, severity = \"ticket\" }]\n";
@@ -63,6 +63,23 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     }
     let states = world.db.lines("select distinct state from trueup.run").await;
     assert_eq!(states, ["ok"]);
+    // And the server, with all that it does between runs.
+    folder.write("jobs/hourly.toml", &world.job.spec.replace("every = \"1h\"", "every = \"2s\""));
+    let log = std::fs::File::create(folder.0.join("log")).unwrap();
+    let serve = folder.trueup(&["serve"]).env("DATABASE_URL", &as_user).stderr(log).spawn().map(Process).unwrap();
+    let before: i64 =
+        world.db.scalar("select count(*) from trueup.run where trigger = 'schedule' and state = 'ok'").await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while world.db.scalar::<i64>("select count(*) from trueup.run where trigger = 'schedule' and state = 'ok'").await
+        < before + 3
+    {
+        assert!(std::time::Instant::now() < deadline, "{}", std::fs::read_to_string(folder.0.join("log")).unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    drop(serve);
+    let log = std::fs::read_to_string(folder.0.join("log")).unwrap();
+    assert!(!log.contains("permission denied") && !log.contains("42501"), "{log}");
+    folder.write("jobs/hourly.toml", &world.job.spec);
 
     // What it may not do.
     let refused =

@@ -222,3 +222,29 @@ async fn the_log_is_json_where_it_is_asked_for_and_systemd_is_told() {
     let others: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(others.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{others:?}");
 }
+
+/// Away and back: not ready while the database lets nobody in, and ready again without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_its_database_is_not_ready_until_it_is_back() {
+    let world = world().await;
+    let server = server(&world, WEB, &[]).await;
+    server.until("it is not ready", async || server.get("/readyz").await.0 == 200).await;
+    let name: String = world.db.scalar("select current_database()::text").await;
+    // Nobody closes the database that they are in.
+    let elsewhere: sqlx::postgres::PgConnectOptions = world.db.url().parse().expect("an address");
+    let mut connection = sqlx::ConnectOptions::connect(&elsewhere.database("postgres")).await.expect("a connection");
+    let mut execute = async |sql: &str| {
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("the statement");
+    };
+    let close = format!(
+        "alter database \"{name}\" allow_connections false;
+         select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+    );
+    execute(&close).await;
+    server.until("it says ready without a database", async || server.get("/readyz").await.0 == 503).await;
+    assert!(server.get("/readyz").await.1.contains("the database does not answer"));
+    execute(&format!("alter database \"{name}\" allow_connections true")).await;
+    server.until("it does not come back", async || server.get("/readyz").await.0 == 200).await;
+    assert_eq!(server.get("/healthz").await.0, 200);
+}
