@@ -2,6 +2,7 @@
 
 use crate::support::database::TestDatabase;
 use crate::support::program::{Folder, Run};
+use crate::support::world::hourly;
 
 /// Blocks of a kind in a page, in order.
 fn blocks(page: &str) -> Vec<(String, String)> {
@@ -279,4 +280,42 @@ fn what_packages_name_is_there() {
     for line in ["Type=notify", "ExecStart=/usr/local/bin/trueup", "ExecReload=", "NoNewPrivileges=yes"] {
         assert!(unit.contains(line), "`{line}` is not in the unit");
     }
+}
+
+/// What the pages show of job files is right, each part in a job that it is part of, and the fixture passes.
+#[test]
+fn parts_of_jobs_in_the_documentation_are_right() {
+    let toml = |name: &str| -> Vec<String> {
+        blocks(&page(name)).into_iter().filter(|(kind, _)| kind == "toml").map(|(_, body)| body).collect()
+    };
+    let folder = Folder::new("parts");
+    folder.write(
+        "trueup.toml",
+        &format!(
+            "{}\n[receivers.oncall]\ntype = \"webhook\"\nurl = \"https://example.org/\"\n",
+            toml("operations.md").join("\n")
+        ),
+    );
+    let job = "[windows]\nrolling = [\"1h\", \"24h\"]\ntumbling = [\"1d\"]\n[[cohorts]]\nby = [\"region\"]\n";
+    let alert = |name: &str, body: &str| format!("[[alerts]]\nname = \"{name}\"\nwindow = \"rolling 24h\"\n{body}\n");
+    let parts = toml("alerting.md");
+    let [rule, baseline, several, slo, fixture] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+    let bias = alert("bias-high", "metric = \"bias\"\nabove = 9.0\n");
+    for (name, part) in [
+        ("rule", rule.clone()),
+        ("baseline", alert("b", &format!("metric = \"rmse\"\n{baseline}"))),
+        ("several", alert("s", several) + &bias),
+        ("slo", slo.clone()),
+        ("custom", toml("metrics.md").join("\n")),
+    ] {
+        folder.write("jobs/hourly.toml", &hourly(&format!("{job}{part}")));
+        let checked = folder.run(&["check"]);
+        assert_eq!(checked.code, Some(0), "{name}: {}{}", checked.stdout, checked.stderr);
+    }
+    let left_out = ["significant", "cohorts", "versions", "on_final_only"];
+    let plain: Vec<&str> = rule.lines().filter(|line| !left_out.iter().any(|key| line.starts_with(key))).collect();
+    folder.write("jobs/load.toml", &hourly(&format!("{job}{}\n", plain.join("\n"))).replace("\"hourly\"", "\"load\""));
+    folder.write("jobs/load.test.toml", fixture);
+    let tested = folder.run(&["test", "jobs/load.test.toml"]);
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
 }
