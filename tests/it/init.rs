@@ -152,7 +152,7 @@ async fn two_files_are_a_report_in_one_command() {
     // Files that are none.
     folder.write("bad.csv", "a,b\n1\n").write("empty.csv", "a,b\n");
     for (file, words) in
-        [("bad.csv", "is not a CSV file"), ("empty.csv", "has no rows"), ("none.csv", "is not a CSV file")]
+        [("bad.csv", "is not a CSV file"), ("empty.csv", "has no rows"), ("none.csv", "there is no file `none.csv`")]
     {
         let refused = trueup(&folder, &db.url(), &["init", "--csv", file, "l.csv", "--name", "x"]);
         assert!(refused.code == Some(1) && refused.stderr.contains(words), "{file}: {}", refused.stderr);
@@ -165,6 +165,9 @@ async fn what_cannot_be_guessed_is_said_with_what_there_is() {
     db.execute("create table public.a (id int primary key, x float8); create table public.b (id int, y float8, at timestamptz); insert into public.b values (1, 2, now())").await;
     let folder = Folder::new("guess");
     let run = |arguments: &[&str]| trueup(&folder, &db.url(), arguments);
+    let empty = TestDatabase::new().await;
+    let nothing = trueup(&folder, &empty.url(), &["init", "--yes"]);
+    assert!(nothing.code == Some(1) && nothing.stderr.contains("there is no table at "), "{}", nothing.stderr);
     let none = run(&["init", "--yes"]);
     assert!(
         none.code == Some(1)

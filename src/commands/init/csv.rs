@@ -111,6 +111,9 @@ fn naive(value: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<File> {
+    if !path.is_file() {
+        return Err(user_error(format!("there is no file `{}`", path.display())));
+    }
     let wrong = |error: ::csv::Error| user_error(format!("`{}` is not a CSV file: {error}", path.display()));
     let mut reader =
         ::csv::ReaderBuilder::new().flexible(false).trim(::csv::Trim::All).from_path(path).map_err(wrong)?;

@@ -42,6 +42,15 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
     let tables = catalog::tables(&mut connection).await?;
     let found = choose(&mut connection, &tables, &args).await;
     spinner.finish_and_clear();
+    if tables.is_empty() {
+        let hint = match global.database_url {
+            Some(_) => "grant select on those that hold predictions and labels",
+            None => {
+                "this is the private Postgres in `.trueup/`; set DATABASE_URL for yours, or give two files with `--csv`"
+            }
+        };
+        return Err(user_error(format!("there is no table at {} that this role may read: {hint}", database.place)));
+    }
     let found = found?;
     let asker = Asker::new(args.yes || args.csv.is_some())?;
     let found = confirm(&mut connection, &tables, found, &asker).await?;
@@ -134,9 +143,12 @@ async fn choose(connection: &mut PgConnection, tables: &[TableInfo], args: &Init
     pairs.truncate(MOST_TRIED);
     let mut best: Option<Found> = None;
     for proposal in pairs {
-        let Ok(matches) = catalog::matches(connection, &proposal).await else {
+        let matches = match catalog::matches(connection, &proposal).await {
+            Ok(matches) => matches,
             // Columns that cannot be compared are no pair.
-            continue;
+            Err(LookError::Database(error)) if error.as_database_error().is_some() => continue,
+            Err(LookError::Name(_)) => continue,
+            Err(LookError::Database(error)) => return Err(error.into()),
         };
         let share = |m: &Matches| m.labeled as f64 / m.predictions.max(1) as f64;
         if matches.labeled == 0 || matches.repeated * 20 > matches.predictions {
