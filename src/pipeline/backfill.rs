@@ -220,6 +220,7 @@ async fn rebuild_chunk(
         };
         arrivals::reread(&mut transaction, job, facts, &reread).await?;
     }
+    stages::limit_cells(&mut transaction, plan.id).await?;
     let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
     // Windows beside the range that was asked for, and all of them should this be cut off, are the next run's to revise.
     let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;

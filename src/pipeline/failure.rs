@@ -72,7 +72,8 @@ impl RunError {
 fn cure_of(code: &str) -> Cure {
     match code {
         // Serialisation, deadlock, lock not available; 23505: two runners met, the second attempt sees the first.
-        "40001" | "40P01" | "55P03" | "23505" => Cure::Retry,
+        // The last: a row that came while its cell was being made; see `plan::sql::cell::join`.
+        "40001" | "40P01" | "55P03" | "23505" | "23502" => Cure::Retry,
         _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "25P03" => {
             Cure::Wait
         }

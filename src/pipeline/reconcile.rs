@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
-use super::stages::{END_OF_TIME, Read, Summed};
+use super::stages::{END_OF_TIME, Read, Summed, limit_cells};
 use super::{Run, fence};
 use crate::measure::{arrivals, rebuild, reconcile};
 use crate::store::job;
@@ -37,6 +37,7 @@ pub(super) async fn repair(
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;
     job::note_due(&mut transaction, plan_id, read.generation, &differing).await?;
+    limit_cells(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
     let repaired = i64::try_from(differing.len()).unwrap_or(i64::MAX);

@@ -161,8 +161,8 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Rea
     Ok(summed)
 }
 
-/// Both stages make cells. More than a job may have are never committed.
-async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> Result<(), RunError> {
+/// Whatever writes residuals or buckets makes cells. More than a job may have are never committed.
+pub(super) async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> Result<(), RunError> {
     let cells = job::cells(connection, plan_id).await?;
     if cells > MOST_CELLS { Err(RunError::TooManyCells(cells)) } else { Ok(()) }
 }

@@ -1,8 +1,9 @@
 //! What changes under a job's feet: rows of the source, its own definition, a backfill beside it. Nothing stale stays.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use trueup::pipeline::backfill::{self, Request};
 use trueup::pipeline::enter::{Asked, Refused, enter};
-use trueup::pipeline::execute::Ended;
+use trueup::pipeline::execute::{Ended, leased};
 use trueup::pipeline::run_job;
 use trueup::plan::rule::CohortChoice;
 
@@ -342,4 +343,14 @@ async fn a_cohort_per_customer_is_refused_with_what_to_do() {
     let Ended::Failed(failure) = ended else { panic!("{ended:?}") };
     assert!(failure.to_string().contains("100003 combinations, and 100000 is the most"), "{failure}");
     assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.cell").await, 0, "nothing is left of it");
+    // Nor does a backfill leave them behind, which would keep every later run from its work.
+    world.db.execute("update public.p set at = '2024-03-01Z' where id >= 1000000").await;
+    world.run_at(hour(0)).await;
+    let claim = enter(&world.db.pool, &world.job, Asked::Backfill, "test", LEASE).await.unwrap().unwrap();
+    let request = Request { range: at("2024-02-28T00:00:00Z")..at("2024-03-02T00:00:00Z"), step: None };
+    let mut report = |_| {};
+    let work = backfill::run(&world.db.pool, &world.job, &claim, &request, &mut report);
+    let refused = leased(&world.db.pool, &claim, LEASE, work).await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("100000 is the most"), "{refused}");
+    assert!(world.db.scalar::<i64>("select count(*) from trueup.cell").await < 100);
 }

@@ -65,11 +65,8 @@ async fn every_documented_query_runs_and_answers() {
     );
 }
 
-/// A subquery with `offset` is one that a sharded database cannot push down to its workers.
-#[test]
-fn a_sharded_source_is_read_without_fences() {
-    let job = plan_job(&hourly("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n"));
-    let facts = |sharded| SourceFacts {
+fn facts(sharded: bool) -> SourceFacts {
+    SourceFacts {
         relabeled_by: None,
         predicted: NumberType::Plain,
         actual: NumberType::Plain,
@@ -78,7 +75,13 @@ fn a_sharded_source_is_read_without_fences() {
         predictions_indexed: true,
         labels_unique: true,
         key_is_integer: true,
-    };
+    }
+}
+
+/// A subquery with `offset` is one that a sharded database cannot push down to its workers.
+#[test]
+fn a_sharded_source_is_read_without_fences() {
+    let job = plan_job(&hourly("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n"));
     for selection in [Selection::Arrivals, Selection::Range] {
         let statements = |sharded| {
             let upsert = residual::upsert(&job, &facts(sharded), selection);
@@ -123,6 +126,23 @@ async fn the_form_for_a_sharded_source_gives_the_same_history() {
     }
     assert!(histories[0].1.len() > 40, "{}", histories[0].1.len());
     assert_eq!(histories[0], histories[1]);
+    // A row that comes between the statement that makes cells and the one that needs them is not left out: the run is repeated.
+    sharded
+        .db
+        .execute("insert into public.p values (9999, '2024-05-03T12:00Z', 1, 'v1', 'latecomer', '2024-05-03Z')")
+        .await;
+    let sql = residual::upsert(&sharded.job, &facts(true), Selection::Range).to_string();
+    let mut connection = sharded.db.connection().await;
+    let refused = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(1_i64)
+        .bind(at("2024-05-04T03:00:00Z"))
+        .bind(at("2024-05-03T00:00:00Z"))
+        .bind(at("2024-05-04T00:00:00Z"))
+        .bind(99_i64)
+        .execute(&mut connection)
+        .await
+        .expect_err("a row without a cell");
+    assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("23502"), "{refused}");
 }
 
 /// How Postgres runs what a scheduled run reads, on tables of 60,000 rows whose newest quarter-hour is now.

@@ -35,13 +35,15 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     delete from trueup.bucket
     where ctid = any(array(
         select b.ctid
-        from {asked}
+        from (
+            select t.* from {asked}
+            where not exists (select from sums as s where s.bucket_start = t.bucket_start and s.cell_id = t.cell_id)
+        ) as t
         cross join lateral (
             select ctid from trueup.bucket as b
             where b.plan_id = $1 and b.grain = {grain} and b.bucket_start = t.bucket_start and b.cell_id = t.cell_id and b.as_of <= $2
             offset 0
         ) as b
-        where (t.bucket_start, t.cell_id) not in (select bucket_start, cell_id from sums)
     ))
 )"
     .replace("{asked}", asked)
@@ -76,13 +78,14 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
 ), {cells}, sums as materialized (
     select n.*, c.id as cell_id
     from named as n
-    join cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
+    {join} cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
 ){again}",
         with = continued(&rows.with),
         pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts)),
         grouped = appended(job.dimensions.len(), |n| format!("d{n}")),
         sums = aggregates(job),
         cells = cell::of("named", facts),
+        join = cell::join(facts),
     );
     insert(job, &with, "")
 }
@@ -102,12 +105,12 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let kept = job.histograms();
     // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago. A cell is looked up
     // in each of its finer buckets: with a thousand cohorts, a label is in few.
-    let (wanted, finer, coarser, key) = match extent {
+    let (wanted, finer, coarser, is_there) = match extent {
         Extent::All => (
             "wanted as (select p.start from unnest($2::timestamptz[]) as p (start))",
             "b.bucket_start >= w.start and b.bucket_start < w.start + $4 * interval '1 second'",
             "b.bucket_start = w.start",
-            "b.bucket_start, b.cell_id",
+            "m.bucket_start = b.bucket_start and m.cell_id = b.cell_id",
         ),
         Extent::Cells => (
             "slices as materialized (
@@ -122,7 +125,7 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
 )",
             "b.bucket_start = any(w.starts) and b.cell_id = w.cell_id",
             "b.bucket_start = w.start and b.cell_id = w.cell_id",
-            "w.start, w.cell_id",
+            "m.bucket_start = w.start and m.cell_id = w.cell_id",
         ),
     };
     let merged = |name: &str| {
@@ -157,7 +160,7 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
             where b.plan_id = $1 and b.grain = $4 and {coarser}
             offset 0
         ) as b
-        where ({key}) not in (select bucket_start, cell_id from merged)
+        where not exists (select from merged as m where {is_there})
     ))
 ){histograms}
 insert into trueup.bucket as old

@@ -21,8 +21,10 @@ pub(super) fn of(rows: &str, facts: &SourceFacts) -> String {
     insert into trueup.cell (plan_id, dimensions, model_version, hash)
     select $1, w.dimensions, w.model_version, w.hash
     from wanted as w
+    -- Looked up one by one: joined, with statistics of before there were any, every cell would be held against every other.
     where not exists (
         select from trueup.cell as c where c.plan_id = $1 and c.dimensions = w.dimensions and c.model_version = w.model_version
+        offset 0
     )
     returning id, dimensions, model_version
 ), cells as materialized (
@@ -31,6 +33,12 @@ pub(super) fn of(rows: &str, facts: &SourceFacts) -> String {
     select id, dimensions, model_version from trueup.cell where plan_id = $1
 )"
     )
+}
+
+/// How rows are put to their cells. Where cells were made by a statement before, a row may have come since: then it has no
+/// cell, which its table refuses, and the run is repeated instead of going without the row.
+pub(super) fn join(facts: &SourceFacts) -> &'static str {
+    if facts.sharded { "left join" } else { "join" }
 }
 
 /// Makes the cells of a selection; see [`Selection`] for its parameters.

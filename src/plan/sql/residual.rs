@@ -22,7 +22,7 @@ insert into trueup.residual as r
 select $1, s.key, s.model_version, s.bucket_start, c.id, s.event_at, s.predicted, s.actual, {extras},
        s.class, s.copies, s.label_at, s.digest, $2, {generation}
 from found as s
-join cells as c on c.dimensions = s.dimensions and c.model_version = s.model_version
+{join} cells as c on c.dimensions = s.dimensions and c.model_version = s.model_version
 order by s.bucket_start, c.id
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
@@ -42,6 +42,7 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
         with = continued(&rows.with),
         once = if facts.sharded { "" } else { " materialized" },
         cells = cell::of("found", facts),
+        join = cell::join(facts),
         from = rows.from,
         generation = match selection {
             Selection::Arrivals => "$4",
