@@ -1,8 +1,10 @@
 //! What the documentation says is done as it says it: every command, and every SQL.
 
+use std::time::{Duration, Instant};
+
 use crate::support::database::TestDatabase;
-use crate::support::program::{Folder, Run};
-use crate::support::world::hourly;
+use crate::support::program::{Folder, Process, Run};
+use crate::support::world::{TABLES, hourly, quarter_hours};
 
 /// Blocks of a kind in a page, in order.
 fn blocks(page: &str) -> Vec<(String, String)> {
@@ -318,4 +320,96 @@ fn parts_of_jobs_in_the_documentation_are_right() {
     folder.write("jobs/load.test.toml", fixture);
     let tested = folder.run(&["test", "jobs/load.test.toml"]);
     assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+}
+
+/// The commands of the README in their order, on the job that it shows. `init` asks on a terminal; here it takes what it finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_work() {
+    let db = TestDatabase::new().await;
+    db.execute(
+        "drop schema trueup cascade; drop table public._sqlx_migrations;
+         create table public.forecast (id bigint primary key, at timestamptz, predicted float8);
+         create table public.actual (id bigint primary key, actual float8);
+         insert into public.forecast select n, now() - interval '1 day' + n * interval '1 hour', 100 from generate_series(1, 20) n;
+         insert into public.actual select id, 90 from public.forecast;",
+    )
+    .await;
+    let folder = Folder::new("readme");
+    let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).expect("the README");
+    let mut done = Vec::new();
+    for (kind, body) in blocks(&readme) {
+        match kind.as_str() {
+            "toml" => _ = folder.write("jobs/demand.toml", &body),
+            "sh" => {
+                for line in body.lines().filter(|line| line.starts_with("trueup ")) {
+                    let line = line.split('#').next().unwrap_or_default();
+                    let mut words = words(line);
+                    let command = words[1].clone();
+                    if command == "init" {
+                        words.push("--yes".to_owned());
+                    }
+                    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+                    let mut program = folder.trueup(&arguments);
+                    program.env("DATABASE_URL", db.url());
+                    if command == "serve" {
+                        let log = std::fs::File::create(folder.0.join("log")).expect("a file");
+                        let _server = Process(program.stderr(log).spawn().expect("a server"));
+                        let deadline = Instant::now() + Duration::from_secs(60);
+                        let log = || std::fs::read_to_string(folder.0.join("log")).expect("the log");
+                        while !log().contains("serving") {
+                            assert!(Instant::now() < deadline, "{}", log());
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                    } else {
+                        Run::of(program.output().expect("the program")).ok();
+                    }
+                    done.push(command);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(done, ["migrate", "init", "check", "run", "history", "serve"]);
+}
+
+/// A backup made by the commands of the page is put into another database, and goes on there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_as_it_is_written_can_be_restored() {
+    let (db, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    db.execute(TABLES).await;
+    db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
+    let folder = Folder::new("backup");
+    folder.write("jobs/hourly.toml", &hourly("[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\n"));
+    let trueup = |url: String, arguments: &[&str]| {
+        Run::of(folder.trueup(arguments).env("DATABASE_URL", url).output().expect("the program")).ok()
+    };
+    trueup(db.url(), &["run", "hourly", "--at", "2024-05-02T06:00:00Z"]);
+    let texts: Vec<String> = blocks(&page("operations.md"))
+        .into_iter()
+        .filter(|(kind, body)| kind == "text" && body.contains("pg_dump"))
+        .map(|(_, body)| body)
+        .collect();
+    assert_eq!(texts.len(), 1);
+    let shell = |script: &str, url: String| {
+        let ran = std::process::Command::new("sh")
+            .args(["-ec", script])
+            .current_dir(&folder.0)
+            .env("DATABASE_URL", url)
+            .output()
+            .expect("a shell");
+        assert!(ran.status.success(), "{script}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    shell(&texts[0], db.url());
+    other.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    other.execute(TABLES).await;
+    other.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
+    let restore =
+        "for file in trueup.sql trueup-migrations.sql; do psql -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done";
+    shell(restore, other.url());
+    let history = "select window_name, window_end, cohort, revision, labeled, mse from trueup.window_revisions order by 1, 2, 3, 4";
+    assert!(db.lines(history).await.len() > 1);
+    assert_eq!(db.lines(history).await, other.lines(history).await);
+    trueup(other.url(), &["migrate"]);
+    trueup(other.url(), &["run", "hourly", "--at", "2024-05-02T07:00:00Z"]);
+    assert!(other.lines(history).await.len() > db.lines(history).await.len());
 }

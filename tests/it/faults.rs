@@ -260,6 +260,46 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
     assert_eq!(again.code, Some(1), "{}", again.stderr);
 }
 
+/// What a receiver tells of a message that it has whole: its id, and how to let it answer.
+type Arrival = (String, mpsc::Sender<()>);
+
+/// Kills so many senders while the receiver has the message and has not answered, and lets the last one live until both
+/// messages are recorded. Returns the ids that the receiver saw, in order.
+async fn killed_then_served(
+    world: &World,
+    folder: &Folder,
+    arrivals: &mpsc::Receiver<Arrival>,
+    kills: usize,
+) -> Vec<String> {
+    let serve = || {
+        let mut command = folder.trueup(&["serve"]);
+        command.env("DATABASE_URL", world.db.url()).stdout(Stdio::null()).stderr(Stdio::null());
+        Process(command.spawn().expect("a server"))
+    };
+    let arrival = || arrivals.recv_timeout(Duration::from_secs(60)).expect("a message");
+    let mut ids = Vec::new();
+    for _ in 0..kills {
+        let mut server = serve();
+        let (id, _never) = arrival();
+        ids.push(id);
+        server.kill();
+        // The lease of the dead runs out.
+        world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
+    }
+    let _server = serve();
+    for _ in 0..2 {
+        let (id, answer) = arrival();
+        ids.push(id);
+        answer.send(()).expect("to answer");
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while world.db.scalar::<i64>("select count(*) from trueup.notification where state = 'sent'").await < 2 {
+        assert!(Instant::now() < deadline, "not recorded");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ids
+}
+
 /// The receiver takes the message; before it can say so, the sender is killed. Again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_is_killed_between_the_taking_and_the_record_sends_again_with_the_same_id() {
@@ -274,7 +314,7 @@ async fn a_sender_that_is_killed_between_the_taking_and_the_record_sends_again_w
         &format!("[receivers.hook]\ntype = \"webhook\"\nurl = \"http://{address}/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"),
     );
     // Tells of each request that it has read, and answers when it is told to.
-    let (arrived, arrivals) = mpsc::channel::<(String, mpsc::Sender<()>)>();
+    let (arrived, arrivals) = mpsc::channel::<Arrival>();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let arrived = arrived.clone();
@@ -305,37 +345,7 @@ async fn a_sender_that_is_killed_between_the_taking_and_the_record_sends_again_w
             });
         }
     });
-    let serve = || {
-        let mut command = folder.trueup(&["serve"]);
-        Process(
-            command
-                .env("DATABASE_URL", world.db.url())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("a server"),
-        )
-    };
-    let mut ids = Vec::new();
-    for _ in 0..KILLS {
-        let mut server = serve();
-        let (id, _never) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a request");
-        ids.push(id);
-        server.kill();
-        // The lease of the dead runs out.
-        world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
-    }
-    let _server = serve();
-    for _ in 0..2 {
-        let (id, answer) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a request");
-        ids.push(id);
-        answer.send(()).expect("to answer");
-    }
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while world.db.scalar::<i64>("select count(*) from trueup.notification where state = 'sent'").await < 2 {
-        assert!(Instant::now() < deadline, "not recorded");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ids = killed_then_served(&world, &folder, &arrivals, KILLS).await;
     let (last, same) = ids.split_last().expect("ids");
     assert!(same.iter().all(|id| id == &same[0]) && last != &same[0], "{ids:?}");
     let recorded = world.db.lines("select kind, state, attempt from trueup.notification order by sequence").await;
@@ -355,7 +365,7 @@ async fn a_sender_that_is_killed_before_the_mail_servers_reply_sends_again_with_
         "trueup.toml",
         &format!("[receivers.mail]\ntype = \"email\"\nto = [\"a@example.org\"]\nfrom = \"b@example.org\"\nsmtp = {{ host = \"127.0.0.1\", port = {port}, tls = \"none\" }}\n"),
     );
-    let (arrived, arrivals) = mpsc::channel::<(String, mpsc::Sender<()>)>();
+    let (arrived, arrivals) = mpsc::channel::<Arrival>();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let arrived = arrived.clone();
@@ -398,36 +408,7 @@ async fn a_sender_that_is_killed_before_the_mail_servers_reply_sends_again_with_
             });
         }
     });
-    let serve = || {
-        let mut command = folder.trueup(&["serve"]);
-        Process(
-            command
-                .env("DATABASE_URL", world.db.url())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("a server"),
-        )
-    };
-    let mut ids = Vec::new();
-    for _ in 0..KILLS {
-        let mut server = serve();
-        let (id, _never) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a mail");
-        ids.push(id);
-        server.kill();
-        world.db.execute("update trueup.notification set lease_until = clock_timestamp() - interval '1 second' where lease_until is not null").await;
-    }
-    let _server = serve();
-    for _ in 0..2 {
-        let (id, answer) = arrivals.recv_timeout(Duration::from_secs(60)).expect("a mail");
-        ids.push(id);
-        answer.send(()).expect("to answer");
-    }
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while world.db.scalar::<i64>("select count(*) from trueup.notification where state = 'sent'").await < 2 {
-        assert!(Instant::now() < deadline, "not recorded");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ids = killed_then_served(&world, &folder, &arrivals, KILLS).await;
     let (last, same) = ids.split_last().expect("ids");
     assert!(same.iter().all(|id| id == &same[0] && !id.is_empty()) && last != &same[0], "{ids:?}");
 }
