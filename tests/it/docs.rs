@@ -41,13 +41,19 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// The commands of a block: each line as it is written, with its arguments.
+fn commands(body: &str) -> Vec<(&str, Vec<String>)> {
+    let lines = body.lines().filter(|line| line.starts_with("trueup "));
+    lines.map(|line| (line, words(line).split_off(1))).collect()
+}
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a page")
 }
 
 /// Does what a page says, in order: SQL, commands, and the settings that it shows. Returns how many commands there were.
 async fn follow(name: &str, db: &TestDatabase, folder: &Folder) -> usize {
-    let mut commands = 0;
+    let mut done = 0;
     for (kind, body) in blocks(&page(name)) {
         match kind.as_str() {
             "sql" => db.execute(&body).await,
@@ -55,9 +61,8 @@ async fn follow(name: &str, db: &TestDatabase, folder: &Folder) -> usize {
                 folder.write("trueup.toml", &body);
             }
             "sh" => {
-                for line in body.lines().filter(|line| line.starts_with("trueup ")) {
-                    let words = words(line);
-                    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+                for (line, arguments) in commands(&body) {
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                     let command = folder
                         .trueup(&arguments)
                         .env("DATABASE_URL", db.url())
@@ -65,13 +70,13 @@ async fn follow(name: &str, db: &TestDatabase, folder: &Folder) -> usize {
                         .output();
                     let ran = Run::of(command.expect("the program"));
                     assert_eq!(ran.code, Some(0), "{name}: `{line}`: {}{}", ran.stdout, ran.stderr);
-                    commands += 1;
+                    done += 1;
                 }
             }
             _ => {}
         }
     }
-    commands
+    done
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,8 +84,8 @@ async fn the_tutorial_works_as_it_is_written() {
     let db = TestDatabase::new().await;
     db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
     let folder = Folder::new("tutorial");
-    let commands = follow("tutorial.md", &db, &folder).await;
-    assert!(commands >= 10, "{commands} commands");
+    let done = follow("tutorial.md", &db, &folder).await;
+    assert!(done >= 10, "{done} commands");
     // The past that it computes is there, and the alert that it leads to.
     let days = "select count(*) from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and labeled > 0";
     assert!(db.scalar::<i64>(days).await >= 7, "a backfill of a week");
@@ -122,7 +127,7 @@ async fn what_operations_and_telling_say_works() {
         folder.write(&format!("jobs/{name}"), &read(&format!("jobs/{name}")));
     }
     // What needs a network, or a receiver that is there, says so and ends with 1.
-    let mut commands = 0;
+    let mut done = 0;
     for name in ["alerting.md", "telling.md", "operations.md"] {
         let text = page(name);
         for (kind, body) in blocks(&text) {
@@ -130,9 +135,8 @@ async fn what_operations_and_telling_say_works() {
                 continue;
             }
             folder.write("trueup.toml", &settings);
-            for line in body.lines().filter(|line| line.starts_with("trueup ")) {
-                let words = words(line);
-                let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            for (line, arguments) in commands(&body) {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 let ran = Run::of(folder.trueup(&arguments).env("DATABASE_URL", db.url()).output().unwrap());
                 let outside = ["trueup notify test", "trueup deliveries retry", "trueup doctor"]
                     .iter()
@@ -143,11 +147,11 @@ async fn what_operations_and_telling_say_works() {
                     ran.stdout,
                     ran.stderr
                 );
-                commands += 1;
+                done += 1;
             }
         }
     }
-    assert!(commands >= 15, "{commands} commands");
+    assert!(done >= 15, "{done} commands");
 }
 
 #[test]
@@ -341,14 +345,12 @@ async fn the_commands_of_the_readme_work() {
         match kind.as_str() {
             "toml" => _ = folder.write("jobs/demand.toml", &body),
             "sh" => {
-                for line in body.lines().filter(|line| line.starts_with("trueup ")) {
-                    let line = line.split('#').next().unwrap_or_default();
-                    let mut words = words(line);
-                    let command = words[1].clone();
+                for (_, mut arguments) in commands(&body) {
+                    let command = arguments[0].clone();
                     if command == "init" {
-                        words.push("--yes".to_owned());
+                        arguments.push("--yes".to_owned());
                     }
-                    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                     let mut program = folder.trueup(&arguments);
                     program.env("DATABASE_URL", db.url());
                     if command == "serve" {
