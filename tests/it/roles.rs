@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::support::program::{Folder, Process, Run};
-use crate::support::world::{TABLES, VIEWS, World, hourly, quarter_hours};
+use crate::support::world::{TABLES, VIEWS, World, fired_and_resolved, hourly, quarter_hours};
 
 const RULES: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n[residuals]\nkeep = \"2d\"\nworst = 3\n[[cohorts]]\nby = [\"region\"]\n[[alerts]]\nname = \"low\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\nseverity = \"page\"\nnotify = [\"hook\"]\n[[slos]]\nname = \"good\"\ngood = \"abs(error) < 0.5\"\nobjective = 0.9\nperiod = \"1d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 2.0, severity = \"ticket\" }]\n";
 const SETTINGS: &str = "[receivers.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n";
@@ -170,4 +170,37 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
             "drop owned by {runner}, {reader}, {user}; drop role {user}; drop role {runner}; drop role {reader}"
         ))
         .await;
+}
+
+/// What stands still is found, with the command that says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_messages_that_wait_or_were_given_up_and_jobs_that_nobody_runs() {
+    let world = fired_and_resolved(&["hook"]).await;
+    let folder = Folder::new("doctor");
+    folder.write("jobs/hourly.toml", &world.job.spec).write("trueup.toml", SETTINGS);
+    let findings = || {
+        let ran = folder.trueup(&["doctor", "--output", "json"]).env("DATABASE_URL", world.db.url()).output().unwrap();
+        let found: Vec<Json> = serde_json::from_slice(&ran.stdout).unwrap();
+        found
+    };
+    let of = |found: &[Json], about: &str, state: &str| -> Vec<String> {
+        let rows = found.iter().filter(|row| row["about"] == about && row["state"] == state);
+        rows.map(|row| row.to_string()).collect()
+    };
+    let waits = "update trueup.notification set first_due_at = clock_timestamp() - interval '1 hour', next_attempt_at = clock_timestamp() - interval '1 hour'";
+    world.db.execute(waits).await;
+    let found = findings();
+    let outbox = of(&found, "outbox", "error");
+    assert!(outbox.len() == 1 && outbox[0].contains("2 messages wait, the oldest for 36"), "{outbox:?}");
+    assert!(outbox[0].contains("trueup deliveries --state pending"), "{outbox:?}");
+    // It published as of 2024, and is due every hour.
+    let late = of(&found, "job hourly", "error");
+    assert!(late.len() == 1 && late[0].contains("nothing was published since 2024-05-01 02:00 UTC"), "{late:?}");
+    assert!(late[0].contains("is `trueup serve` running?"), "{late:?}");
+    assert_eq!(of(&found, "clock", "ok").len(), 1, "{found:?}");
+    world.db.execute("update trueup.notification set state = 'dead', settled_at = clock_timestamp()").await;
+    let found = findings();
+    let dead = of(&found, "outbox", "warning");
+    assert!(dead.len() == 1 && dead[0].contains("2 messages were given up in the last week"), "{dead:?}");
+    assert!(dead[0].contains("trueup deliveries retry") && of(&found, "outbox", "error").is_empty(), "{dead:?}");
 }

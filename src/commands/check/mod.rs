@@ -276,12 +276,11 @@ fn table(loaded: &Loaded, files: &[JobFile]) -> Table {
     let mut table = Table::new(&["file", "line", "column", "level", "code", "message", "hint"]);
     for Found { path, position: (line, column), finding } in all(loaded, files) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let level = if finding.level == Level::Error { "error" } else { "warning" };
         table.push(vec![
             path.into(),
             number(line).into(),
             number(column).into(),
-            level.into(),
+            report::level(finding).into(),
             finding.code.into(),
             finding.message.clone().into(),
             finding.hint.clone().into(),

@@ -68,7 +68,8 @@ pub(super) fn github(all: &[Found<'_>]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn level(finding: &Diagnostic) -> &'static str {
+/// How bad it is, in the word that all formats use.
+pub(super) fn level(finding: &Diagnostic) -> &'static str {
     if finding.level == Level::Error { "error" } else { "warning" }
 }
 
