@@ -138,9 +138,16 @@ create table trueup.measured_window (
 create index measured_window_by_end on trueup.measured_window (job, window_end);
 create index measured_window_unsettled on trueup.measured_window (job_id, window_end) where settled_at is null;
 
+-- One row per revision of a measurement, in months of the end of its window: whoever asks for a range of time reads those months
+-- and their indexes, and what is old rests. No foreign keys: to attach a month would lock the tables that they point to against
+-- every runner; windows, plans and runs are never deleted.
 create table trueup.measurement (
-    id            bigint generated always as identity primary key,
-    window_id     bigint not null references trueup.measured_window (id),
+    window_id     bigint not null,
+    -- Its window once more: an index and the months serve only whoever asks for what stands here.
+    job           text not null,
+    window_name   text not null,
+    window_start  timestamptz not null,
+    window_end    timestamptz not null,
     cohort        text not null,
     cohort_values jsonb not null,
     model_version text,
@@ -155,18 +162,88 @@ create table trueup.measurement (
     digest        numeric not null,
     -- True when the cohort is no longer in the window: the history says so instead of keeping a stale number.
     removed       boolean not null default false,
-    plan_id       bigint not null references trueup.plan (id),
-    run_id        bigint not null references trueup.run (id),
+    plan_id       bigint not null,
+    run_id        bigint not null,
     as_of         timestamptz not null,
     superseded_as_of timestamptz,
     computed_at   timestamptz not null default clock_timestamp(),
     constraint measurement_revision_starts_at_one check (revision >= 1),
     constraint measurement_counts_add_up check (predictions >= 0 and labeled >= 0 and excluded >= 0 and labeled + excluded <= predictions)
-);
+) partition by range (window_end);
+-- A window has one end, so these are as unique without it; the months ask for it.
 create unique index measurement_is_unique_per_revision
-    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), revision);
+    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), revision, window_end);
 create unique index measurement_has_one_latest
-    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null)) where superseded_as_of is null;
+    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), window_end)
+    where superseded_as_of is null;
+create index measurement_by_end on trueup.measurement (job, window_name, window_end, cohort);
+-- What retention removes.
+create index measurement_corrections on trueup.measurement (window_end) where revision > 1;
+
+-- Makes the months of a table that these moments are in, where they are missing. Runners may define nothing: they may only call
+-- this. A month is made beside the table and attached, so that nobody who reads or writes other months has to wait.
+create function trueup.add_months(parent text, moments timestamptz[]) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+as $$
+declare
+    month timestamptz;
+    child text;
+    made  integer := 0;
+begin
+    if parent not in ('measurement', 'verdict', 'slo_evaluation') then
+        raise exception '% is not kept in months', parent;
+    end if;
+    for month in
+        select distinct date_trunc('month', moment) as start from unnest(moments) as moment
+        where not exists (
+            select from pg_class c
+            where c.relnamespace = 'trueup'::regnamespace and c.relname = parent || to_char(moment, '_YYYY_MM')
+        )
+        order by 1
+    loop
+        child := parent || to_char(month, '_YYYY_MM');
+        perform pg_advisory_xact_lock(hashtextextended('trueup.months', 0));
+        -- Another runner may have made it while this one waited.
+        continue when exists (
+            select from pg_class c where c.relnamespace = 'trueup'::regnamespace and c.relname = child
+        );
+        execute format('create table trueup.%I (like trueup.%I including all excluding identity)', child, parent);
+        execute format('alter table trueup.%I attach partition trueup.%I for values from (%L) to (%L)',
+                       parent, child, month, month + interval '1 month');
+        made := made + 1;
+    end loop;
+    return made;
+end
+$$;
+comment on function trueup.add_months is 'Makes the months of a history table that these moments are in.';
+
+-- Drops the months of verdicts and evaluations that ended before. Measurements have none that could go: first reports stay.
+-- Whoever reads at that moment is waited for a little, so that nobody else has to wait behind; else it is for the next time.
+create function trueup.drop_months(before timestamptz) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '2s'
+as $$
+declare
+    child   text;
+    dropped integer := 0;
+begin
+    for child in
+        select c.relname
+        from pg_inherits i
+        join pg_class p on p.oid = i.inhparent and p.relnamespace = 'trueup'::regnamespace
+        join pg_class c on c.oid = i.inhrelid
+        where p.relname in ('verdict', 'slo_evaluation')
+          and c.relname < (p.relname || to_char(before, '_YYYY_MM'))::name
+          and c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+        order by 1
+    loop
+        execute format('drop table trueup.%I', child);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end
+$$;
+comment on function trueup.drop_months is 'Drops the months of verdicts and evaluations of objectives that ended before a moment.';
+revoke all on function trueup.add_months(text, timestamptz[]), trueup.drop_months(timestamptz) from public;
 
 -- The largest errors of a window, kept when its residuals are gone. Only where a job asks for it, and only so many.
 create table trueup.worst_sample (
@@ -210,7 +287,7 @@ comment on column trueup.worst_samples.plan_id is 'Which definition of the job i
 comment on column trueup.worst_samples.as_of is 'As_of of the run that wrote it.';
 
 create view trueup.window_revisions as
-select w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
+select m.job, m.window_name, m.window_start, m.window_end, m.cohort, m.cohort_values, m.model_version,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, m.excluded,
        case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
@@ -233,35 +310,37 @@ select w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_va
        (m.metrics - array['mse', 'rmse', 'mae', 'bias', 'mape', 'smape', 'rmsle', 'r2', 'p50_abs_error',
                           'p90_squared_error', 'label_latency_p50', 'label_latency_p95']) as extra,
        m.as_of, m.superseded_as_of, m.removed, m.plan_id, m.duplicates, m.ambiguous, w.finalized_at,
-       m.revision = 1 as first_reported
+       m.revision = 1 as first_reported, m.as_of - m.window_end as label_age
 from trueup.measurement m
-join trueup.measured_window w on w.id = m.window_id;
+-- Every measurement has its window; said like this, Postgres looks for it only where somebody asks whether it is final.
+left join trueup.measured_window w on w.id = m.window_id;
 comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it.';
 
 create view trueup.window_history as
 select job, window_name, window_start, window_end, cohort, cohort_values, model_version, status, revision, computed_at, run_id,
        predictions, labeled, excluded, coverage, mse, mse_ci_low, mse_ci_high, rmse, rmse_ci_low, rmse_ci_high, mae, bias,
        mape, smape, rmsle, r2, p50_abs_error, p90_squared_error, label_latency_p50, label_latency_p95, extra,
-       as_of, plan_id, duplicates, ambiguous, finalized_at
+       as_of, plan_id, duplicates, ambiguous, finalized_at, label_age
 from trueup.window_revisions
 where superseded_as_of is null and not removed;
 comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version.';
 
 create view trueup.metric_revisions as
-select w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.model_version,
+select m.job, m.window_name, m.window_start, m.window_end, m.cohort, m.model_version,
        metric.key as metric, (metric.value #>> '{}')::float8 as value,
        (m.intervals -> metric.key ->> 0)::float8 as ci_low, (m.intervals -> metric.key ->> 1)::float8 as ci_high,
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
-       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at
+       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
+       m.as_of - m.window_end as label_age
 from trueup.measurement m
-join trueup.measured_window w on w.id = m.window_id
+left join trueup.measured_window w on w.id = m.window_id
 cross join lateral jsonb_each(m.metrics) as metric(key, value);
 comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric.';
 
 create view trueup.metric_history as
 select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
-       status, revision, computed_at
+       status, revision, computed_at, as_of, label_age
 from trueup.metric_revisions
 where superseded_as_of is null and not removed;
 comment on view trueup.metric_history is 'The latest revision of each metric, one long row per metric: what a chart or a pivot wants.';
@@ -269,13 +348,13 @@ comment on view trueup.metric_history is 'The latest revision of each metric, on
 create function trueup.metric_history_as_of(believed_at timestamptz)
 returns table (job text, window_name text, window_start timestamptz, window_end timestamptz, cohort text, model_version text,
                metric text, value float8, ci_low float8, ci_high float8, labeled bigint, coverage float8, status text,
-               revision integer, computed_at timestamptz)
+               revision integer, computed_at timestamptz, as_of timestamptz, label_age interval)
 language sql stable
 as $$
     select r.job, r.window_name, r.window_start, r.window_end, r.cohort, r.model_version, r.metric, r.value, r.ci_low, r.ci_high,
            r.labeled, r.coverage,
            case when r.finalized_at <= believed_at then 'final' else 'provisional' end,
-           r.revision, r.computed_at
+           r.revision, r.computed_at, r.as_of, r.label_age
     -- Only the view, so that whoever may read the views may ask this.
     from trueup.metric_revisions r
     where r.as_of <= believed_at and (r.superseded_as_of is null or r.superseded_as_of > believed_at) and not r.removed
@@ -325,6 +404,7 @@ begin
                 ('label_latency_p95', '95th percentile of seconds from event to label.'),
                 ('extra', 'Metrics without a column of their own, by name.'),
                 ('as_of', 'Rows that had arrived by this time were seen.'),
+                ('label_age', 'How long the labels had to arrive: from the end of the window to as_of.'),
                 ('superseded_as_of', 'As_of of the revision that replaced this one. Null for the latest.'),
                 ('removed', 'The cohort is no longer in the window.'),
                 ('plan_id', 'Which definition of the job it was measured with.'),

@@ -1,8 +1,9 @@
 -- Verdicts of rules, the state of alerts, and the outbox that tells people.
 
+-- In months of the end of the window, which retention drops whole. No foreign keys, as with measurements.
 create table trueup.verdict (
-    id            bigint generated always as identity primary key,
-    job_id        bigint not null references trueup.job (id),
+    id            bigint generated always as identity,
+    job_id        bigint not null,
     rule          text not null,
     -- Identifies the rule's definition: verdicts of an older definition do not count towards its state.
     rule_fingerprint text not null,
@@ -10,7 +11,7 @@ create table trueup.verdict (
     cohort        text not null,
     model_version text,
     -- Null where what was judged is not one measured window, as with burn rates.
-    window_id     bigint references trueup.measured_window (id),
+    window_id     bigint,
     window_name   text not null,
     window_start  timestamptz not null,
     window_end    timestamptz not null,
@@ -23,16 +24,15 @@ create table trueup.verdict (
     coverage      float8,
     reason        text not null,
     retroactive   boolean not null,
-    run_id        bigint not null references trueup.run (id),
+    run_id        bigint not null,
     evaluated_at  timestamptz not null default clock_timestamp(),
     constraint verdict_is_known check (verdict in ('ok', 'breach', 'insufficient', 'no_data', 'error')),
     constraint verdict_severity_is_known check (severity in ('page', 'ticket', 'info'))
-);
+) partition by range (window_end);
 create index verdict_by_target on trueup.verdict
     (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null), window_end desc, id desc);
--- Which targets there were lately, and what is old.
+-- Which targets there were lately.
 create index verdict_by_end on trueup.verdict (job_id, rule, window_end);
-create index verdict_by_age on trueup.verdict (window_end);
 
 -- Alerts of one job and severity that fire at overlapping times: what people work on, and write a postmortem about.
 create table trueup.incident (
@@ -202,13 +202,13 @@ create index silence_by_end on trueup.silence (ends_at);
 
 -- Error budgets: one row per evaluation of an objective, and one per correction of an earlier one.
 create table trueup.slo_evaluation (
-    id            bigint generated always as identity primary key,
-    job_id        bigint not null references trueup.job (id),
+    id            bigint generated always as identity,
+    job_id        bigint not null,
     slo           text not null,
     -- Identifies what was counted: evaluations of another definition are not compared.
     fingerprint   text not null,
     kind          text not null,
-    run_id        bigint not null references trueup.run (id),
+    run_id        bigint not null,
     as_of         timestamptz not null,
     period_start  timestamptz not null,
     -- Labels had their time for everything before this.
@@ -221,7 +221,7 @@ create table trueup.slo_evaluation (
     burn          jsonb not null,
     evaluated_at  timestamptz not null default clock_timestamp(),
     constraint slo_evaluation_kind_is_known check (kind in ('evaluation', 'adjustment'))
-);
+) partition by range (period_end);
 create index slo_evaluation_by_time on trueup.slo_evaluation (job_id, slo, id desc);
 
 create view trueup.slo_history as

@@ -15,7 +15,7 @@ use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
 use crate::plan::window::Slice;
 use crate::store::job;
-use crate::store::measurement::{self, NewMeasurement, Publisher};
+use crate::store::measurement::{self, Batch, NewMeasurement, Publisher};
 use crate::store::run::{self, Done};
 
 /// Measures the windows that are due and publishes them with all that follows, or nothing.
@@ -194,8 +194,10 @@ pub(super) async fn store(
         windows.iter().map(|(id, w)| ((w.name.as_str(), w.slice.end), *id)).collect();
     let rows: Vec<NewMeasurement> =
         measurements.iter().filter_map(|m| Some(row(*ids.get(&(m.window.as_str(), m.slice.end))?, m))).collect();
-    let all: Vec<i64> = windows.iter().map(|(id, _)| *id).collect();
-    Ok(measurement::publish(connection, publisher, &all, &rows).await?)
+    let Some(batch) = Batch::new(windows.iter().map(|(id, window)| (*id, window.slice.end))) else {
+        return Ok(Vec::new());
+    };
+    Ok(measurement::publish(connection, publisher, &batch, &rows).await?)
 }
 
 fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
@@ -207,6 +209,7 @@ fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
         .collect();
     NewMeasurement {
         window_id,
+        window_end: m.slice.end,
         cohort: m.cohort.label(),
         cohort_values: m.cohort.values(),
         model_version: m.model_version.clone(),

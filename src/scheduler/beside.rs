@@ -16,7 +16,7 @@ use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
 use crate::postgres::held::Held;
 use crate::store::retention::{self, Old};
-use crate::store::run;
+use crate::store::{months, run};
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
@@ -67,6 +67,13 @@ async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<b
 /// Removes what is old, every hour, a little at a time.
 pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
+        match drop_months(&this).await {
+            Ok(0) => {}
+            Ok(dropped) => {
+                info!(months = dropped, "dropped verdicts and evaluations that are older than the retention")
+            }
+            Err(error) => warn!("could not drop old months, tries again in an hour: {error:#}"),
+        }
         match clean(&this).await {
             Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
             Ok(_) => {}
@@ -79,7 +86,16 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     }
 }
 
-/// Removes everything that is old by now. Returns how many rows it was.
+/// Drops the months of tables that keep nothing for good. Returns how many.
+async fn drop_months(this: &Scheduler) -> Result<i32> {
+    let mut held = Held::acquire(&this.pool).await?;
+    let now = run::now(&mut held).await?;
+    let dropped = months::drop_before(&mut held, now - this.keep_windows).await?;
+    held.release();
+    Ok(dropped)
+}
+
+/// Removes everything else that is old by now. Returns how many rows it was.
 async fn clean(this: &Scheduler) -> Result<u64> {
     let names = this.names();
     let mut removed = 0;
@@ -94,7 +110,7 @@ async fn clean(this: &Scheduler) -> Result<u64> {
         transaction.commit().await?;
         held.release();
         let Some(round) = round else { return Ok(removed) };
-        removed += round.revisions + round.verdicts + round.samples + round.buckets + round.messages;
+        removed += round.revisions + round.samples + round.buckets + round.messages;
         if !round.is_full(AT_ONCE) {
             return Ok(removed);
         }

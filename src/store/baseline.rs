@@ -61,6 +61,8 @@ pub async fn past(
     targets: Targets<'_>,
     asked: Asked<'_>,
 ) -> sqlx::Result<Vec<PastRow>> {
+    // Postgres opens only the months in between.
+    let Some((first, last)) = asked.ends.iter().min().zip(asked.ends.iter().max()) else { return Ok(Vec::new()) };
     let age = asked.age.unwrap_or(TimeDelta::days(100 * 365));
     sqlx::query_as!(
         PastRow,
@@ -82,7 +84,8 @@ pub async fn past(
                                  when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                                  else (m.metrics ->> $7::text)::float8 end as value, m.removed
             from trueup.measurement m
-            where m.window_id = w.id and m.cohort = t.cohort
+            where m.window_id = w.id and m.window_end = w.window_end and m.window_end > $11 and m.window_end <= $12
+              and m.cohort = t.cohort
               and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
             order by m.as_of <= w.window_end + $8::interval desc,
                      case when m.as_of <= w.window_end + $8::interval then -m.revision else m.revision end
@@ -93,7 +96,8 @@ pub async fn past(
             from trueup.verdict v
             where v.job_id = $1 and v.rule = $9 and v.rule_fingerprint = $10 and v.cohort = t.cohort
               and coalesce(v.model_version, '') = coalesce(t.model_version, '')
-              and (v.model_version is null) = (t.model_version is null) and v.window_end = w.window_end and not v.retroactive
+              and (v.model_version is null) = (t.model_version is null) and v.window_end = w.window_end
+              and v.window_end > $11 and v.window_end <= $12 and not v.retroactive
             order by v.id desc
             limit 1
         ) as v on true
@@ -115,7 +119,9 @@ pub async fn past(
         asked.metric,
         interval(age),
         rule.rule,
-        rule.fingerprint
+        rule.fingerprint,
+        *first - asked.within,
+        last
     )
     .fetch_all(connection)
     .await
@@ -134,14 +140,15 @@ pub async fn newest(
         r#"
         select t.place as "target!", m.predictions, m.labeled, m.excluded, m.duplicates, m.ambiguous, m.metrics, m.intervals
         from (
-            select id from trueup.measured_window
+            select id, window_end from trueup.measured_window
             where job_id = $1 and window_name = $2 and window_end <= $3 and window_end > $4
             order by window_end desc
             limit 1
         ) as w
         cross join unnest($5::text[], $6::text[]) with ordinality as t (cohort, model_version, place)
         join trueup.measurement m
-            on m.window_id = w.id and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
+            on m.window_id = w.id and m.window_end = w.window_end and m.window_end <= $3 and m.window_end > $4
+           and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
            and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
         "#,
         job_id,

@@ -34,14 +34,18 @@ pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
     .await
 }
 
-/// Tables of `trueup` that this role may not read and write.
+/// Tables of `trueup` that this role may not read and write, and functions that it may not call. Months are reached through
+/// their table.
 pub async fn missing_on_own(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
         select c.relname::text as "name!" from pg_class c
-        where c.relnamespace = 'trueup'::regnamespace and c.relkind = 'r'
+        where c.relnamespace = 'trueup'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
           and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
                    and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
+        union all
+        select p.proname::text from pg_proc p
+        where p.pronamespace = 'trueup'::regnamespace and not has_function_privilege(p.oid, 'execute')
         order by 1
         "#
     )

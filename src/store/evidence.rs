@@ -48,7 +48,8 @@ pub async fn series(
         ) as w
         cross join unnest($6::text[], $7::text[]) with ordinality as t (cohort, model_version, place)
         join trueup.measurement m
-            on m.window_id = w.id and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
+            on m.window_id = w.id and m.window_end = w.window_end and m.window_end <= $4
+           and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
            and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
         order by t.place, w.window_end
         "#,
@@ -92,9 +93,9 @@ pub async fn parts(
                              when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                              else (m.metrics ->> $3::text)::float8 end as value,
                m.labeled, m.predictions
-        from trueup.measured_window w
-        join trueup.measurement m on m.window_id = w.id and not m.removed and m.superseded_as_of is null
-        where w.job_id = $1 and w.window_name = $2 and w.window_end = $4
+        from trueup.measurement m
+        where m.job = (select j.name from trueup.job j where j.id = $1) and m.window_name = $2 and m.window_end = $4
+          and not m.removed and m.superseded_as_of is null
         order by m.cohort <> 'all', coalesce((m.metrics ->> 'mse')::float8, ((m.metrics ->> 'rmse')::float8) ^ 2) * m.labeled desc nulls last,
                  m.cohort, m.model_version nulls first
         limit $5

@@ -198,10 +198,10 @@ pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Opt
         Known,
         r#"
         with newest as (
-            select distinct on (w.window_name) w.id, w.window_name from trueup.measured_window w
+            select distinct on (w.window_name) w.id, w.window_name, w.window_end from trueup.measured_window w
             where w.job = $1 order by w.window_name, w.window_end desc
         ), measured as (
-            select m.cohort, m.metrics from newest n join trueup.measurement m on m.window_id = n.id
+            select m.cohort, m.metrics from newest n join trueup.measurement m on m.window_id = n.id and m.window_end = n.window_end
         )
         select array(select window_name from newest order by 1) as "windows!",
                array(select distinct jsonb_object_keys(metrics) from measured order by 1) as "metrics!",
@@ -253,13 +253,12 @@ pub async fn recent_errors(connection: &mut PgConnection, job: &str, most: i64) 
     let mut values = sqlx::query_scalar!(
         r#"
         select coalesce((m.metrics ->> 'rmse')::float8, sqrt((m.metrics ->> 'mse')::float8)) as value
-        from trueup.measured_window w
-        join trueup.measurement m on m.window_id = w.id and m.cohort = 'all' and m.model_version is null
-             and m.superseded_as_of is null and not m.removed
-        where w.job = $1 and w.window_name = (
+        from trueup.measurement m
+        where m.job = $1 and m.window_name = (
             select window_name from trueup.measured_window where job = $1 order by window_end desc, window_name limit 1
-        )
-        order by w.window_end desc
+          )
+          and m.cohort = 'all' and m.model_version is null and m.superseded_as_of is null and not m.removed
+        order by m.window_end desc
         limit $2
         "#,
         job,

@@ -5,6 +5,8 @@ use serde_json::Value as Json;
 use sqlx::PgConnection;
 use sqlx::types::Json as SqlJson;
 
+use crate::store::months::{self, Monthly};
+
 /// A window as it is stored.
 #[derive(Debug, Clone)]
 pub struct WindowRow {
@@ -22,6 +24,7 @@ pub struct WindowRow {
 #[derive(Debug, Clone)]
 pub struct NewMeasurement {
     pub window_id: i64,
+    pub window_end: DateTime<Utc>,
     pub cohort: String,
     pub cohort_values: Json,
     pub model_version: Option<String>,
@@ -167,15 +170,34 @@ pub async fn finalize(connection: &mut PgConnection, windows: &[i64], as_of: Dat
     .map(drop)
 }
 
+/// Windows that were measured together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    ids: Vec<i64>,
+    ends: Vec<DateTime<Utc>>,
+    /// The first and the last end: Postgres opens only the months in between.
+    first: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+impl Batch {
+    /// Of ids and ends of windows. None without any.
+    pub fn new(windows: impl IntoIterator<Item = (i64, DateTime<Utc>)>) -> Option<Self> {
+        let (ids, ends): (Vec<i64>, Vec<DateTime<Utc>>) = windows.into_iter().unzip();
+        Some(Self { first: *ends.iter().min()?, last: *ends.iter().max()?, ids, ends })
+    }
+}
+
 /// Writes what differs from the latest revision, and says what that was. `windows` are all that were measured.
 pub async fn publish(
     connection: &mut PgConnection,
     publisher: Publisher,
-    windows: &[i64],
+    windows: &Batch,
     measurements: &[NewMeasurement],
 ) -> sqlx::Result<Vec<Written>> {
+    months::add(connection, Monthly::Measurement, &windows.ends).await?;
     supersede(connection, publisher, windows, measurements).await?;
-    let mut written = insert(connection, publisher, measurements).await?;
+    let mut written = insert(connection, publisher, windows, measurements).await?;
     written.extend(bury(connection, publisher, windows).await?);
     Ok(written)
 }
@@ -184,7 +206,7 @@ pub async fn publish(
 async fn supersede(
     connection: &mut PgConnection,
     publisher: Publisher,
-    windows: &[i64],
+    windows: &Batch,
     measurements: &[NewMeasurement],
 ) -> sqlx::Result<()> {
     let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
@@ -203,7 +225,7 @@ async fn supersede(
         )
         update trueup.measurement as old
         set superseded_as_of = $2
-        where old.window_id = any($1) and old.superseded_as_of is null
+        where old.window_id = any($1) and old.window_end between $11 and $12 and old.superseded_as_of is null
           -- What a backfill that knew more has written is not taken back.
           and old.as_of <= $2
           -- Compared by digest and counts, never by floats: their sums depend on the order of the rows.
@@ -219,7 +241,7 @@ async fn supersede(
               where m.window_id = old.window_id and m.cohort = old.cohort and m.model_version is not distinct from old.model_version
           ))
         "#,
-        windows,
+        &windows.ids,
         publisher.as_of,
         &ids,
         &cohorts,
@@ -228,7 +250,9 @@ async fn supersede(
         &labeled,
         &excluded,
         &digests,
-        publisher.plan_id
+        publisher.plan_id,
+        windows.first,
+        windows.last
     )
     .execute(connection)
     .await
@@ -239,9 +263,11 @@ async fn supersede(
 async fn insert(
     connection: &mut PgConnection,
     publisher: Publisher,
+    windows: &Batch,
     measurements: &[NewMeasurement],
 ) -> sqlx::Result<Vec<Written>> {
     let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
+    let ends: Vec<DateTime<Utc>> = measurements.iter().map(|m| m.window_end).collect();
     let cohorts: Vec<String> = measurements.iter().map(|m| m.cohort.clone()).collect();
     let values: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.cohort_values.clone())).collect();
     let versions: Vec<Option<String>> = measurements.iter().map(|m| m.model_version.clone()).collect();
@@ -253,21 +279,24 @@ async fn insert(
         Written,
         r#"
         insert into trueup.measurement
-            (window_id, cohort, cohort_values, model_version, revision, predictions, labeled, excluded, duplicates, ambiguous,
-             metrics, intervals, digest, plan_id, run_id, as_of)
-        select m.window_id, m.cohort, m.cohort_values, m.model_version,
+            (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
+             labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of)
+        select m.window_id, w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
                1 + coalesce((select max(old.revision) from trueup.measurement old
-                             where old.window_id = m.window_id and old.cohort = m.cohort
+                             where old.window_id = m.window_id and old.window_end = m.window_end
+                               and old.window_end between $17 and $18 and old.cohort = m.cohort
                                and old.model_version is not distinct from m.model_version), 0),
                m.predictions, m.labeled, m.excluded, m.duplicates, m.ambiguous, m.metrics, m.intervals, m.digest::numeric,
                $2, $1, $3
         from unnest($4::bigint[], $5::text[], $6::jsonb[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[],
-                    $11::bigint[], $12::bigint[], $13::jsonb[], $14::jsonb[], $15::text[])
+                    $11::bigint[], $12::bigint[], $13::jsonb[], $14::jsonb[], $15::text[], $16::timestamptz[])
             as m (window_id, cohort, cohort_values, model_version, predictions, labeled, excluded, duplicates, ambiguous,
-                  metrics, intervals, digest)
+                  metrics, intervals, digest, window_end)
+        join trueup.measured_window w on w.id = m.window_id
         where not exists (
             select from trueup.measurement latest
-            where latest.window_id = m.window_id and latest.cohort = m.cohort
+            where latest.window_id = m.window_id and latest.window_end = m.window_end and latest.window_end between $17 and $18
+              and latest.cohort = m.cohort
               and latest.model_version is not distinct from m.model_version and latest.superseded_as_of is null
         )
         returning window_id, cohort, model_version, revision
@@ -286,27 +315,31 @@ async fn insert(
         &counts(|m| m.ambiguous),
         &metrics as &[SqlJson<Json>],
         &intervals as &[SqlJson<Json>],
-        &digests
+        &digests,
+        &ends,
+        windows.first,
+        windows.last
     )
     .fetch_all(connection)
     .await
 }
 
 /// Notes that cohorts are no longer there: a last revision that says so, instead of a number that went stale.
-async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &[i64]) -> sqlx::Result<Vec<Written>> {
+async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &Batch) -> sqlx::Result<Vec<Written>> {
     sqlx::query_as!(
         Written,
         r#"
         insert into trueup.measurement
-            (window_id, cohort, cohort_values, model_version, revision, predictions, labeled, excluded, duplicates, ambiguous,
-             metrics, intervals, digest, removed, plan_id, run_id, as_of)
+            (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
+             labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, removed, plan_id, run_id, as_of)
         select distinct on (old.window_id, old.cohort, old.model_version)
-               old.window_id, old.cohort, old.cohort_values, old.model_version, old.revision + 1, 0, 0, 0, 0, 0, '{}', '{}', 0, true,
-               $2, $1, $3
+               old.window_id, old.job, old.window_name, old.window_start, old.window_end, old.cohort, old.cohort_values,
+               old.model_version, old.revision + 1, 0, 0, 0, 0, 0, '{}', '{}', 0, true, $2, $1, $3
         from trueup.measurement old
-        where old.window_id = any($4) and not exists (
+        where old.window_id = any($4) and old.window_end between $5 and $6 and not exists (
             select from trueup.measurement latest
-            where latest.window_id = old.window_id and latest.cohort = old.cohort
+            where latest.window_id = old.window_id and latest.window_end = old.window_end and latest.window_end between $5 and $6
+              and latest.cohort = old.cohort
               and latest.model_version is not distinct from old.model_version and latest.superseded_as_of is null
         )
         order by old.window_id, old.cohort, old.model_version, old.revision desc
@@ -315,7 +348,9 @@ async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &[i6
         publisher.run_id,
         publisher.plan_id,
         publisher.as_of,
-        windows
+        &windows.ids,
+        windows.first,
+        windows.last
     )
     .fetch_all(connection)
     .await

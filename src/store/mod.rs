@@ -14,6 +14,7 @@ pub mod history;
 pub mod incident;
 pub mod job;
 pub mod measurement;
+pub mod months;
 pub mod outbox;
 pub mod replay;
 pub mod retention;

@@ -40,11 +40,11 @@ pub async fn each(
 ) -> sqlx::Result<()> {
     let mut rows = sqlx::query!(
         r#"
-        select w.window_start, w.window_end, w.settled_at, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
+        select m.window_start, m.window_end, w.settled_at, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
                m.ambiguous, m.metrics, m.intervals
-        from trueup.measured_window w
-        join trueup.measurement m on m.window_id = w.id
-        where w.job_id = (select id from trueup.job where name = $1) and w.window_name = $2 and w.window_end > $3 and w.window_end < $4
+        from trueup.measurement m
+        join trueup.measured_window w on w.id = m.window_id
+        where m.job = $1 and m.window_name = $2 and m.window_end > $3 and m.window_end < $4
           and ($5 or m.cohort = 'all') and not m.removed
         "#,
         asked.job,

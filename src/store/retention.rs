@@ -7,7 +7,6 @@ use sqlx::PgConnection;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
     pub revisions: u64,
-    pub verdicts: u64,
     pub samples: u64,
     pub buckets: u64,
     /// Messages that were settled long ago.
@@ -18,7 +17,7 @@ impl Removed {
     /// Whether there may be more.
     pub fn is_full(self, most: i64) -> bool {
         let most = most.unsigned_abs();
-        [self.revisions, self.verdicts, self.samples, self.buckets, self.messages].into_iter().any(|rows| rows >= most)
+        [self.revisions, self.samples, self.buckets, self.messages].into_iter().any(|rows| rows >= most)
     }
 }
 
@@ -32,8 +31,8 @@ pub struct Old<'a> {
     pub jobs: &'a [String],
 }
 
-/// Removes corrections, verdicts and worst samples of old windows, and old buckets. At most `most` rows of each, so that no
-/// transaction is long. None when another runner is at it.
+/// Removes corrections and worst samples of old windows, old buckets and old messages. At most `most` rows of each, so that
+/// no transaction is long. None when another runner is at it. Verdicts go by months, see [`super::months`].
 pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Option<Removed>> {
     let alone =
         sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('trueup.retention', 0)) as "alone!""#)
@@ -44,20 +43,16 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
     }
     let revisions = sqlx::query!(
         r#"
-        delete from trueup.measurement where id in (
-            select m.id from trueup.measured_window w
-            join trueup.measurement m on m.window_id = w.id
-            where w.window_end < $1 and m.revision > 1
+        delete from trueup.measurement m
+        using (
+            select window_id, window_end, cohort, model_version, revision from trueup.measurement
+            where window_end < $1 and revision > 1
             limit $2
-        )
+        ) as old
+        where m.window_id = old.window_id and m.cohort = old.cohort and coalesce(m.model_version, '') = coalesce(old.model_version, '')
+          and (m.model_version is null) = (old.model_version is null) and m.revision = old.revision
+          and m.window_end = old.window_end and m.window_end < $1
         "#,
-        old.windows,
-        most
-    )
-    .execute(&mut *connection)
-    .await?;
-    let verdicts = sqlx::query!(
-        "delete from trueup.verdict where id in (select id from trueup.verdict where window_end < $1 limit $2)",
         old.windows,
         most
     )
@@ -116,7 +111,6 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
     .await?;
     Ok(Some(Removed {
         revisions: revisions.rows_affected(),
-        verdicts: verdicts.rows_affected(),
         samples: samples.rows_affected(),
         buckets: buckets.rows_affected(),
         messages: messages.rows_affected(),

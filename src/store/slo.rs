@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use sqlx::PgConnection;
 
+use crate::store::months::{self, Monthly};
+
 /// An evaluation, or a correction of an earlier one.
 #[derive(Debug, Clone)]
 pub struct NewEvaluation<'a> {
@@ -65,6 +67,7 @@ pub async fn last(
 
 /// Stores an evaluation.
 pub async fn insert(connection: &mut PgConnection, new: &NewEvaluation<'_>) -> sqlx::Result<()> {
+    months::add(connection, Monthly::SloEvaluation, &[new.period_end]).await?;
     sqlx::query!(
         r#"
         insert into trueup.slo_evaluation
@@ -102,17 +105,18 @@ pub async fn window_values(
     sqlx::query_as!(
         WindowValue,
         r#"
-        select w.window_start as start, w.window_end as "end",
+        select m.window_start as start, m.window_end as "end",
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                              when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                              else (m.metrics ->> $3::text)::float8 end as value
-        from trueup.measured_window w
-        join trueup.measurement m on m.window_id = w.id and m.cohort = 'all' and m.model_version is null
-             and m.superseded_as_of is null and not m.removed
-        where w.job_id = $1 and w.window_name = $2 and w.window_start >= $4 and w.window_end <= $5
-        order by w.window_end
+        from trueup.measurement m
+        where m.job = (select j.name from trueup.job j where j.id = $1) and m.window_name = $2
+          -- A window ends after it starts.
+          and m.window_end > $4 and m.window_end <= $5 and m.window_start >= $4
+          and m.cohort = 'all' and m.model_version is null and m.superseded_as_of is null and not m.removed
+        order by m.window_end
         "#,
         job_id,
         window,

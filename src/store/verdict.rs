@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::store::months::{self, Monthly};
+
 /// A verdict to be stored.
 #[derive(Debug, Clone)]
 pub struct NewVerdict {
@@ -51,6 +53,7 @@ pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: 
     let names: Vec<String> = verdicts.iter().map(|v| v.window_name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = verdicts.iter().map(|v| v.window_start).collect();
     let ends: Vec<DateTime<Utc>> = verdicts.iter().map(|v| v.window_end).collect();
+    months::add(connection, Monthly::Verdict, &ends).await?;
     let words: Vec<String> = verdicts.iter().map(|v| v.verdict.to_owned()).collect();
     let values: Vec<Option<f64>> = verdicts.iter().map(|v| v.value).collect();
     let baselines: Vec<Option<f64>> = verdicts.iter().map(|v| v.baseline).collect();

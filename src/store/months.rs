@@ -1,0 +1,40 @@
+//! The months that history tables are kept in. Runners may define nothing: functions of the schema's owner make and drop them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A table that is kept in months.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Monthly {
+    /// By the end of its window.
+    Measurement,
+    /// By the end of its window.
+    Verdict,
+    /// By the end of its period.
+    SloEvaluation,
+}
+
+impl Monthly {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Measurement => "measurement",
+            Self::Verdict => "verdict",
+            Self::SloEvaluation => "slo_evaluation",
+        }
+    }
+}
+
+/// Makes the months that rows of these moments go into, where they are missing.
+pub async fn add(connection: &mut PgConnection, table: Monthly, moments: &[DateTime<Utc>]) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select trueup.add_months($1, $2)", table.table(), moments)
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Drops the months of verdicts and evaluations of objectives that ended before. Returns how many.
+///
+/// Fails when somebody reads them for longer than two seconds: then it is for the next time.
+pub async fn drop_before(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(r#"select trueup.drop_months($1) as "dropped!""#, before).fetch_one(connection).await
+}
