@@ -217,22 +217,25 @@ end
 $$;
 comment on function trueup.add_months is 'Makes the months of a history table that these moments are in.';
 
--- Drops the months of verdicts and evaluations that ended before. Measurements have none that could go: first reports stay.
+-- Drops the months of verdicts or evaluations that ended before. Measurements have none that could go: first reports stay.
 -- Whoever reads at that moment is waited for a little, so that nobody else has to wait behind; else it is for the next time.
-create function trueup.drop_months(before timestamptz) returns integer
+-- One table in a transaction: to hold one and wait for the other could be a deadlock with a run that writes both.
+create function trueup.drop_months(parent text, before timestamptz) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '2s'
 as $$
 declare
     child   text;
     dropped integer := 0;
 begin
+    if parent not in ('verdict', 'slo_evaluation') then
+        raise exception '% keeps its months', parent;
+    end if;
     for child in
         select c.relname
         from pg_inherits i
-        join pg_class p on p.oid = i.inhparent and p.relnamespace = 'trueup'::regnamespace
         join pg_class c on c.oid = i.inhrelid
-        where p.relname in ('verdict', 'slo_evaluation')
-          and c.relname < (p.relname || to_char(before, '_YYYY_MM'))::name
+        where i.inhparent = format('trueup.%I', parent)::regclass
+          and c.relname < (parent || to_char(before, '_YYYY_MM'))::name
           and c.relname ~ '_[0-9]{4}_[0-9]{2}$'
         order by 1
     loop
@@ -242,8 +245,8 @@ begin
     return dropped;
 end
 $$;
-comment on function trueup.drop_months is 'Drops the months of verdicts and evaluations of objectives that ended before a moment.';
-revoke all on function trueup.add_months(text, timestamptz[]), trueup.drop_months(timestamptz) from public;
+comment on function trueup.drop_months is 'Drops the months of verdicts, or of evaluations of objectives, that ended before a moment.';
+revoke all on function trueup.add_months(text, timestamptz[]), trueup.drop_months(text, timestamptz) from public;
 
 -- The largest errors of a window, kept when its residuals are gone. Only where a job asks for it, and only so many.
 create table trueup.worst_sample (

@@ -166,7 +166,7 @@ async fn database(
     stale(connection, planned, findings).await
 }
 
-/// What the role may do, too little and too much. Returns whether it may read and write `trueup.*`.
+/// What the role may do, too little and too much. Returns whether it may use all of `trueup.*`.
 async fn rights(
     connection: &mut PgConnection,
     server: &doctor::Server,
@@ -190,10 +190,8 @@ async fn rights(
     }
     let missing = doctor::missing_on_own(connection).await?;
     match missing.is_empty() {
-        true => findings.ok("grants", "it may read and write `trueup.*`"),
-        false => {
-            findings.error("grants", format!("it may not read and write trueup.{}", missing.join(", trueup.")), GRANTS)
-        }
+        true => findings.ok("grants", "it may use all of `trueup.*`"),
+        false => findings.error("grants", format!("it may not use trueup.{}", missing.join(", trueup.")), GRANTS),
     }
     for job in planned {
         for relation in [&job.predictions.relation, &job.labels.relation] {

@@ -90,7 +90,10 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
 async fn drop_months(this: &Scheduler) -> Result<i32> {
     let mut held = Held::acquire(&this.pool).await?;
     let now = run::now(&mut held).await?;
-    let dropped = months::drop_before(&mut held, now - this.keep_windows).await?;
+    let mut dropped = 0;
+    for table in months::PASSING {
+        dropped += months::drop_before(&mut held, table, now - this.keep_windows).await?;
+    }
     held.release();
     Ok(dropped)
 }

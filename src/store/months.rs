@@ -32,9 +32,14 @@ pub async fn add(connection: &mut PgConnection, table: Monthly, moments: &[DateT
         .map(drop)
 }
 
-/// Drops the months of verdicts and evaluations of objectives that ended before. Returns how many.
+/// Tables of which nothing is kept for good: their old months are dropped.
+pub const PASSING: [Monthly; 2] = [Monthly::Verdict, Monthly::SloEvaluation];
+
+/// Drops the months of a passing table that ended before. Returns how many.
 ///
-/// Fails when somebody reads them for longer than two seconds: then it is for the next time.
-pub async fn drop_before(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(r#"select trueup.drop_months($1) as "dropped!""#, before).fetch_one(connection).await
+/// Fails when somebody reads the table for longer than two seconds: then it is for the next time.
+pub async fn drop_before(connection: &mut PgConnection, table: Monthly, before: DateTime<Utc>) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(r#"select trueup.drop_months($1, $2) as "dropped!""#, table.table(), before)
+        .fetch_one(connection)
+        .await
 }

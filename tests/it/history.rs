@@ -51,6 +51,9 @@ notify = ["hook"]
     );
     let first: f64 = world.db.scalar("select mse from trueup.window_revisions where first_reported and window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null").await;
     assert_eq!(first, 1.0);
+    // Each says how old its labels were: an hour after the end of the day, and two days and three hours.
+    let ages = world.db.lines("select label_age from trueup.window_revisions where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and model_version is null order by revision").await;
+    assert_eq!(ages, ["01:00:00", "2 days 03:00:00"]);
     let believed: f64 = world.db.scalar("select value from trueup.metric_history_as_of('2024-05-04T02:59Z') where metric = 'mse' and window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null").await;
     assert_eq!(believed, 1.0, "what was believed before the label came");
 
@@ -176,8 +179,8 @@ async fn the_views_have_the_columns_that_analysts_rely_on() {
             "metric_history",
             "job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage, status, revision, computed_at",
         ),
-        ("window_revisions", "revision, first_reported, mse"),
-        ("metric_revisions", "revision, first_reported, metric, value"),
+        ("window_revisions", "revision, first_reported, mse, label_age"),
+        ("metric_revisions", "revision, first_reported, metric, value, label_age"),
         (
             "verdict_history",
             "job, rule, severity, cohort, model_version, window_name, window_start, window_end, verdict, value, limit_value, baseline, labeled, coverage, reason, retroactive, run_id, evaluated_at",

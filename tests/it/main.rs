@@ -25,6 +25,7 @@ mod local_postgres;
 mod messages;
 mod metrics;
 mod mistakes;
+mod months;
 mod peers;
 mod queries;
 mod random;

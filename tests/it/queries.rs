@@ -42,13 +42,15 @@ async fn every_documented_query_runs_and_answers() {
     world.db.execute("insert into trueup.annotation (job, kind, starts_at, ends_at, note) values ('load', 'incident', '2024-05-04Z', '2024-05-05Z', 'a sensor')").await;
 
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md")).unwrap();
-    let queries: Vec<(&str, &str)> = page
+    let queries: Vec<(&str, String)> = page
         .split("\n## ")
         .filter(|section| section.starts_with(|c: char| c.is_ascii_digit()))
         .map(|section| {
             let title = section.lines().next().unwrap_or_default();
             let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
-            (title, sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';'))
+            let sql = sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';');
+            // Asked on the day that the story ends.
+            (title, sql.replace("now()", "timestamptz '2024-05-10 18:00+00'"))
         })
         .collect();
     assert_eq!(queries.len(), 17);
@@ -56,7 +58,7 @@ async fn every_documented_query_runs_and_answers() {
         let lines = world.db.lines(sql).await;
         assert!(!lines.is_empty(), "`{title}` has no answer");
     }
-    let answer = |number: usize| world.db.lines(queries[number - 1].1);
+    let answer = |number: usize| world.db.lines(&queries[number - 1].1);
     assert_eq!(answer(11).await, ["not finite | 1 | 2024-05-05T03:45:00+00:00 | 2024-05-05T03:45:00+00:00"]);
     assert!(
         answer(14).await[0].starts_with("rmse-high | 1 | 0.0"),

@@ -37,7 +37,12 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     assert!(sick.code == Some(1) && sick.stdout.contains("migrate --print-grants"), "{}{}", sick.stdout, sick.stderr);
     world.db.execute(&printed).await;
     world.db.execute(&printed).await;
+    // A function that may not be called is missed like a table that may not be read.
+    world.db.execute(&format!("revoke execute on function trueup.add_months from {runner}")).await;
     world.db.execute(&format!("grant {runner} to {user}")).await;
+    let lacking = trueup(&as_user, &["doctor"]);
+    assert!(lacking.code == Some(1) && lacking.stdout.contains("may not use trueup.add_months"), "{}", lacking.stdout);
+    world.db.execute(&printed).await;
 
     for arguments in [
         &["check"][..],
@@ -124,6 +129,8 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
         "select from public.p",
         "delete from trueup.annotation",
         "update trueup.alert set state = 'resolved'",
+        "select trueup.drop_months('verdict', now())",
+        "select trueup.add_months('verdict', array[now() + interval '9 years'])",
     ] {
         let answer = sqlx::raw_sql(sqlx::AssertSqlSafe(reads(sql))).execute(&mut connection).await;
         assert!(answer.is_err_and(|error| error.to_string().contains("permission denied")), "{sql}");

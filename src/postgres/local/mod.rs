@@ -105,10 +105,11 @@ impl LocalServer {
         format!("psql \"{}\"", self.conninfo(database))
     }
 
-    /// How libpq connects to one of its databases. The socket's path is quoted: it may hold spaces.
+    /// How libpq connects to one of its databases. The socket's path is quoted: it may hold spaces. The port is said, or
+    /// `PGPORT` would be taken.
     pub fn conninfo(&self, database: &str) -> String {
         let socket = self.socket.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
-        format!("host='{socket}' user={} dbname={database}", folder::SUPERUSER)
+        format!("host='{socket}' port={} user={} dbname={database}", folder::PORT, folder::SUPERUSER)
     }
 
     /// Where the cluster lives.

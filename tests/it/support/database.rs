@@ -39,7 +39,9 @@ impl TestDatabase {
     /// The address that a program started by a test is given.
     pub fn url(&self) -> String {
         let socket = self.options.get_socket().expect("a socket").display().to_string();
-        format!("postgres://trueup@localhost/{}?host={}&sslmode=disable", self.name, socket.replace('/', "%2F"))
+        // With its port: a program that is started takes what is missing from `PGPORT`.
+        let port = self.options.get_port();
+        format!("postgres://trueup@localhost:{port}/{}?host={}&sslmode=disable", self.name, socket.replace('/', "%2F"))
     }
 
     /// Runs statements that set a scene.
