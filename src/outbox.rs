@@ -11,7 +11,7 @@ use crate::notify::message::Notice;
 use crate::notify::receiver::{Delivery, Receiver};
 use crate::notify::retry;
 use crate::postgres::held::Held;
-use crate::store::outbox::{self, Attempted, Health, Leased};
+use crate::store::sending::{self, Attempted, Health, Leased};
 
 /// Longer than any attempt takes: SMTP may wait 30 s.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -48,7 +48,7 @@ const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
 /// Receivers that something can be sent to now.
 pub async fn receivers_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     let mut held = Held::acquire(pool).await?;
-    let due = outbox::receivers_due(&mut held).await;
+    let due = sending::receivers_due(&mut held).await;
     held.release();
     due
 }
@@ -107,7 +107,7 @@ pub async fn drain(
         let recorded = within(async {
             let mut held = Held::acquire(pool).await?;
             let mut transaction = held.begin().await?;
-            let still_leased = outbox::record(&mut transaction, &leased, &attempted).await?;
+            let still_leased = sending::record(&mut transaction, &leased, &attempted).await?;
             let pause = note_health(&mut transaction, receivers, &leased, &attempted).await?;
             transaction.commit().await?;
             held.release();
@@ -154,7 +154,7 @@ async fn note_health(
         // It answered, and refused this one message.
         _ => return Ok(None),
     };
-    outbox::note_health(connection, &leased.receiver, health, TOLERATED, (PAUSE, LONGEST_PAUSE)).await
+    sending::note_health(connection, &leased.receiver, health, TOLERATED, (PAUSE, LONGEST_PAUSE)).await
 }
 
 /// What HTTP calls a receiver that is gone for good.
@@ -167,7 +167,7 @@ pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<u
         receivers.by_name.iter().filter(|(_, receiver)| receiver.is_err()).map(|(name, _)| name.clone()).collect();
     let mut held = Held::acquire(pool).await?;
     let mut transaction = held.begin().await?;
-    let overdue = outbox::overdue(&mut transaction, fallback, &unusable, FALL_BACK_AFTER).await?;
+    let overdue = sending::overdue(&mut transaction, fallback, &unusable, FALL_BACK_AFTER).await?;
     for one in &overdue {
         // What an earlier version stored and this one cannot read cannot be told by anybody.
         let Ok(notice) = serde_json::from_value::<Notice>(one.body.clone()) else { continue };
@@ -181,7 +181,7 @@ pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<u
         let alerts: Vec<i64> =
             notice.alerts().filter(|(_, alert)| alert.is_firing()).filter_map(|(_, alert)| alert.id).collect();
         let notice = Notice { id: id.to_string(), note: Some(note), ..notice };
-        outbox::fall_back(&mut transaction, one, id, fallback, &serde_json::to_value(notice)?, &alerts).await?;
+        sending::fall_back(&mut transaction, one, id, fallback, &serde_json::to_value(notice)?, &alerts).await?;
     }
     transaction.commit().await?;
     held.release();
@@ -199,7 +199,7 @@ async fn lease(
         Some(began) => began,
         None => *began.insert(crate::store::run::now(connection).await?),
     };
-    outbox::lease(connection, receiver, run_id, due_by, LEASE).await
+    sending::lease(connection, receiver, run_id, due_by, LEASE).await
 }
 
 async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {

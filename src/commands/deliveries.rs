@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::output::{self, Table};
 use super::{context, jobs, user_error};
 use crate::cli::{DeliveriesArgs, DeliveriesCommand, Global, Output};
-use crate::store::outbox::{self, DeliveryFilter};
+use crate::store::deliveries::{self, DeliveryFilter};
 
 pub(super) async fn run(global: &Global, args: &DeliveriesArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -18,7 +18,7 @@ pub(super) async fn run(global: &Global, args: &DeliveriesArgs) -> Result<ExitCo
         state: args.state.map(|state| state.as_str().to_owned()),
         limit: args.limit,
     };
-    let rows = outbox::list(&mut *database.pool.acquire().await?, &filter).await?;
+    let rows = deliveries::list(&mut *database.pool.acquire().await?, &filter).await?;
     let mut table =
         Table::new(&["created", "state", "kind", "job", "receiver", "attempts", "next_attempt", "failure", "id"]);
     for row in rows {
@@ -47,7 +47,7 @@ pub(super) async fn act(global: &Global, command: &DeliveriesCommand) -> Result<
     let settings = jobs::settings(global)?;
     let database = context::database(global, &settings).await?;
     let mut connection = database.pool.acquire().await?;
-    let retried = outbox::retry(&mut connection, ids, receiver.as_deref()).await?;
+    let retried = deliveries::retry(&mut connection, ids, receiver.as_deref()).await?;
     drop(connection);
     if retried == 0 {
         return Err(user_error(

@@ -10,8 +10,9 @@ use super::{context, jobs, output, progress, user_error};
 use crate::cli::Global;
 use crate::notify::message::samples;
 use crate::outbox;
-use crate::store::outbox::{DeliveryFilter, NewNotification};
-use crate::store::{outbox as ledger, run};
+use crate::store::deliveries::{self, DeliveryFilter};
+use crate::store::outbox::{self as messages, NewNotification};
+use crate::store::run;
 
 pub(super) async fn test(global: &Global, receiver: &str) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -46,15 +47,15 @@ pub(super) async fn test(global: &Global, receiver: &str) -> Result<ExitCode> {
         body: json!(notice),
         due: None,
     };
-    ledger::enqueue(&mut connection, &new).await?;
+    messages::enqueue(&mut connection, &new).await?;
     // A receiver that is left alone for a while is asked all the same.
-    ledger::try_now(&mut connection, receiver).await?;
+    deliveries::try_now(&mut connection, receiver).await?;
     drop(connection);
     let spinner = progress::spinner(&format!("telling {receiver}"));
     outbox::drain(&database.pool, &receivers, receiver, None, || false).await?;
     spinner.finish_and_clear();
     let filter = DeliveryFilter { receiver: Some(receiver.to_owned()), limit: 100, ..DeliveryFilter::default() };
-    let rows = ledger::list(&mut *database.pool.acquire().await?, &filter).await?;
+    let rows = deliveries::list(&mut *database.pool.acquire().await?, &filter).await?;
     let row = rows.into_iter().find(|row| row.id == id).context("the test message is not in the outbox")?;
     match row.state.as_str() {
         "sent" => {

@@ -183,7 +183,7 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     // As after a kill between the receiver's answer and our record: leased, nothing recorded, and the lease runs out.
-    let leased = trueup::store::outbox::lease(
+    let leased = trueup::store::sending::lease(
         &mut world.db.pool.acquire().await.unwrap(),
         "hook",
         None,

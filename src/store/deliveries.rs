@@ -1,0 +1,96 @@
+//! What people see of the messages, and what they may ask for: another attempt.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A notification, as people see it.
+#[derive(Debug, Clone)]
+pub struct DeliveryRow {
+    pub id: Uuid,
+    pub job: Option<String>,
+    pub receiver: String,
+    pub kind: String,
+    pub state: String,
+    pub attempt: i32,
+    pub created_at: DateTime<Utc>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub failure: Option<String>,
+}
+
+/// Which notifications are listed.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    pub job: Option<String>,
+    pub receiver: Option<String>,
+    /// `pending`, `sent`, `dead` or `dropped`.
+    pub state: Option<String>,
+    pub limit: i64,
+}
+
+/// The newest notifications, newest first. Heartbeats only when their receiver is asked for.
+pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sqlx::Result<Vec<DeliveryRow>> {
+    sqlx::query_as!(
+        DeliveryRow,
+        r#"
+        select n.id, j.name as "job?", n.receiver, n.kind, n.state, n.attempt, n.created_at,
+               case when n.state = 'pending' then n.next_attempt_at end as next_attempt_at, last.failure as "failure?"
+        from trueup.notification n
+        left join trueup.job j on j.id = n.job_id
+        left join lateral (
+            select failure from trueup.delivery_attempt d where d.notification_id = n.id order by d.id desc limit 1
+        ) as last on true
+        where ($1::text is null or j.name = $1) and ($2::text is null or n.receiver = $2) and ($3::text is null or n.state = $3)
+          and ($2 is not null or n.kind <> 'heartbeat')
+        order by n.sequence desc
+        limit $4
+        "#,
+        filter.job,
+        filter.receiver,
+        filter.state,
+        filter.limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Makes notifications due again that were given up, with the same ids: these, or all of a receiver of the last day that no
+/// later one has overtaken. Returns how many. What waits for its next attempt is tried now.
+pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option<&str>) -> sqlx::Result<u64> {
+    let retried = sqlx::query!(
+        r#"
+        update trueup.notification
+        set state = 'pending', settled_at = null, next_attempt_at = clock_timestamp(), first_due_at = clock_timestamp(), lease_until = null
+        where (id = any($1) or receiver = $2 and created_at > clock_timestamp() - interval '1 day' and not exists (
+                  -- What a later message has overtaken would bring back what is over.
+                  select from trueup.notification later
+                  where later.receiver = notification.receiver and later.topic = notification.topic and later.state = 'sent'
+                    and later.sequence > notification.sequence
+              )) and kind <> 'heartbeat'
+          and (state = 'dead' or (state = 'pending' and attempt > 0 and (lease_until is null or lease_until < clock_timestamp())))
+        "#,
+        ids,
+        receiver
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        delete from trueup.receiver_health
+        where receiver = $2 or receiver in (select receiver from trueup.notification where id = any($1))
+        "#,
+        ids,
+        receiver
+    )
+    .execute(connection)
+    .await?;
+    Ok(retried.rows_affected())
+}
+
+/// Ends a receiver's pause: somebody wants to know whether it is well.
+pub async fn try_now(connection: &mut PgConnection, receiver: &str) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.receiver_health set open_until = null where receiver = $1", receiver)
+        .execute(connection)
+        .await
+        .map(drop)
+}
