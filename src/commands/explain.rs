@@ -19,7 +19,7 @@ use crate::plan::objective::Indicator;
 use crate::plan::rule::Severity;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::Selection;
-use crate::plan::sql::{PlannedSql, bucket, residual, window};
+use crate::plan::sql::{PlannedSql, bucket, cell, residual, window};
 use crate::store::{job as store, run};
 
 pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<ExitCode> {
@@ -93,6 +93,14 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Texts(Vec::new()), Value::Id],
         });
     } else {
+        if facts.sharded {
+            steps.push(Step {
+                title: "0. Cells of what arrived, ahead: a sharded database makes them in no statement that reads the source \
+                        ($1 plan, $2 as of, $3 since)",
+                sql: cell::make(job, facts, Selection::Arrivals),
+                binds: vec![Value::Id, Value::Time(now), Value::Time(recent)],
+            });
+        }
         steps.push(Step {
             title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),

@@ -128,6 +128,14 @@ async fn the_form_for_a_sharded_source_gives_the_same_history() {
     }
     assert!(histories[0].1.len() > 40, "{}", histories[0].1.len());
     assert_eq!(histories[0], histories[1]);
+    // `explain` shows what runs, the statement that makes cells ahead among it.
+    let folder = Folder::new("sharded");
+    folder.write("jobs/hourly.toml", &toml);
+    for (world, is_sharded) in [(&plain, false), (&sharded, true)] {
+        let explained = folder.trueup(&["explain", "hourly", "--analyze"]).env("DATABASE_URL", world.db.url()).output();
+        let explained = Run::of(explained.unwrap()).ok().stdout;
+        assert_eq!(explained.contains("-- 0. Cells of what arrived"), is_sharded, "{explained}");
+    }
     // A row that comes between the statement that makes cells and the one that needs them is not left out: the run is repeated.
     sharded
         .db
