@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use super::jobs::{self, JobFile};
@@ -115,33 +115,7 @@ async fn database(
     findings: &mut Findings,
 ) -> Result<()> {
     let server = doctor::server(connection).await?;
-    match migrate::OLDEST_SERVER > server.version_number {
-        true => findings.error(
-            "server",
-            format!("Postgres {} is too old", server.version),
-            format!("move to Postgres {} or newer", migrate::OLDEST_SERVER / 10_000),
-        ),
-        false => findings.ok("server", format!("Postgres {}", server.version)),
-    }
-    let apart = (Utc::now() - server.now).abs();
-    match apart > CLOCKS {
-        true => findings.warning(
-            "clock",
-            format!("this machine and the database are {} s apart", apart.num_seconds()),
-            "turn on NTP on both",
-        ),
-        false => findings.ok("clock", "this machine and the database agree"),
-    }
-    let free = server.connections_most - server.connections_used;
-    let wanted = i64::from(settings.max_connections);
-    match free < wanted {
-        true => findings.warning(
-            "connections",
-            format!("{free} are free, and a runner takes up to {wanted}"),
-            "raise max_connections of the server, or lower [database] max_connections",
-        ),
-        false => findings.ok("connections", format!("{free} of {} are free", server.connections_most)),
-    }
+    judge(&server, Utc::now(), settings.max_connections, findings);
     match migrate::standing(connection).await {
         Ok(Standing::UpToDate) => findings.ok("schema", "up to date"),
         Ok(Standing::Behind(n)) => {
@@ -164,6 +138,37 @@ async fn database(
     }
     outbox(connection, settings, findings).await?;
     stale(connection, planned, findings).await
+}
+
+/// What the server says of itself, at a time of this machine and for a runner with so many connections.
+fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, findings: &mut Findings) {
+    match migrate::OLDEST_SERVER > server.version_number {
+        true => findings.error(
+            "server",
+            format!("Postgres {} is too old", server.version),
+            format!("move to Postgres {} or newer", migrate::OLDEST_SERVER / 10_000),
+        ),
+        false => findings.ok("server", format!("Postgres {}", server.version)),
+    }
+    let apart = (now - server.now).abs();
+    match apart > CLOCKS {
+        true => findings.warning(
+            "clock",
+            format!("this machine and the database are {} s apart", apart.num_seconds()),
+            "turn on NTP on both",
+        ),
+        false => findings.ok("clock", "this machine and the database agree"),
+    }
+    let free = server.connections_most - server.connections_used;
+    let wanted = i64::from(max_connections);
+    match free < wanted {
+        true => findings.warning(
+            "connections",
+            format!("{free} are free, and a runner takes up to {wanted}"),
+            "raise max_connections of the server, or lower [database] max_connections",
+        ),
+        false => findings.ok("connections", format!("{free} of {} are free", server.connections_most)),
+    }
 }
 
 /// What the role may do, too little and too much. Returns whether it may use all of `trueup.*`.
@@ -227,15 +232,15 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
         #[expect(clippy::cast_precision_loss, reason = "seconds of a setting")]
         Some(age) if age > patience.num_seconds() as f64 => findings.error(
             "outbox",
-            format!("{} messages wait, the oldest for {age:.0} s", outbox.waiting),
+            format!("{}, the oldest for {age:.0} s", waiting(outbox.waiting)),
             "is `trueup serve` running? trueup deliveries --state pending says why",
         ),
-        _ => findings.ok("outbox", format!("{} messages wait", outbox.waiting)),
+        _ => findings.ok("outbox", waiting(outbox.waiting)),
     }
     if outbox.dead_lately > 0 {
         findings.warning(
             "outbox",
-            format!("{} messages were given up in the last week", outbox.dead_lately),
+            format!("messages that were given up in the last week: {}", outbox.dead_lately),
             "trueup deliveries --state dead, then trueup deliveries retry",
         );
     }
@@ -335,5 +340,53 @@ impl State {
             Self::Warning => "warning",
             Self::Error => "error",
         }
+    }
+}
+
+fn waiting(messages: i64) -> String {
+    match messages {
+        0 => "no message waits".to_owned(),
+        1 => "1 message waits".to_owned(),
+        more => format!("{more} messages wait"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32) -> Vec<(State, String)> {
+        let mut findings = Findings::default();
+        judge(server, now, max_connections, &mut findings);
+        findings.0.into_iter().map(|finding| (finding.state, finding.found)).collect()
+    }
+
+    #[test]
+    fn a_server_is_too_old_too_full_or_of_another_time() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        let well = doctor::Server {
+            version: "15.4".to_owned(),
+            version_number: 150_004,
+            now,
+            role: "runner".to_owned(),
+            is_superuser: false,
+            may_define: false,
+            connections_used: 90,
+            connections_most: 97,
+        };
+        let states = |found: &[(State, String)]| found.iter().map(|(state, _)| *state).collect::<Vec<_>>();
+        assert_eq!(states(&found(&well, now + CLOCKS, 7)), [State::Ok; 3]);
+        let old = doctor::Server { version: "13.9".to_owned(), version_number: 130_009, ..well.clone() };
+        let ill = found(&old, now - TimeDelta::seconds(6), 8);
+        assert_eq!(states(&ill), [State::Error, State::Warning, State::Warning]);
+        let words: Vec<&str> = ill.iter().map(|(_, words)| words.as_str()).collect();
+        assert_eq!(
+            words,
+            [
+                "Postgres 13.9 is too old",
+                "this machine and the database are 6 s apart",
+                "7 are free, and a runner takes up to 8",
+            ]
+        );
     }
 }

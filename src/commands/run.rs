@@ -228,9 +228,10 @@ fn show(
     }
     for told in &published.transitions {
         output::note(&format!(
-            "alert `{}` for {}: {} -> {}",
+            "alert `{}` for {}{}: {} -> {}",
             told.rule,
             told.cohort,
+            told.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}")),
             told.from.as_str(),
             told.to.as_str()
         ));

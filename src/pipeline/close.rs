@@ -70,6 +70,7 @@ pub(super) async fn forgotten(
         told.push(Told {
             rule: alert.rule,
             cohort: alert.cohort,
+            model_version: alert.model_version,
             from: change.from,
             to: change.to,
             value: alert.value,

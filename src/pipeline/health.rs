@@ -154,6 +154,7 @@ pub(super) async fn recovered(connection: &mut PgConnection, origin: Origin<'_>)
         told.push(Told {
             rule,
             cohort: "all".to_owned(),
+            model_version: None,
             from: State::Firing,
             to: State::Resolved,
             value: None,

@@ -261,6 +261,7 @@ impl About<'_> {
         decided.told.push(Told {
             rule: name,
             cohort: "all".to_owned(),
+            model_version: None,
             from: change.from,
             to: change.to,
             value: judged.long,

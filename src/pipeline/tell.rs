@@ -27,6 +27,8 @@ use crate::store::verdict::{self, NewVerdict, RuleKey};
 pub struct Told {
     pub rule: String,
     pub cohort: String,
+    /// None: all versions together.
+    pub model_version: Option<String>,
     pub from: State,
     pub to: State,
     pub value: Option<f64>,
@@ -108,6 +110,7 @@ async fn apply_rule(
         decided.told.push(Told {
             rule: rule.name.clone(),
             cohort: target.cohort,
+            model_version: target.model_version,
             from: change.from,
             to: change.to,
             value: newest.judgement.value,
