@@ -85,6 +85,23 @@ async fn a_run_can_be_replayed_looked_at_and_queried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_says_which_alerts_changed_for_whom() {
+    let (db, folder) = scene().await;
+    let rules = [("together", ""), ("apart", "versions = \"each\"\n")].map(|(name, versions)| {
+        format!("[[alerts]]\nname = \"{name}\"\nmetric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 0.5\n{versions}")
+    });
+    folder.write("jobs/hourly.toml", &hourly(&format!("{JOB}{}", rules.join(""))));
+    let ran = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02T06:00:00Z"]).ok();
+    let said: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("alert ")).collect();
+    assert_eq!(
+        said,
+        ["alert `together` for all: inactive -> firing", "alert `apart` for all, version v1: inactive -> firing"],
+        "{}",
+        ran.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn explain_says_who_is_told_of_rules_and_of_budgets() {
     let (db, folder) = scene().await;
     let objective = "[[slos]]\nname = \"within-5\"\ngood = \"abs(error) <= 5\"\nobjective = 0.99\nperiod = \"30d\"\nburn = \"auto\"\n";
