@@ -4,6 +4,8 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 
+use sqlx::Row as _;
+use trueup::measure::session::{self, Bind};
 use trueup::plan::source::{NumberType, SourceFacts};
 use trueup::plan::sql::rows::Selection;
 use trueup::plan::sql::{PlannedSql, bucket, residual};
@@ -176,4 +178,31 @@ async fn a_scheduled_run_finds_its_rows_by_index() {
     assert!(steps[0].contains("Index Scan using l_") && !steps[0].contains(" on p "), "labels alone:\n{}", steps[0]);
     assert!(steps[1].contains("Index Scan using p_") && steps[1].contains("Index Scan using l_"), "{}", steps[1]);
     assert!(steps[7].contains("Hash"), "the first build joins once, by a hash:\n{}", steps[7]);
+}
+
+/// A first build fills tables, and the next run may come before the server has looked at them.
+#[tokio::test(flavor = "multi_thread")]
+async fn roll_ups_look_their_cells_up_by_key_whatever_the_statistics_say() {
+    let world = World::new(
+        TABLES,
+        &hourly("[windows]\nrolling = [\"24h\"]\nbucket = \"15m\"\n[[cohorts]]\nby = [\"region\"]\n"),
+    )
+    .await;
+    world.db.execute("alter table trueup.bucket set (autovacuum_enabled = off)").await;
+    // Sixty cells in each quarter-hour of ten days.
+    world.db.execute("insert into trueup.bucket (plan_id, grain, bucket_start, cell_id, predictions, labeled, excluded, duplicates, ambiguous, sums, digest, as_of)
+        select 1, 900, timestamptz '2024-05-01Z' + n * interval '15 minutes', cell, 1, 1, 0, 0, 0, array_fill(1::float8, array[9]), 1, '2024-05-11Z'
+        from generate_series(0, 959) n, generate_series(1, 60) cell").await;
+    let starts: Vec<_> = (0..200).map(|n| at("2024-05-01T00:00:00Z") + TimeDelta::hours(n)).collect();
+    let cells: Vec<i64> = (0..200).map(|n| 1 + n % 60).collect();
+    let binds = [Bind::Id(1), Bind::Times(&starts), Bind::Number(900), Bind::Number(3_600), Bind::Ids(&cells)];
+    let sql = bucket::roll_up(&world.job, bucket::Extent::Cells);
+    let mut connection = world.db.connection().await;
+    let plan = session::plan_of(&mut connection, &sql, &binds, true).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(!plan.contains("Filter: (bucket_start") && !plan.contains("Seq Scan on bucket"), "{plan}");
+    let written: i64 =
+        world.db.scalar("select count(*) from trueup.bucket where grain = 3600 and predictions = 4").await;
+    assert_eq!(written, 200);
 }

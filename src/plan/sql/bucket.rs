@@ -105,9 +105,10 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let kept = job.histograms();
     // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago. A cell is looked up
     // in each of its finer buckets: with a thousand cohorts, a label is in few.
-    let (wanted, finer, coarser, is_there) = match extent {
+    let (wanted, slices, finer, coarser, is_there) = match extent {
         Extent::All => (
             "wanted as (select p.start from unnest($2::timestamptz[]) as p (start))",
+            "",
             "b.bucket_start >= w.start and b.bucket_start < w.start + $4 * interval '1 second'",
             "b.bucket_start = w.start",
             "m.bucket_start = b.bucket_start and m.cell_id = b.cell_id",
@@ -123,7 +124,9 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     from unnest($2::timestamptz[], $5::bigint[]) as t (start, cell_id)
     join slices as s on s.start = t.start
 )",
-            "b.bucket_start = any(w.starts) and b.cell_id = w.cell_id",
+            // One by one: `any` of them may become a filter on all buckets of the cell.
+            "cross join lateral unnest(w.starts) as s (start)\n    ",
+            "b.bucket_start = s.start and b.cell_id = w.cell_id",
             "b.bucket_start = w.start and b.cell_id = w.cell_id",
             "m.bucket_start = w.start and m.cell_id = w.cell_id",
         ),
@@ -145,7 +148,7 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
         r"with {wanted}, parts as (
     select w.start as parent, b.*
     from wanted as w
-    cross join lateral (select * from trueup.bucket as b where b.plan_id = $1 and b.grain = $3 and {finer} offset 0) as b
+    {slices}cross join lateral (select * from trueup.bucket as b where b.plan_id = $1 and b.grain = $3 and {finer} offset 0) as b
 ), merged as materialized (
     select b.parent as bucket_start, b.cell_id{counts}{sums}, sum(b.digest) as digest, max(b.as_of) as as_of
     from parts as b
