@@ -176,12 +176,15 @@ create unique index measurement_is_unique_per_revision
 create unique index measurement_has_one_latest
     on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), window_end)
     where superseded_as_of is null;
-create index measurement_by_end on trueup.measurement (job, window_name, window_end, cohort);
--- What retention removes.
-create index measurement_corrections on trueup.measurement (window_end) where revision > 1;
+create index measurement_by_window on trueup.measurement (job, window_name, window_end, cohort);
+-- For whoever names no kind of window. Small: whole windows share an entry.
+create index measurement_by_end on trueup.measurement (job, window_end);
+-- What retention removes: neither what was reported first nor what counts now.
+create index measurement_between on trueup.measurement (window_end) where revision > 1 and superseded_as_of is not null;
 
 -- Makes the months of a table that these moments are in, where they are missing. Runners may define nothing: they may only call
 -- this. A month is made beside the table and attached, so that nobody who reads or writes other months has to wait.
+-- Measurements that were taken away are not measured again by the way: what was reported first would be another number.
 create function trueup.add_months(parent text, moments timestamptz[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 as $$
@@ -190,24 +193,39 @@ declare
     child text;
     made  integer := 0;
 begin
-    if parent not in ('measurement', 'verdict', 'slo_evaluation') then
+    if coalesce(parent, '') not in ('measurement', 'verdict', 'slo_evaluation') then
         raise exception '% is not kept in months', parent;
+    end if;
+    -- As far as predictions are read at all.
+    if exists (select from unnest(moments) as moment where moment < '1900-01-01' or moment >= '3000-01-01') then
+        raise exception 'months are from 1900 to 2999';
     end if;
     for month in
         select distinct date_trunc('month', moment) as start from unnest(moments) as moment
-        where not exists (
-            select from pg_class c
-            where c.relnamespace = 'trueup'::regnamespace and c.relname = parent || to_char(moment, '_YYYY_MM')
+        where moment is not null and not exists (
+            select from pg_inherits i
+            join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = format('trueup.%I', parent)::regclass and c.relname = parent || to_char(moment, '_YYYY_MM')
         )
         order by 1
     loop
         child := parent || to_char(month, '_YYYY_MM');
-        perform pg_advisory_xact_lock(hashtextextended('trueup.months', 0));
+        perform pg_advisory_xact_lock(hashtextextended('trueup.' || parent, 0));
         -- Another runner may have made it while this one waited.
         continue when exists (
-            select from pg_class c where c.relnamespace = 'trueup'::regnamespace and c.relname = child
+            select from pg_inherits i
+            join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = format('trueup.%I', parent)::regclass and c.relname = child
         );
+        if parent = 'measurement' and exists (
+            select from trueup.measured_window w where w.window_end >= month and w.window_end < month + interval '1 month'
+        ) then
+            raise exception 'the measurements of % were taken away; attach trueup.% again', to_char(month, 'YYYY-MM'), child
+                using errcode = 'TU001';
+        end if;
         execute format('create table trueup.%I (like trueup.%I including all excluding identity)', child, parent);
+        -- Who replicates the history needs to tell its rows apart; there is no primary key over a version that may be null.
+        execute format('alter table trueup.%I replica identity full', child);
         execute format('alter table trueup.%I attach partition trueup.%I for values from (%L) to (%L)',
                        parent, child, month, month + interval '1 month');
         made := made + 1;

@@ -222,7 +222,7 @@ create table trueup.slo_evaluation (
     evaluated_at  timestamptz not null default clock_timestamp(),
     constraint slo_evaluation_kind_is_known check (kind in ('evaluation', 'adjustment'))
 ) partition by range (period_end);
-create index slo_evaluation_by_time on trueup.slo_evaluation (job_id, slo, id desc);
+create index slo_evaluation_by_time on trueup.slo_evaluation (job_id, slo, period_end desc, id desc);
 
 create view trueup.slo_history as
 select j.name as job, e.slo, e.kind, e.period_start, e.period_end, e.objective, e.good, e.total - e.good as bad, e.total,

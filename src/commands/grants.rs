@@ -28,10 +28,9 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
          grant usage on schema trueup to {runner};\n\
          grant select, insert, update, delete on all tables in schema trueup to {runner};\n\
          grant usage on all sequences in schema trueup to {runner};\n\
-         grant execute on all functions in schema trueup to {runner};\n\
+         grant execute on function trueup.add_months(text, timestamptz[]), trueup.drop_months(text, timestamptz) to {runner};\n\
          alter default privileges in schema trueup grant select, insert, update, delete on tables to {runner};\n\
          alter default privileges in schema trueup grant usage on sequences to {runner};\n\
-         alter default privileges in schema trueup grant execute on functions to {runner};\n\
          grant usage on schema public to {runner};\n\
          grant select on public._sqlx_migrations to {runner};\n",
         literal(roles.runner),

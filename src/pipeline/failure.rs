@@ -120,6 +120,8 @@ fn words(code: &str) -> &'static str {
         "53100" => "the database's disk is full",
         "53300" => "the database has too many connections",
         "25006" => "the database is read-only",
+        // Raised by our own function that makes months.
+        "TU001" => "measurements of that month were detached from the history; attach them again",
         "3F000" | "42P01" => "a table is missing; run `trueup migrate`",
         _ if code.starts_with("22") => "a value in the source cannot be computed with",
         _ if code.starts_with("23") => "a constraint of the history was violated",

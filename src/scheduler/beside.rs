@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use sqlx::Connection as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,11 +16,14 @@ use crate::outbox;
 use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
 use crate::postgres::held::Held;
+use crate::store::months::{self, Monthly};
 use crate::store::retention::{self, Old};
-use crate::store::{months, run};
+use crate::store::run;
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
+/// Months are made this long before they begin, at the latest.
+const AHEAD: TimeDelta = TimeDelta::days(7);
 /// How often jobs are looked at that may be late.
 const WATCH_EVERY: Duration = Duration::from_secs(15);
 /// How often alerts are looked at that may have to be told again.
@@ -67,12 +71,15 @@ async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<b
 /// Removes what is old, every hour, a little at a time.
 pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        match drop_months(&this).await {
-            Ok(0) => {}
-            Ok(dropped) => {
-                info!(months = dropped, "dropped verdicts and evaluations that are older than the retention")
+        for table in months::PASSING {
+            match drop_months(&this, table).await {
+                Ok(0) => {}
+                Ok(dropped) => info!(?table, months = dropped, "dropped months that are older than the retention"),
+                Err(error) => warn!(?table, "could not drop old months, tries again in an hour: {error:#}"),
             }
-            Err(error) => warn!("could not drop old months, tries again in an hour: {error:#}"),
+        }
+        if let Err(error) = months_ahead(&this).await {
+            warn!("could not make the next months ahead, runs will when they need them: {error:#}");
         }
         match clean(&this).await {
             Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
@@ -86,16 +93,24 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     }
 }
 
-/// Drops the months of tables that keep nothing for good. Returns how many.
-async fn drop_months(this: &Scheduler) -> Result<i32> {
+/// Drops the old months of a table that keeps nothing for good. Returns how many.
+async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
     let mut held = Held::acquire(&this.pool).await?;
     let now = run::now(&mut held).await?;
-    let mut dropped = 0;
-    for table in months::PASSING {
-        dropped += months::drop_before(&mut held, table, now - this.keep_windows).await?;
-    }
+    let dropped = months::drop_before(&mut held, table, now - this.keep_windows).await?;
     held.release();
     Ok(dropped)
+}
+
+/// Makes this month and the next, so that no run has to, with others waiting for it, when a month begins.
+async fn months_ahead(this: &Scheduler) -> Result<()> {
+    let mut held = Held::acquire(&this.pool).await?;
+    let now = run::now(&mut held).await?;
+    for table in months::ALL {
+        months::add(&mut held, table, &[now, now + AHEAD]).await?;
+    }
+    held.release();
+    Ok(())
 }
 
 /// Removes everything else that is old by now. Returns how many rows it was.

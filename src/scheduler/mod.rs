@@ -36,7 +36,7 @@ pub struct Scheduler {
     pub routing: Arc<Routing>,
     pub lease: TimeDelta,
     pub poll: TimeDelta,
-    /// Age of a window at which all but its first report goes.
+    /// Age of a window at which all but its first report and its latest revision goes.
     pub keep_windows: TimeDelta,
     pub watchdog: Option<Heartbeat>,
     /// Names this process in the ledger.

@@ -32,7 +32,7 @@ pub struct Settings {
     pub lease: TimeDelta,
     /// How often the ledger is looked at.
     pub poll: TimeDelta,
-    /// Age of a window at which all but its first report goes.
+    /// Age of a window at which all but its first report and its latest revision goes.
     pub keep_windows: TimeDelta,
 }
 

@@ -64,7 +64,7 @@ pub struct ScheduleSection {
     pub timeout: Option<String>,
     /// How far each run re-reads arrivals. Default `10m`.
     pub overlap: Option<String>,
-    /// How often history is compared with the source.
+    /// How often history is compared with the source. Default `1d`.
     pub reconcile: Option<String>,
 }
 

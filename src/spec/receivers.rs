@@ -184,7 +184,7 @@ pub struct SchedulerSection {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionSection {
-    /// Age of a window at which its corrections, verdicts and buckets go; first reports stay. Default `395d` (13 months).
+    /// Age of a window at which its verdicts and buckets go, and of its revisions those between the first and the latest. Default `395d` (13 months).
     pub windows: Option<String>,
 }
 

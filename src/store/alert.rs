@@ -343,8 +343,11 @@ pub async fn resolve_by_hand(connection: &mut PgConnection, ids: &[i64], author:
         set state = 'resolved', since = null, fired_at = null, acked_at = null, acked_by = null, held = null, changed_at = clock_timestamp(),
             -- A window that ends later is news.
             ignore_until = coalesce((
-                select max(v.window_end) from trueup.verdict v
-                where v.job_id = a.job_id and v.rule = a.rule and v.cohort = a.cohort and v.model_version is not distinct from a.model_version
+                select v.window_end from trueup.verdict v
+                where v.job_id = a.job_id and v.rule = a.rule and v.cohort = a.cohort
+                  and coalesce(v.model_version, '') = coalesce(a.model_version, '') and (v.model_version is null) = (a.model_version is null)
+                order by v.window_end desc
+                limit 1
             ), clock_timestamp())
         where id = any($1)
         "#,

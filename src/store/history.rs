@@ -248,7 +248,7 @@ pub async fn runs(connection: &mut PgConnection, job: Option<&str>, limit: i64) 
     .await
 }
 
-/// The last values of a job's error, oldest first: its rmse, of everything together, in the window that it measures most often.
+/// The last values of a job's error, oldest first: its rmse, of everything together, in the kind of window that ended last.
 pub async fn recent_errors(connection: &mut PgConnection, job: &str, most: i64) -> sqlx::Result<Vec<Option<f64>>> {
     let mut values = sqlx::query_scalar!(
         r#"

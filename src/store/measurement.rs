@@ -126,7 +126,7 @@ pub async fn settle(
     .map(drop)
 }
 
-/// Stores windows, in the order given, and returns their ids.
+/// Stores windows, in the order given, and returns their ids. Makes the months that their measurements go into.
 pub async fn upsert_windows(
     connection: &mut PgConnection,
     job_id: i64,
@@ -135,6 +135,8 @@ pub async fn upsert_windows(
     starts: &[DateTime<Utc>],
     ends: &[DateTime<Utc>],
 ) -> sqlx::Result<Vec<i64>> {
+    // Before the windows: one without its month is a month that somebody took away.
+    months::add(connection, Monthly::Measurement, ends).await?;
     sqlx::query_scalar!(
         r#"
         with asked as (
@@ -174,7 +176,6 @@ pub async fn finalize(connection: &mut PgConnection, windows: &[i64], as_of: Dat
 #[derive(Debug, Clone)]
 pub struct Batch {
     ids: Vec<i64>,
-    ends: Vec<DateTime<Utc>>,
     /// The first and the last end: Postgres opens only the months in between.
     first: DateTime<Utc>,
     last: DateTime<Utc>,
@@ -184,7 +185,7 @@ impl Batch {
     /// Of ids and ends of windows. None without any.
     pub fn new(windows: impl IntoIterator<Item = (i64, DateTime<Utc>)>) -> Option<Self> {
         let (ids, ends): (Vec<i64>, Vec<DateTime<Utc>>) = windows.into_iter().unzip();
-        Some(Self { first: *ends.iter().min()?, last: *ends.iter().max()?, ids, ends })
+        Some(Self { first: *ends.iter().min()?, last: *ends.iter().max()?, ids })
     }
 }
 
@@ -195,7 +196,6 @@ pub async fn publish(
     windows: &Batch,
     measurements: &[NewMeasurement],
 ) -> sqlx::Result<Vec<Written>> {
-    months::add(connection, Monthly::Measurement, &windows.ends).await?;
     supersede(connection, publisher, windows, measurements).await?;
     let mut written = insert(connection, publisher, windows, measurements).await?;
     written.extend(bury(connection, publisher, windows).await?);

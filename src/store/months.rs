@@ -32,7 +32,10 @@ pub async fn add(connection: &mut PgConnection, table: Monthly, moments: &[DateT
         .map(drop)
 }
 
-/// Tables of which nothing is kept for good: their old months are dropped.
+/// All of them.
+pub const ALL: [Monthly; 3] = [Monthly::Measurement, Monthly::Verdict, Monthly::SloEvaluation];
+
+/// Those of which nothing is kept for good: their old months are dropped.
 pub const PASSING: [Monthly; 2] = [Monthly::Verdict, Monthly::SloEvaluation];
 
 /// Drops the months of a passing table that ended before. Returns how many.

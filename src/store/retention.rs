@@ -1,4 +1,5 @@
-//! What is removed when it is old. First reports of windows stay for ever: they are what was believed.
+//! What is removed when it is old. Of a measurement the first report stays, which is what was believed, and the latest
+//! revision, which is what is true: no view shows another number of a window because it is old.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -31,7 +32,7 @@ pub struct Old<'a> {
     pub jobs: &'a [String],
 }
 
-/// Removes corrections and worst samples of old windows, old buckets and old messages. At most `most` rows of each, so that
+/// Removes the revisions between the first and the latest and the worst samples of old windows, old buckets and old messages. At most `most` rows of each, so that
 /// no transaction is long. None when another runner is at it. Verdicts go by months, see [`super::months`].
 pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Option<Removed>> {
     let alone =
@@ -46,7 +47,7 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
         delete from trueup.measurement m
         using (
             select window_id, window_end, cohort, model_version, revision from trueup.measurement
-            where window_end < $1 and revision > 1
+            where window_end < $1 and revision > 1 and superseded_as_of is not null
             limit $2
         ) as old
         where m.window_id = old.window_id and m.cohort = old.cohort and coalesce(m.model_version, '') = coalesce(old.model_version, '')

@@ -55,7 +55,8 @@ pub async fn last(
         r#"
         select period_start, period_end, good, total from trueup.slo_evaluation
         where job_id = $1 and slo = $2 and fingerprint = $3 and kind = 'evaluation'
-        order by id desc limit 1
+        -- Periods end later and later: the newest month has it.
+        order by period_end desc, id desc limit 1
         "#,
         job_id,
         slo,

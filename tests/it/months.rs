@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use trueup::store::months::{self, Monthly};
 
+use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly, quarter_hours};
 
 const JOB: &str = "[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\n[[cohorts]]\nby = [\"region\"]\n\
@@ -63,6 +64,11 @@ async fn explained(world: &World, sql: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_about_some_days_reads_their_month_and_no_other() {
     let world = around_the_end_of_may().await;
+    // Relative to now, as people ask: the days from 1 June, 06:00.
+    let ago = (chrono::Utc::now() - at("2024-06-01T06:00:00Z")).num_seconds();
+    let relative = format!("job = 'hourly' and window_end > now() - interval '{ago} seconds'");
+    let plan = explained(&world, &format!("select * from trueup.window_history where {relative}")).await;
+    assert!(plan.contains("Subplans Removed: 1") && !plan.contains("_2024_05"), "{plan}");
     let june = "job = 'hourly' and window_end > '2024-06-01T06:00Z' and window_end < '2024-06-03T00:00Z'";
     for (view, parent) in [
         ("window_history", "measurement"),
@@ -79,11 +85,15 @@ async fn a_question_about_some_days_reads_their_month_and_no_other() {
     let budget = "select * from trueup.slo_history where job = 'hourly' and period_end >= '2024-06-02Z'";
     let plan = explained(&world, budget).await;
     assert!(plan.contains("slo_evaluation_2024_06") && !plan.contains("_2024_05"), "{plan}");
-    // The newest window is the first of an index, and windows are looked up only for their state.
+    // The newest windows are the first of an index, whether their kind is named or not, and windows are looked up only for their state.
     let newest = "select rmse from trueup.window_history where job = 'hourly' and window_name = 'tumbling 1d' and cohort = 'all' and model_version is null order by window_end desc limit 1";
     let plan = explained(&world, newest).await;
     assert!(!plan.contains("Sort") && plan.contains("never executed"), "{plan}");
     assert!(!plan.contains("measured_window"), "{plan}");
+    let newest = "select window_name, metric, value, status from trueup.metric_history_as_of('infinity') where job = 'hourly' order by window_end desc, window_name, cohort, model_version nulls first, metric limit 10";
+    let plan = explained(&world, newest).await;
+    assert!(plan.contains("Presorted Key: m_1.window_end") || plan.contains("Presorted Key: m.window_end"), "{plan}");
+    assert!(plan.contains("never executed"), "the older month is not read: {plan}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,8 +121,45 @@ async fn runners_that_need_the_same_month_at_once_make_it_once() {
     );
     // Nothing else is made by this function, whoever calls it.
     let mut connection = world.db.connection().await;
-    let other = connection.execute("select trueup.add_months('run', array[now()])").await;
-    assert!(other.is_err_and(|error| error.to_string().contains("not kept in months")));
+    for (call, said) in [
+        ("add_months('run', array[now()])", "run is not kept in months"),
+        ("add_months(null, array[now()])", "is not kept in months"),
+        ("add_months('verdict', array['infinity'::timestamptz])", "months are from 1900 to 2999"),
+        ("add_months('verdict', array['12044-01-01'::timestamptz])", "months are from 1900 to 2999"),
+        ("drop_months('measurement', now())", "measurement keeps its months"),
+    ] {
+        let refused = connection.execute(AssertSqlSafe(format!("select trueup.{call}"))).await;
+        assert!(refused.as_ref().is_err_and(|error| error.to_string().contains(said)), "{call}: {refused:?}");
+    }
+    let made: i64 =
+        world.db.scalar("select trueup.add_months('verdict', array[null, '2031-01-01'::timestamptz])::bigint").await;
+    assert_eq!(made, 1);
+}
+
+/// Old measurements may be archived; then nothing writes a first report of them for the second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_a_month_that_was_detached_are_not_measured_anew() {
+    let world = around_the_end_of_may().await;
+    let folder = Folder::new("detached");
+    folder.write("jobs/hourly.toml", &world.job.spec);
+    let backfill = || {
+        let arguments = ["backfill", "hourly", "--from", "2024-05-30", "--to", "2024-05-31"];
+        Run::of(folder.trueup(&arguments).env("DATABASE_URL", world.db.url()).output().unwrap())
+    };
+    let detach = "alter table trueup.measurement detach partition trueup.measurement_2024_05";
+    world.db.execute(detach).await;
+    // The present goes on.
+    world.run_at(at("2024-06-03T06:00:00Z")).await;
+    for statement in ["", "alter table trueup.measurement_2024_05 rename to archive"] {
+        world.db.execute(statement).await;
+        let refused = backfill();
+        assert!(refused.code == Some(2) && refused.stderr.contains("detached from the history"), "{}", refused.stderr);
+    }
+    world.db.execute("alter table trueup.archive rename to measurement_2024_05; alter table trueup.measurement attach partition trueup.measurement_2024_05 for values from ('2024-05-01Z') to ('2024-06-01Z')").await;
+    backfill().ok();
+    let firsts = world.db.lines("select count(*), count(distinct (window_name, window_end, cohort, model_version)) from trueup.window_revisions where first_reported and window_end < '2024-06-01Z'").await;
+    let both: Vec<&str> = firsts[0].split(" | ").collect();
+    assert!(both[0] == both[1] && both[0] != "0", "{firsts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,9 +186,6 @@ async fn a_month_that_somebody_reads_is_dropped_later_and_holds_nobody_up() {
     for (table, months) in [(Monthly::Verdict, 1), (Monthly::SloEvaluation, 2)] {
         assert_eq!(drop_before(table, july).await.unwrap(), months);
     }
-    // What was reported first is not for a runner to drop.
-    let refused = drop_before(Monthly::Measurement, july).await;
-    assert!(refused.is_err_and(|error| error.to_string().contains("measurement keeps its months")));
     let kept = world.db.lines("select (select count(*) from trueup.verdict_history), (select count(*) from trueup.slo_history), (select count(*) > 0 from trueup.window_history)").await;
     assert_eq!(kept, ["0 | 0 | true"]);
     // The next run goes on.

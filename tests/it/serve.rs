@@ -181,13 +181,16 @@ async fn a_receiver_that_hangs_delays_no_other_and_no_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_older_than_the_retention_goes_but_for_its_first_report() {
+async fn what_is_older_than_the_retention_goes_but_for_the_first_report_and_what_counts_now() {
     let world = World::new(TABLES, &hourly("[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"2d\"\n[residuals]\nworst = 1\nkeep = \"2d\"\n[[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\nabove = 5.0\n[[slos]]\nname = \"near\"\ngood = \"abs(error) <= 1.5\"\nobjective = 0.9\nperiod = \"5d\"\nburn = \"2x\"\n")).await;
     world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 3)).await;
-    for day in ["2024-05-02T00:00:00Z", "2024-05-03T06:00:00Z"] {
+    // A label of the first day comes twice: three revisions.
+    for day in ["2024-05-02T00:00:00Z", "2024-05-02T12:00:00Z", "2024-05-03T06:00:00Z"] {
         world.run_at(at(day)).await;
+        let seen = day.replace(":00:00Z", ":30:00Z");
+        world.db.execute(&format!("update public.l set actual = actual + 1, seen = '{seen}' where id = 10")).await;
     }
-    let counts = "select (select count(*) from trueup.window_revisions where revision = 1), (select count(*) from trueup.window_revisions where revision > 1),
+    let counts = "select (select count(*) from trueup.window_revisions where revision = 1), (select count(*) from trueup.window_revisions where revision > 1 and superseded_as_of is not null),
         (select count(*) from trueup.verdict_history), (select count(*) from trueup.worst_samples), (select count(*) from trueup.bucket), (select count(*) from trueup.slo_history)";
     let before = world.db.lines(counts).await;
     assert!(!before[0].contains(" 0"), "there is something of each: {before:?}");
@@ -197,6 +200,9 @@ async fn what_is_older_than_the_retention_goes_but_for_its_first_report() {
     folder
         .write("jobs/hourly.toml", yearly.split("[[slos]]").next().expect("the job"))
         .write("trueup.toml", "[retention]\nwindows = \"10d\"\n");
+    let views = "select 'latest', h.window_end, h.cohort, h.revision, h.mse from trueup.window_history h
+        union all select 'first', r.window_end, r.cohort, r.revision, r.mse from trueup.window_revisions r where r.first_reported order by 1, 2, 3, 4";
+    let shown = world.db.lines(views).await;
     let mut server = serve(&folder, &world.db);
     let first: Vec<&str> = before[0].split(" | ").take(1).collect();
     let expected = format!("{} | 0 | 0 | 0 | 0 | 0", first[0]);
@@ -205,6 +211,10 @@ async fn what_is_older_than_the_retention_goes_but_for_its_first_report() {
         assert!(Instant::now() < deadline, "{:?}, expected {expected}", world.db.lines(counts).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    assert_eq!(world.db.lines(views).await, shown, "nobody sees another number");
+    // The months to come are there already.
+    let ahead: i64 = world.db.scalar("select count(*) from pg_inherits where inhrelid = to_regclass('trueup.measurement_' || to_char(now() at time zone 'UTC' + interval '7 days', 'YYYY_MM'))").await;
+    assert_eq!(ahead, 1);
     server.signal("TERM");
     assert_eq!(server.0.wait().expect("its end").code(), Some(0));
 }
