@@ -48,7 +48,8 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
 )"
     .replace("{asked}", asked)
     .replace("{grain}", &job.windows.grain().to_string());
-    insert(job, &format!("with {pairs}sums as materialized ({sums})"), &gone)
+    let histograms: String = job.histograms().names().map(histogram_of_pairs).collect();
+    insert(job, &format!("with {pairs}sums as materialized ({sums}){histograms}"), &gone)
 }
 
 /// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. What a newer run
@@ -57,18 +58,31 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     let rows = rows::classified(job, facts, selection, Fence::of(facts));
     let dims = appended(job.dimensions.len(), |n| format!("s.d{n}"));
     let dim_list = list(job.dimensions.len(), |n| format!("d{n}"));
-    // Named only where it is needed: what is named twice is written down, all ten million rows of it.
-    let again = if job.histograms().names().next().is_some() {
-        format!(
-            r", pairs as (
-    select p.*, c.id as cell_id
-    from by_name as p
-    join cells as c on c.dimensions = array[{dim_list}]::text[] and c.model_version = p.model_version
+    let grouped = appended(job.dimensions.len(), |n| format!("d{n}"));
+    // Grouped by name as well: each of ten million rows would else be put to its cell.
+    let histograms: String = job
+        .histograms()
+        .names()
+        .map(|name| {
+            format!(
+                r", {name}_histogram as (
+    select q.bucket_start, c.id as cell_id, q.bins, q.counts
+    from (
+        select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, array_agg(bin order by bin) as bins,
+               array_agg(n order by bin) as counts
+        from (
+            select bucket_start, model_version{grouped}, {name}_bin as bin, count(*) as n
+            from by_name
+            where {name}_bin is not null
+            group by bucket_start, model_version{grouped}, {name}_bin
+        ) as n
+        group by bucket_start, model_version{grouped}
+    ) as q
+    join cells as c on c.dimensions = q.dimensions and c.model_version = q.model_version
 )"
-        )
-    } else {
-        String::new()
-    };
+            )
+        })
+        .collect();
     let with = format!(
         r"{with} by_name as ({pairs}), named as materialized (
     select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(hash) as hash, {sums}
@@ -79,10 +93,9 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     select n.*, c.id as cell_id
     from named as n
     {join} cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
-){again}",
+){histograms}",
         with = continued(&rows.with),
         pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts)),
-        grouped = appended(job.dimensions.len(), |n| format!("d{n}")),
         sums = aggregates(job),
         cells = cell::of("named", facts),
         join = cell::join(facts),
@@ -136,8 +149,9 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
             r", {name} as (
     select bucket_start, cell_id, array_agg(bin order by bin) as bins, array_agg(n order by bin) as counts
     from (
-        select b.parent as bucket_start, b.cell_id, u.bin, sum(u.n)::bigint as n
-        from parts as b, unnest(b.{name}_bins, b.{name}_counts) as u (bin, n)
+        select bucket_start, cell_id, bin, sum(n)::bigint as n
+        -- Side by side in the list: half the time of a function in `from`, which writes its rows down.
+        from (select b.parent as bucket_start, b.cell_id, unnest(b.{name}_bins) as bin, unnest(b.{name}_counts) as n from parts as b) as u
         group by 1, 2, 3
     ) as q
     group by bucket_start, cell_id
@@ -231,11 +245,11 @@ fn aggregates(job: &PlannedJob) -> String {
     )
 }
 
-/// Writes `sums` by bucket and cell, with the histograms of `pairs`.
+/// Writes `sums` by bucket and cell, with `error_histogram` and `latency_histogram` where the job keeps them.
 fn insert(job: &PlannedJob, with: &str, gone: &str) -> PlannedSql {
     let kept = job.histograms();
     PlannedSql::new(format!(
-        r"{with}{gone}{histograms}
+        r"{with}{gone}
 insert into trueup.bucket as old
     (plan_id, grain, bucket_start, cell_id, predictions, labeled, excluded, duplicates, ambiguous, sums, digest, as_of{columns})
 select $1, {grain}, f.bucket_start, f.cell_id, f.predictions, f.labeled, f.excluded, f.duplicates, f.ambiguous, {array}, f.digest,
@@ -245,7 +259,6 @@ order by f.bucket_start, f.cell_id
 on conflict (plan_id, grain, bucket_start, cell_id) do update
 set {replaced}
 where old.as_of <= excluded.as_of",
-        histograms = kept.names().map(histogram_of_pairs).collect::<String>(),
         columns = histogram_columns(kept),
         values = histogram_values(kept),
         grain = job.windows.grain(),

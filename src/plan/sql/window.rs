@@ -56,9 +56,10 @@ pub fn merge_histogram(job: &PlannedJob, histogram: Histogram) -> PlannedSql {
     };
     PlannedSql::new(format!(
         r"{ranked}, bins as (
-    select p.no, p.cell_id, u.bin, sum(u.n) as n
-    from part as p, unnest(p.{name}_bins, p.{name}_counts) as u (bin, n)
-    group by p.no, p.cell_id, u.bin
+    select no, cell_id, bin, sum(n) as n
+    -- Side by side in the list: half the time of a function in `from`, which writes its rows down.
+    from (select p.no, p.cell_id, unnest(p.{name}_bins) as bin, unnest(p.{name}_counts) as n from part as p) as u
+    group by no, cell_id, bin
 )
 select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, array_agg(f.bin) as bins, array_agg(f.n) as counts
 from (
