@@ -9,6 +9,7 @@ use super::output::{self, Cell, Table};
 use super::{context, jobs, progress, user_error};
 use crate::cli::{Global, Output, RunArgs};
 use crate::evaluate::threshold::{self, Evidence};
+use crate::measure::contradictions;
 use crate::outbox;
 use crate::pipeline::enter::{Asked, Refused, enter};
 use crate::pipeline::execute::{self, Ended};
@@ -77,9 +78,7 @@ async fn finish(
         }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
-    if published.measurements.iter().any(|m| m.sample.counts.duplicates > 0 || m.sample.counts.ambiguous > 0) {
-        left_out(pool, job).await?;
-    }
+    left_out(pool, job, claim.scheduled_for, &published.measurements).await?;
     let receivers = context::receivers(settings);
     let spinner = progress::spinner("delivering");
     let summary = outbox::deliver_run(pool, &receivers, claim.run_id).await?;
@@ -88,15 +87,32 @@ async fn finish(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says which predictions are left out because the data contradict themselves, with a few of their keys.
-async fn left_out(pool: &PgPool, job: &PlannedJob) -> Result<()> {
-    for found in history::contradictions(&mut *pool.acquire().await?, &job.name).await? {
-        output::note(&format!(
-            "warning: {} predictions are left out ({}), such as {}",
-            found.predictions,
-            found.outcome,
-            found.examples.join(", ")
-        ));
+/// Says which predictions are left out because the data contradict themselves, with a few of their keys: from their residuals,
+/// and where these are gone from the source, over the shortest window that has such predictions.
+async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measured: &[Measurement]) -> Result<()> {
+    let contradict = |m: &&Measurement| m.sample.counts.duplicates > 0 || m.sample.counts.ambiguous > 0;
+    let Some(window) = measured.iter().filter(contradict).map(|m| m.slice).min_by_key(|slice| slice.end - slice.start)
+    else {
+        return Ok(());
+    };
+    let warn = |predictions: i64, outcome: &str, examples: &[String]| {
+        let examples = examples.join(", ");
+        output::note(&format!("warning: {predictions} predictions are left out ({outcome}), such as {examples}"));
+    };
+    let mut connection = pool.acquire().await?;
+    let kept = history::contradictions(&mut connection, &job.name).await?;
+    for found in &kept {
+        warn(found.predictions, &found.outcome, &found.examples);
+    }
+    if kept.is_empty() {
+        let spinner = progress::spinner("looking for predictions that are left out");
+        let facts = pipeline::inspect(&mut connection, job).await.map_err(failed)?;
+        let range = window.start..window.end;
+        let found = contradictions::of_source(&mut connection, job, &facts, as_of, &range).await?;
+        spinner.finish_and_clear();
+        for found in &found {
+            warn(found.predictions, found.outcome, &found.examples);
+        }
     }
     Ok(())
 }

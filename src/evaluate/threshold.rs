@@ -3,7 +3,7 @@
 use crate::evaluate::baseline::{self, Past};
 use crate::evaluate::verdict::{Judgement, Reason, Verdict};
 use crate::plan::measurement::Sample;
-use crate::plan::rule::{Condition, Rule, RuleMetric, Test, When};
+use crate::plan::rule::{Condition, Rule, Test, When};
 use crate::plan::window::Slice;
 
 /// What one comparison of a rule is judged by.
@@ -52,7 +52,7 @@ fn judge_test(rule: &Rule, test: &Test, judged: Slice, evidence: &Evidence<'_>) 
     let sample = evidence.sample;
     let value = match (sample, &test.metric) {
         // Of what is not there, there is none.
-        (None, RuleMetric::Predictions | RuleMetric::Labeled) => Some(0.0),
+        (None, metric) if metric.is_count() => Some(0.0),
         (sample, metric) => sample.and_then(|m| m.value(metric)),
     };
     let limits = baseline::condition(&test.limits, judged, &evidence.past);
@@ -81,8 +81,9 @@ fn guard(rule: &Rule, test: &Test, sample: Option<&Sample>) -> Option<(Verdict, 
     let counts = sample.map(|m| m.counts).unwrap_or_default();
     if !test.metric.needs_labels() {
         // A count is a value even when it is 0; a ratio of nothing is not.
-        let is_count = matches!(test.metric, RuleMetric::Predictions | RuleMetric::Labeled);
-        let missing = !is_count && counts.predictions == 0 && sample.is_none_or(|m| m.value(&test.metric).is_none());
+        let missing = !test.metric.is_count()
+            && counts.predictions == 0
+            && sample.is_none_or(|m| m.value(&test.metric).is_none());
         return missing.then_some((Verdict::NoData, Reason::NoPredictions));
     }
     if counts.predictions == 0 {
@@ -151,6 +152,7 @@ mod tests {
     use crate::plan::baseline::{Baseline, Kind};
     use crate::plan::interval::Interval;
     use crate::plan::measurement::Counts;
+    use crate::plan::rule::RuleMetric;
     use crate::plan::rule::{Excess, Limits};
     use chrono::TimeDelta;
 

@@ -6,6 +6,7 @@ pub mod arrivals;
 pub mod buckets;
 pub mod catalog;
 pub mod cells;
+pub mod contradictions;
 pub mod import;
 pub mod indexes;
 pub mod rebuild;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
-use crate::plan::rule::{Persistence, Rule, Severity};
+use crate::plan::rule::{Persistence, Rule, RuleMetric, Severity};
 use crate::plan::{PlannedJob, duration};
 
 /// Of a rule. `judged`: cohorts and versions that it judged.
@@ -93,8 +93,17 @@ pub(super) fn runs_query(job: &PlannedJob) -> String {
     )
 }
 
-/// SQL that an analyst can paste: every revision of the window that an alert is about.
+/// SQL that an analyst can paste: every revision of the window that an alert is about, or the keys that contradict themselves.
 pub(super) fn window_query(job: &PlannedJob, rule: &Rule, alert: &AlertFacts) -> String {
+    if matches!(rule.metric(), RuleMetric::Duplicates | RuleMetric::Ambiguous) {
+        return format!(
+            "select prediction_key, model_version, event_at, outcome, copies\nfrom trueup.residual_history\nwhere job = {} and outcome \
+             in ('duplicate prediction', 'ambiguous label')\n  and event_at >= {} and event_at < {}\norder by event_at desc limit 20;",
+            text_literal(&job.name),
+            instant_literal(alert.window_start),
+            instant_literal(alert.window_end),
+        );
+    }
     let version = match &alert.model_version {
         Some(version) => format!("model_version = {}", text_literal(version)),
         None => "model_version is null".to_owned(),

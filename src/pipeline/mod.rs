@@ -161,7 +161,8 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
     Ok(measured)
 }
 
-async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
+/// Compares a job with the tables it names.
+pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
     source::inspect(connection, job).await.map_err(|error| match error {
         SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
         SourceError::Database(error) => RunError::Database(error),

@@ -126,6 +126,8 @@ impl Sample {
             RuleMetric::Labeled => Some(self.counts.labeled as f64),
             RuleMetric::Coverage => self.counts.coverage(),
             RuleMetric::Received => self.counts.received(),
+            RuleMetric::Duplicates => Some(self.counts.duplicates as f64),
+            RuleMetric::Ambiguous => Some(self.counts.ambiguous as f64),
         }
     }
 }

@@ -104,6 +104,10 @@ pub enum RuleMetric {
     Coverage,
     /// Share of the predictions that have any label, usable or not.
     Received,
+    /// Predictions left out because their key is not unique.
+    Duplicates,
+    /// Predictions left out because their labels disagree.
+    Ambiguous,
 }
 
 /// When a value is in breach. NaN never is: it is no value.
@@ -159,14 +163,22 @@ impl RuleMetric {
             Self::Labeled => "labeled",
             Self::Coverage => "coverage",
             Self::Received => "received",
+            Self::Duplicates => "duplicates",
+            Self::Ambiguous => "ambiguous",
         }
+    }
+
+    /// Whether it counts something, so that it is 0 where there is nothing.
+    pub fn is_count(&self) -> bool {
+        matches!(self, Self::Predictions | Self::Labeled | Self::Duplicates | Self::Ambiguous)
     }
 
     /// Whether it is a mean over pairs, so that no pairs means no value.
     pub fn needs_labels(&self) -> bool {
         match self {
             Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
-            Self::Predictions | Self::Labeled | Self::Coverage | Self::Received => false,
+            Self::Coverage | Self::Received => false,
+            count => !count.is_count(),
         }
     }
 }

@@ -165,7 +165,7 @@ pub struct RangeSection {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltInSection {
-    /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `run-failed`, `run-late`;
+    /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`, `run-late`;
     /// or `all`.
     #[serde(default)]
     pub off: Vec<String>,

@@ -80,6 +80,8 @@ pub async fn past(
         cross join lateral (
             select case $7::text when 'predictions' then m.predictions
                                  when 'labeled' then m.labeled
+                                 when 'duplicates' then m.duplicates
+                                 when 'ambiguous' then m.ambiguous
                                  when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                                  when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                                  else (m.metrics ->> $7::text)::float8 end as value, m.removed

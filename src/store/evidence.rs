@@ -34,6 +34,8 @@ pub async fn series(
         select t.place as "target!", w.window_end,
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
+                             when 'duplicates' then m.duplicates
+                             when 'ambiguous' then m.ambiguous
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                              when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                              else (m.metrics ->> $3::text)::float8 end as value,
@@ -89,6 +91,8 @@ pub async fn parts(
         select m.cohort, m.model_version,
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
+                             when 'duplicates' then m.duplicates
+                             when 'ambiguous' then m.ambiguous
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                              when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                              else (m.metrics ->> $3::text)::float8 end as value,

@@ -109,6 +109,8 @@ pub async fn window_values(
         select m.window_start as start, m.window_end as "end",
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
+                             when 'duplicates' then m.duplicates
+                             when 'ambiguous' then m.ambiguous
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
                              when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
                              else (m.metrics ->> $3::text)::float8 end as value

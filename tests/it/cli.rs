@@ -373,6 +373,32 @@ async fn contradictions_in_the_data_are_named_with_a_few_of_their_keys() {
             "81 | v1 | {\"region\": \"b\"} | 1 | pair | 1"
         ]
     );
+    // Of a job that keeps no residuals, or none so old, the source is asked.
+    let no_arrivals =
+        hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n").replace("arrived_at = \"seen\"\n", "");
+    folder.write("jobs/all.toml", &no_arrivals.replace("\"hourly\"", "\"all\""));
+    folder.write(
+        "jobs/short.toml",
+        &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n[residuals]\nkeep = \"1h\"\n")
+            .replace("\"hourly\"", "\"short\""),
+    );
+    for job in ["all", "short"] {
+        let ran = run(&folder, &db, &["run", job, "--at", "2024-05-02"]).ok();
+        for words in [
+            "4 predictions are left out (duplicate prediction), such as 70, 71",
+            "1 predictions are left out (ambiguous label), such as 80",
+        ] {
+            assert!(ran.stderr.contains(words), "{job}: {}", ran.stderr);
+        }
+    }
+    // Whoever runs it unattended gets a ticket, with the query that names the keys.
+    let told = hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n[builtin]\noff = [\"no-predictions\"]\n");
+    folder.write("jobs/told.toml", &told.replace("\"hourly\"", "\"told\""));
+    run(&folder, &db, &["run", "told", "--at", "2024-05-02"]).ok();
+    let fired = db.lines("select rule, severity, to_state, value from trueup.alert_history where job = 'told'").await;
+    assert_eq!(fired, ["contradictions | ticket | firing | 4"]);
+    let query: String = db.scalar("select evidence ->> 'query' from trueup.alert_history where job = 'told'").await;
+    assert_eq!(db.lines(query.trim_end_matches(';')).await.len(), 3, "{query}");
     let lacking = run(&folder, &db, &["check"]).ok();
     assert!(lacking.stdout.contains("create index concurrently on \"public\".\"l\" (\"id\")"), "{}", lacking.stdout);
 }

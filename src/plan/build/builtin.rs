@@ -9,7 +9,8 @@ use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
 
 /// Names of all of them. The last two are about runs, and are judged by the ledger.
-pub const NAMES: [&str; 6] = ["labels-stopped", "coverage-low", "labels-late", "no-predictions", RUN_FAILED, RUN_LATE];
+pub const NAMES: [&str; 7] =
+    ["labels-stopped", "coverage-low", "labels-late", "no-predictions", "contradictions", RUN_FAILED, RUN_LATE];
 /// A run failed.
 pub const RUN_FAILED: &str = "run-failed";
 /// No run for two intervals.
@@ -47,6 +48,10 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
     if let Some(shortest) = job.windows.iter().min_by_key(|window| (window.longest(), !is_tumbling(window))) {
         let below = |metric, limit| vec![test(metric, shortest, Condition::Below(limit))];
         rules.push(rule(job, "no-predictions", shortest, below(RuleMetric::Predictions, 1.0), false));
+        // Keys that are not unique, and labels that disagree: neither is averaged, and nobody may know.
+        let found = |metric| test(metric, shortest, Condition::Above(0.0));
+        let contradictions = vec![found(RuleMetric::Duplicates), found(RuleMetric::Ambiguous)];
+        rules.push(rule(job, "contradictions", shortest, contradictions, false));
         // Nothing at all came for windows whose labels had their time.
         let stopped = below(RuleMetric::Received, f64::MIN_POSITIVE);
         rules.push(rule(job, "labels-stopped", shortest, stopped, true));

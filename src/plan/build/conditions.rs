@@ -34,11 +34,13 @@ pub(super) struct Written<'a> {
 }
 
 /// Words for counts that a rule may compare, besides the metrics of the job.
-pub(super) const COUNTS: [(&str, RuleMetric); 4] = [
+pub(super) const COUNTS: [(&str, RuleMetric); 6] = [
     ("predictions", RuleMetric::Predictions),
     ("labeled", RuleMetric::Labeled),
     ("coverage", RuleMetric::Coverage),
     ("received", RuleMetric::Received),
+    ("duplicates", RuleMetric::Duplicates),
+    ("ambiguous", RuleMetric::Ambiguous),
 ];
 
 pub(super) fn test(written: Written<'_>, path: &str, known: Known<'_>, notes: &mut Notes<'_>) -> Option<Test> {

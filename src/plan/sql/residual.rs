@@ -63,6 +63,21 @@ pub fn relabels(job: &PlannedJob, facts: &SourceFacts) -> bool {
     facts.relabeled_by.is_some() && job.extras.is_empty()
 }
 
+/// What contradicts itself in the source between `$3` and `$4`, as of `$2`: the class, how many predictions, and a few of their
+/// keys. `$1` is the plan, as in every statement.
+pub fn contradictions(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let rows = rows::classified(job, facts, Selection::Range, Fence::of(facts));
+    PlannedSql::new(format!(
+        r"{with}select s.class::smallint as class, sum(s.copies)::bigint as predictions, (array_agg(s.key order by s.key))[1:3] as examples
+from {from}
+where s.class in (5, 6) and $1::bigint is not null
+group by s.class
+order by s.class",
+        with = rows.with,
+        from = rows.from,
+    ))
+}
+
 /// Writes labels that arrived in `($3, $2]` into the residuals that have their key; `$4` is the generation.
 ///
 /// Returns what [`upsert`] does, and in `raw` the keys of labels without a residual, of which at most `$5`.
