@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
+use crate::plan::metric;
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
 use crate::plan::rule::{Persistence, Rule, RuleMetric, Severity};
@@ -124,27 +125,11 @@ fn instant_literal(at: DateTime<Utc>) -> String {
 }
 
 /// A metric as an expression over the history's columns.
-fn column_of(job: &PlannedJob, metric: &str) -> String {
-    const COLUMNS: [&str; 15] = [
-        "mse",
-        "rmse",
-        "mae",
-        "bias",
-        "mape",
-        "smape",
-        "rmsle",
-        "r2",
-        "p50_abs_error",
-        "p90_squared_error",
-        "label_latency_p50",
-        "label_latency_p95",
-        "predictions",
-        "labeled",
-        "coverage",
-    ];
-    match metric {
+fn column_of(job: &PlannedJob, name: &str) -> String {
+    match name {
         "received" => "(labeled + excluded)::float8 / nullif(predictions, 0)".to_owned(),
-        known if COLUMNS.contains(&known) => known.to_owned(),
+        "predictions" | "labeled" | "coverage" => name.to_owned(),
+        known if metric::find(known).is_some() => known.to_owned(),
         other if job.metrics.iter().any(|kept| kept.name() == other) => format!("extra -> {}", text_literal(other)),
         other => text_literal(other),
     }

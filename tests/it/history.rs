@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use trueup::pipeline::enter::Refused;
+use trueup::plan::metric::{CATALOGUE, view};
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 
@@ -229,4 +230,46 @@ async fn the_worst_samples_of_a_window_outlive_its_residuals() {
         ["0"]
     );
     assert_eq!(world.db.lines(day).await, expected);
+}
+
+/// The wide views have a column of every metric in the catalogue, which says what each holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wide_views_have_the_columns_of_the_catalogue() {
+    let world = World::new(TABLES, &hourly(WINDOWS)).await;
+    let described = |view: &str| {
+        format!(
+            "select a.attname, col_description(a.attrelid, a.attnum) from pg_attribute a where a.attrelid = 'trueup.{view}'::regclass and a.attnum > 0 order by a.attnum"
+        )
+    };
+    let wanted: Vec<String> =
+        view::columns().iter().map(|column| format!("{} | {}", column.name, column.comment)).collect();
+    for of in ["window_revisions", "window_history"] {
+        let found = world.db.lines(&described(of)).await;
+        let found: Vec<&String> = found.iter().filter(|line| wanted.contains(line)).collect();
+        let hint = format!(
+            "add a migration that makes the views anew, with\n{}and `extra` as\n{}",
+            view::select_list(),
+            view::extra()
+        );
+        assert_eq!(found.len(), wanted.len(), "{of}: {hint}");
+    }
+    // Each holds its own number, and `extra` what is not in the catalogue.
+    let names: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let pairs: Vec<String> = names.iter().enumerate().map(|(place, name)| format!("'{name}', {place}")).collect();
+    let bounds: Vec<String> = names.iter().map(|name| format!("'{name}', '[-1, -2]'::jsonb")).collect();
+    world.run_at(at("2024-05-01T00:00:00Z")).await;
+    world.db.execute("insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id) values (1, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z', 1)").await;
+    world.db.execute(&format!("insert into trueup.measurement (window_id, job, window_name, window_start, window_end, cohort, cohort_values, revision, predictions, labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of)
+        select w.id, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z', 'all', '{{}}', 1, 1, 1, 0, 0, 0, jsonb_build_object({}, 'own', 99), jsonb_build_object({}), 0, 1, 1, '2024-05-02Z' from trueup.measured_window w where w.window_name = 'w'",
+        pairs.join(", "), bounds.join(", "))).await;
+    let row: String =
+        world.db.scalar("select to_jsonb(h)::text from trueup.window_history h where window_name = 'w'").await;
+    let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+    for (place, metric) in CATALOGUE.iter().enumerate() {
+        assert_eq!(row[metric.name].as_f64(), Some(place as f64), "{}", metric.name);
+        let bound = |side: &str| row[format!("{}_ci_{side}", metric.name)].as_f64();
+        let bounds = metric.interval.map_or((None, None), |_| (Some(-1.0), Some(-2.0)));
+        assert_eq!((bound("low"), bound("high")), bounds, "{}", metric.name);
+    }
+    assert_eq!(row["extra"], serde_json::json!({ "own": 99 }));
 }

@@ -125,7 +125,7 @@ async fn the_form_for_a_sharded_source_gives_the_same_history() {
         let last = world.run_at(at("2024-05-04T03:00:00Z")).await;
         assert!(last.done.buckets_repaired > Some(0), "{:?}", last.done);
         let cells = "select c.dimensions::text, c.model_version, c.hash::text from trueup.cell c order by 1, 2";
-        let history = "select window_name, window_end, cohort, model_version, revision, status, predictions, labeled, mse, extra ->> 'p90_abs_error' from trueup.window_revisions order by 1, 2, 3, 4, 5";
+        let history = "select window_name, window_end, cohort, model_version, revision, status, predictions, labeled, mse, p90_abs_error from trueup.window_revisions order by 1, 2, 3, 4, 5";
         histories.push((world.db.lines(cells).await, world.db.lines(history).await));
     }
     assert!(histories[0].1.len() > 40, "{}", histories[0].1.len());

@@ -5,6 +5,7 @@
 
 mod catalogue;
 pub mod sum;
+pub mod view;
 
 pub use catalogue::CATALOGUE;
 

@@ -1,0 +1,63 @@
+//! The columns of the wide history views that come from the catalogue. A metric that is new needs a migration with
+//! `create or replace view`; a test compares the views with this, column by column.
+
+use super::{CATALOGUE, Metric, Unit};
+
+/// A column of `window_revisions` and `window_history`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// Its value, from a measurement `m`.
+    pub sql: String,
+    /// What `comment on column` says.
+    pub comment: String,
+}
+
+/// A column of each metric, and two more where it has an interval, in the order of the catalogue.
+pub fn columns() -> Vec<Column> {
+    CATALOGUE.iter().flat_map(of_metric).collect()
+}
+
+fn of_metric(metric: &Metric) -> Vec<Column> {
+    let name = metric.name;
+    let mut columns = vec![Column {
+        name: name.to_owned(),
+        sql: format!("(m.metrics ->> '{name}')::float8"),
+        comment: format!("{} ({}).", capitalized(metric.meaning), words(metric.unit)),
+    }];
+    if metric.interval.is_some() {
+        columns.extend([("low", "Lower", 0), ("high", "Upper", 1)].map(|(side, word, place)| Column {
+            name: format!("{name}_ci_{side}"),
+            sql: format!("(m.intervals -> '{name}' ->> {place})::float8"),
+            comment: format!("{word} bound of the 95 % interval of {name}; pairs are taken as independent."),
+        }));
+    }
+    columns
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn words(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Target => "in the target unit",
+        Unit::TargetSquared => "in the square of the target unit",
+        Unit::Ratio => "a ratio, 1 is the whole",
+        Unit::Count => "a count",
+        Unit::Seconds => "in seconds",
+        Unit::Own => "in its own unit",
+    }
+}
+
+/// The select list of the columns, as it stands in a migration.
+pub fn select_list() -> String {
+    columns().iter().map(|column| format!("       {} as {},\n", column.sql, column.name)).collect()
+}
+
+/// What is left in `extra`: metrics of the job's own.
+pub fn extra() -> String {
+    let names: Vec<String> = CATALOGUE.iter().map(|metric| format!("'{}'", metric.name)).collect();
+    format!("m.metrics - array[{}]", names.join(", "))
+}
