@@ -68,8 +68,8 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
                 r", {name}_histogram as (
     select q.bucket_start, c.id as cell_id, q.bins, q.counts
     from (
-        select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, array_agg(bin order by bin) as bins,
-               array_agg(n order by bin) as counts
+        select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, array_agg(bin) as bins,
+               array_agg(n) as counts
         from (
             select bucket_start, model_version{grouped}, {name}_bin as bin, count(*) as n
             from by_name
@@ -147,7 +147,7 @@ pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let merged = |name: &str| {
         format!(
             r", {name} as (
-    select bucket_start, cell_id, array_agg(bin order by bin) as bins, array_agg(n order by bin) as counts
+    select bucket_start, cell_id, array_agg(bin) as bins, array_agg(n) as counts
     from (
         select bucket_start, cell_id, bin, sum(n)::bigint as n
         -- Side by side in the list: half the time of a function in `from`, which writes its rows down.
@@ -284,7 +284,7 @@ fn replaced(kept: Histograms) -> String {
 fn histogram_of_pairs(name: &str) -> String {
     format!(
         r", {name}_histogram as (
-    select bucket_start, cell_id, array_agg(bin order by bin) as bins, array_agg(n order by bin) as counts
+    select bucket_start, cell_id, array_agg(bin) as bins, array_agg(n) as counts
     from (
         select f.bucket_start, f.cell_id, f.{name}_bin as bin, count(*) as n
         from pairs as f

@@ -29,7 +29,7 @@ order by f.no, f.cohort_set",
         version = version(job),
         counts = state::merged_counts("k"),
         merged = state::merged(job, "k"),
-        grouping = grouping(job, ""),
+        grouping = grouping(job),
         // How many labels are due changes with time alone, and with it a metric that is to be revised.
         digest = if job.metrics.iter().any(|metric| metric.name() == "label_arrival_rate") {
             "(sum(k.digest) + hashint8extended(sum(k.due)::bigint, sum(k.received)::bigint))"
@@ -55,26 +55,41 @@ pub fn merge_histogram(job: &PlannedJob, histogram: Histogram) -> PlannedSql {
         Histogram::Latency => "latency",
     };
     PlannedSql::new(format!(
-        r"{ranked}, bins as (
+        r"{ranked}, numbered as (
+    select k.*, dense_rank() over (order by {key}) as cohort, dense_rank() over (order by {key}, k.model_version) as version
+    from kept as k
+), member as (
+    select s.no, s.cell_id, k.cohort, k.version
+    from spread as s
+    join numbered as k
+        on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version
+), bins as (
     select no, cell_id, bin, sum(n) as n
     -- Side by side in the list: half the time of a function in `from`, which writes its rows down.
     from (select p.no, p.cell_id, unnest(p.{name}_bins) as bin, unnest(p.{name}_counts) as n from part as p) as u
     group by no, cell_id, bin
+), merged as (
+    select cohort, version, array_agg(bin) as bins, array_agg(n) as counts
+    from (
+        -- By number: there are many bins, and values of cohorts are long to compare.
+        select m.cohort, {version} as version, b.bin, sum(b.n)::bigint as n
+        from bins as b
+        join member as m on m.no = b.no and m.cell_id = b.cell_id
+        group by {grouping}
+    ) as q
+    group by cohort, version
 )
-select f.no, f.cohort_set, f.cohort_values, f.is_other, f.model_version, array_agg(f.bin) as bins, array_agg(f.n) as counts
-from (
-    select {key}, {version} as model_version, b.bin, sum(b.n)::bigint as n
-    from bins as b
-    join spread as s on s.no = b.no and s.cell_id = b.cell_id
-    join kept as k
-        on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version
-    group by {grouping}
-) as f
-group by 1, 2, 3, 4, 5",
+select {key}, v.model_version, f.bins, f.counts
+from merged as f
+join (select distinct k.cohort, {key} from numbered as k) as k on k.cohort = f.cohort
+left join (select distinct version, model_version from numbered) as v on v.version = f.version",
         ranked = ranked(job),
         key = KEY,
-        version = version(job),
-        grouping = grouping(job, ", b.bin"),
+        version = if job.predictions.version.is_some() { "m.version" } else { "null::bigint" },
+        grouping = match job.predictions.version {
+            Some(_) => "grouping sets ((m.cohort, m.version, b.bin), (m.cohort, b.bin))",
+            None => "m.cohort, b.bin",
+        },
     ))
 }
 
@@ -114,7 +129,7 @@ group by {grouping}",
         sets = sets(job),
         key = KEY,
         version = version(job),
-        grouping = grouping(job, ""),
+        grouping = grouping(job),
     ))
 }
 
@@ -124,10 +139,10 @@ fn version(job: &PlannedJob) -> &'static str {
     if job.predictions.version.is_some() { "k.model_version" } else { "null::text" }
 }
 
-fn grouping(job: &PlannedJob, more: &str) -> String {
+fn grouping(job: &PlannedJob) -> String {
     match job.predictions.version {
-        Some(_) => format!("grouping sets (({KEY}, k.model_version{more}), ({KEY}{more}))"),
-        None => format!("{KEY}{more}"),
+        Some(_) => format!("grouping sets (({KEY}, k.model_version), ({KEY}))"),
+        None => KEY.to_owned(),
     }
 }
 
