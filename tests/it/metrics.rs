@@ -196,3 +196,73 @@ async fn exact_percentiles_equal_numpy() {
     }
     assert_eq!(compared, 2 * 8);
 }
+
+/// What the sketch promises, through the database: heavy tails, ties, zeros, both signs, and sizes from 1e-60 to 1e60.
+#[tokio::test(flavor = "multi_thread")]
+async fn sketches_keep_their_promise_on_tails_ties_and_zeros() {
+    let names = ["p50", "p90", "p95", "p99"];
+    let include: Vec<String> =
+        names.iter().flat_map(|p| [format!("\"{p}_abs_error\""), format!("\"{p}_squared_error\"")]).collect();
+    let metrics = format!("[metrics]\ninclude = [{}, \"trimmed_mse\", \"winsorised_mse\"]\n", include.join(", "));
+    let world = World::new(
+        TABLES,
+        &hourly(&format!(
+            "[windows]\nrolling = [\"1d\"]\nlabel_wait = \"1d\"\n[[cohorts]]\nby = [\"region\"]\n{metrics}"
+        )),
+    )
+    .await;
+    // Of each shape 2,000 errors, by a formula that a test in another language could repeat.
+    let shapes: [(&str, fn(f64) -> f64); 5] = [
+        ("heavy", |u| (1.0 - u).powf(-2.0)),
+        ("ties", |u| (u * 5.0).floor()),
+        ("zeros", |u| if u < 0.8 { 0.0 } else { u }),
+        ("signs", |u| (u - 0.5) * 1e6),
+        ("sizes", |u| 10_f64.powf(u * 120.0 - 60.0)),
+    ];
+    let mut rows = Vec::new();
+    let mut errors: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (name, shape) in shapes {
+        for n in 0..2_000_u32 {
+            let error = shape(f64::from(n * 7919 % 2_000) / 2_000.0);
+            rows.push(format!("({}, '2024-05-01T10:00Z', {error:e}, 'v1', '{name}', '2024-05-01Z')", rows.len() + 1));
+            errors.entry(name).or_default().push(error.abs());
+        }
+    }
+    world
+        .db
+        .execute(&format!(
+            "insert into public.p values {}; insert into public.l select id, 0, at from public.p",
+            rows.join(", ")
+        ))
+        .await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    for (name, sizes) in &mut errors {
+        sizes.sort_by(f64::total_cmp);
+        let found = metrics_of(&world, &format!("region={name}")).await;
+        let quantile = |q: f64| {
+            let place = q * (sizes.len() - 1) as f64;
+            let (low, high) = (sizes[place.floor() as usize], sizes[place.ceil() as usize]);
+            (low + (high - low) * place.fract(), low * low + (high * high - low * low) * place.fract())
+        };
+        for (metric, q) in names.iter().zip([0.5, 0.9, 0.95, 0.99]) {
+            let (size, square) = quantile(q);
+            for (metric, exact) in [(format!("{metric}_abs_error"), size), (format!("{metric}_squared_error"), square)]
+            {
+                let value = found[&metric];
+                assert!((value - exact).abs() <= 0.01 * exact, "{name} {metric}: {value}, exactly {exact}");
+            }
+        }
+        let kept = sizes.len() * 95 / 100;
+        let sum: f64 = sizes[..kept].iter().map(|size| size * size).sum();
+        let rest = (sizes.len() - kept) as f64 * sizes[kept - 1].powi(2);
+        for (metric, exact) in
+            [("trimmed_mse", sum / kept as f64), ("winsorised_mse", (sum + rest) / sizes.len() as f64)]
+        {
+            assert!(
+                (found[metric] - exact).abs() <= 0.01 * exact,
+                "{name} {metric}: {}, exactly {exact}",
+                found[metric]
+            );
+        }
+    }
+}

@@ -44,6 +44,9 @@ impl Asked {
     }
 }
 
+/// Groups of a window by region and version.
+type Regions = BTreeMap<Option<String>, BTreeMap<String, Group>>;
+
 /// Counts and pairs of a group.
 #[derive(Debug, Default, Clone)]
 struct Group {
@@ -125,8 +128,7 @@ async fn decide(world: &World, shape: Shape, asked: Asked) -> Vec<Decided> {
 async fn recompute(world: &World, shape: Shape, asked: Asked) -> BTreeMap<Key, Group> {
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
     // Regions of each window and version, apart from each other until their ranks are known.
-    let mut regions: BTreeMap<(String, DateTime<Utc>), BTreeMap<Option<String>, BTreeMap<String, Group>>> =
-        BTreeMap::new();
+    let mut regions: BTreeMap<(String, DateTime<Utc>), Regions> = BTreeMap::new();
     for one in decide(world, shape, asked).await {
         let mut cohorts = vec!["all".to_owned()];
         if shape.by_both {
