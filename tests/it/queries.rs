@@ -6,9 +6,11 @@ use chrono::TimeDelta;
 
 use sqlx::Row as _;
 use trueup::measure::session::{self, Bind};
+use trueup::plan::rollup;
 use trueup::plan::source::{NumberType, SourceFacts};
 use trueup::plan::sql::rows::Selection;
-use trueup::plan::sql::{PlannedSql, bucket, residual};
+use trueup::plan::sql::{PlannedSql, bucket, residual, window};
+use trueup::plan::window::Slice;
 
 use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
@@ -205,4 +207,53 @@ async fn roll_ups_look_their_cells_up_by_key_whatever_the_statistics_say() {
     let written: i64 =
         world.db.scalar("select count(*) from trueup.bucket where grain = 3600 and predictions = 4").await;
     assert_eq!(written, 200);
+}
+
+/// Long windows are merged from whole months, days and hours, and are as right as short ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_of_a_year_reads_a_hundred_buckets() {
+    let windows = "[windows]\nrolling = [\"24h\", \"365d\"]\nbucket = \"15m\"\nlabel_wait = \"1d\"\n";
+    let world = World::new(TABLES, &hourly(windows)).await;
+    // A prediction every quarter-hour of 400 days, whose error grows.
+    world.db.execute("insert into public.p select n, timestamptz '2023-04-01Z' + n * interval '15 minutes', n / 1000.0, 'v1', 'a', '2023-04-01Z' from generate_series(0, 38399) n;
+        insert into public.l select id, 0, seen from public.p; analyze public.p; analyze public.l").await;
+    let now = at("2024-05-04T13:45:00Z");
+    world.run_at(now).await;
+    let oracle = "select w.name, count(*)::bigint, sqrt(avg(p.predicted ^ 2)) from (values ('rolling 24h', interval '24 hours'), ('rolling 365d', interval '8760 hours')) as w (name, long)
+        join public.p as p on p.at >= timestamptz '2024-05-04T13:45Z' - w.long and p.at < '2024-05-04T13:45Z' group by 1 order by 1";
+    let expected: Vec<(String, i64, f64)> = sqlx::query_as(oracle).fetch_all(&world.db.pool).await.unwrap();
+    let history = "select window_name, labeled, rmse from trueup.window_history where window_end = '2024-05-04T13:45Z' and cohort = 'all' and model_version is null order by 1";
+    let found: Vec<(String, i64, f64)> = sqlx::query_as(history).fetch_all(&world.db.pool).await.unwrap();
+    assert_eq!((expected.len(), found.len()), (2, 2));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!((&found.0, found.1), (&expected.0, expected.1));
+        assert!((found.2 / expected.2 - 1.0).abs() < 1e-9, "{found:?}, expected {expected:?}");
+    }
+    let mut connection = world.db.connection().await;
+    let mut read = Vec::new();
+    for days in [1, 365] {
+        let slice = Slice { start: now - TimeDelta::days(days), end: now };
+        let parts = rollup::cover(slice, &rollup::grains(&world.job.windows));
+        let numbers = vec![0; parts.len()];
+        let grains: Vec<i32> = parts.iter().map(|part| part.grain).collect();
+        let (starts, ends): (Vec<_>, Vec<_>) = parts.iter().map(|part| (part.start, part.end)).unzip();
+        let due = vec![true; parts.len()];
+        let binds = [
+            Bind::Id(1),
+            Bind::Numbers(&numbers),
+            Bind::Numbers(&grains),
+            Bind::Times(&starts),
+            Bind::Times(&ends),
+            Bind::Flags(&due),
+        ];
+        let plan = session::plan_of(&mut connection, &window::merge(&world.job), &binds, true).await.unwrap();
+        let lines: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let bucket = lines.iter().position(|line| line.contains(" on bucket ")).expect("a look at buckets");
+        let joined =
+            lines[..bucket].iter().rfind(|line| line.contains("Nested Loop")).expect("for each part of a window");
+        let rows = joined.split(" rows=").nth(1).and_then(|rest| rest.split(' ').next()).expect("how many");
+        read.push(rows.parse::<u64>().expect("a count"));
+    }
+    // Of 35,040 quarter-hours.
+    assert!(read[0] > 20 && read[0] < 40 && read[1] > read[0] && read[1] < 130, "of a day and of a year: {read:?}");
 }
