@@ -1,4 +1,4 @@
-//! Plain SQL and trueup side by side, in one run on one database: `cargo bench` (1 M rows), `cargo bench -- 10000000`.
+//! Plain SQL and trueup side by side, in one run on one database: `cargo bench --bench speed` (1 M rows), `… -- 10000000`.
 //!
 //! Every baseline writes its result to a temporary table: Postgres drops a join whose columns nobody reads, and would be
 //! timed for work that it did not do. Times of trueup are of the whole process, its start and connection included.

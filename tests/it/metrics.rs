@@ -197,6 +197,9 @@ async fn exact_percentiles_equal_numpy() {
     assert_eq!(compared, 2 * 8);
 }
 
+/// A name, and an error for each number from 0 to 1.
+type Shape = (&'static str, fn(f64) -> f64);
+
 /// What the sketch promises, through the database: heavy tails, ties, zeros, both signs, and sizes from 1e-60 to 1e60.
 #[tokio::test(flavor = "multi_thread")]
 async fn sketches_keep_their_promise_on_tails_ties_and_zeros() {
@@ -212,7 +215,7 @@ async fn sketches_keep_their_promise_on_tails_ties_and_zeros() {
     )
     .await;
     // Of each shape 2,000 errors, by a formula that a test in another language could repeat.
-    let shapes: [(&str, fn(f64) -> f64); 5] = [
+    let shapes: [Shape; 5] = [
         ("heavy", |u| (1.0 - u).powf(-2.0)),
         ("ties", |u| (u * 5.0).floor()),
         ("zeros", |u| if u < 0.8 { 0.0 } else { u }),

@@ -1,0 +1,168 @@
+//! The questions of `docs/queries.md` over a large history: `cargo bench --bench history` (1 M measurements),
+//! `cargo bench --bench history -- 10000000`.
+//!
+//! Twenty jobs, 41 cohorts, two versions and both together, thirteen months of days and of rolling windows, each measured
+//! twice. What is asked relative to now is asked on the day that the history ends. Times are the server's own.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value as Json;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
+use trueup::postgres::migrate;
+
+/// Of the first, the newest day that is measured.
+const END: &str = "2026-11-20 00:00+00";
+const DAYS: i64 = 396;
+const JOBS: i64 = 20;
+/// Cohorts and `all`, each with two versions and without, and two revisions.
+const ROWS_OF_A_WINDOW: i64 = 41 * 3 * 2;
+/// Of each question the median of so many.
+const TIMES: usize = 5;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let wanted = std::env::args().skip(1).find_map(|word| word.parse::<i64>().ok()).unwrap_or(1_000_000);
+    let root = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
+    let folder = root.join(format!("trueup-history-bench-{}", std::process::id()));
+    let guard = PathBuf::from(env!("CARGO_BIN_EXE_trueup"));
+    let server = LocalServer::start(&folder, LocalOptions { guard, throw_away: true, linger: Duration::ZERO }).await?;
+    server.ensure_database(LocalDatabase::Main).await?;
+    let options = server.options(LocalDatabase::Main.name());
+    migrate::run(&options).await?;
+    let mut connection = options.connect().await?;
+    let started = Instant::now();
+    println!("making about {wanted} measurements");
+    make(&mut connection, wanted).await?;
+    let rows: i64 = sqlx::query_scalar("select count(*) from trueup.measurement").fetch_one(&mut connection).await?;
+    println!("{rows} measurements and their verdicts, made in {:.0} s\n", started.elapsed().as_secs_f64());
+    println!("{:>3} {:<62} {:>9} {:>9} {:>7}", "", "question", "plan ms", "run ms", "months");
+    for (title, sql) in questions()? {
+        let asked = ask(&mut connection, &sql).await?;
+        let (number, words) = title.split_once(". ").unwrap_or(("", &title));
+        let words: String = words.chars().take(62).collect();
+        println!("{number:>3} {words:<62} {:>9.1} {:>9.1} {:>7}", asked.planning, asked.execution, asked.months);
+    }
+    drop(server);
+    // What is left when the guard has gone.
+    std::thread::sleep(Duration::from_secs(1));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).context("could not remove the benchmark's folder")?;
+    }
+    Ok(())
+}
+
+/// Titles and queries of the page.
+fn questions() -> Result<Vec<(String, String)>> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md"))?;
+    page.split("\n## ")
+        .filter(|section| section.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|section| {
+            let title = section.lines().next().unwrap_or_default().to_owned();
+            let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+            let sql = sql.with_context(|| format!("`{title}` has no query"))?.trim().trim_end_matches(';');
+            let sql = sql.replace("now()", &format!("timestamptz '{END}'"));
+            Ok((title, sql.replace("2024-05-02 06:00+00", "2026-10-02 06:00+00")))
+        })
+        // The others are about runs, residuals and alerts, of which there are none here.
+        .filter(|question| {
+            let asks = |view: &str| question.as_ref().is_ok_and(|(_, sql)| sql.contains(view));
+            question.is_err() || ["trueup.window_", "trueup.metric_", "trueup.verdict_"].into_iter().any(asks)
+        })
+        .collect()
+}
+
+struct Asked {
+    /// Milliseconds.
+    planning: f64,
+    execution: f64,
+    /// Months of measurements that were read.
+    months: usize,
+}
+
+async fn ask(connection: &mut PgConnection, sql: &str) -> Result<Asked> {
+    let mut asked = Vec::new();
+    for _ in 0..TIMES {
+        let sql = format!("explain (analyze, summary, format json) {sql}");
+        let plan: Json = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
+        let time = |name: &str| plan[0][name].as_f64().with_context(|| format!("the plan has no {name}"));
+        let mut months = BTreeSet::new();
+        read(&plan[0]["Plan"], &mut months);
+        asked.push(Asked {
+            planning: time("Planning Time")?,
+            execution: time("Execution Time")?,
+            months: months.len(),
+        });
+    }
+    asked.sort_by(|a, b| a.execution.total_cmp(&b.execution));
+    Ok(asked.swap_remove(TIMES / 2))
+}
+
+/// Notes the months of measurements that a plan really read.
+fn read(node: &Json, months: &mut BTreeSet<String>) {
+    let relation = node["Relation Name"].as_str().unwrap_or_default();
+    if relation.starts_with("measurement_") && node["Actual Loops"].as_f64() > Some(0.0) {
+        months.insert(relation.to_owned());
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        read(child, months);
+    }
+}
+
+/// A history of about so many measurements: the number of rolling windows follows from it.
+async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
+    let windows_of_a_job = (wanted / (JOBS * ROWS_OF_A_WINDOW)).max(DAYS + 1);
+    let every = DAYS * 86_400 / (windows_of_a_job - DAYS);
+    for sql in [
+        "set synchronous_commit = off".to_owned(),
+        format!("insert into trueup.job (name) select case when n = 1 then 'load' else 'job-' || n end from generate_series(1, {JOBS}) as n"),
+        "insert into trueup.plan (job_id, fingerprint, spec, dimensions) select id, 'f', '', array['region'] from trueup.job".to_owned(),
+        "insert into trueup.run (job_id, plan_id, scheduled_for, trigger, state, finished_at) select id, id, now(), 'schedule', 'ok', now() from trueup.job".to_owned(),
+        format!("select trueup.add_months(t, array(select generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '1 day')))
+            from (values ('measurement'), ('verdict')) as v (t)"),
+        format!("insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id, finalized_at)
+            select j.id, j.name, w.name, w.ends - interval '1 day', w.ends, j.id, w.ends + interval '2 days'
+            from trueup.job as j
+            cross join (
+                select 'tumbling 1d' as name, generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '1 day') as ends
+                union all
+                select 'rolling 24h', generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '{every} seconds')
+            ) as w"),
+        "insert into trueup.verdict (job_id, rule, rule_fingerprint, severity, cohort, window_id, window_name, window_start, window_end, verdict, value,
+                limit_value, labeled, coverage, reason, retroactive, run_id)
+            select w.job_id, 'rmse-high', 'f', 'page', c, w.id, w.window_name, w.window_start, w.window_end,
+                case when w.id % 50 = 0 then 'breach' else 'ok' end, 1, 2, 900, 0.9, 'x', false, w.job_id
+            from trueup.measured_window as w, (select 'all' as c union all select 'region=r' || n from generate_series(1, 10) as n) as c
+            where w.window_name like 'roll%'".to_owned(),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    }
+    // Job by job: no transaction is as large as all of it.
+    for job in 1..=JOBS {
+        sqlx::query(MEASUREMENTS).bind(job).execute(&mut *connection).await?;
+        println!("  {job} of {JOBS} jobs");
+    }
+    sqlx::raw_sql("vacuum analyze").execute(connection).await?;
+    Ok(())
+}
+
+/// What was measured of a job: a first report and a revision of each cohort and version.
+const MEASUREMENTS: &str = "insert into trueup.measurement (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
+                labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of, superseded_as_of)
+            select w.id, w.job, w.window_name, w.window_start, w.window_end, c.cohort, c.dims, v.version, r, 1000, 900 + r * 20, 0, 0, 0,
+                jsonb_build_object('mse', x * x, 'rmse', x, 'mae', x * 0.8, 'bias', x * 0.1, 'mape', x / 100, 'r2', 0.9, 'p50_abs_error', x * 0.6,
+                    'p90_squared_error', x * x * 2.6, 'label_latency_p50', 3600.0, 'label_latency_p95', 36000.0),
+                jsonb_build_object('mse', jsonb_build_array(x * x * 0.9, x * x * 1.1), 'rmse', jsonb_build_array(x * 0.95, x * 1.05),
+                    'mae', jsonb_build_array(x * 0.75, x * 0.85)),
+                w.id * 7919 + r, w.job_id, w.job_id, w.window_end + (r - 1) * interval '2 days', case r when 1 then w.window_end + interval '2 days' end
+            from trueup.measured_window as w
+            cross join (select 'all' as cohort, '{}'::jsonb as dims union all select 'region=r' || n, jsonb_build_object('region', 'r' || n) from generate_series(1, 40) as n) as c
+            cross join (values (null), ('v1'), ('v2')) as v (version)
+            cross join generate_series(1, 2) as r
+            cross join lateral (select 10 + abs(hashint8(w.id) % 100 + hashtext(c.cohort) % 100) / 10.0 + r * 0.01 as x) as x
+            where w.job_id = $1";
