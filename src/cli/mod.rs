@@ -17,7 +17,7 @@ pub use rules::{BacktestArgs, BacktestKnowledge, BaselineArgs, BaselineCommand, 
 pub use setup::{GuardArgs, InitArgs, MigrateArgs, SchemaKind};
 pub use telling::{
     ActArgs, AlertsCommand, AnnotateArgs, AnnotationKind, DeliveriesArgs, DeliveriesCommand, DeliveryState,
-    IncidentArgs, NotifyCommand, RouteArgs, Severity, SilenceArgs, SilenceCommand,
+    IncidentArgs, NotifyCommand, RouteArgs, SilenceArgs, SilenceCommand,
 };
 
 /// Joins predictions with the labels that arrive later, keeps the revised history of their error, and alerts.

@@ -1,10 +1,12 @@
 //! Arguments of what people do about alerts and messages.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::instant;
 use crate::plan::duration;
+use crate::plan::rule::Severity;
 
 /// What can be done about alerts.
 #[derive(Debug, Subcommand)]
@@ -73,22 +75,13 @@ pub enum NotifyCommand {
     Test { receiver: String },
 }
 
-/// How urgent an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Severity {
-    Page,
-    Ticket,
-    Info,
-}
+impl ValueEnum for Severity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Page, Self::Ticket, Self::Info]
+    }
 
-impl Severity {
-    /// The word that is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Ticket => "ticket",
-            Self::Info => "info",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 

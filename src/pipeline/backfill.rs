@@ -17,7 +17,8 @@ use crate::plan::window;
 use crate::postgres::held::Held;
 use crate::store::backfill::{self as ledger, Asked, BackfillRow};
 use crate::store::job::{self, PlanRow};
-use crate::store::measurement::{self, Publisher};
+use crate::store::measured;
+use crate::store::measurement::Publisher;
 use crate::store::run::{self, Claim, Done};
 
 /// What to compute.
@@ -249,13 +250,13 @@ async fn publish_batch(
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
-    let ids = measurement::upsert_windows(&mut transaction, claim.job_id, claim.run_id, &names, &starts, &ends).await?;
+    let ids = measured::upsert(&mut transaction, claim.job_id, claim.run_id, &names, &starts, &ends).await?;
     let publisher = Publisher { run_id: claim.run_id, plan_id: plan.id, as_of: row.as_of };
     let pairs: Vec<(i64, &DueWindow)> = ids.iter().copied().zip(batch).collect();
     let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
     let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
     let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();
-    measurement::finalize(&mut transaction, &final_now, row.as_of).await?;
+    measured::finalize(&mut transaction, &final_now, row.as_of).await?;
     transaction.commit().await?;
     Ok(i64::try_from(written.len()).unwrap_or(i64::MAX))
 }

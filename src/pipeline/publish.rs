@@ -15,6 +15,7 @@ use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
 use crate::plan::window::Slice;
 use crate::store::job;
+use crate::store::measured;
 use crate::store::measurement::{self, Batch, NewMeasurement, Publisher};
 use crate::store::run::{self, Done};
 
@@ -112,13 +113,12 @@ async fn store_windows(
     let names: Vec<String> = windows.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
-    let before: BTreeMap<(String, DateTime<Utc>), (bool, bool)> =
-        measurement::stored(connection, job_id, &names, &ends)
-            .await?
-            .into_iter()
-            .map(|window| ((window.name, window.end), (window.judged, window.settled)))
-            .collect();
-    let ids = measurement::upsert_windows(connection, job_id, run.claim.run_id, &names, &starts, &ends).await?;
+    let before: BTreeMap<(String, DateTime<Utc>), (bool, bool)> = measured::stored(connection, job_id, &names, &ends)
+        .await?
+        .into_iter()
+        .map(|window| ((window.name, window.end), (window.judged, window.settled)))
+        .collect();
+    let ids = measured::upsert(connection, job_id, run.claim.run_id, &names, &starts, &ends).await?;
     let last = run.plan.progress.map(|progress| progress.measured_as_of);
     let stored: Vec<MeasuredWindow> = ids
         .into_iter()
@@ -138,8 +138,8 @@ async fn store_windows(
         })
         .collect();
     let final_now: Vec<i64> = stored.iter().filter(|window| window.is_final).map(|window| window.id).collect();
-    measurement::finalize(connection, &final_now, run.as_of).await?;
-    measurement::settle(
+    measured::finalize(connection, &final_now, run.as_of).await?;
+    measured::settle(
         connection,
         job_id,
         &stored.iter().map(|window| window.id).collect::<Vec<_>>(),

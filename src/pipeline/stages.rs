@@ -15,7 +15,7 @@ use crate::measure::{buckets, rebuild};
 use crate::plan::due::Since;
 use crate::plan::window::Slice;
 use crate::store::job::{self, OpenStage, Progress};
-use crate::store::measurement;
+use crate::store::measured;
 
 /// What the first stage found.
 pub(super) struct Read {
@@ -220,7 +220,7 @@ pub(super) async fn due_windows(
     };
     let since = Since { last, as_of, built_from: read.built_from, touched: &touched };
     let mut due = job.windows.due(&since);
-    let waiting = measurement::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
+    let waiting = measured::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
     let waiting =
         waiting.into_iter().filter(|window| job.windows.keeps(&window.name) && window.start >= read.built_from);
     for window in waiting {

@@ -14,6 +14,7 @@ pub mod gauges;
 pub mod history;
 pub mod incident;
 pub mod job;
+pub mod measured;
 pub mod measurement;
 pub mod months;
 pub mod outbox;
