@@ -177,8 +177,12 @@ impl RuleMetric {
     pub fn needs_labels(&self) -> bool {
         match self {
             Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
-            Self::Coverage | Self::Received => false,
-            count => !count.is_count(),
+            Self::Predictions
+            | Self::Labeled
+            | Self::Coverage
+            | Self::Received
+            | Self::Duplicates
+            | Self::Ambiguous => false,
         }
     }
 }
