@@ -1,0 +1,212 @@
+//! One connection after another goes silent at the same statement: nobody closes anything, nothing is answered any more.
+//!
+//! `TRUEUP_FAULT_PLACES=1000 cargo test --test it silence -- --nocapture` tries every statement and prints the table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt};
+use trueup::commands::demo::receivers::LocalReceiver;
+
+use crate::support::database::TestDatabase;
+use crate::support::dice::Dice;
+use crate::support::fleet::{Runner, size, until};
+use crate::support::proxy::{Act, Hits, Mode, Place, Seen};
+use crate::support::scene::{self, BUSY};
+
+/// Two places in the pool, and each of them goes silent: a place that is lost for good is seen.
+const PLACES: u64 = 2;
+/// Longer than anything may take to recover. What has not come back by then never does.
+const CAP: Duration = Duration::from_secs(60);
+
+/// What a runner has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// One job that is due once a year.
+    Idle,
+    /// A job every second, whose alerts fire and end every few seconds.
+    Busy,
+}
+
+/// A runner at work, with what it works on.
+struct Site {
+    runner: Runner,
+    db: TestDatabase,
+    _hook: LocalReceiver,
+}
+
+impl Site {
+    async fn new(work: Work) -> Self {
+        let db = TestDatabase::new().await;
+        db.execute(scene::SCENE).await;
+        let hook = LocalReceiver::http().await.expect("a receiver");
+        let settings = scene::settings(&format!("http://{}/", hook.address), PLACES);
+        let job = match work {
+            Work::Idle => BUSY.replace("every = \"1s\"", "cron = \"0 0 1 1 *\""),
+            Work::Busy => BUSY.to_owned(),
+        };
+        let runner = Runner::new(&db.options, "silence", &[("jobs/tick.toml", &job), ("trueup.toml", &settings)]);
+        Self { runner, db, _hook: hook }
+    }
+
+    /// Whether it does what it is for: it looks at the ledger, and publishes on time.
+    async fn is_well(&self, work: Work, since: Instant) -> bool {
+        let looked = |seen: &Seen| seen.answered_at > since && seen.statement.contains("for update of r, j skip locked");
+        match work {
+            Work::Idle => self.runner.proxy.seen().iter().any(looked),
+            Work::Busy => self.db.scalar::<bool>(scene::IS_ON_TIME).await,
+        }
+    }
+}
+
+/// How often each statement is asked for, at the start and then within some seconds.
+async fn statements(work: Work, watched: Duration) -> BTreeMap<String, (u64, u64)> {
+    let mut site = Site::new(work).await;
+    site.runner.proxy.record();
+    let started = Instant::now();
+    site.runner.start();
+    until(Duration::from_secs(30), "the runner works", || site.is_well(work, started)).await;
+    let warm = Instant::now() + Duration::from_secs(2);
+    until(watched * 2, "time to watch", async || warm.elapsed() > watched).await;
+    let mut counts = BTreeMap::new();
+    for seen in site.runner.proxy.seen() {
+        let count: &mut (u64, u64) = counts.entry(seen.statement).or_default();
+        if seen.answered_at < warm { count.0 += 1 } else { count.1 += 1 }
+    }
+    counts.retain(|statement, _| !statement.starts_with("prepare: "));
+    counts
+}
+
+/// Seconds from the last silence at a statement until the runner is well and the statement is answered again. None: never.
+async fn recovery(work: Work, statement: &str, recurs: bool) -> Option<f64> {
+    let mut site = Site::new(work).await;
+    site.runner.proxy.record();
+    let started = Instant::now();
+    if recurs {
+        site.runner.start();
+        until(Duration::from_secs(60), "the runner works", || site.is_well(work, started)).await;
+    }
+    let hits = silence(&site.runner, statement, if recurs { PLACES } else { 1 });
+    if !recurs {
+        site.runner.start();
+    }
+    until(CAP, &format!("it comes to `{statement}`"), async || hits.count() > 0).await;
+    let deadline = Instant::now() + CAP * 2;
+    while Instant::now() < deadline {
+        let last = hits.last().expect("a hit");
+        if last.elapsed() > CAP {
+            break;
+        }
+        let answered = |seen: &Seen| seen.answered_at > last && seen.statement == statement;
+        let is_answered = !recurs || site.runner.proxy.seen().iter().any(answered);
+        if is_answered && hits.count() >= if recurs { PLACES } else { 1 } && site.is_well(work, last).await {
+            return Some(last.elapsed().as_secs_f64());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    None
+}
+
+fn silence(runner: &Runner, statement: &str, times: u64) -> Arc<Hits> {
+    let hits = Arc::new(Hits::default());
+    let (mine, wanted, mut left) = (Arc::clone(&hits), statement.to_owned(), times);
+    runner.proxy.rule(move |moment| {
+        if moment.place != Place::Request || moment.statement != wanted || left == 0 {
+            return Act::Pass;
+        }
+        left -= 1;
+        mine.hit();
+        Act::Silence
+    });
+    hits
+}
+
+/// Tries statements, several at a time, and prints what was found. Those that did not recover in time.
+async fn table(work: Work, most: usize, within: Duration) -> Vec<String> {
+    let seed = size("TRUEUP_SEED", Instant::now().elapsed().subsec_nanos().into());
+    let mut dice = Dice::new(seed);
+    let found = statements(work, Duration::from_secs(if work == Work::Busy { 20 } else { 15 })).await;
+    let mut places: Vec<(String, bool)> = found.into_iter().map(|(sql, (_, later))| (sql, later > 1)).collect();
+    while places.len() > most {
+        places.swap_remove(dice.index(places.len()));
+    }
+    println!("{work:?}: {} statements, seed {seed}", places.len());
+    let results: Vec<(String, bool, Option<f64>)> = stream::iter(places)
+        .map(|(sql, recurs)| async move {
+            let seconds = recovery(work, &sql, recurs).await;
+            (sql, recurs, seconds)
+        })
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    let mut late = Vec::new();
+    for (sql, recurs, seconds) in results {
+        let shown = seconds.map_or("never".to_owned(), |seconds| format!("{seconds:.1}"));
+        let line = format!("| {} | {} | {shown} |", if recurs { "loop" } else { "start" }, short(&sql));
+        println!("{line}");
+        if seconds.is_none_or(|seconds| seconds > within.as_secs_f64()) {
+            late.push(line);
+        }
+    }
+    late
+}
+
+fn short(sql: &str) -> String {
+    sql.chars().take(110).collect::<String>().replace('|', "/")
+}
+
+/// A statement of ours has a minute at most; what is bounded by a run's own limit has `schedule.timeout`.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(35);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_at_any_statement_of_an_idle_runner_passes() {
+    let most = usize::try_from(size("TRUEUP_FAULT_PLACES", 10)).expect("small");
+    let late = table(Work::Idle, most, RECOVERS_WITHIN).await;
+    assert!(late.is_empty(), "promise 3: silence at a statement must not stop a runner:\n{}", late.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_at_any_statement_of_a_busy_runner_passes() {
+    let most = usize::try_from(size("TRUEUP_FAULT_PLACES", 10)).expect("small");
+    let late = table(Work::Busy, most, RECOVERS_WITHIN).await;
+    assert!(late.is_empty(), "promise 3: silence at a statement must not stop a runner:\n{}", late.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_runner_asks_at_most_five_statements_a_second() {
+    let mut site = Site::new(Work::Idle).await;
+    site.runner.proxy.record();
+    let started = Instant::now();
+    site.runner.start();
+    until(Duration::from_secs(30), "the runner works", || site.is_well(Work::Idle, started)).await;
+    let warm = Instant::now() + Duration::from_secs(3);
+    let watched = Duration::from_secs(size("TRUEUP_FAULT_SECONDS", 12));
+    until(watched * 2, "time to watch", async || warm.elapsed() > watched).await;
+    let seen: Vec<_> = site.runner.proxy.seen().into_iter().filter(|seen| seen.answered_at > warm).collect();
+    let seconds = warm.elapsed().as_secs_f64();
+    let count = |of: &dyn Fn(&str) -> bool| {
+        f64::from(u32::try_from(seen.iter().filter(|seen| of(&seen.statement)).count()).expect("small")) / seconds
+    };
+    let (all, pings) = (count(&|_| true), count(&|sql| sql == "ping"));
+    let parts: usize = seen.iter().map(|seen| seen.statement.split(';').count()).sum();
+    let parts = f64::from(u32::try_from(parts).expect("small")) / seconds;
+    println!("an idle runner: {all:.1} round trips a second ({pings:.1} pings), {parts:.1} statements a second in them");
+    assert!(all <= 5.0, "promise 11: an idle runner asks {all:.1} times a second");
+}
+
+/// All connections go silent within a moment, as when a network is cut: most are being given back, or idle.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_while_connections_are_given_back_takes_no_place_in_the_pool() {
+    let mut site = Site::new(Work::Busy).await;
+    site.runner.start();
+    until(Duration::from_secs(30), "the runner works", || site.is_well(Work::Busy, Instant::now())).await;
+    for round in 0..size("TRUEUP_FAULT_TRIALS", 3) {
+        // Each release ends with a reset of the session, whatever else it says.
+        let hits = site.runner.proxy.at(Place::Request, "pg_advisory_unlock_all", 0, PLACES, Act::Silence);
+        until(CAP, "every place of the pool is given back", async || hits.count() == PLACES).await;
+        let took = until(CAP, "promise 3: the runner publishes on time again", || site.is_well(Work::Busy, Instant::now())).await;
+        println!("round {round}: on time again after {:.1} s", took.as_secs_f64());
+    }
+    site.runner.proxy.all(Mode::Open);
+}

@@ -1,0 +1,75 @@
+//! What runners of the fault tests work on: one prediction a second around now, labels at once.
+
+/// Errors are small for five seconds and large for five, so that an alert fires and ends again and again.
+pub const SCENE: &str = "
+    create table public.p (id bigint primary key, at timestamptz not null, predicted float8, seen timestamptz not null);
+    create table public.l (id bigint primary key, actual float8, seen timestamptz not null);
+    insert into public.p select s, to_timestamp(s), 1 + s % 3 + 20 * (s / 5 % 2), to_timestamp(s) - interval '1 hour'
+        from generate_series(extract(epoch from now())::bigint - 400, extract(epoch from now())::bigint + 900) s;
+    insert into public.l select id, 0, at from public.p;
+    create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
+    analyze public.p; analyze public.l;";
+
+/// A job every second that tells a webhook.
+pub const BUSY: &str = r#"
+[job]
+name = "tick"
+[schedule]
+every = "1s"
+catch_up = "all"
+overlap = "5s"
+timeout = "10s"
+[predictions]
+table = "public.p"
+id = "id"
+at = "at"
+value = "predicted"
+arrived_at = "seen"
+[labels]
+table = "public.l"
+id = "id"
+value = "actual"
+arrived_at = "seen"
+[windows]
+rolling = ["4s"]
+label_wait = "20s"
+horizon = "20s"
+[[alerts]]
+name = "large"
+metric = "rmse"
+window = "rolling 4s"
+above = 10.0
+notify = ["hook"]
+"#;
+
+pub const LEASE_SECONDS: i64 = 3;
+pub const POLL_SECONDS: i64 = 1;
+
+/// Settings of a runner that tells a webhook on loopback, with few connections.
+pub fn settings(hook: &str, connections: u64) -> String {
+    format!(
+        "[database]\nmax_connections = {connections}\n[scheduler]\nlease = \"{LEASE_SECONDS}s\"\npoll = \"{POLL_SECONDS}s\"\n\
+         [routing]\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n\
+         [receivers.hook]\ntype = \"webhook\"\nurl = \"{hook}\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"
+    )
+}
+
+/// Whether the newest tick that was published is of the last few seconds.
+pub const IS_ON_TIME: &str = "select coalesce(max(scheduled_for) > clock_timestamp() - interval '3 seconds', false)
+    from trueup.run where state = 'ok'";
+
+/// Ticks of every job that are not there exactly once, or have no end: nothing, once all is well.
+pub const LOST_OR_DOUBLED: &str = "
+    select j.name, t, count(r.id) from trueup.job j
+    cross join lateral (select min(scheduled_for) as first, max(scheduled_for) as last from trueup.run r
+        where r.job_id = j.id and r.trigger in ('schedule', 'catch_up')) as range
+    cross join lateral generate_series(range.first, range.last, interval '1 second') t
+    left join trueup.run r on r.job_id = j.id and r.scheduled_for = t and r.trigger in ('schedule', 'catch_up')
+    group by j.name, t having count(r.id) <> 1 or bool_or(r.state in ('due', 'running')) order by 1, 2";
+
+/// Windows whose published numbers are not those of plain SQL over the source.
+pub const DIFFERENT: &str = "
+    select w.window_end, w.labeled, w.mse, o.n, o.mse as expected from trueup.window_history w
+    cross join lateral (select count(*) as n, avg(p.predicted * p.predicted) as mse from public.p p
+        where p.at >= w.window_start and p.at < w.window_end) as o
+    where w.cohort = 'all' and (w.labeled is distinct from o.n or abs(w.mse - o.mse) > 1e-9 * greatest(1, o.mse))";
