@@ -9,8 +9,12 @@ use trueup::commands::demo::receivers::LocalReceiver;
 
 use crate::support::database::TestDatabase;
 use crate::support::fleet::{Runner, size, until};
+use crate::support::peers;
 use crate::support::proxy::{Act, Hits, Mode, Place};
 use crate::support::scene::{self, BUSY, LEASE_SECONDS, POLL_SECONDS};
+
+/// Longer than anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Promise 3, and the second that its test may take to see it.
 fn bound() -> f64 {
@@ -37,8 +41,17 @@ impl Pair {
         Self { db, victim, other, _hook: hook }
     }
 
-    async fn is_on_time(&self) -> bool {
-        self.db.scalar::<bool>(scene::IS_ON_TIME).await
+    async fn is_on_time(&self) {
+        scene::published_anew(&self.db, PATIENCE, "promise 3: the runners publish on time").await;
+    }
+
+    /// One result per tick, and each is what plain SQL says.
+    async fn check(&self) {
+        let last = "(select max(scheduled_for) from trueup.run where state = 'ok')";
+        let wrong = self.db.lines(&format!("select * from ({}) q where t <= {last}", scene::LOST_OR_DOUBLED)).await;
+        assert!(wrong.is_empty(), "promises 1 and 2: ticks lost, doubled or without an end: {wrong:?}");
+        let different = self.db.lines(scene::DIFFERENT).await;
+        assert!(different.is_empty(), "promise 5: history equals a recompute: {different:?}");
     }
 
     /// Stops the first runner when it comes to a statement of a run of its own.
@@ -55,19 +68,25 @@ impl Pair {
         hits
     }
 
-    /// Seconds by the database clock from now until another runner has claimed the run that is running now.
-    async fn takeover(&self) -> (f64, f64) {
+    /// Starts the other runner. Seconds by the database clock from now until it has claimed, and published, the run that the
+    /// first one holds.
+    async fn takeover(&mut self) -> (f64, f64) {
         let (run, since): (i64, f64) = {
             let row = self.db.lines("select id, extract(epoch from clock_timestamp()) from trueup.run where state = 'running' order by scheduled_for limit 1").await;
             let (run, since) = row.first().expect("a run under way").split_once(" | ").expect("two columns");
             (run.parse().expect("an id"), since.parse().expect("a time"))
         };
+        self.other.start();
         let ended = format!("select state in ('ok', 'skipped') from trueup.run where id = {run}");
         until(Duration::from_secs(90), "another runner ends the run", || self.db.scalar::<bool>(&ended)).await;
-        let claimed: f64 =
-            self.db.scalar(&format!("select extract(epoch from started_at)::float8 from trueup.run where id = {run}")).await;
-        let finished: f64 =
-            self.db.scalar(&format!("select extract(epoch from finished_at)::float8 from trueup.run where id = {run}")).await;
+        let claimed: f64 = self
+            .db
+            .scalar(&format!("select extract(epoch from started_at)::float8 from trueup.run where id = {run}"))
+            .await;
+        let finished: f64 = self
+            .db
+            .scalar(&format!("select extract(epoch from finished_at)::float8 from trueup.run where id = {run}"))
+            .await;
         (claimed - since, finished - since)
     }
 }
@@ -84,46 +103,80 @@ const MOMENTS: [(Place, &str); 5] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_a_frozen_runner_is_taken_over_within_lease_and_poll() {
     let mut pair = Pair::new().await;
-    pair.other.start();
-    let trials = size("TRUEUP_FAULT_TRIALS", 3);
+    pair.victim.start();
     let mut times = Vec::new();
-    for trial in 0..trials {
+    for trial in 0..size("TRUEUP_FAULT_TRIALS", 3) {
+        pair.is_on_time().await;
         let (place, fragment) = MOMENTS[usize::try_from(trial).expect("small") % MOMENTS.len()];
         let hits = pair.freeze_at(place, fragment);
-        pair.victim.start();
-        until(Duration::from_secs(60), &format!("the victim comes to `{fragment}`"), async || hits.count() > 0).await;
+        until(PATIENCE, &format!("the victim comes to `{fragment}`"), async || hits.count() > 0).await;
         let (claimed, finished) = pair.takeover().await;
         println!("frozen at `{fragment}`: claimed by another after {claimed:.1} s, published after {finished:.1} s");
-        times.push(claimed);
-        pair.victim.signal("CONT");
-        until(Duration::from_secs(30), "the runners publish on time", || pair.is_on_time()).await;
-        pair.victim.kill();
+        times.push(finished);
+        // It goes on where it was, and must not publish what another has published.
+        pair.victim.victim().thaw();
+        pair.is_on_time().await;
+        pair.other.terminate(PATIENCE).await;
     }
-    let lost = pair.db.lines(scene::LOST_OR_DOUBLED).await;
-    let late: Vec<_> = times.iter().filter(|seconds| **seconds > bound()).collect();
-    assert!(late.is_empty(), "promise 3: taken over within {} s, not {late:?}", bound());
-    assert!(lost.iter().all(|line| !line.contains("| 0") && !line.contains("| 2")), "promise 1: one result per tick: {lost:?}");
+    pair.check().await;
+    check_times(times);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_connection_was_cut_off_without_a_word_is_taken_over_within_lease_and_poll() {
     let mut pair = Pair::new().await;
-    pair.other.start();
-    pair.victim.start();
     let mut times = Vec::new();
     for _ in 0..size("TRUEUP_FAULT_TRIALS", 2) {
+        pair.victim.start();
+        pair.is_on_time().await;
         // The machine is gone: its connections are open at the server, and nobody closes them.
         pair.victim.proxy.lose_fin(true);
         let hits = pair.victim.proxy.at(Place::Passed, "set state = 'ok', finished_at", 0, 1, Act::SilenceAll);
-        until(Duration::from_secs(60), "the victim is about to commit", async || hits.count() > 0).await;
+        until(PATIENCE, "the victim is about to commit", async || hits.count() > 0).await;
         pair.victim.kill();
-        times.push(pair.takeover().await.0);
+        times.push(pair.takeover().await.1);
         pair.victim.proxy.all(Mode::Close);
         pair.victim.proxy.heal();
-        pair.victim.start();
-        until(Duration::from_secs(30), "the runners publish on time", || pair.is_on_time()).await;
+        pair.is_on_time().await;
+        pair.other.terminate(PATIENCE).await;
     }
-    println!("claimed by another after {times:.1?} s");
-    let late: Vec<_> = times.iter().filter(|seconds| **seconds > bound()).collect();
-    assert!(late.is_empty(), "promise 3: taken over within {} s, not {late:?}", bound());
+    pair.check().await;
+    check_times(times);
+}
+
+/// Nearly all of them: of twenty, one may have met a busy machine.
+fn check_times(mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    println!("{} takeovers: published by another after {median:.1} s (median), {worst:.1} s (worst)", times.len());
+    assert!(worst <= bound(), "promise 3: resumed within {} s, not {times:.1?}", bound());
+}
+
+/// Correctness depends on the clock of the database only: one runner lives an hour ahead, or behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_whose_clock_is_wrong_by_an_hour_loses_and_doubles_nothing() {
+    let Some(library) = peers::library("faketime/libfaketime.so.1") else { return };
+    for offset in ["+3600s", "-3600s"] {
+        let mut pair = Pair::new().await;
+        let preload = library.display().to_string();
+        // Timers count on the monotonic clock, which no wrong setting of the time changes.
+        let environment =
+            [("LD_PRELOAD", preload.as_str()), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        pair.victim = pair.victim.with(&environment);
+        pair.victim.start();
+        pair.other.start();
+        scene::published_anew(&pair.db, PATIENCE, "promise 4: both publish on time").await;
+        // The one with the wrong clock works alone for a while, and its work is taken over when it dies.
+        pair.other.kill();
+        scene::published_anew(&pair.db, PATIENCE, "promise 4: the wrong clock publishes on time").await;
+        let shown: i64 = pair.db.scalar("select abs(extract(epoch from max(d.attempted_at) - clock_timestamp()))::bigint from trueup.delivery_attempt d").await;
+        pair.victim.kill();
+        pair.other.start();
+        scene::published_anew(&pair.db, PATIENCE, "promise 4: the right clock publishes on time").await;
+        pair.other.kill();
+        println!("clock {offset}: deliveries are dated {shown} s off");
+        pair.check().await;
+        let ahead: i64 = pair.db.scalar("select count(*) from trueup.run where scheduled_for > clock_timestamp() or finished_at > clock_timestamp() + interval '1 second'").await;
+        assert_eq!(ahead, 0, "promise 4: no time in the ledger is of a runner's clock");
+    }
 }

@@ -65,8 +65,7 @@ impl Runner {
 
     /// Starts it again if it has ended. Says whether it had.
     pub fn revive(&mut self) -> bool {
-        let has_ended =
-            self.process.as_mut().is_none_or(|process| process.0.try_wait().expect("a process").is_some());
+        let has_ended = self.process.as_mut().is_none_or(|process| process.0.try_wait().expect("a process").is_some());
         if has_ended {
             self.kill();
             self.start();

@@ -13,7 +13,12 @@ use super::proxy::{Act, Mode, Moment, Place, Shared, Welcome, lock};
 use super::wire::{Answer, Conversation, Request};
 
 /// Accepts until the proxy is dropped.
-pub(super) fn run(listener: std::net::TcpListener, upstream: PathBuf, shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+pub(super) fn run(
+    listener: std::net::TcpListener,
+    upstream: PathBuf,
+    shared: Arc<Shared>,
+    ended: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).expect("a listener");
@@ -35,6 +40,7 @@ async fn accept(listener: TcpListener, upstream: PathBuf, shared: Arc<Shared>) {
                 Welcome::Serve => serve(client, &upstream, &shared, id).await,
             };
             lock(&shared.modes).remove(&id);
+            lock(&shared.sessions).remove(&id);
             // An end that breaks off is what this is for.
             drop(served);
         });
@@ -115,7 +121,10 @@ impl Link {
         if self.is_broken() {
             return Ok(());
         }
-        let Answer { bytes, statement, committed } = answer;
+        let Answer { bytes, statement, committed, session } = answer;
+        if let Some(pid) = session {
+            lock(&self.shared.sessions).insert(self.id, pid);
+        }
         let Some(statement) = statement else { return self.client.write_all(&bytes).await };
         if !self.obey(Place::Answer, &statement, committed.as_deref()).await {
             return Ok(());
@@ -132,7 +141,7 @@ impl Link {
 
     /// Whether the message goes on.
     async fn obey(&self, place: Place, statement: &str, committed: Option<&str>) -> bool {
-        let act = self.shared.decide(&Moment { place, connection: self.id, statement, committed });
+        let act = self.shared.decide(&Moment { place, statement, committed });
         let mode = match act {
             Act::Pass => return true,
             Act::Delay(delay) => {

@@ -27,7 +27,6 @@ pub enum Place {
 /// What a rule decides about.
 pub struct Moment<'a> {
     pub place: Place,
-    pub connection: u64,
     /// The statement, in one line.
     pub statement: &'a str,
     /// The statement that wrote last, where an answer says that its transaction committed.
@@ -85,6 +84,7 @@ pub struct Seen {
 pub(super) struct Shared {
     rule: Mutex<Option<Rule>>,
     pub(super) modes: Mutex<BTreeMap<u64, watch::Sender<Mode>>>,
+    pub(super) sessions: Mutex<BTreeMap<u64, i32>>,
     pub(super) welcome: Mutex<Welcome>,
     pub(super) loses_fin: AtomicBool,
     delay_ms: AtomicU64,
@@ -193,14 +193,6 @@ impl Proxy {
         self.shared.set_all(mode);
     }
 
-    /// Treats one open connection like this, chosen by a number.
-    pub fn one(&self, n: usize, mode: Mode) {
-        let modes = lock(&self.shared.modes);
-        if let Some(sender) = modes.values().nth(n % modes.len().max(1)) {
-            sender.send_replace(mode);
-        }
-    }
-
     pub fn welcome(&self, welcome: Welcome) {
         *lock(&self.shared.welcome) = welcome;
     }
@@ -230,6 +222,11 @@ impl Proxy {
     /// Requests so far: round trips, pings and preparations among them.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Process ids of the sessions that are open through it.
+    pub fn sessions(&self) -> Vec<i32> {
+        lock(&self.shared.sessions).values().copied().collect()
     }
 
     /// Connections that were ever made.

@@ -1,5 +1,10 @@
 //! What runners of the fault tests work on: one prediction a second around now, labels at once.
 
+use std::time::Duration;
+
+use super::database::TestDatabase;
+use super::fleet::until;
+
 /// Errors are small for five seconds and large for five, so that an alert fires and ends again and again.
 pub const SCENE: &str = "
     create table public.p (id bigint primary key, at timestamptz not null, predicted float8, seen timestamptz not null);
@@ -57,6 +62,15 @@ pub fn settings(hook: &str, connections: u64) -> String {
 /// Whether the newest tick that was published is of the last few seconds.
 pub const IS_ON_TIME: &str = "select coalesce(max(scheduled_for) > clock_timestamp() - interval '3 seconds', false)
     from trueup.run where state = 'ok'";
+
+/// Waits until a tick is published that was not due yet when this was asked, and is not late. How long that took.
+pub async fn published_anew(db: &TestDatabase, within: Duration, what: &str) -> Duration {
+    let now: String = db.scalar("select clock_timestamp()::text").await;
+    let fresh = format!(
+        "select coalesce(max(scheduled_for) > greatest('{now}', clock_timestamp() - interval '3 seconds'), false) from trueup.run where state = 'ok'"
+    );
+    until(within, what, || db.scalar::<bool>(&fresh)).await
+}
 
 /// Ticks of every job that are not there exactly once, or have no end: nothing, once all is well.
 pub const LOST_OR_DOUBLED: &str = "

@@ -15,6 +15,8 @@ pub struct Answer {
     pub statement: Option<String>,
     /// The statement that wrote last, when this answer says that its transaction has committed.
     pub committed: Option<String>,
+    /// The process id of the session, once it has begun.
+    pub session: Option<i32>,
 }
 
 /// What one connection has said so far, both ways.
@@ -81,20 +83,21 @@ impl Conversation {
 
     /// Takes the next answer out of what a server has sent. None: more has to come.
     pub fn next_answer(&mut self, buffer: &mut Vec<u8>) -> Option<Answer> {
-        let (mut at, mut tags) = (0, Vec::new());
+        let (mut at, mut tags, mut session) = (0, Vec::new(), None);
         while let Some((kind, end)) = message(buffer, at) {
             let body = &buffer[at + 5..end];
             match kind {
                 b'C' => tags.push(text(body).0),
+                b'K' => session = body.first_chunk().map(|pid| i32::from_be_bytes(*pid)),
                 b'Z' => {
                     let is_idle = body.first() == Some(&b'I');
                     let statement = self.unanswered.pop_front();
                     let committed = self.committed(statement.as_deref(), &tags, is_idle);
-                    return Some(Answer { bytes: take(buffer, end)?, statement, committed });
+                    return Some(Answer { bytes: take(buffer, end)?, statement, committed, session });
                 }
                 // The client has to act before the server goes on: authentication, and copying.
                 b'R' | b'G' | b'W' => {
-                    return Some(Answer { bytes: take(buffer, end)?, statement: None, committed: None });
+                    return Some(Answer { bytes: take(buffer, end)?, statement: None, committed: None, session: None });
                 }
                 _ => {}
             }

@@ -1,0 +1,257 @@
+//! The database goes away, in all the ways that it can: no tick is lost, nothing fails for good, nothing is written twice.
+
+use std::time::{Duration, Instant};
+
+use crate::support::database::TestDatabase;
+use crate::support::fleet::{Runner, size, until};
+use crate::support::proxy::{Act, Mode, Place, Welcome};
+use crate::support::scene::{self, BUSY};
+use crate::support::witness::{Reply, Witness};
+
+/// Nothing outlives its deadline: a lost connection is found, and the runner is on time again.
+const BACK_WITHIN: Duration = Duration::from_secs(45);
+
+/// Two runners of one job over a database that goes away.
+struct Site {
+    db: TestDatabase,
+    runners: Vec<Runner>,
+    _hook: Witness,
+}
+
+impl Site {
+    async fn started(count: usize) -> Self {
+        let db = TestDatabase::new().await;
+        db.execute(scene::SCENE).await;
+        let hook = Witness::http(|_, _| Reply::Take).await;
+        let settings = scene::settings(&format!("http://{}/", hook.address), 4);
+        let files = [("jobs/tick.toml", BUSY), ("trueup.toml", settings.as_str())];
+        let mut runners: Vec<Runner> = (0..count).map(|_| Runner::new(&db.options, "outage", &files)).collect();
+        runners.iter_mut().for_each(Runner::start);
+        let site = Self { db, runners, _hook: hook };
+        site.is_on_time("after the start").await;
+        site
+    }
+
+    /// Waits until a tick is published that was not due yet when this was asked. How long that took.
+    async fn is_on_time(&self, when: &str) -> Duration {
+        let what = format!("promise 3: the runners publish on time {when}\n{}", self.last_words());
+        scene::published_anew(&self.db, BACK_WITHIN, &what).await
+    }
+
+    fn last_words(&self) -> String {
+        let last =
+            |runner: &Runner| runner.log().lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>().join("\n");
+        self.runners.iter().map(last).collect::<Vec<_>>().join("\n")
+    }
+
+    /// No tick is lost, doubled or failed, and what was published is what plain SQL says.
+    async fn check(mut self) {
+        for runner in &mut self.runners {
+            let ended = runner.terminate(Duration::from_secs(60)).await;
+            assert!(ended.is_some_and(|(_, code)| code == Some(0)), "SIGTERM ends a runner cleanly: {ended:?}");
+        }
+        let last = "(select max(scheduled_for) from trueup.run where state = 'ok')";
+        let wrong = self.db.lines(&format!("select * from ({}) q where t <= {last}", scene::LOST_OR_DOUBLED)).await;
+        assert!(wrong.is_empty(), "promises 1 and 2: ticks lost, doubled or without an end: {wrong:?}");
+        let failed =
+            self.db.lines("select scheduled_for, failure from trueup.run where state in ('failed', 'skipped')").await;
+        assert!(failed.is_empty(), "promise 2: an outage fails no tick for good: {failed:?}");
+        let different = self.db.lines(scene::DIFFERENT).await;
+        assert!(different.is_empty(), "promise 5: history equals a recompute: {different:?}");
+        let idle: i64 = self.db.scalar("select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'").await;
+        assert_eq!(idle, 0, "no session is left in a transaction");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_are_terminated_again_and_again_lose_no_tick() {
+    let site = Site::started(2).await;
+    let wanted = size("TRUEUP_FAULT_TRIALS", 150);
+    let mut ended = 0;
+    while ended < wanted {
+        let sessions: Vec<String> =
+            site.runners.iter().flat_map(|runner| runner.proxy.sessions()).map(|pid| pid.to_string()).collect();
+        let kill = format!(
+            "select count(*) filter (where pg_terminate_backend(pid)) from unnest('{{{}}}'::int[]) pid where random() < 0.5",
+            sessions.join(",")
+        );
+        ended += site.db.scalar::<i64>(&kill).await.unsigned_abs();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let took = site.is_on_time("after the last session was terminated").await;
+    println!("{ended} sessions terminated, on time again after {:.1} s", took.as_secs_f64());
+    assert!(took < Duration::from_secs(10), "resumes within 10 s, not {took:?}");
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_made_twice() {
+    let site = Site::started(1).await;
+    let proxy = &site.runners[0].proxy;
+    let faults = [
+        (Place::Answer, Act::Reset),
+        (Place::Request, Act::Reset),
+        (Place::Answer, Act::Close),
+        (Place::Answer, Act::HalfClose),
+        (Place::Answer, Act::Swallow),
+        (Place::Request, Act::Swallow),
+    ];
+    for (place, act) in faults {
+        for skip in 0..size("TRUEUP_FAULT_TRIALS", 4) {
+            let hits = proxy.at(place, "COMMIT", skip, 1, act);
+            until(BACK_WITHIN, "the runner commits", async || hits.count() > 0).await;
+        }
+        let took = site.is_on_time(&format!("after {act:?} at the {place:?} of a COMMIT")).await;
+        println!("COMMIT, {place:?}, {act:?}: on time again after {:.1} s", took.as_secs_f64());
+    }
+    proxy.heal();
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_go_silent_are_given_up_with_and_without_a_close() {
+    let site = Site::started(2).await;
+    for loses_fin in [false, true] {
+        for _ in 0..size("TRUEUP_FAULT_TRIALS", 2) {
+            for runner in &site.runners {
+                runner.proxy.lose_fin(loses_fin);
+                runner.proxy.all(Mode::Silent);
+            }
+            let took = site.is_on_time("after all connections went silent").await;
+            println!("all silent, close {}: {:.1} s", if loses_fin { "lost" } else { "seen" }, took.as_secs_f64());
+        }
+    }
+    for runner in &site.runners {
+        // Sessions whose end the server never saw: none of them may hold a lock or a transaction.
+        runner.proxy.heal();
+    }
+    let stale = "select not exists (select from pg_stat_activity where datname = current_database() and state like 'idle in transaction%' and state_change < now() - interval '5 seconds')";
+    until(Duration::from_secs(20), "promise 3: no cut-off session stays in a transaction beyond the lease", || {
+        site.db.scalar::<bool>(stale)
+    })
+    .await;
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_connections_and_says_nothing_delays_only_until_it_speaks() {
+    let site = Site::started(1).await;
+    let proxy = &site.runners[0].proxy;
+    for welcome in [Welcome::Silence, Welcome::Refuse] {
+        let before = proxy.accepted();
+        proxy.welcome(welcome);
+        proxy.all(Mode::Reset);
+        until(BACK_WITHIN, "the runner tries to connect", async || proxy.accepted() > before + 2).await;
+        proxy.heal();
+        let took = site.is_on_time(&format!("after {welcome:?}")).await;
+        println!("{welcome:?}: on time again after {:.1} s", took.as_secs_f64());
+    }
+    site.check().await;
+}
+
+/// A connection through a slow network: everything is late, nothing breaks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_loses_nothing() {
+    let site = Site::started(2).await;
+    for runner in &site.runners {
+        runner.proxy.delay(Duration::from_millis(15));
+    }
+    let until_slot: String = site.db.scalar("select (clock_timestamp() + interval '6 seconds')::text").await;
+    let passed =
+        format!("select coalesce(max(scheduled_for) > '{until_slot}', false) from trueup.run where state = 'ok'");
+    until(Duration::from_secs(60), "promise 2: ticks are published", || site.db.scalar::<bool>(&passed)).await;
+    for runner in &site.runners {
+        runner.proxy.heal();
+    }
+    site.is_on_time("after the network is fast again").await;
+    site.check().await;
+}
+
+/// How often runners say that they try, while they cannot: an outage must not become a storm.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_met_with_few_attempts() {
+    let site = Site::started(1).await;
+    let proxy = &site.runners[0].proxy;
+    proxy.welcome(Welcome::Refuse);
+    proxy.all(Mode::Reset);
+    let before = proxy.accepted();
+    let began = Instant::now();
+    until(Duration::from_secs(30), "time passes", async || began.elapsed() > Duration::from_secs(8)).await;
+    let rate = f64::from(u32::try_from(proxy.accepted() - before).expect("small")) / began.elapsed().as_secs_f64();
+    println!("{rate:.1} attempts to connect a second");
+    proxy.heal();
+    site.is_on_time("after the outage").await;
+    assert!(rate <= 20.0, "promise 11: {rate:.1} attempts to connect a second");
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_file_that_changes_while_the_database_is_silent_is_taken_in_after_it() {
+    let site = Site::started(1).await;
+    let proxy = &site.runners[0].proxy;
+    // The statement that enters changed jobs is the one that goes unanswered.
+    let hits = proxy.at(Place::Request, "insert into trueup.job", 0, 1, Act::SilenceAll);
+    let second = BUSY.replace("name = \"tick\"", "name = \"second\"");
+    site.runners[0].folder.write("jobs/second.toml", &second);
+    site.runners[0].signal("HUP");
+    until(BACK_WITHIN, "the changed jobs are entered", async || hits.count() > 0).await;
+    let published = "select exists (select from trueup.run r join trueup.job j on j.id = r.job_id where j.name = 'second' and r.state = 'ok')";
+    let took =
+        until(Duration::from_secs(60), "promise 3: the changed job is served", || site.db.scalar::<bool>(published))
+            .await;
+    println!("served {:.1} s after the silence", took.as_secs_f64());
+    site.is_on_time("after the change").await;
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_runner_within_its_grace_whatever_hangs() {
+    // Twenty seconds for runs, and as many for deliveries.
+    const GRACE: Duration = Duration::from_secs(45);
+    let hangs: [(&str, fn(&Runner)); 4] = [
+        ("everything", |runner| runner.proxy.all(Mode::Silent)),
+        ("new connections too", |runner| {
+            runner.proxy.welcome(Welcome::Silence);
+            runner.proxy.all(Mode::Silent);
+        }),
+        ("a run's commit", |runner| {
+            drop(runner.proxy.at(Place::Request, "set state = 'ok', finished_at", 0, 9, Act::Silence))
+        }),
+        ("the entering of jobs", |runner| {
+            drop(runner.proxy.at(Place::Request, "insert into trueup.job", 0, 9, Act::Silence));
+            runner.folder.write("jobs/second.toml", &BUSY.replace("name = \"tick\"", "name = \"second\""));
+            runner.signal("HUP");
+        }),
+    ];
+    let each = hangs.map(|(what, hang)| async move {
+        let mut site = Site::started(1).await;
+        let requests = site.runners[0].proxy.requests();
+        hang(&site.runners[0]);
+        let arrived = async || {
+            site.runners[0].proxy.requests() > requests + 5 || what.contains("thing") || what.contains("connections")
+        };
+        until(Duration::from_secs(30), "it goes on a little", arrived).await;
+        let ended = site.runners[0].terminate(GRACE).await;
+        println!("{what} hangs: {ended:?}");
+        (what, ended)
+    });
+    for (what, ended) in futures::future::join_all(each).await {
+        assert!(ended.is_some(), "SIGTERM ends a runner within its grace although {what} hangs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_waits_for_a_database_that_is_not_there_yet() {
+    let db = TestDatabase::new().await;
+    db.execute(scene::SCENE).await;
+    let settings = scene::settings("http://127.0.0.1:9/", 4);
+    let mut runner = Runner::new(&db.options, "early", &[("jobs/tick.toml", BUSY), ("trueup.toml", &settings)]);
+    runner.proxy.welcome(Welcome::Refuse);
+    runner.start();
+    until(Duration::from_secs(30), "it tries again", async || runner.proxy.accepted() > 3).await;
+    runner.proxy.heal();
+    until(Duration::from_secs(30), "promise 3: it serves once the database is there", || {
+        db.scalar::<bool>(scene::IS_ON_TIME)
+    })
+    .await;
+}
