@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::notify::message::Notice;
 use crate::notify::receiver::{Delivery, Receiver};
 use crate::notify::retry;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::sending::{self, Attempted, Health, Leased};
 
 /// Longer than any attempt takes: SMTP may wait 30 s.
@@ -39,18 +39,12 @@ const TOLERATED: i32 = 5;
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
-/// Longest time of one look at the ledger.
-const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
-
 /// Longest time of one attempt, whatever the receiver does: well within the lease.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
 
 /// Receivers that something can be sent to now.
 pub async fn receivers_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
-    let mut held = Held::acquire(pool).await?;
-    let due = sending::receivers_due(&mut held).await;
-    held.release();
-    due
+    held::within(pool, held::SHORT, async |connection| sending::receivers_due(connection).await).await
 }
 
 /// Receivers that something can be sent to now, and that this process can send to: a command that somebody types where a
@@ -95,23 +89,17 @@ pub async fn drain(
     let mut summary = Summary::default();
     let mut began = None;
     while !stop() {
-        let leased = within(async {
-            let mut held = Held::acquire(pool).await?;
-            let leased = lease(&mut held, name, run_id, &mut began).await?;
-            held.release();
-            Ok(leased)
-        });
+        let leased =
+            held::within(pool, held::SHORT, async |connection| lease(connection, name, run_id, &mut began).await);
         let Some(leased) = leased.await? else { break };
         let attempted = attempt(receivers, &leased).await;
         // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
-        let recorded = within(async {
-            let mut held = Held::acquire(pool).await?;
-            let mut transaction = held.begin().await?;
+        let recorded = held::within(pool, held::SHORT, async |connection| {
+            let mut transaction = connection.begin().await?;
             let still_leased = sending::record(&mut transaction, &leased, &attempted).await?;
             let pause = note_health(&mut transaction, receivers, &leased, &attempted).await?;
             transaction.commit().await?;
-            held.release();
-            Ok((still_leased, pause))
+            Ok::<_, sqlx::Error>((still_leased, pause))
         });
         let (still_leased, pause) = recorded.await?;
         log(&leased, &attempted, still_leased);
@@ -126,14 +114,6 @@ pub async fn drain(
         }
     }
     Ok(summary)
-}
-
-/// A look at the ledger that ends: a connection that answers nothing any more is dropped with it.
-async fn within<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    match tokio::time::timeout(LEDGER_DEADLINE, work).await {
-        Ok(done) => done,
-        Err(_) => anyhow::bail!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
-    }
 }
 
 /// Notes what an attempt says about its receiver. Returns until when it is left alone.
@@ -165,9 +145,18 @@ pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<u
     let Some(fallback) = &receivers.fallback else { return Ok(0) };
     let unusable: Vec<String> =
         receivers.by_name.iter().filter(|(_, receiver)| receiver.is_err()).map(|(name, _)| name.clone()).collect();
-    let mut held = Held::acquire(pool).await?;
-    let mut transaction = held.begin().await?;
-    let overdue = sending::overdue(&mut transaction, fallback, &unusable, FALL_BACK_AFTER).await?;
+    held::within(pool, held::SHORT, async |connection| fall_back_on(connection, receivers, fallback, &unusable).await)
+        .await
+}
+
+async fn fall_back_on(
+    connection: &mut PgConnection,
+    receivers: &Receivers,
+    fallback: &str,
+    unusable: &[String],
+) -> anyhow::Result<usize> {
+    let mut transaction = connection.begin().await?;
+    let overdue = sending::overdue(&mut transaction, fallback, unusable, FALL_BACK_AFTER).await?;
     for one in &overdue {
         // What an earlier version stored and this one cannot read cannot be told by anybody.
         let Ok(notice) = serde_json::from_value::<Notice>(one.body.clone()) else { continue };
@@ -184,7 +173,6 @@ pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<u
         sending::fall_back(&mut transaction, one, id, fallback, &serde_json::to_value(notice)?, &alerts).await?;
     }
     transaction.commit().await?;
-    held.release();
     Ok(overdue.len())
 }
 

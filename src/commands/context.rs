@@ -13,11 +13,13 @@ use crate::cli::Global;
 use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
 use crate::notify::webhook::WebhookReceiver;
 use crate::outbox::Receivers;
-use crate::postgres::connect;
 use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use crate::postgres::migrate::{self, Standing};
+use crate::postgres::{connect, held};
 use crate::settings::{Settings, environment};
 
+/// A server that does not answer for this long is away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The folder of the private Postgres.
 pub(super) const LOCAL_FOLDER: &str = ".trueup";
 
@@ -29,11 +31,36 @@ pub(super) struct Database {
     _local: Option<LocalServer>,
 }
 
+/// A database that cannot be reached now, and may be later.
+#[derive(Debug)]
+pub(super) struct Away(String);
+
+impl std::fmt::Display for Away {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Away {}
+
+/// Connects to `DATABASE_URL` for a process that stays. The schema must be up to date.
+pub(super) async fn serving_database(global: &Global, settings: &Settings) -> Result<Database> {
+    let options = options(global.database_url.as_deref().unwrap_or_default())?;
+    expect_migrated(&options).await?;
+    let place = connect::place(&options);
+    let pool = connect::serving_pool(options, settings.max_connections).await?;
+    Ok(Database { pool, place, _local: None })
+}
+
+fn options(url: &str) -> Result<PgConnectOptions> {
+    connect::options(url).map_err(|error| user_error(error.to_string()))
+}
+
 /// Connects to `DATABASE_URL`, or starts the private Postgres. The schema must be, or is then, up to date.
 pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Database> {
     match &global.database_url {
         Some(url) => {
-            let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
+            let options = options(url)?;
             let place = connect::place(&options);
             // At the same time: the first says at once what the pool would try again for a while.
             let ((), pool) =
@@ -54,18 +81,23 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
 
 async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     let place = connect::place(options);
-    let mut connection = options.clone().connect().await.map_err(|error| {
+    let look = async {
+        let mut connection = options.clone().connect().await?;
+        let standing = migrate::standing(&mut connection).await?;
+        connection.close().await?;
+        Ok(standing)
+    };
+    let looked = tokio::time::timeout(ANSWER_WITHIN, look).await;
+    let standing = looked.unwrap_or_else(|_| Err(held::silence(ANSWER_WITHIN))).map_err(|error: sqlx::Error| {
         let message = format!("could not connect to the database at {place}: {}", connect::why(&error));
-        // A wrong password or database is the caller's to mend; a server that is away is not.
         let refused = error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default().into_owned();
-        if refused.starts_with("28") || refused.starts_with("3D") {
-            user_error(message)
-        } else {
-            anyhow::anyhow!(message)
+        match refused.get(..2).unwrap_or_default() {
+            // A wrong password or database is the caller's to correct; a server that is away is not.
+            "28" | "3D" => user_error(message),
+            "" | "08" | "53" | "57" | "58" | "XX" => Away(message).into(),
+            _ => anyhow::anyhow!(message),
         }
     })?;
-    let standing = migrate::standing(&mut connection).await?;
-    connection.close().await?;
     match standing {
         Standing::UpToDate => Ok(()),
         Standing::Behind(n) => {

@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::context::{self, Away, Database};
 use super::jobs::{self, JobFile};
-use super::{context, user_error};
+use super::user_error;
 use crate::cli::Global;
 use crate::scheduler::{Catalog, Heartbeat, Jobs, Scheduler, metrics};
 use crate::settings::Settings;
@@ -21,6 +22,10 @@ use crate::web::{self, Site};
 
 /// Runs at the same time; each may hold one connection, and its lease renewal now and then another.
 const MOST_PARALLEL: usize = 4;
+/// What looks at the ledger may take beyond lease and poll before the process counts as unwell.
+const MARGIN: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts to connect to a database that is not there yet.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often job files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -41,16 +46,24 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     if planned.is_empty() {
         return Err(user_error(format!("there is no job to serve in `{}`", global.jobs.display())));
     }
-    let database = context::database(global, &settings).await?;
+    let stopped = stop_signal()?;
+    let Some(database) = database_when_there(global, &settings, stopped.clone()).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let prepared = context::receivers(&settings);
     for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
         warn!(receiver = %name, "the receiver cannot be used: {why}; its messages wait");
     }
-    let stopped = stop_signal()?;
     let catalog = Arc::new(Catalog::new(planned));
     if let Some(web) = &settings.web {
         let token = web.token().map_err(user_error)?;
-        let site = Site { pool: database.pool.clone(), jobs: Arc::clone(&catalog), token, hosts: web.hosts.clone() };
+        let site = Site {
+            pool: database.pool.clone(),
+            jobs: Arc::clone(&catalog),
+            token,
+            hosts: web.hosts.clone(),
+            unwell_after: (settings.lease + settings.poll).to_std().unwrap_or_default() + MARGIN,
+        };
         web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     }
     let scheduler = Scheduler {
@@ -75,6 +88,35 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     reloader.abort();
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Connects, and waits for a database that is not there yet: after a power cut it starts later than this process. None when
+/// the process is stopped meanwhile. A wrong password or a schema that lacks migrations ends the wait at once.
+async fn database_when_there(
+    global: &Global,
+    settings: &Settings,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<Option<Database>> {
+    let mut pause = Duration::from_millis(500);
+    while !*stopped.borrow() {
+        let connected = tokio::select! {
+            connected = context::serving_database(global, settings) => connected,
+            _ = stopped.changed() => break,
+        };
+        match connected {
+            Ok(database) => return Ok(Some(database)),
+            Err(error) if error.downcast_ref::<Away>().is_some() => {
+                warn!("waiting for the database, tries again in {} ms: {error:#}", pause.as_millis());
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.changed() => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(None)
 }
 
 /// Says when to stop.

@@ -11,7 +11,7 @@ use super::announce::{self, Cause, Standing};
 use super::failure::RunError;
 use super::notices;
 use crate::notify::route::Routing;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::alert::{self, FiringAlert};
 use crate::store::outbox::{self, NewNotification};
 use crate::store::{job, run};
@@ -41,8 +41,17 @@ pub async fn act(
     act: Act<'_>,
     routing: &Routing,
 ) -> Result<Vec<FiringAlert>, RunError> {
-    let mut held = Held::acquire(pool).await?;
-    let mut transaction = held.begin().await?;
+    held::within(pool, held::SHORT, async |connection| act_on(connection, ids, incidents, act, routing).await).await
+}
+
+async fn act_on(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    incidents: &[i64],
+    act: Act<'_>,
+    routing: &Routing,
+) -> Result<Vec<FiringAlert>, RunError> {
+    let mut transaction = connection.begin().await?;
     let jobs = alert::jobs_of(&mut transaction, ids, incidents).await?;
     // Jobs before alerts, as runs lock them.
     for job_id in &jobs {
@@ -65,7 +74,6 @@ pub async fn act(
         }
     }
     transaction.commit().await?;
-    held.release();
     Ok(seen)
 }
 

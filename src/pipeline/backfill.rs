@@ -14,7 +14,7 @@ use crate::measure::windows::{self, DueWindow};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::plan::window;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::backfill::{self as ledger, Asked, BackfillRow};
 use crate::store::job::{self, PlanRow};
 use crate::store::measured;
@@ -46,6 +46,8 @@ const CHUNK: TimeDelta = TimeDelta::days(14);
 const WINDOWS_AT_ONCE: usize = 250;
 /// Of these so many at the same time, each on a connection of its own beside the one that rebuilds and the lease's.
 const AT_THE_SAME_TIME: u32 = 3;
+/// The longest backfill: years of minutes take hours. Each of its statements has the job's own limit, and a person watches.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 
 /// Runs a claimed backfill. `report` is told after every chunk.
 pub async fn run(
@@ -55,10 +57,10 @@ pub async fn run(
     request: &Request,
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
-    let mut held = Held::acquire(pool).await?;
-    let done = run_on(pool, &mut held, job, claim, request, report).await;
-    held.release();
-    done
+    held::within_own_settings(pool, LONGEST, async |connection| {
+        run_on(pool, connection, job, claim, request, report).await
+    })
+    .await
 }
 
 async fn run_on(
@@ -69,7 +71,7 @@ async fn run_on(
     request: &Request,
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
-    failure::limit_time(connection, job.schedule.timeout).await?;
+    failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
     let facts = inspect(connection, job).await?;
     let now = run::now(connection).await?;
@@ -150,11 +152,14 @@ impl Work<'_> {
 
     /// Measures and stores some windows, on a connection of its own.
     async fn publish(&self, batch: &[DueWindow]) -> Result<Batch, RunError> {
-        let mut held = Held::acquire(self.pool).await?;
-        failure::limit_time(&mut held, self.job.schedule.timeout).await?;
-        let written = publish_batch(&mut held, self.job, self.facts, self.plan, self.claim, self.row, batch).await?;
-        held.release();
-        Ok(Batch { windows: batch.len(), written })
+        let limit = self.job.schedule.timeout;
+        held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
+            failure::limit_time(connection, limit, self.claim.lease()).await?;
+            let written =
+                publish_batch(connection, self.job, self.facts, self.plan, self.claim, self.row, batch).await?;
+            Ok(Batch { windows: batch.len(), written })
+        })
+        .await
     }
 }
 

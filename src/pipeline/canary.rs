@@ -3,14 +3,14 @@
 use anyhow::{Result, anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::notify::message::{JobFacts, Notice, SCHEMA};
 use crate::notify::receiver::WATCHDOG;
 use crate::plan::cohort::Cohort;
 use crate::plan::{self, PlannedJob};
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::spec::{Diagnostic, Document, JobSpec};
 use crate::store::outbox::{self, NewNotification};
 use crate::store::run;
@@ -48,16 +48,19 @@ const CANARY_MSE: f64 = 8.5;
 /// no message, and no slot of these jobs.
 pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
     sing(pool).await?;
-    let mut held = Held::acquire(pool).await?;
-    let waiting = outbox::oldest_due(&mut held).await?;
+    held::within(pool, held::SHORT, async |connection| enqueue(connection, jobs, patience, runner).await).await
+}
+
+async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
+    let waiting = outbox::oldest_due(connection).await?;
     if let Some(age) = waiting.filter(|age| *age > patience) {
         bail!("a message has waited for {} s", age.num_seconds());
     }
-    let late = run::oldest_due(&mut held, jobs).await?;
+    let late = run::oldest_due(connection, jobs).await?;
     if let Some(age) = late.filter(|age| *age > patience) {
         bail!("a run has waited for {} s", age.num_seconds());
     }
-    let now = run::now(&mut held).await?;
+    let now = run::now(connection).await?;
     let id = Uuid::new_v4();
     let new = NewNotification {
         id,
@@ -70,9 +73,7 @@ pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runn
         body: json!(notice(id, now, runner)),
         due: None,
     };
-    outbox::enqueue(&mut held, &new).await?;
-    held.release();
-    Ok(())
+    Ok(outbox::enqueue(connection, &new).await?)
 }
 
 /// Measures the canary as a run would, writing nothing, and compares with what is known.

@@ -1,9 +1,10 @@
 //! Enters a run that somebody asked for into the ledger, or says why it may not be.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::plan::PlannedJob;
+use crate::postgres::held;
 use crate::store::job;
 use crate::store::run::{self, Claim};
 
@@ -36,7 +37,17 @@ pub async fn enter(
     runner: &str,
     lease: TimeDelta,
 ) -> sqlx::Result<Result<Claim, Refused>> {
-    let mut transaction = pool.begin().await?;
+    held::within(pool, held::SHORT, async |connection| enter_on(connection, job, asked, runner, lease).await).await
+}
+
+async fn enter_on(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    asked: Asked,
+    runner: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Result<Claim, Refused>> {
+    let mut transaction = connection.begin().await?;
     let known = job::register(&mut transaction, &job.name).await?;
     let published = job::lock_published(&mut transaction, known.id).await?;
     let now = run::now(&mut transaction).await?;

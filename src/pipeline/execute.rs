@@ -1,6 +1,9 @@
 //! Carries a claimed run to its end: lease renewed beside it, time limited, and the end recorded in the ledger.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,6 +14,7 @@ use super::failure::{self, Cure, RunError};
 use super::{Outcome, Published, health, run_job};
 use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
+use crate::postgres::held;
 use crate::store::run::{self, Claim, End};
 
 /// How a claimed run ended.
@@ -37,14 +41,7 @@ pub async fn execute(
     lease: TimeDelta,
     routing: &Routing,
 ) -> Ended {
-    let limit = job.schedule.timeout;
-    let work = async {
-        match tokio::time::timeout(failure::deadline(limit), run_job(pool, job, claim, as_of, routing)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(RunError::TimedOut(limit)),
-        }
-    };
-    match leased(pool, claim, lease, work).await {
+    match leased(pool, claim, lease, limited(pool, job, claim, as_of, routing)).await {
         Ok(Outcome::Ok(published)) => Ended::Ok(published),
         Ok(Outcome::Skipped(reason)) => match skip(pool, claim, &reason).await {
             Ok(()) => Ended::Skipped(reason),
@@ -54,49 +51,94 @@ pub async fn execute(
     }
 }
 
-/// Runs work while the lease is renewed beside it, on a connection of its own. The work is dropped when the lease is lost.
+/// The run within its job's time limit. One that the database keeps waiting is told from one that is too slow.
+async fn limited(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    as_of: DateTime<Utc>,
+    routing: &Routing,
+) -> Result<Outcome, RunError> {
+    let limit = job.schedule.timeout;
+    let mut run = pin!(run_job(pool, job, claim, as_of, routing));
+    if let Ok(outcome) = tokio::time::timeout(limit.to_std().unwrap_or_default() + HURRY, &mut run).await {
+        return outcome;
+    }
+    // Its connection is still open: what the server says of it now is about this run.
+    match session_works(pool, session(), TimeDelta::seconds(2)).await {
+        Ok(true) => Err(RunError::TimedOut(limit)),
+        Ok(false) => Err(failure::lost_connection()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How much longer than its limit a run may take before it is ended: the server ends a statement first.
+const HURRY: Duration = Duration::from_secs(4);
+
+tokio::task_local! {
+    /// The session of the server that works for the run of this task. 0: none yet.
+    static SESSION: Arc<AtomicI32>;
+}
+
+/// Notes which session of the server works for the run of this task.
+pub(super) fn note_session(session: i32) {
+    // Outside a leased run there is nobody who would watch the session.
+    let _unwatched = SESSION.try_with(|noted| noted.store(session, Ordering::Relaxed));
+}
+
+fn session() -> i32 {
+    SESSION.try_with(|noted| noted.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+async fn session_works(pool: &PgPool, session: i32, patience: TimeDelta) -> sqlx::Result<bool> {
+    held::within(pool, held::SHORT, async |connection| run::is_working(connection, session, patience).await).await
+}
+
+/// Runs work while the lease is renewed beside it, on a connection of its own. The work is dropped when the lease is lost,
+/// or when the work waits for a session that no longer works for it.
 pub async fn leased<T>(
     pool: &PgPool,
     claim: &Claim,
     lease: TimeDelta,
     work: impl Future<Output = Result<T, RunError>>,
 ) -> Result<T, RunError> {
+    let session = Arc::new(AtomicI32::new(0));
     tokio::select! {
-        done = work => done,
-        () = keep_lease(pool, claim, lease) => Err(RunError::LostLease),
+        done = SESSION.scope(Arc::clone(&session), work) => done,
+        lost = keep_lease(pool, claim, lease, &session) => Err(lost),
     }
 }
 
-/// Renews until the lease is lost: taken over, or not renewed in time by our own monotonic clock.
-async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta) {
+/// Renews until the lease is lost, taken over or not renewed in time by our own monotonic clock, or the session is.
+async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta, session: &AtomicI32) -> RunError {
     let lease_time = lease.to_std().unwrap_or(Duration::from_secs(30));
     let mut valid_until = Instant::now() + lease_time.mul_f64(0.9);
     loop {
         tokio::time::sleep(lease_time / 3).await;
         let asked = Instant::now();
-        let renewed = tokio::time::timeout(lease_time / 3, renew(pool, claim, lease)).await;
-        match renewed {
-            Ok(Ok(true)) => valid_until = asked + lease_time.mul_f64(0.9),
-            Ok(Ok(false)) => return,
+        let session = session.load(Ordering::Relaxed);
+        let renewed = held::within(pool, lease_time / 3, async |connection| {
+            let works = session == 0 || run::is_working(connection, session, lease).await?;
+            Ok::<_, sqlx::Error>((run::renew(connection, claim, lease).await?, works))
+        });
+        match renewed.await {
+            Ok((true, true)) => valid_until = asked + lease_time.mul_f64(0.9),
+            Ok((true, false)) => return failure::lost_connection(),
+            Ok((false, _)) => return RunError::LostLease,
             // Unknown: the lease may still be ours until it runs out.
-            Ok(Err(_)) | Err(_) => {}
+            Err(_) => {}
         }
         if Instant::now() >= valid_until {
-            return;
+            return RunError::LostLease;
         }
     }
 }
 
-async fn renew(pool: &PgPool, claim: &Claim, lease: TimeDelta) -> sqlx::Result<bool> {
-    let mut held = crate::postgres::held::Held::acquire(pool).await?;
-    let renewed = run::renew(&mut held, claim, lease).await;
-    held.release();
-    renewed
-}
-
 async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
-    let mut connection = pool.acquire().await?;
-    run::finish_without(&mut connection, claim, End::Skipped(reason)).await.map(drop)
+    held::within(pool, held::SHORT, async |connection| {
+        run::finish_without(connection, claim, End::Skipped(reason)).await.map(drop)
+    })
+    .await
 }
 
 async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: RunError, routing: &Routing) -> Ended {
@@ -106,14 +148,11 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
         Cure::Retry | Cure::Wait if claim.attempt >= MOST_ATTEMPTS && error.cure() == Cure::Retry => Cure::Fail,
         cure => cure,
     };
-    let recorded = async {
-        let mut connection = pool.acquire().await?;
-        match cure {
-            Cure::Fail => run::finish_without(&mut connection, claim, End::Failed(&error.to_string())).await,
-            Cure::Retry | Cure::Wait => run::give_back(&mut connection, claim, pause(claim.attempt, cure)).await,
-            Cure::Abandon => Ok(false),
-        }
-    };
+    let recorded = held::within(pool, held::SHORT, async |connection| match cure {
+        Cure::Fail => run::finish_without(connection, claim, End::Failed(&error.to_string())).await,
+        Cure::Retry | Cure::Wait => run::give_back(connection, claim, pause(claim.attempt, cure)).await,
+        Cure::Abandon => Ok(false),
+    });
     match (recorded.await, cure) {
         (Ok(true), Cure::Fail) => {
             // The run has ended either way; who cannot be told now finds it in the ledger.

@@ -71,13 +71,20 @@ impl RunError {
 
 fn cure_of(code: &str) -> Cure {
     match code {
-        // Serialisation, deadlock, lock not available; 23505: two runners met, the second attempt sees the first.
+        // Serialisation and deadlock; 23505: two runners met, the second attempt sees the first.
         // The last: a row that came while its cell was being made; see `plan::sql::cell::join`.
-        "40001" | "40P01" | "55P03" | "23505" | "23502" => Cure::Retry,
-        _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "25P03" => {
-            Cure::Wait
-        }
-        _ => Cure::Fail,
+        "40001" | "40P01" | "23505" | "23502" => Cure::Retry,
+        // A value that the protocol cannot carry, and more temporary space than the role may use: the job asks for it again
+        // and again.
+        "08P01" | "53400" => Cure::Fail,
+        // Somebody holds a lock, the server is read-only for now, or it ended a session that it took for lost.
+        "55P03" | "25006" | "25P03" => Cure::Wait,
+        _ => match &code[..code.len().min(2)] {
+            // Connection, resources, system and internal errors are the server's: they last until an operator has acted.
+            "08" | "53" | "58" | "XX" | "F0" => Cure::Wait,
+            "57" if code.starts_with("57P") => Cure::Wait,
+            _ => Cure::Fail,
+        },
     }
 }
 
@@ -119,6 +126,9 @@ fn words(code: &str) -> &'static str {
         "42501" => "the role lacks a right",
         "53100" => "the database's disk is full",
         "53300" => "the database has too many connections",
+        "53400" => "it needs more temporary space on the server's disk than `temp_file_limit` allows",
+        "55P03" => "another session holds a lock on a table that it needs",
+        "08P01" => "a value cannot be sent to the server",
         "25006" => "the database is read-only",
         // Raised by our own function that makes months.
         "TU001" => "measurements of that month were detached from the history; attach them again",
@@ -127,6 +137,7 @@ fn words(code: &str) -> &'static str {
         _ if code.starts_with("23") => "a constraint of the history was violated",
         _ if code.starts_with("40") => "the transaction lost against another one",
         _ if code.starts_with("42") => "the statement does not fit the tables",
+        _ if code.starts_with("58") || code.starts_with("XX") => "the database server has a fault; its log says more",
         _ if code.starts_with("08") || code.starts_with("57P") => "the database went away",
         _ => "the database refused a statement",
     }
@@ -134,17 +145,29 @@ fn words(code: &str) -> &'static str {
 
 /// Lets no statement of the session run longer than a limit, and gives it room to group and join in memory.
 /// Compiling a statement of a run takes longer than the statement, and few keys are looked up faster than a range is read.
-pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta) -> sqlx::Result<()> {
-    sqlx::query(
-        "select set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), \
-         set_config('idle_in_transaction_session_timeout', $1, false), set_config('work_mem', '64MB', false), \
+///
+/// A runner that is frozen or cut off inside a transaction keeps its locks no longer than its lease, so that another can
+/// take the run over: between two statements a runner that lives needs milliseconds. Waiting for a lock ends before the
+/// statement does, so that it is seen as such. Returns which session of the server it is.
+pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: TimeDelta) -> sqlx::Result<i32> {
+    let row: (i32,) = sqlx::query_as(
+        "select pg_backend_pid(), set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
+         set_config('idle_in_transaction_session_timeout', $3, false), set_config('work_mem', '64MB', false), \
          set_config('jit', 'off', false), \
          set_config('random_page_cost', '1.1', false)",
     )
     .bind(limit.num_milliseconds().to_string())
-    .execute(connection)
-    .await
-    .map(drop)
+    .bind((limit.num_milliseconds() / 2).max(1).to_string())
+    .bind(limit.min(lease).num_milliseconds().max(1).to_string())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.0)
+}
+
+/// A connection whose session no longer works for it.
+pub fn lost_connection() -> RunError {
+    let words = "the session ended, or its answer did not arrive";
+    RunError::Database(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, words)))
 }
 
 /// A limit for the whole run, a little longer than the server's for one statement.
@@ -167,6 +190,18 @@ mod tests {
             ("42P01", Cure::Fail),
             ("57014", Cure::Fail),
             ("22003", Cure::Fail),
+            ("08P01", Cure::Fail),
+            ("53400", Cure::Fail),
+            ("55P03", Cure::Wait),
+            ("25006", Cure::Wait),
+            ("25P03", Cure::Wait),
+            ("57P05", Cure::Wait),
+            ("53100", Cure::Wait),
+            ("58030", Cure::Wait),
+            ("58P01", Cure::Wait),
+            ("XX000", Cure::Wait),
+            ("XX001", Cure::Wait),
+            ("", Cure::Fail),
         ] {
             assert_eq!(cure_of(code), cure, "{code}");
         }

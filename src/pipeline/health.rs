@@ -15,7 +15,7 @@ use crate::plan::PlannedJob;
 use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE};
 use crate::plan::duration;
 use crate::plan::rule::Severity;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::alert::{self, NewTransition};
 use crate::store::run::{self, Claim, Standing};
 use crate::store::verdict::RuleKey;
@@ -38,15 +38,15 @@ pub async fn failed(
     if claim.is_manual() || !job.run_rules.iter().any(|name| name == RUN_FAILED) {
         return Ok(());
     }
-    let mut held = Held::acquire(pool).await?;
-    let mut transaction = held.begin().await?;
     let as_of = claim.scheduled_for;
     let origin = Origin { job, job_id: claim.job_id, run_id: claim.run_id, as_of };
     let words = format!("the run of {} failed: {failure}", as_of.to_rfc3339());
-    raise(&mut transaction, origin, RUN_FAILED, (&words, as_of), routing).await?;
-    transaction.commit().await?;
-    held.release();
-    Ok(())
+    held::within(pool, held::SHORT, async |connection| {
+        let mut transaction = connection.begin().await?;
+        raise(&mut transaction, origin, RUN_FAILED, (&words, as_of), routing).await?;
+        Ok(transaction.commit().await?)
+    })
+    .await
 }
 
 /// Raises the alerts of jobs that are late, and of runs whose failure nobody was told of, because the process ended just
@@ -55,7 +55,7 @@ pub async fn failed(
 pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Result<Vec<String>, RunError> {
     let mut found = Vec::new();
     for job in jobs {
-        match look(pool, job, routing).await {
+        match held::within(pool, held::SHORT, async |connection| look(connection, job, routing).await).await {
             Ok(true) => found.push(job.name.clone()),
             Ok(false) => {}
             Err(failure) => warn!(job.name = %job.name, "could not look whether the job is late: {failure}"),
@@ -64,39 +64,41 @@ pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Res
     Ok(found)
 }
 
-async fn look(pool: &PgPool, job: &PlannedJob, routing: &Routing) -> Result<bool, RunError> {
+async fn look(connection: &mut PgConnection, job: &PlannedJob, routing: &Routing) -> Result<bool, RunError> {
     let watches = |rule: &str| job.run_rules.iter().any(|name| name == rule);
-    let mut held = Held::acquire(pool).await?;
-    let standing = run::standing(&mut held, &job.name).await?;
-    let mut raised = false;
-    if let Some(standing) = standing {
-        if watches(RUN_FAILED)
-            && let Some(failed) = run::untold_failure(&mut held, standing.job_id, RUN_FAILED).await?
-        {
-            let mut transaction = held.begin().await?;
-            if job::try_lock(&mut transaction, standing.job_id).await? {
-                let as_of = failed.scheduled_for;
-                let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };
-                let words = format!("the run of {} failed: {}", as_of.to_rfc3339(), failed.failure);
-                raise(&mut transaction, origin, RUN_FAILED, (&words, as_of), routing).await?;
-            }
-            transaction.commit().await?;
-        }
-        let late = lateness(job, &standing).filter(|_| watches(RUN_LATE));
-        let known = match late.is_some() {
-            true => alert::firing(&mut held, standing.job_id, &[RUN_LATE.to_owned()]).await?,
-            false => Vec::new(),
-        };
-        if let Some((words, missed)) = late.filter(|_| known.is_empty()) {
-            let mut transaction = held.begin().await?;
-            if job::try_lock(&mut transaction, standing.job_id).await? {
-                let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
-                raised = raise(&mut transaction, origin, RUN_LATE, (&words, missed), routing).await?;
-            }
-            transaction.commit().await?;
-        }
+    let Some(standing) = run::standing(connection, &job.name).await? else { return Ok(false) };
+    if watches(RUN_FAILED)
+        && let Some(failed) = run::untold_failure(connection, standing.job_id, RUN_FAILED).await?
+    {
+        let as_of = failed.scheduled_for;
+        let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };
+        let words = format!("the run of {} failed: {}", as_of.to_rfc3339(), failed.failure);
+        raise_unless_locked(connection, origin, RUN_FAILED, (&words, as_of), routing).await?;
     }
-    held.release();
+    let Some((words, missed)) = lateness(job, &standing).filter(|_| watches(RUN_LATE)) else { return Ok(false) };
+    if !alert::firing(connection, standing.job_id, &[RUN_LATE.to_owned()]).await?.is_empty() {
+        return Ok(false);
+    }
+    let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
+    raise_unless_locked(connection, origin, RUN_LATE, (&words, missed), routing).await
+}
+
+/// Raises an alert about a job whose row nobody holds. One that is being published is looked at the next time.
+async fn raise_unless_locked(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    rule: &str,
+    what: (&str, DateTime<Utc>),
+    routing: &Routing,
+) -> Result<bool, RunError> {
+    let mut transaction = connection.begin().await?;
+    let raised = if job::try_lock(&mut transaction, origin.job_id).await? {
+        raise(&mut transaction, origin, rule, what, routing).await?
+    } else {
+        warn!(job.name = %origin.job.name, rule, "the alert cannot be raised yet: another session holds the job's row locked");
+        false
+    };
+    transaction.commit().await?;
     Ok(raised)
 }
 

@@ -35,7 +35,7 @@ use crate::plan::PlannedJob;
 use crate::plan::due::Since;
 use crate::plan::measurement::Measurement;
 use crate::plan::source::SourceFacts;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::job::{PlanRow, Progress};
 use crate::store::run::{Claim, Done};
 use crate::store::{job, run};
@@ -100,10 +100,9 @@ pub async fn run_job(
     as_of: DateTime<Utc>,
     routing: &Routing,
 ) -> Result<Outcome, RunError> {
-    let mut held = Held::acquire(pool).await?;
-    let outcome = run_on(&mut held, job, claim, as_of, routing).await;
-    held.release();
-    outcome
+    let limit = failure::deadline(job.schedule.timeout);
+    held::within_own_settings(pool, limit, async |connection| run_on(connection, job, claim, as_of, routing).await)
+        .await
 }
 
 async fn run_on(
@@ -113,7 +112,8 @@ async fn run_on(
     as_of: DateTime<Utc>,
     routing: &Routing,
 ) -> Result<Outcome, RunError> {
-    failure::limit_time(connection, job.schedule.timeout).await?;
+    let session = failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
+    execute::note_session(session);
     let known = job::register(connection, &job.name).await?;
     if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
         return Ok(skipped);
@@ -140,10 +140,18 @@ impl Outcome {
 
 /// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
 pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
-    let mut held = Held::acquire(pool).await?;
-    failure::limit_time(&mut held, job.schedule.timeout).await?;
-    let facts = inspect(&mut held, job).await?;
-    let mut transaction = held.begin().await?;
+    let limit = failure::deadline(job.schedule.timeout);
+    held::within_own_settings(pool, limit, async |connection| dry_run_on(connection, job, as_of).await).await
+}
+
+async fn dry_run_on(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    as_of: DateTime<Utc>,
+) -> Result<Vec<Measurement>, RunError> {
+    failure::limit_time(connection, job.schedule.timeout, job.schedule.timeout).await?;
+    let facts = inspect(connection, job).await?;
+    let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
@@ -157,7 +165,6 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
     let windows = stages::named(job.windows.due(&since));
     let measured = crate::measure::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
     transaction.rollback().await?;
-    held.release();
     Ok(measured)
 }
 

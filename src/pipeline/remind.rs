@@ -2,7 +2,6 @@
 //! It works on what stands in the database; any number of processes may do it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
@@ -16,7 +15,7 @@ use super::holds::{Holds, Known};
 use super::notices::{self, ByGroup, News};
 use crate::notify::decide::Decision;
 use crate::notify::route::{Path, Routing};
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::alert;
 use crate::store::outbox::{self, NewNotification};
 use crate::store::{job, run};
@@ -24,38 +23,31 @@ use crate::store::{job, run};
 /// How long Alertmanager is told again that something ended.
 const RESENT_END: TimeDelta = TimeDelta::minutes(5);
 
-/// How long one job may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
 /// Looks at every job that has alerts, once. One that cannot be looked at keeps none of the others waiting; one that a run
 /// publishes just now is looked at the next time.
 pub async fn all(pool: &PgPool, routing: &Routing) -> Result<(), RunError> {
-    let mut held = Held::acquire(pool).await?;
-    let jobs = alert::jobs_with_news(&mut held).await?;
-    resend_ends(&mut held, routing).await?;
-    held.release();
-    for job_id in jobs {
-        match tokio::time::timeout(DEADLINE, one(pool, job_id, routing)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => warn!(job.id = job_id, "could not look for what is to be told again: {failure}"),
-            Err(_) => {
-                warn!(job.id = job_id, "could not look for what is to be told again within {} s", DEADLINE.as_secs())
-            }
+    let jobs = held::within(pool, held::SHORT, async |connection| {
+        let jobs = alert::jobs_with_news(connection).await?;
+        resend_ends(connection, routing).await?;
+        Ok::<_, RunError>(jobs)
+    });
+    for job_id in jobs.await? {
+        let looked = held::within(pool, held::SHORT, async |connection| one(connection, job_id, routing).await);
+        if let Err(failure) = looked.await {
+            warn!(job.id = job_id, "could not check for repeats and escalations: {failure}");
         }
     }
     Ok(())
 }
 
-async fn one(pool: &PgPool, job_id: i64, routing: &Routing) -> Result<(), RunError> {
-    let mut held = Held::acquire(pool).await?;
-    let mut transaction = held.begin().await?;
+async fn one(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> Result<(), RunError> {
+    let mut transaction = connection.begin().await?;
     if job::try_lock(&mut transaction, job_id).await? {
         of_job(&mut transaction, job_id, routing).await?;
         transaction.commit().await?;
     } else {
         transaction.rollback().await?;
     }
-    held.release();
     Ok(())
 }
 

@@ -1,21 +1,30 @@
 //! Connections: one pool per process, every session in the same known state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgPool};
+use tokio::time::timeout;
+
+use super::held;
 
 /// How long to wait for a connection before saying that the database cannot be reached.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection may take to answer before it counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that is idle for this long is closed by the pool. The server waits twice as long.
+const SERVING_IDLE: Duration = Duration::from_secs(30);
 
 /// Puts a session into a known state: nothing depends on the settings of a role or a server.
 const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
+                       set standard_conforming_strings = on; \
                        set statement_timeout = '60s'; set lock_timeout = '30s'; \
-                       set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning";
+                       set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning; \
+                       set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \
+                       set tcp_user_timeout = '60s'; set client_connection_check_interval = '10s'";
 
 /// Ends whatever a session was left in. The `begin` keeps the server from warning that there was nothing to end.
 const LET_GO: &str = "begin; rollback; select pg_advisory_unlock_all()";
@@ -28,12 +37,26 @@ pub fn options(url: &str) -> Result<PgConnectOptions> {
     url.parse().map_err(|_| problem())
 }
 
-/// A pool of at most `max_connections`. Fails when the database cannot be reached.
+/// A pool of at most `max_connections`, for a command. Fails when the database cannot be reached.
+///
+/// A command may think, or wait for an answer of the person at the terminal, while it holds a connection.
 pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
+    build(options, max_connections, Duration::from_secs(3_600)).await
+}
+
+/// A pool for a process that never leaves a session idle for long: one that the server finds idle has lost its client.
+pub async fn serving_pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
+    build(options, max_connections, SERVING_IDLE * 2).await
+}
+
+async fn build(options: PgConnectOptions, max_connections: u32, server_idle: Duration) -> Result<PgPool> {
     let place = place(&options);
+    let session = Arc::<str>::from(format!("{SESSION}; set idle_session_timeout = {}", server_idle.as_millis()));
+    let reset = Arc::clone(&session);
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(SERVING_IDLE)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -41,20 +64,35 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
                 if meta.idle_for < Duration::from_secs(1) {
                     return Ok(true);
                 }
-                Ok(matches!(tokio::time::timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
+                Ok(matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
             })
         })
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
-        .after_release(|connection, _| {
+        .after_connect(move |connection, _| {
+            let session = Arc::clone(&session);
+            Box::pin(async move { answered(connection.execute(AssertSqlSafe(&*session))).await })
+        })
+        .after_release(move |connection, _| {
+            let session = Arc::clone(&reset);
             Box::pin(async move {
+                if held::is_clean() {
+                    return Ok(true);
+                }
                 // A cancelled transaction would swallow the next borrower's writes, and a borrower's limits are its own.
-                connection.execute(LET_GO).await?;
-                connection.execute(SESSION).await.map(|_| true)
+                answered(connection.execute(LET_GO)).await?;
+                answered(connection.execute(AssertSqlSafe(&*session))).await.map(|()| true)
             })
         })
         .connect_with(options.application_name("trueup"))
         .await
         .with_context(|| format!("could not connect to the database at {place}"))
+}
+
+/// A small statement that ends: a connection that does not answer it is given up.
+async fn answered(statement: impl Future<Output = sqlx::Result<PgQueryResult>>) -> sqlx::Result<()> {
+    match timeout(PING_TIMEOUT, statement).await {
+        Ok(done) => done.map(drop),
+        Err(_) => Err(held::silence(PING_TIMEOUT)),
+    }
 }
 
 /// Why a connection could not be made, in a line: the server's own words without where in its source they stand.

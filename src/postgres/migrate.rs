@@ -42,7 +42,7 @@ pub enum Standing {
 }
 
 /// Compares the migrations of a database with those of this program.
-pub async fn standing(connection: &mut PgConnection) -> Result<Standing> {
+pub async fn standing(connection: &mut PgConnection) -> sqlx::Result<Standing> {
     let exists: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;

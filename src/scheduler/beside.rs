@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::{LEDGER_DEADLINE, Scheduler, metrics};
+use super::{Scheduler, metrics};
 use crate::outbox;
 use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::months::{self, Monthly};
-use crate::store::retention::{self, Old};
-use crate::store::run;
+use crate::store::retention::{self, Old, Removed};
+use crate::store::{run, schedule};
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
 /// Months are made this long before they begin, at the latest.
 const AHEAD: TimeDelta = TimeDelta::days(7);
+/// Removing old rows and making months takes seconds at most.
+const LONG: Duration = Duration::from_secs(120);
 /// How often jobs are looked at that may be late.
 const WATCH_EVERY: Duration = Duration::from_secs(15);
 /// How often alerts are looked at that may have to be told again.
@@ -34,21 +36,19 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
     let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
     while !*stop.borrow() {
         busy.retain(|_, sending| !sending.is_finished());
-        match tokio::time::timeout(LEDGER_DEADLINE, outbox::fall_back(&this.pool, &this.receivers)).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(told)) => warn!(messages = told, "the fallback receiver is told what others could not be"),
-            Ok(Err(error)) => error!("could not tell the fallback receiver: {error:#}"),
-            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        match outbox::fall_back(&this.pool, &this.receivers).await {
+            Ok(0) => {}
+            Ok(told) => warn!(messages = told, "the fallback receiver is told what others could not be"),
+            Err(error) => error!("could not tell the fallback receiver: {error:#}"),
         }
-        match tokio::time::timeout(LEDGER_DEADLINE, outbox::receivers_due(&this.pool)).await {
-            Ok(Ok(due)) => {
+        match outbox::receivers_due(&this.pool).await {
+            Ok(due) => {
                 for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
                     let sending = tokio::spawn(send_to(Arc::clone(&this), name.clone(), stop.clone()));
                     busy.insert(name, sending);
                 }
             }
-            Ok(Err(error)) => error!("could not look at the outbox: {error:#}"),
-            Err(_) => error!("the outbox did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+            Err(error) => error!("could not look at the outbox: {error:#}"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -95,44 +95,49 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
 
 /// Drops the old months of a table that keeps nothing for good. Returns how many.
 async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
-    let mut held = Held::acquire(&this.pool).await?;
-    let now = run::now(&mut held).await?;
-    let dropped = months::drop_before(&mut held, table, now - this.keep_windows).await?;
-    held.release();
-    Ok(dropped)
+    held::within(&this.pool, LONG, async |connection| {
+        let now = run::now(connection).await?;
+        Ok(months::drop_before(connection, table, now - this.keep_windows).await?)
+    })
+    .await
 }
 
 /// Makes this month and the next, so that no run has to, with others waiting for it, when a month begins.
 async fn months_ahead(this: &Scheduler) -> Result<()> {
-    let mut held = Held::acquire(&this.pool).await?;
-    let now = run::now(&mut held).await?;
-    for table in months::ALL {
-        months::add(&mut held, table, &[now, now + AHEAD]).await?;
-    }
-    held.release();
-    Ok(())
+    held::within(&this.pool, LONG, async |connection| {
+        let now = run::now(connection).await?;
+        for table in months::ALL {
+            months::add(connection, table, &[now, now + AHEAD]).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Removes everything else that is old by now. Returns how many rows it was.
 async fn clean(this: &Scheduler) -> Result<u64> {
-    let names = this.names();
     let mut removed = 0;
     loop {
-        let mut held = Held::acquire(&this.pool).await?;
-        let now = run::now(&mut held).await?;
-        let windows = now - this.keep_windows;
-        let needed = this.jobs.current().values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
-        let old = Old { windows, buckets: windows.min(needed), jobs: &names };
-        let mut transaction = held.begin().await?;
-        let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
-        transaction.commit().await?;
-        held.release();
+        let round = held::within(&this.pool, LONG, async |connection| prune(this, connection).await).await?;
         let Some(round) = round else { return Ok(removed) };
         removed += round.revisions + round.samples + round.buckets + round.messages;
         if !round.is_full(AT_ONCE) {
             return Ok(removed);
         }
     }
+}
+
+/// One round of removal, in a transaction of its own. None when another runner is at it.
+async fn prune(this: &Scheduler, connection: &mut PgConnection) -> Result<Option<Removed>> {
+    let names = this.names();
+    let now = run::now(connection).await?;
+    let windows = now - this.keep_windows;
+    let needed = this.jobs.current().values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
+    let old = Old { windows, buckets: windows.min(needed), jobs: &names };
+    let mut transaction = connection.begin().await?;
+    let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
+    transaction.commit().await?;
+    Ok(round)
 }
 
 /// Tells what time has made news: silences that ended, reminders, escalations.
@@ -154,14 +159,31 @@ pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     while !*stop.borrow() {
         let current = this.jobs.current();
         let jobs: Vec<&PlannedJob> = current.values().map(AsRef::as_ref).collect();
-        match tokio::time::timeout(LEDGER_DEADLINE, health::late(&this.pool, &jobs, &this.routing)).await {
-            Ok(Ok(late)) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
-            Ok(Err(error)) => error!("could not look for late jobs: {error}"),
-            Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+        match health::late(&this.pool, &jobs, &this.routing).await {
+            Ok(late) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
+            Err(error) => error!("could not look for late jobs: {error}"),
+        }
+        if let Err(error) = watch_locks(&this).await {
+            error!("could not look for jobs that are locked: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH_EVERY) => {}
             _ = stop.changed() => {}
         }
     }
+}
+
+/// Says which jobs wait although they are due, because another session holds their row locked: whoever claims and enters
+/// passes over locked rows, so nothing else would say it.
+async fn watch_locks(this: &Scheduler) -> sqlx::Result<()> {
+    let names = this.names();
+    let locked = held::within(&this.pool, held::SHORT, async |connection| {
+        schedule::locked(connection, &names, this.lease + this.poll).await
+    });
+    let locked = locked.await?;
+    metrics::locked(locked.len());
+    for name in &locked {
+        warn!(job.name = %name, "the job is overdue, and another session holds its row locked");
+    }
+    Ok(())
 }

@@ -1,27 +1,30 @@
 //! What a scheduler counts about itself, in Prometheus' terms. No cohort, no value of anybody's data: names of jobs and
 //! receivers only.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use crate::outbox::Summary;
 use crate::pipeline::execute::Ended;
+use crate::postgres::held;
 use crate::store::gauges::Gauges;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-/// When the scheduler last looked at the ledger, in milliseconds since 1970. 0: never.
-static LAST_BEAT: AtomicI64 = AtomicI64::new(0);
+/// When this process began to count its time: a clock that nobody sets.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When a look at the ledger last succeeded, in milliseconds since `STARTED`. 0: never.
+static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
 
 /// Bounds of durations, in seconds.
 const DURATIONS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
 /// Begins to count. Without it counting is free and nothing is kept.
 pub fn install() -> Result<(), BuildError> {
+    LazyLock::force(&STARTED);
     let handle = PrometheusBuilder::new().set_buckets(&DURATIONS)?.install_recorder()?;
     describe_counter!("trueup_runs_total", "Runs that ended in this process, by job and outcome.");
     describe_histogram!("trueup_run_duration_seconds", "How long runs took, by job.");
@@ -44,20 +47,33 @@ pub fn install() -> Result<(), BuildError> {
         "Job files that have mistakes: their last good definition is served, if there was one."
     );
     describe_gauge!("trueup_jobs", "Jobs that this process serves.");
+    describe_counter!(
+        "trueup_connections_lost_total",
+        "Database connections that this process closed because they did not answer in time."
+    );
+    describe_gauge!("trueup_jobs_locked", "Jobs that are overdue while another session holds their row locked.");
     // A second program in one process keeps what the first one has.
     drop(HANDLE.set(handle));
     Ok(())
 }
 
-/// Notes that the scheduler looks at the ledger.
-pub(super) fn beat() {
-    LAST_BEAT.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+/// Notes that a look at the ledger succeeded. One that failed is no sign of life.
+pub(super) fn looked() {
+    LAST_LOOK.store(elapsed_ms().max(1), Ordering::Relaxed);
 }
 
-/// For how long the scheduler has not looked at the ledger. None: it never has.
-pub fn silent_for() -> Option<TimeDelta> {
-    let last = LAST_BEAT.load(Ordering::Relaxed);
-    (last > 0).then(|| TimeDelta::milliseconds(Utc::now().timestamp_millis() - last))
+/// Whether a look at the ledger ever succeeded.
+pub fn has_looked() -> bool {
+    LAST_LOOK.load(Ordering::Relaxed) > 0
+}
+
+/// For how long no look at the ledger has succeeded; before the first, since the process began.
+pub fn silent_for() -> Duration {
+    Duration::from_millis(elapsed_ms().saturating_sub(LAST_LOOK.load(Ordering::Relaxed)))
+}
+
+fn elapsed_ms() -> u64 {
+    u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Counts a run.
@@ -99,6 +115,12 @@ pub fn files(jobs: usize, broken: usize) {
     }
 }
 
+/// Notes how many jobs are overdue while another session holds their row locked.
+#[expect(clippy::cast_precision_loss, reason = "a number of jobs")]
+pub(super) fn locked(jobs: usize) {
+    gauge!("trueup_jobs_locked").set(jobs as f64);
+}
+
 /// Everything as Prometheus reads it, with what the ledger says now. None: nothing is counted here.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
 pub fn render(ledger: &Gauges) -> Option<String> {
@@ -112,6 +134,7 @@ pub fn render(ledger: &Gauges) -> Option<String> {
             gauge!("trueup_alerts_firing", "job" => job.name.clone(), "severity" => severity).set(firing as f64);
         }
     }
+    counter!("trueup_connections_lost_total").absolute(held::lost());
     gauge!("trueup_outbox_pending").set(ledger.pending as f64);
     gauge!("trueup_outbox_oldest_seconds").set(ledger.oldest_seconds.unwrap_or(0.0).max(0.0));
     handle.run_upkeep();

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
@@ -24,7 +24,7 @@ use crate::pipeline::execute::{self, Ended};
 use crate::pipeline::health;
 use crate::plan::PlannedJob;
 use crate::plan::schedule::CatchUp;
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::store::schedule::{self, Advance, Cursor, Slot};
 use crate::store::{job, run};
 
@@ -79,17 +79,18 @@ pub struct Heartbeat {
 const MOST_TAKEOVERS: i32 = 20;
 /// Slots of one job that are put into the ledger in one transaction.
 const MOST_SLOTS: usize = 1_000;
-/// A look at the ledger takes milliseconds; one that takes this long has lost its connection.
-const LEDGER_DEADLINE: Duration = Duration::from_secs(30);
-/// How long runs may take to end after a stop was asked for.
-const GRACE: Duration = Duration::from_secs(20);
+/// A stop takes no longer than this, whatever hangs.
+const GRACE: Duration = Duration::from_secs(25);
+/// How long runs and deliveries may take to end by themselves after a stop was asked for.
+const PATIENCE: Duration = Duration::from_secs(18);
+/// How long it may take to give back what did not end.
+const GIVE_BACK: Duration = Duration::from_secs(5);
 
 impl Scheduler {
     /// Serves until `stop` says so. Runs under way are given time to end; what does not end is given back.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let this = Arc::new(self);
-        let mut known = this.jobs.current();
-        this.register().await?;
+        let mut known = None;
         let beat = Arc::new(Notify::new());
         let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
         let slots = Arc::new(Semaphore::new(this.parallel));
@@ -99,22 +100,13 @@ impl Scheduler {
         let watcher = tokio::spawn(beside::watch_loop(Arc::clone(&this), stop.clone()));
         let reminder = tokio::spawn(beside::remind_loop(Arc::clone(&this), stop.clone()));
         let watchdog = tokio::spawn(watchdog::heartbeat_loop(Arc::clone(&this), stop.clone()));
-        info!(jobs = known.len(), "serving");
+        info!(jobs = this.names().len(), "serving");
         while !*stop.borrow() {
-            self::metrics::beat();
-            let now = this.jobs.current();
-            if !Arc::ptr_eq(&known, &now) {
-                match this.register().await {
-                    Ok(()) => known = now,
-                    // The old schedules hold until it can be written.
-                    Err(error) => error!("could not enter changed jobs into the ledger: {error:#}"),
-                }
-            }
-            // A connection that answers nothing any more must not keep this loop from ever looking again.
-            match tokio::time::timeout(LEDGER_DEADLINE, this.beat(&slots, &mut runs)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => error!("could not look at the ledger: {error:#}"),
-                Err(_) => error!("the ledger did not answer within {} s", LEDGER_DEADLINE.as_secs()),
+            // A look that is cut off closes its connection, so a stop waits for none; a claim of it is given back below.
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                () = this.turn(&mut known, &slots, &mut runs) => {}
             }
             while runs.try_join_next().is_some() {}
             tokio::select! {
@@ -125,34 +117,59 @@ impl Scheduler {
             }
         }
         info!(runs = runs.len(), "stopping: no run is claimed any more");
-        heartbeat.shutdown().await?;
-        let ended = tokio::time::timeout(GRACE, async { while runs.join_next().await.is_some() {} }).await;
+        // What it has not removed yet is removed another time.
+        for service in [cleaner, watcher, reminder, watchdog] {
+            service.abort();
+        }
+        let graceful = async { tokio::join!(this.end_runs(runs), end_deliveries(&mut sender), heartbeat.shutdown()) };
+        let Ok(((), (), shut_down)) = tokio::time::timeout(GRACE, graceful).await else {
+            warn!("the stop took longer than {} s; leases and deliveries under way run out", GRACE.as_secs());
+            sender.abort();
+            return Ok(());
+        };
+        Ok(shut_down?)
+    }
+
+    /// One turn of the main loop: changed jobs are entered, what became due is entered, what is due is claimed.
+    async fn turn(self: &Arc<Self>, known: &mut Option<Arc<Jobs>>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) {
+        let now = self.jobs.current();
+        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &now)) {
+            match self.register().await {
+                Ok(()) => *known = Some(now),
+                // The old schedules hold until it can be written.
+                Err(error) => error!("could not enter changed jobs into the ledger: {error:#}"),
+            }
+        }
+        match self.beat(slots, runs).await {
+            Ok(()) => metrics::looked(),
+            Err(error) => error!("could not look at the ledger: {error:#}"),
+        }
+    }
+
+    /// Waits for the runs under way. Those that do not end in time are given back.
+    async fn end_runs(&self, mut runs: JoinSet<()>) {
+        let ended = tokio::time::timeout(PATIENCE, async { while runs.join_next().await.is_some() {} }).await;
         if ended.is_err() {
             warn!(runs = runs.len(), "runs did not end in time; they are given back");
             runs.shutdown().await;
-            run::give_back_all(&mut *this.pool.acquire().await?, &this.name).await?;
         }
-        // What it has not removed yet is removed another time.
-        cleaner.abort();
-        watcher.abort();
-        reminder.abort();
-        watchdog.abort();
-        // A delivery that is cut off is leased: it is made again, with the same id, once the lease has run out.
-        if tokio::time::timeout(GRACE, &mut sender).await.is_err() {
-            warn!("deliveries did not end in time; they will be tried again");
-            sender.abort();
+        let given_back =
+            held::within(&self.pool, GIVE_BACK, async |connection| run::give_back_all(connection, &self.name).await);
+        if let Err(error) = given_back.await {
+            warn!("runs could not be given back; another runner takes them when their lease has run out: {error}");
         }
-        Ok(())
     }
 
-    /// Enters the jobs into the ledger. Their next slots are computed anew, because schedules may have changed.
+    /// Enters the jobs into the ledger. Their next slots are computed again, because schedules may have changed.
     async fn register(&self) -> Result<()> {
-        let mut connection = self.pool.acquire().await?;
-        for name in self.names() {
-            job::register(&mut connection, &name).await?;
-        }
-        schedule::recompute_next(&mut connection, &self.names()).await?;
-        Ok(())
+        let names = self.names();
+        held::within(&self.pool, held::SHORT, async |connection| {
+            for name in &names {
+                job::register(connection, name).await?;
+            }
+            Ok(schedule::recompute_next(connection, &names).await?)
+        })
+        .await
     }
 
     fn names(&self) -> Vec<String> {
@@ -160,13 +177,22 @@ impl Scheduler {
     }
 
     /// One look at the ledger: what became due is entered, what is due is claimed and started.
+    ///
+    /// One cheap question comes first, so that a runner with nothing to do asks little of the database.
     async fn beat(self: &Arc<Self>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Result<()> {
-        self.enter_due().await?;
+        let names = self.names();
+        let ask = held::within(&self.pool, held::SHORT, async |connection| schedule::waiting(connection, &names).await);
+        let waiting = ask.await?;
+        if waiting.slots {
+            self.enter_due().await?;
+        } else if !waiting.runs {
+            return Ok(());
+        }
         while let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
-            let mut connection = Held::acquire(&self.pool).await?;
-            let claimed = run::claim_next(&mut connection, &self.names(), &self.name, self.lease).await;
-            connection.release();
-            let Some(claim) = claimed? else { break };
+            let claimed = held::within(&self.pool, held::SHORT, async |connection| {
+                run::claim_next(connection, &names, &self.name, self.lease).await
+            });
+            let Some(claim) = claimed.await? else { break };
             let this = Arc::clone(self);
             runs.spawn(async move {
                 this.run_guarded(claim).await;
@@ -178,8 +204,11 @@ impl Scheduler {
 
     /// Puts the slots that became due into the ledger, each once whatever the number of schedulers.
     async fn enter_due(&self) -> Result<()> {
-        let mut held = Held::acquire(&self.pool).await?;
-        let mut transaction = held.begin().await?;
+        held::within(&self.pool, held::SHORT, async |connection| self.enter_due_on(connection).await).await
+    }
+
+    async fn enter_due_on(&self, connection: &mut PgConnection) -> Result<()> {
+        let mut transaction = connection.begin().await?;
         let jobs = self.jobs.current();
         let cursors = schedule::lock_due(&mut transaction, &self.names()).await?;
         let mut slots = Vec::new();
@@ -194,9 +223,7 @@ impl Scheduler {
             schedule::insert(&mut transaction, &slots).await?;
             schedule::advance(&mut transaction, &advances).await?;
         }
-        transaction.commit().await?;
-        held.release();
-        Ok(())
+        Ok(transaction.commit().await?)
     }
 
     /// A run that panics has failed, and takes nothing else with it: neither this loop nor the job's next ticks.
@@ -208,15 +235,18 @@ impl Scheduler {
         let Some(Err(panic)) = task.join_next().await else { return };
         let (name, id) = (&claim.job, claim.run_id);
         error!(job.name = %name, run.id = id, "a run panicked, which is a defect of trueup: {panic}");
-        let recorded = async {
-            let mut connection = self.pool.acquire().await?;
-            let end = run::End::Failed("trueup itself failed; its log says where");
-            run::finish_without(&mut connection, &claim, end).await
-        };
+        self.record_failure(&claim, "trueup itself failed; its log says where").await;
+    }
+
+    /// Ends a run that has no end of its own as failed, and raises its alert.
+    async fn record_failure(&self, claim: &run::Claim, why: &str) {
+        let recorded = held::within(&self.pool, held::SHORT, async |connection| {
+            run::finish_without(connection, claim, run::End::Failed(why)).await
+        });
         if let Err(failure) = recorded.await {
-            error!(job.name = %name, run.id = id, "its end could not be recorded: {failure}");
+            error!(job.name = %claim.job, run.id = claim.run_id, "its end could not be recorded: {failure}");
         }
-        self.tell_failure(&claim, "trueup itself failed; its log says where").await;
+        self.tell_failure(claim, why).await;
     }
 
     /// Raises the alert of a run that ended without a word of its own.
@@ -229,15 +259,8 @@ impl Scheduler {
 
     async fn give_up(&self, claim: &run::Claim) {
         let why = format!("{MOST_TAKEOVERS} runners ended before it was done");
-        let recorded = async {
-            let mut connection = self.pool.acquire().await?;
-            run::finish_without(&mut connection, claim, run::End::Failed(&why)).await
-        };
         error!(job.name = %claim.job, run.id = claim.run_id, "run failed: {why}");
-        if let Err(failure) = recorded.await {
-            error!(job.name = %claim.job, run.id = claim.run_id, "its end could not be recorded: {failure}");
-        }
-        self.tell_failure(claim, &why).await;
+        self.record_failure(claim, &why).await;
     }
 
     async fn run(&self, claim: run::Claim) {
@@ -266,6 +289,15 @@ impl Scheduler {
             }
             Ended::Abandoned(failure) => warn!(job.name = %name, run.id = id, "run abandoned: {failure}"),
         }
+    }
+}
+
+/// Waits for the delivery under way. One that is cut off is leased: it is made again, with the same id, once the lease has
+/// run out.
+async fn end_deliveries(sender: &mut JoinHandle<()>) {
+    if tokio::time::timeout(PATIENCE, &mut *sender).await.is_err() {
+        warn!("deliveries did not end in time; they will be tried again");
+        sender.abort();
     }
 }
 

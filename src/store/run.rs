@@ -19,12 +19,19 @@ pub struct Claim {
     pub attempt: i32,
     /// How often it was claimed from a runner whose lease ran out.
     pub takeovers: i32,
+    /// For how long it is claimed, unless the claim is renewed.
+    pub lease_ms: i64,
 }
 
 impl Claim {
     /// Whether somebody waits for it: nobody else takes such a run over, so it is not given back.
     pub fn is_manual(&self) -> bool {
         matches!(self.trigger.as_str(), "manual" | "reconcile" | "backfill")
+    }
+
+    /// For how long it is claimed, unless the claim is renewed.
+    pub fn lease(&self) -> TimeDelta {
+        TimeDelta::milliseconds(self.lease_ms)
     }
 }
 
@@ -92,7 +99,8 @@ pub async fn claim_next(
               select from trueup.run o
               where o.job_id = r.job_id and o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp()
           )
-        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt, r.takeovers
+        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt, r.takeovers,
+                  (extract(epoch from $3::interval) * 1000)::bigint as "lease_ms!"
         "#,
         candidate,
         claimer,
@@ -126,7 +134,8 @@ pub async fn claim_manual(
             where o.job_id = j.id and o.state = 'running' and o.lease_until >= clock_timestamp()
               and (o.trigger = 'backfill') = ($3 = 'backfill')
         )
-        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt, takeovers
+        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt, takeovers,
+                  (extract(epoch from $5::interval) * 1000)::bigint as "lease_ms!"
         "#,
         job_id,
         scheduled_for,
@@ -273,6 +282,23 @@ pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx
     .execute(connection)
     .await?;
     Ok(updated.rows_affected())
+}
+
+/// Whether a session of the server still works for its client: it runs a statement, or waited for the next one for less
+/// than `patience`. A session that ended, or whose answer never arrived, does not.
+pub async fn is_working(connection: &mut PgConnection, session: i32, patience: TimeDelta) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from pg_stat_activity
+            where pid = $1 and (state = 'active' or state is null or state_change > clock_timestamp() - $2::interval)
+        ) as "working!"
+        "#,
+        session,
+        interval(patience)
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// The database clock.

@@ -1,7 +1,9 @@
 //! The due half of the ledger: which slots were put into it, computed from the last one and never from now.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+
+use super::run::interval;
 
 /// A job whose next slot may be due, locked by us.
 #[derive(Debug, Clone)]
@@ -29,6 +31,65 @@ pub struct Advance {
     pub job_id: i64,
     pub last_scheduled_for: DateTime<Utc>,
     pub next_due_at: Option<DateTime<Utc>>,
+}
+
+/// Whether a scheduler has anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// A slot of one of the jobs may be due that is not in the ledger.
+    pub slots: bool,
+    /// A run of one of the jobs may be claimed.
+    pub runs: bool,
+}
+
+/// Asks, without locking anything, whether slots or runs of these jobs wait.
+pub async fn waiting(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Waiting> {
+    sqlx::query_as!(
+        Waiting,
+        r#"
+        select exists (
+                   select from trueup.job
+                   where name = any($1) and (next_due_at is null or next_due_at <= clock_timestamp())
+               ) as "slots!",
+               exists (
+                   select from trueup.run r
+                   join trueup.job j on j.id = r.job_id
+                   where j.name = any($1) and r.trigger in ('schedule', 'catch_up')
+                     and (r.state = 'due' or (r.state = 'running' and r.lease_until < clock_timestamp()))
+                     and coalesce(r.not_before, '-infinity') <= clock_timestamp()
+               ) as "runs!"
+        "#,
+        names
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Jobs with a slot or a claimable run that is overdue by `patience` while another session holds their row locked.
+pub async fn locked(connection: &mut PgConnection, names: &[String], patience: TimeDelta) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        with overdue as (
+            select j.id, j.name
+            from trueup.job j
+            where j.name = any($1)
+              and (j.next_due_at < clock_timestamp() - $2::interval
+                   or exists (
+                       select from trueup.run r
+                       where r.job_id = j.id and r.trigger in ('schedule', 'catch_up') and r.state = 'running'
+                         and r.lease_until < clock_timestamp() - $2::interval
+                   ))
+        ),
+        free as (
+            select j.id from trueup.job j where j.id in (select id from overdue) for key share skip locked
+        )
+        select name from overdue where id not in (select id from free) order by name
+        "#,
+        names,
+        interval(patience)
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Locks the jobs that may be due. Jobs that another runner looks at are left to it.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -10,16 +11,15 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::TimeDelta;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::postgres::held::Held;
+use crate::postgres::held;
 use crate::scheduler::{Catalog, metrics};
-use crate::store::gauges;
+use crate::store::{gauges, run};
 
 /// What the pages need.
 pub struct Site {
@@ -29,10 +29,9 @@ pub struct Site {
     pub token: Option<SecretString>,
     /// Host names that requests may ask for; loopback names always may.
     pub hosts: Vec<String>,
+    /// Without a successful look at the ledger for longer than this the scheduler is unwell.
+    pub unwell_after: Duration,
 }
-
-/// After this long without a look at the ledger the scheduler counts as dead.
-const DEAD_AFTER: TimeDelta = TimeDelta::seconds(90);
 
 /// Listens on an address, and serves until `stop`.
 pub async fn listen(address: SocketAddr, site: Site, mut stop: watch::Receiver<bool>) -> Result<SocketAddr> {
@@ -72,28 +71,21 @@ async fn known_host(State(site): State<Arc<Site>>, request: Request, next: Next)
     (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response()
 }
 
-/// 200 while the scheduler looks at the ledger, or only begins to.
-async fn healthz() -> Response {
-    match metrics::silent_for() {
-        Some(silent) if silent > DEAD_AFTER => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the scheduler does not look at the ledger\n").into_response()
-        }
-        _ => "ok\n".into_response(),
+/// 200 while looks at the ledger succeed. A process that only begins counts as well for as long.
+async fn healthz(State(site): State<Arc<Site>>) -> Response {
+    if metrics::silent_for() > site.unwell_after {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot look at the ledger\n").into_response();
     }
+    "ok\n".into_response()
 }
 
 /// 200 while the database answers.
 async fn readyz(State(site): State<Arc<Site>>) -> Response {
-    let asked = async {
-        let mut held = Held::acquire(&site.pool).await?;
-        crate::store::run::now(&mut held).await?;
-        held.release();
-        Ok::<(), sqlx::Error>(())
-    };
-    match tokio::time::timeout(std::time::Duration::from_secs(5), asked).await {
-        Ok(Ok(())) if metrics::silent_for().is_some() => "ready\n".into_response(),
-        Ok(Ok(())) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
+    let asked = held::within(&site.pool, Duration::from_secs(5), async |connection| run::now(connection).await);
+    match asked.await {
+        Ok(_) if metrics::has_looked() => "ready\n".into_response(),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
     }
 }
 
@@ -108,16 +100,12 @@ async fn numbers(State(site): State<Arc<Site>>, request: Request) -> Response {
         }
     }
     let names: Vec<String> = site.jobs.current().keys().cloned().collect();
-    let read = async {
-        let mut held = Held::acquire(&site.pool).await?;
-        let read = gauges::read(&mut held, &names).await?;
-        held.release();
-        Ok::<_, sqlx::Error>(read)
-    };
-    let text = match tokio::time::timeout(std::time::Duration::from_secs(10), read).await {
-        Ok(Ok(ledger)) => metrics::render(&ledger),
+    let read =
+        held::within(&site.pool, Duration::from_secs(10), async |connection| gauges::read(connection, &names).await);
+    let text = match read.await {
+        Ok(ledger) => metrics::render(&ledger),
         // A scrape that fails is seen by whoever scrapes; half of the numbers would look like calm.
-        Ok(Err(_)) | Err(_) => {
+        Err(_) => {
             return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
         }
     };
