@@ -45,7 +45,7 @@ impl Places {
 }
 
 /// So many ticks without a death, and there is no place left to die at.
-const QUIET_TICKS: i64 = 10;
+const QUIET_TICKS: i64 = 6;
 
 /// Three runners of one job, whose receivers are seen from inside.
 struct Three {
@@ -121,8 +121,7 @@ impl Three {
     }
 
     async fn check_ledger(&self) {
-        let last = "(select max(scheduled_for) from trueup.run where state = 'ok')";
-        let wrong = self.db.lines(&format!("select * from ({}) q where t <= {last}", scene::LOST_OR_DOUBLED)).await;
+        let wrong = scene::lost_or_doubled(&self.db).await;
         assert!(wrong.is_empty(), "promises 1 and 2: ticks lost, doubled or without an end: {wrong:?}");
         let ends = self.db.lines("select state, coalesce(failure, reason, '') , count(*) from trueup.run where state in ('failed', 'skipped') group by 1, 2").await;
         assert!(ends.is_empty(), "promise 2: a kill fails or skips no tick: {ends:?}");
@@ -151,7 +150,7 @@ impl Three {
         let changed: Vec<_> =
             taken.iter().filter(|(_, bodies)| bodies.iter().any(|body| !same(body, &bodies[0]))).collect();
         assert!(changed.is_empty(), "promise 8: a repeat says the same: {changed:?}");
-        let untold = self.db.lines(UNTOLD).await;
+        let untold = self.db.lines(scene::UNTOLD).await;
         assert!(
             untold.is_empty(),
             "promise 8: each firing is delivered, or ended before anything went out: {untold:?}"
@@ -166,17 +165,6 @@ fn same(one: &str, other: &str) -> bool {
     let subject = |text: &str| text.lines().find(|line| line.starts_with("Subject:")).map(str::to_owned);
     if subject(one).is_some() { subject(one) == subject(other) } else { one == other }
 }
-
-/// Firings that no receiver has a message of, in any state.
-const UNTOLD: &str = "
-    select t.id, r.receiver from trueup.alert_transition t
-    join trueup.alert a on a.id = t.alert_id
-    cross join unnest(array['hook', 'mail']) as r (receiver)
-    where t.to_state = 'firing' and a.rule = 'large' and not exists (
-        select from trueup.notification n
-        where n.receiver = r.receiver and n.job_id = a.job_id and n.kind = 'firing' and n.state in ('sent', 'dropped')
-          and n.settled_at >= t.changed_at
-    )";
 
 /// Kills the runner of a proxy at each commit that it has not died at yet.
 fn kill_at_commits(runner: &Runner, places: &Places, at: Place) {

@@ -40,6 +40,7 @@ mod settings;
 mod silence;
 mod silences;
 mod stories;
+mod storm;
 mod support;
 mod takeover;
 mod telling;

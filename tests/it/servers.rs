@@ -53,8 +53,7 @@ impl Site {
     }
 
     async fn check(&self) {
-        let last = "(select max(scheduled_for) from trueup.run where state = 'ok')";
-        let wrong = self.db.lines(&format!("select * from ({}) q where t <= {last}", scene::LOST_OR_DOUBLED)).await;
+        let wrong = scene::lost_or_doubled(&self.db).await;
         assert!(wrong.is_empty(), "promises 1 and 2: ticks lost, doubled or without an end: {wrong:?}");
         let failed =
             self.db.lines("select scheduled_for, failure from trueup.run where state in ('failed', 'skipped')").await;

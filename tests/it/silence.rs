@@ -25,7 +25,7 @@ const CAP: Duration = Duration::from_secs(60);
 enum Work {
     /// One job that is due once a year.
     Idle,
-    /// A job every second, whose alerts fire and end every few seconds.
+    /// A job every other second, whose alerts fire and end every few seconds.
     Busy,
 }
 
@@ -43,7 +43,7 @@ impl Site {
         let hook = LocalReceiver::http().await.expect("a receiver");
         let settings = scene::settings(&format!("http://{}/", hook.address), PLACES);
         let job = match work {
-            Work::Idle => BUSY.replace("every = \"1s\"", "cron = \"0 0 1 1 *\""),
+            Work::Idle => BUSY.replace("every = \"2s\"", "cron = \"0 0 1 1 *\""),
             Work::Busy => BUSY.to_owned(),
         };
         let runner = Runner::new(&db.options, "silence", &[("jobs/tick.toml", &job), ("trueup.toml", &settings)]);
@@ -67,7 +67,7 @@ async fn statements(work: Work, watched: Duration) -> BTreeMap<String, (u64, u64
     site.runner.proxy.record();
     let started = Instant::now();
     site.runner.start();
-    until(Duration::from_secs(30), "the runner works", || site.is_well(work, started)).await;
+    until(Duration::from_secs(120), "the runner works", || site.is_well(work, started)).await;
     let warm = Instant::now() + Duration::from_secs(2);
     until(watched * 2, "time to watch", async || warm.elapsed() > watched).await;
     let mut counts = BTreeMap::new();
@@ -95,7 +95,7 @@ async fn recovery(work: Work, statement: &str, recurs: bool) -> Outcome {
     let started = Instant::now();
     if recurs {
         site.runner.start();
-        until(Duration::from_secs(60), "the runner works", || site.is_well(work, started)).await;
+        until(Duration::from_secs(120), "the runner works", || site.is_well(work, started)).await;
     }
     let hits = silence(&site.runner, statement, if recurs { PLACES } else { 1 });
     if !recurs {
@@ -160,7 +160,7 @@ async fn table(work: Work, most: usize, within: Duration) -> Vec<String> {
             let outcome = recovery(work, &sql, recurs).await;
             (sql, recurs, outcome)
         })
-        .buffer_unordered(8)
+        .buffer_unordered(5)
         .collect()
         .await;
     let mut late = Vec::new();
@@ -207,7 +207,7 @@ async fn an_idle_runner_asks_at_most_five_statements_a_second() {
     site.runner.proxy.record();
     let started = Instant::now();
     site.runner.start();
-    until(Duration::from_secs(30), "the runner works", || site.is_well(Work::Idle, started)).await;
+    until(Duration::from_secs(120), "the runner works", || site.is_well(Work::Idle, started)).await;
     let warm = Instant::now() + Duration::from_secs(3);
     let watched = Duration::from_secs(size("TRUEUP_FAULT_SECONDS", 12));
     until(watched * 2, "time to watch", async || warm.elapsed() > watched).await;
@@ -230,7 +230,7 @@ async fn an_idle_runner_asks_at_most_five_statements_a_second() {
 async fn silence_while_connections_are_given_back_takes_no_place_in_the_pool() {
     let mut site = Site::new(Work::Busy).await;
     site.runner.start();
-    until(Duration::from_secs(30), "the runner works", || site.is_well(Work::Busy, Instant::now())).await;
+    until(Duration::from_secs(120), "the runner works", || site.is_well(Work::Busy, Instant::now())).await;
     for round in 0..size("TRUEUP_FAULT_TRIALS", 3) {
         // Each release ends with a reset of the session, whatever else it says.
         let hits = site.runner.proxy.at(Place::Request, "pg_advisory_unlock_all", 0, PLACES, Act::Silence);

@@ -16,9 +16,14 @@ use crate::support::scene::{self, BUSY, LEASE_SECONDS, POLL_SECONDS};
 /// Longer than anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Promise 3, and the second that its test may take to see it.
-fn bound() -> f64 {
-    f64::from(i32::try_from(LEASE_SECONDS + POLL_SECONDS + 1).expect("small"))
+/// Promise 3, with a second for the program to start in, and what a run takes on this machine just now.
+async fn bound(db: &TestDatabase) -> f64 {
+    let promised = f64::from(i32::try_from(LEASE_SECONDS + POLL_SECONDS).expect("small"));
+    // Of runs that nothing troubled, the slowest.
+    let run: f64 = db
+        .scalar("select coalesce(max(extract(epoch from finished_at - started_at)), 0)::float8 from trueup.run where state = 'ok' and attempt = 1")
+        .await;
+    promised + 1.0 + run
 }
 
 /// Two runners of one job, of which the first can be made to stop.
@@ -47,8 +52,7 @@ impl Pair {
 
     /// One result per tick, and each is what plain SQL says.
     async fn check(&self) {
-        let last = "(select max(scheduled_for) from trueup.run where state = 'ok')";
-        let wrong = self.db.lines(&format!("select * from ({}) q where t <= {last}", scene::LOST_OR_DOUBLED)).await;
+        let wrong = scene::lost_or_doubled(&self.db).await;
         assert!(wrong.is_empty(), "promises 1 and 2: ticks lost, doubled or without an end: {wrong:?}");
         let different = self.db.lines(scene::DIFFERENT).await;
         assert!(different.is_empty(), "promise 5: history equals a recompute: {different:?}");
@@ -119,7 +123,7 @@ async fn a_run_of_a_frozen_runner_is_taken_over_within_lease_and_poll() {
         pair.other.terminate(PATIENCE).await;
     }
     pair.check().await;
-    check_times(times);
+    check_times(times, bound(&pair.db).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,15 +145,14 @@ async fn a_run_whose_connection_was_cut_off_without_a_word_is_taken_over_within_
         pair.other.terminate(PATIENCE).await;
     }
     pair.check().await;
-    check_times(times);
+    check_times(times, bound(&pair.db).await);
 }
 
-/// Nearly all of them: of twenty, one may have met a busy machine.
-fn check_times(mut times: Vec<f64>) {
+fn check_times(mut times: Vec<f64>, bound: f64) {
     times.sort_by(f64::total_cmp);
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     println!("{} takeovers: published by another after {median:.1} s (median), {worst:.1} s (worst)", times.len());
-    assert!(worst <= bound(), "promise 3: resumed within {} s, not {times:.1?}", bound());
+    assert!(worst <= bound, "promise 3: resumed within {bound:.1} s, not {times:.1?}");
 }
 
 /// Correctness depends on the clock of the database only: one runner lives an hour ahead, or behind.
