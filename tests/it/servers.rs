@@ -47,9 +47,8 @@ impl Site {
     }
 
     async fn resumes(&self, when: &str) -> Duration {
-        let log: Vec<String> = self.runner.log().lines().rev().take(4).map(str::to_owned).collect();
-        let what = format!("promise 3: the runner publishes on time {when}\n{}", log.join("\n"));
-        scene::published_anew(&self.db, PATIENCE, &what).await
+        let what = || format!("promise 3: the runner publishes on time {when}\n{}", self.runner.last_words());
+        scene::published_anew(&self.db, PATIENCE, what).await
     }
 
     async fn check(&self) {

@@ -47,7 +47,7 @@ impl Pair {
     }
 
     async fn is_on_time(&self) {
-        scene::published_anew(&self.db, PATIENCE, "promise 3: the runners publish on time").await;
+        scene::published_anew(&self.db, PATIENCE, || "promise 3: the runners publish on time".to_owned()).await;
     }
 
     /// One result per tick, and each is what plain SQL says.
@@ -148,6 +148,34 @@ async fn a_run_whose_connection_was_cut_off_without_a_word_is_taken_over_within_
     check_times(times, bound(&pair.db).await);
 }
 
+/// Transactions outside a run: entering what is due, and claiming it. Each holds the row of the job.
+const LEDGER: [&str; 2] =
+    ["update trueup.job as j set last_scheduled_for", "update trueup.run r set state = 'running'"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_freezes_while_it_enters_or_claims_ticks_holds_none_back() {
+    let mut pair = Pair::new().await;
+    pair.victim.start();
+    let mut times = Vec::new();
+    for fragment in LEDGER {
+        pair.is_on_time().await;
+        let hits = pair.freeze_at(Place::Passed, fragment);
+        until(PATIENCE, &format!("the victim comes to `{fragment}`"), async || hits.count() > 0).await;
+        pair.other.start();
+        let took =
+            scene::published_anew(&pair.db, PATIENCE * 2, || "promise 3: another runner publishes".to_owned()).await;
+        println!("frozen at `{fragment}`: another is on time after {:.1} s", took.as_secs_f64());
+        times.push(took.as_secs_f64());
+        pair.victim.victim().thaw();
+        pair.is_on_time().await;
+        pair.other.terminate(PATIENCE).await;
+    }
+    pair.check().await;
+    // A tick has to become due first, and what was missed is caught up before it.
+    let catching_up = 2.0 * f64::from(scene::EVERY_SECONDS);
+    check_times(times, bound(&pair.db).await + catching_up);
+}
+
 fn check_times(mut times: Vec<f64>, bound: f64) {
     times.sort_by(f64::total_cmp);
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
@@ -168,14 +196,14 @@ async fn a_runner_whose_clock_is_wrong_by_an_hour_loses_and_doubles_nothing() {
         pair.victim = pair.victim.with(&environment);
         pair.victim.start();
         pair.other.start();
-        scene::published_anew(&pair.db, PATIENCE, "promise 4: both publish on time").await;
+        scene::published_anew(&pair.db, PATIENCE, || "promise 4: both publish on time".to_owned()).await;
         // The one with the wrong clock works alone for a while, and its work is taken over when it dies.
         pair.other.kill();
-        scene::published_anew(&pair.db, PATIENCE, "promise 4: the wrong clock publishes on time").await;
+        scene::published_anew(&pair.db, PATIENCE, || "promise 4: the wrong clock publishes on time".to_owned()).await;
         let shown: i64 = pair.db.scalar("select abs(extract(epoch from max(d.attempted_at) - clock_timestamp()))::bigint from trueup.delivery_attempt d").await;
         pair.victim.kill();
         pair.other.start();
-        scene::published_anew(&pair.db, PATIENCE, "promise 4: the right clock publishes on time").await;
+        scene::published_anew(&pair.db, PATIENCE, || "promise 4: the right clock publishes on time".to_owned()).await;
         pair.other.kill();
         println!("clock {offset}: deliveries are dated {shown} s off");
         pair.check().await;

@@ -91,6 +91,13 @@ impl Runner {
         None
     }
 
+    /// What it has logged last.
+    pub fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.0.join("serve.log")).unwrap_or_default()
@@ -129,9 +136,18 @@ impl Victim {
 
 /// Waits until something holds. Fails with words of its own when it does not in time.
 pub async fn until<F: Future<Output = bool>>(within: Duration, what: &str, holds: impl Fn() -> F) -> Duration {
+    until_or(within, || what.to_owned(), holds).await
+}
+
+/// The same, with words that are found when it failed: what a log says by then.
+pub async fn until_or<F: Future<Output = bool>>(
+    within: Duration,
+    what: impl Fn() -> String,
+    holds: impl Fn() -> F,
+) -> Duration {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < within, "not within {} s: {what}", within.as_secs());
+        assert!(started.elapsed() < within, "not within {} s: {}", within.as_secs(), what());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     started.elapsed()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::database::TestDatabase;
-use super::fleet::until;
+use super::fleet::until_or;
 
 /// Errors are small for eight seconds and large for eight, so that an alert fires and ends again and again.
 pub const SCENE: &str = "
@@ -67,12 +67,12 @@ pub const IS_ON_TIME: &str = "select coalesce(max(scheduled_for) > clock_timesta
     from trueup.run where state = 'ok'";
 
 /// Waits until a tick is published that was not due yet when this was asked, and is not late. How long that took.
-pub async fn published_anew(db: &TestDatabase, within: Duration, what: &str) -> Duration {
+pub async fn published_anew(db: &TestDatabase, within: Duration, what: impl Fn() -> String) -> Duration {
     let now: String = db.scalar("select clock_timestamp()::text").await;
     let fresh = format!(
         "select coalesce(max(scheduled_for) > greatest('{now}', clock_timestamp() - interval '6 seconds'), false) from trueup.run where state = 'ok'"
     );
-    until(within, what, || db.scalar::<bool>(&fresh)).await
+    until_or(within, what, || db.scalar::<bool>(&fresh)).await
 }
 
 /// Ticks of every job that are not there exactly once, or have no end: nothing, once all is well.
