@@ -37,6 +37,7 @@ mod settings;
 mod silences;
 mod stories;
 mod support;
+mod syntax;
 mod telling;
 mod values;
 mod web;
