@@ -21,6 +21,7 @@ mod fuzz;
 mod history;
 mod hostile;
 mod init;
+mod injection;
 mod local_postgres;
 mod messages;
 mod metrics;
