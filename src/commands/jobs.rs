@@ -8,6 +8,7 @@ use super::{output, user_error};
 use crate::cli::Global;
 use crate::notify::matcher::Labels;
 use crate::notify::route::Routing;
+use crate::plan::build::Surroundings;
 use crate::plan::rule::Severity;
 use crate::plan::{self, PlannedJob};
 use crate::settings::{self, Loaded, Settings};
@@ -34,14 +35,17 @@ impl JobFile {
 
     /// Plans a text as if it stood in a file.
     fn of(shown: String, text: String, settings: &Settings) -> Self {
-        let receivers: Vec<String> = settings.receivers.keys().cloned().collect();
+        let surroundings = Surroundings {
+            receivers: settings.receivers.keys().cloned().collect(),
+            functions: settings.functions.clone(),
+        };
         let document = match Document::parse(&shown, &text) {
             Ok(document) => document,
             Err(findings) => return Self { path: shown, text, document: None, job: None, findings, size: None },
         };
         let (job, mut findings) = match document.read::<JobSpec>() {
             Err(findings) => (None, findings),
-            Ok(spec) => match plan::build::plan(&document, &spec, &receivers) {
+            Ok(spec) => match plan::build::plan(&document, &spec, &surroundings) {
                 Ok((job, warnings)) => (Some(job), warnings),
                 Err(mistakes) => (None, mistakes),
             },

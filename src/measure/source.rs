@@ -8,6 +8,7 @@ use crate::plan::PlannedJob;
 use crate::plan::name::Identifier;
 use crate::plan::source::{NumberType, Relation, SourceFacts};
 use crate::plan::sql::{PlannedSql, probe};
+use crate::plan::syntax::Granted;
 use crate::spec::diagnostic::did_you_mean;
 
 /// Something about the source that keeps the job from running.
@@ -121,6 +122,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     let labels =
         columns(connection, "labels", &l.relation, &probe::label_columns(job), &label_names, &mut mistakes).await?;
     expressions(connection, job, &mut mistakes).await?;
+    functions(connection, job, &mut mistakes).await?;
     let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
     expect_instants(&prediction_names, &predictions, &mut mistakes);
     expect_instants(&label_names, &labels, &mut mistakes);
@@ -227,6 +229,41 @@ async fn expressions(
         }
     }
     Ok(())
+}
+
+/// Finds functions that a query calls by permission and that are not there, or whose answer may change without the data.
+async fn functions(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<()> {
+    let relations = [("predictions.query", &job.predictions.relation), ("labels.query", &job.labels.relation)];
+    for (path, relation) in relations {
+        let Relation::Query(query) = relation else { continue };
+        for function in query.granted() {
+            let name = format!("{}.{}", function.schema.as_str(), function.name.as_str());
+            let message = match volatility(connection, &function).await? {
+                Some(true) => format!("the function `{name}` is volatile: its answer may change without the data"),
+                Some(false) => continue,
+                None => format!("there is no function `{name}`"),
+            };
+            let hint = "declare it `stable` or `immutable` in Postgres, or do without it".to_owned();
+            mistakes.push(SourceMistake { path: path.to_owned(), code: "bad-function", message, hint });
+        }
+    }
+    Ok(())
+}
+
+/// Whether any function of a name is volatile. None where there is none.
+async fn volatility(connection: &mut PgConnection, function: &Granted) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar(
+        "select bool_or(p.provolatile = 'v') from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
+         where n.nspname = $1 and p.proname = $2",
+    )
+    .bind(function.schema.as_str())
+    .bind(function.name.as_str())
+    .fetch_one(connection)
+    .await
 }
 
 fn no_column(path: &str, name: &str, section: &str, known: &[&str]) -> SourceMistake {

@@ -94,7 +94,7 @@ fn canary() -> Result<PlannedJob> {
     };
     let document = Document::parse("canary.toml", CANARY).map_err(said)?;
     let spec: JobSpec = document.read().map_err(said)?;
-    plan::build::plan(&document, &spec, &[]).map(|(job, _)| job).map_err(said)
+    plan::build::plan(&document, &spec, &plan::build::Surroundings::default()).map(|(job, _)| job).map_err(said)
 }
 
 fn notice(id: Uuid, now: DateTime<Utc>, runner: &str) -> Notice {

@@ -11,16 +11,30 @@ use crate::plan::name::Identifier;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dimension {
     pub name: String,
-    /// SQL over the prediction row.
-    pub sql: String,
+    pub value: DimensionValue,
+}
+
+/// What a dimension is of a prediction row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DimensionValue {
+    Column(Identifier),
+    Expression(Expression),
 }
 
 impl Dimension {
+    /// SQL over the prediction row, which is called `a`.
+    pub fn sql(&self) -> String {
+        match &self.value {
+            DimensionValue::Column(column) => format!("a.{column}"),
+            DimensionValue::Expression(expression) => expression.to_string(),
+        }
+    }
+
     /// The columns of the prediction row that it names.
     pub fn columns(&self) -> BTreeSet<String> {
-        match Identifier::new(&self.name) {
-            Ok(column) if self.sql == format!("a.{column}") => BTreeSet::from([self.name.clone()]),
-            _ => Expression::parse(&self.sql).map(|expression| expression.columns()).unwrap_or_default(),
+        match &self.value {
+            DimensionValue::Column(column) => BTreeSet::from([column.as_str().to_owned()]),
+            DimensionValue::Expression(expression) => expression.columns(),
         }
     }
 }

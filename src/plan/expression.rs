@@ -1,200 +1,46 @@
-//! SQL expressions of a job file: parsed by a real parser, held to an allow-list, and printed from the tree.
+//! SQL expressions of a job file: one scalar expression over columns of the prediction row.
 //!
-//! What reaches the database is the printed tree and never the user's text, so comments and second statements cannot.
+//! What reaches the database is printed from a tree of our own and never the user's text, see [`syntax`].
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, FunctionArguments, Ident, Value, visit_expressions, visit_expressions_mut};
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
+use crate::plan::syntax::{self, Scalar};
 
 /// One scalar expression over columns of the prediction row. Displays in parentheses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression(String);
+pub struct Expression(Scalar);
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({})", self.0)
+        write!(f, "({})", self.over(|_| None))
     }
 }
-
-/// Functions an expression may call: pure, fast, and without access to anything but their arguments.
-const ALLOWED_FUNCTIONS: &[&str] = &[
-    "abs",
-    "ceil",
-    "ceiling",
-    "floor",
-    "round",
-    "trunc",
-    "sign",
-    "mod",
-    "power",
-    "sqrt",
-    "exp",
-    "ln",
-    "log",
-    "log10",
-    "greatest",
-    "least",
-    "coalesce",
-    "nullif",
-    "width_bucket",
-    "lower",
-    "upper",
-    "initcap",
-    "trim",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "left",
-    "right",
-    "substr",
-    "substring",
-    "split_part",
-    "replace",
-    "length",
-    "char_length",
-    "concat",
-    "concat_ws",
-    "starts_with",
-    "to_char",
-    "date_trunc",
-    "date_part",
-    "date_bin",
-    "extract",
-    "md5",
-    "isfinite",
-    "jsonb_extract_path_text",
-    "json_extract_path_text",
-];
 
 impl Expression {
     /// Parses one scalar expression, or says why it cannot be used.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let dialect = PostgreSqlDialect {};
-        let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(|e| mistake(&e))?;
-        let tree = parser.parse_expr().map_err(|e| mistake(&e))?;
-        if parser.peek_token().token != Token::EOF {
-            return Err(format!("expected one expression, found more: `{}`", parser.peek_token().token));
-        }
-        match visit_expressions(&tree, |part| refusal(part).map_or(ControlFlow::Continue(()), ControlFlow::Break)) {
-            ControlFlow::Break(reason) => Err(reason),
-            ControlFlow::Continue(()) => Ok(Self(tree.to_string())),
-        }
-    }
-
-    /// The printed tree, for the plan's fingerprint.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        syntax::expression(text).map(Self)
     }
 
     /// The columns it names, as the catalog spells them.
     pub fn columns(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        let mut tree = self.tree();
-        let visited: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
-            if let Expr::Identifier(name) = part {
-                names.insert(folded(name));
-            }
-            ControlFlow::Continue(())
-        });
-        debug_assert!(visited.is_continue());
-        names
+        self.0.columns()
     }
 
-    /// The expression with columns replaced by other SQL; those for which there is none stay.
+    /// The expression as SQL, with columns replaced by other SQL; those for which there is none stay.
     pub fn over(&self, replace: impl Fn(&str) -> Option<String>) -> String {
-        let mut tree = self.tree();
-        let visited: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
-            if let Expr::Identifier(name) = part
-                && let Some(sql) = replace(&folded(name))
-            {
-                *part = parsed(&sql);
-            }
-            ControlFlow::Continue(())
-        });
-        debug_assert!(visited.is_continue());
-        tree.to_string()
+        syntax::print(&self.0, &replace)
     }
 
-    fn tree(&self) -> Expr {
-        parsed(&self.0)
+    /// 1 where this holds, and 0 where it does not or is NULL.
+    pub fn as_count(&self) -> Self {
+        Self(self.0.clone().into_count())
     }
-}
 
-/// As Postgres folds names: an unquoted one to lower case.
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
-}
-
-/// Parses SQL that was printed from a tree, or written here.
-fn parsed(sql: &str) -> Expr {
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql);
-    parser.and_then(|mut parser| parser.parse_expr()).expect("what was printed from a tree can be parsed")
-}
-
-pub(super) fn mistake(error: &sqlparser::parser::ParserError) -> String {
-    error.to_string().trim_start_matches("sql parser error: ").to_owned()
-}
-
-/// Why a part of an expression may not stand there, if so.
-fn refusal(part: &Expr) -> Option<String> {
-    match part {
-        Expr::Identifier(_)
-        | Expr::BinaryOp { .. }
-        | Expr::UnaryOp { .. }
-        | Expr::Nested(_)
-        | Expr::Between { .. }
-        | Expr::InList { .. }
-        | Expr::Like { .. }
-        | Expr::ILike { .. }
-        | Expr::IsNull(_)
-        | Expr::IsNotNull(_)
-        | Expr::IsTrue(_)
-        | Expr::IsNotTrue(_)
-        | Expr::IsFalse(_)
-        | Expr::IsNotFalse(_)
-        | Expr::IsDistinctFrom(..)
-        | Expr::IsNotDistinctFrom(..)
-        | Expr::Case { .. }
-        | Expr::Cast { .. }
-        | Expr::Extract { .. }
-        | Expr::AtTimeZone { .. }
-        | Expr::Substring { .. }
-        | Expr::Trim { .. }
-        | Expr::Ceil { .. }
-        | Expr::Floor { .. }
-        | Expr::Position { .. }
-        | Expr::Interval(_)
-        | Expr::TypedString(_) => None,
-        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-            Some("placeholders are not allowed".to_owned())
-        }
-        Expr::Value(_) => None,
-        Expr::CompoundIdentifier(parts) => {
-            let written = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-            Some(format!("`{written}`: name columns of the prediction row without a table"))
-        }
-        Expr::Function(function) => function_refusal(function),
-        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-            Some("a subselect is not allowed in an expression; use `query` instead of `table`".to_owned())
-        }
-        other => Some(format!("`{other}` is not allowed in an expression")),
-    }
-}
-
-fn function_refusal(function: &sqlparser::ast::Function) -> Option<String> {
-    let name = function.name.to_string().to_lowercase();
-    if !ALLOWED_FUNCTIONS.contains(&name.as_str()) {
-        return Some(format!("the function `{name}` is not allowed in an expression"));
-    }
-    let plain = function.over.is_none() && function.filter.is_none() && function.within_group.is_empty();
-    match &function.args {
-        FunctionArguments::List(list) if plain && list.clauses.is_empty() && list.duplicate_treatment.is_none() => None,
-        _ => Some(format!("`{name}` may only be called with plain arguments")),
+    /// This where another expression is not NULL, else NULL.
+    pub fn where_known(&self, other: &Self) -> Self {
+        Self(self.0.clone().where_known(other.0.clone()))
     }
 }
 
@@ -202,18 +48,50 @@ fn function_refusal(function: &sqlparser::ast::Function) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn printed(text: &str) -> String {
+        Expression::parse(text).map_or_else(|refused| format!("refused: {refused}"), |e| e.over(|_| None))
+    }
+
     #[test]
-    fn ordinary_expressions_are_taken() {
-        for text in [
-            "environment = 'prod'",
-            "extract(hour from interval_start at time zone 'UTC')",
-            "case when price > 10 then 'high' else 'low' end",
-            "coalesce(region, 'none') in ('a', 'b') and not is_test",
-            "date_trunc('hour', at)::text",
-            "\"Odd Column\" is not null",
-            "name like 'a%'",
+    fn ordinary_expressions_are_printed_with_one_meaning() {
+        for (text, sql) in [
+            ("environment = 'prod'", r#""environment" = 'prod'"#),
+            (
+                "extract(hour from interval_start at time zone 'UTC')",
+                r#"extract(hour from ("interval_start" at time zone 'UTC'))"#,
+            ),
+            (
+                "case when price > 10 then 'high' else 'low' end",
+                r#"case when ("price" > 10) then 'high' else 'low' end"#,
+            ),
+            (
+                "coalesce(region, 'none') in ('a', 'b') and not is_test",
+                r#"(coalesce("region", 'none') in ('a', 'b')) and (not "is_test")"#,
+            ),
+            ("date_trunc('hour', at)::text", r#"cast(pg_catalog."date_trunc"('hour', "at") as pg_catalog.text)"#),
+            (r#""Odd Column" is not null"#, r#""Odd Column" is not null"#),
+            ("name like 'a%'", r#""name" like 'a%'"#),
+            ("a + b - c * 2 > -1", r#"("a" + "b" - ("c" * 2)) > (- 1)"#),
+            (
+                "interval '1 day' + at > date '2025-01-01'",
+                r#"(cast('1 day' as pg_catalog.interval) + "at") > cast('2025-01-01' as pg_catalog.date)"#,
+            ),
+            ("(meta->>'n')::float8", r#"cast("meta" ->> 'n' as pg_catalog.float8)"#),
+            (
+                "trim(both 'x' from region) || substring(name from 2 for 3)",
+                r#"pg_catalog."btrim"("region", 'x') || pg_catalog."substring"("name", 2, 3)"#,
+            ),
+            (
+                "position('a' in name) > 0 and name is distinct from 'b'",
+                r#"(pg_catalog."position"("name", 'a') > 0) and ("name" is distinct from 'b')"#,
+            ),
+            (r"region = 'a\b'", r#""region" = $t$a\b$t$"#),
+            (
+                "to_char(at, 'YYYY-MM-DD')::date = (meta->>'today')::date",
+                r#"cast(pg_catalog."to_char"("at", 'YYYY-MM-DD') as pg_catalog.date) = cast("meta" ->> cast('today' as pg_catalog.text) as pg_catalog.date)"#,
+            ),
         ] {
-            assert!(Expression::parse(text).is_ok(), "{text}: {:?}", Expression::parse(text));
+            assert_eq!(printed(text), sql, "{text}");
         }
     }
 
@@ -236,14 +114,82 @@ mod tests {
             "a b",
             "true union select 1",
             "set_config('a', 'b', false)",
+            "cast(region as public.evil)",
+            "region::regclass is not null",
+            "predicted operator(public.+) 1",
+            "predicted operator(pg_catalog.+) 1",
+            "a = 'x\0y'",
+            "\"a\0b\" = 1",
+            "ctid is not null",
+            "a = current_user",
+            "array[1] = array[1]",
+            "x collate public.evil = 'a'",
         ] {
             assert!(Expression::parse(text).is_err(), "{text} was taken: {:?}", Expression::parse(text));
         }
     }
 
     #[test]
+    fn a_quote_behind_a_backslash_ends_no_literal() {
+        let attack = r"('a\''' operator('= ''x'' or pg_sleep(1) is null or 0 < length(''') -1)";
+        assert!(Expression::parse(attack).is_err());
+        assert_eq!(printed(r"region = 'a\'''"), r#""region" = $t$a\'$t$"#);
+        assert_eq!(printed(r#""a\""b" = 1"#), r#""a\""b" = 1"#);
+    }
+
+    #[test]
+    fn nothing_depends_on_the_moment() {
+        for text in [
+            "at < now()",
+            "at < current_timestamp",
+            "at::date < current_date",
+            "cast('now' as timestamptz) > at",
+            "'today'::date = at::date",
+            "timestamptz 'tomorrow' > at",
+            "('n' || 'ow')::timestamptz > at",
+            "concat('to', 'day')::date = at::date",
+            "('now'::text)::timestamptz > at",
+            "to_char(at, '\"now\"')::timestamptz > at",
+            "date('yesterday') < at",
+            "random() < 0.5",
+            "clock_timestamp() > at",
+        ] {
+            assert!(Expression::parse(text).is_err(), "{text} was taken: {}", printed(text));
+        }
+        // Where Postgres would guess the type from the place, the type is said.
+        assert_eq!(printed("at < 'now'"), r#""at" < cast('now' as pg_catalog.text)"#);
+        assert_eq!(printed("day in ('today', 'x')"), r#""day" in (cast('today' as pg_catalog.text), 'x')"#);
+    }
+
+    #[test]
+    fn what_postgres_would_group_in_another_way_needs_parentheses() {
+        for text in ["- a ^ 2", "a < b = c"] {
+            let refused = Expression::parse(text).expect_err(text);
+            assert!(refused.contains("parentheses"), "{text}: {refused}");
+        }
+        assert_eq!(printed("(- a) ^ 2"), r#"(- "a") ^ 2"#);
+    }
+
+    #[test]
+    fn long_and_deep_texts_are_refused_and_not_a_crash() {
+        let deep = [
+            format!("{}1{}", "(".repeat(20_000), ")".repeat(20_000)),
+            "a + ".repeat(16_000) + "a",
+            "not ".repeat(16_000) + "a",
+            "- ".repeat(30_000) + "1",
+            "a and ".repeat(9_000) + "a",
+            "case when ".repeat(6_000),
+            "x".repeat(100_000),
+        ];
+        for text in deep {
+            assert!(Expression::parse(&text).is_err());
+        }
+        assert!(Expression::parse(&("a = 1 or ".repeat(500) + "b")).is_ok());
+    }
+
+    #[test]
     fn a_comment_does_not_survive() {
         let parsed = Expression::parse("a = 1 -- and b = 2").unwrap();
-        assert_eq!(parsed.to_string(), "(a = 1)");
+        assert_eq!(parsed.to_string(), "(\"a\" = 1)");
     }
 }

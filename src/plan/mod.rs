@@ -21,6 +21,7 @@ pub mod rule;
 pub mod schedule;
 pub mod source;
 pub mod sql;
+pub mod syntax;
 pub mod window;
 
 pub use job::PlannedJob;

@@ -44,9 +44,29 @@ impl TableName {
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = parse_parts(text).ok_or_else(|| format!("`{text}` is not a table name"))?;
         match parts.as_slice() {
-            [schema, table] => Ok(Self { schema: Identifier::new(schema)?, table: Identifier::new(table)? }),
+            [schema, table] => {
+                let name = Self { schema: Identifier::new(schema)?, table: Identifier::new(table)? };
+                name.expect_data().map(|()| name)
+            }
             [_] => Err(format!("`{text}` names no schema")),
             _ => Err(format!("`{text}` has too many parts")),
+        }
+    }
+}
+
+impl TableName {
+    /// Refuses what is no table of data: the catalogs and statistics of the server change without anybody writing a row.
+    pub fn expect_data(&self) -> Result<(), String> {
+        let schema = self.schema.as_str();
+        let of_server = ["pg_catalog", "information_schema"].contains(&schema)
+            || schema.starts_with("pg_toast")
+            || schema.starts_with("pg_temp");
+        match of_server {
+            true => Err(format!(
+                "`{schema}.{}` describes the server and holds no data of yours: name a table or view",
+                self.table.as_str()
+            )),
+            false => Ok(()),
         }
     }
 }
@@ -60,7 +80,7 @@ fn parse_parts(text: &str) -> Option<Vec<String>> {
     }
     let fold = |ident: &sqlparser::ast::Ident| match ident.quote_style {
         Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
+        None => ident.value.to_ascii_lowercase(),
     };
     name.0.iter().map(|part| part.as_ident().map(fold)).collect()
 }
@@ -73,7 +93,7 @@ impl fmt::Display for TableName {
 
 /// A text literal in SQL, for names of our own that stand in planned statements.
 pub fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    crate::plan::syntax::quoted(text)
 }
 
 #[cfg(test)]

@@ -1,154 +1,32 @@
 //! A query of a job file that stands for a table: one select statement that reads tables and does nothing else.
 //!
-//! Like an expression it is printed from its parse tree. What it may not do is found anywhere in the tree, however deep.
+//! Like an expression it is printed from a tree of our own, see [`syntax`].
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Value, Visit, Visitor};
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
-
-use crate::plan::expression::mistake;
+use crate::plan::syntax::{self, Granted, Grants, Query};
 
 /// One select statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectQuery(String);
+pub struct SelectQuery(Query);
 
 impl fmt::Display for SelectQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&syntax::print_query(&self.0))
     }
 }
-
-/// Functions a query may not call: they reach outside the query, hold it up, or change the session.
-const REFUSED_FUNCTION_PREFIXES: &[&str] = &[
-    "pg_",
-    "lo_",
-    "dblink",
-    "set_config",
-    "setval",
-    "nextval",
-    "query_to_xml",
-    "table_to_xml",
-    "cursor_to_xml",
-    "schema_to_xml",
-    "database_to_xml",
-    "txid_",
-    "ts_stat",
-    "current_setting",
-];
-
-/// Functions that may stand in place of a table.
-const TABLE_FUNCTIONS: &[&str] = &["generate_series", "unnest"];
 
 impl SelectQuery {
-    /// Parses one select statement that only reads, or says why it cannot be used.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let statements = Parser::parse_sql(&PostgreSqlDialect {}, text).map_err(|e| mistake(&e))?;
-        let [Statement::Query(query)] = statements.as_slice() else {
-            return Err("expected one select statement".to_owned());
-        };
-        match query.visit(&mut Rules::default()) {
-            ControlFlow::Break(reason) => Err(reason),
-            ControlFlow::Continue(()) => Ok(Self(query.to_string())),
-        }
-    }
-}
-
-/// Walks a tree and stops at the first thing that may not be there.
-#[derive(Default)]
-struct Rules {
-    /// Names that `with` gives.
-    local: BTreeSet<String>,
-}
-
-impl Visitor for Rules {
-    type Break = String;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
-        if !query.locks.is_empty() || !selects(&query.body) {
-            return ControlFlow::Break("a query may only select: no insert, update, delete, into or lock".to_owned());
-        }
-        let names = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.local.extend(names.map(|cte| cte.alias.name.value.to_lowercase()));
-        ControlFlow::Continue(())
+    /// Parses one select statement that only reads, or says why it cannot be used. `grants` are functions that the operator
+    /// allows beyond those of our list.
+    pub fn parse(text: &str, grants: &Grants) -> Result<Self, String> {
+        syntax::query(text, grants).map(Self)
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
-        match select.into {
-            Some(_) => ControlFlow::Break("a query may not select into a table".to_owned()),
-            None => ControlFlow::Continue(()),
-        }
+    /// The functions of other schemas that it calls.
+    pub fn granted(&self) -> Vec<Granted> {
+        self.0.granted()
     }
-
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<String> {
-        match statement {
-            Statement::Query(_) => ControlFlow::Continue(()),
-            _ => ControlFlow::Break("a query may only select: no insert, update or delete inside it".to_owned()),
-        }
-    }
-
-    /// The search path is pinned to `pg_catalog`, so a table without its schema would not be found at night.
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<String> {
-        match relation.0.as_slice() {
-            [only] => {
-                let name = only.to_string().trim_matches('"').to_lowercase();
-                if self.local.contains(&name) || TABLE_FUNCTIONS.contains(&name.as_str()) {
-                    return ControlFlow::Continue(());
-                }
-                ControlFlow::Break(format!("`{only}` names no schema: write `public.{only}`"))
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<String> {
-        let function = match factor {
-            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => function_name(name),
-            TableFactor::Table { .. }
-            | TableFactor::Derived { .. }
-            | TableFactor::UNNEST { .. }
-            | TableFactor::NestedJoin { .. } => return ControlFlow::Continue(()),
-            other => return ControlFlow::Break(format!("`{other}` is not allowed in place of a table")),
-        };
-        if TABLE_FUNCTIONS.contains(&function.as_str()) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(format!("the function `{function}` is not allowed in place of a table"))
-        }
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
-        match expr {
-            Expr::Function(function) => {
-                let name = function_name(&function.name);
-                if REFUSED_FUNCTION_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-                    return ControlFlow::Break(format!("the function `{name}` is not allowed in a query"));
-                }
-                ControlFlow::Continue(())
-            }
-            Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-                ControlFlow::Break("placeholders are not allowed".to_owned())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn selects(set: &SetExpr) -> bool {
-    match set {
-        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => true,
-        SetExpr::SetOperation { left, right, .. } => selects(left) && selects(right),
-        _ => false,
-    }
-}
-
-/// The last part of a function's name, without quotes.
-fn function_name(name: &ObjectName) -> String {
-    let full = name.to_string().to_lowercase().replace('"', "");
-    full.rsplit('.').next().unwrap_or(&full).to_owned()
 }
 
 #[cfg(test)]
@@ -163,9 +41,32 @@ mod tests {
             "select t.*, n from public.t cross join generate_series(1, 3) as n",
             "select * from public.t where id in (with k as (select id from public.u) select id from k)",
             "select x from unnest(array[1, 2]) as x",
+            "select distinct on (a) a, b as \"B c\", t.* from public.t left join public.u using (id) order by a, b desc nulls last",
+            "select a, row_number() over (partition by b order by c rows between 1 preceding and current row) from public.t",
+            "select a, count(*) filter (where b > 1), percentile_cont(0.5) within group (order by c) from public.t group by rollup (a) having count(*) > 1",
+            "select (select max(x) from public.u where u.id = t.id) as m, array(select 1), a = any (array[1, 2]) from public.t as t",
+            "select 1 union (select 2 except select 3) order by 1 limit 5 offset 2",
+            "with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select n from r",
+            "select * from public.a as a cross join lateral (select * from public.b as b where b.x = a.x limit 1) as c, jsonb_each(a.j) as e(k, v)",
+            "select date(at) from public.t where at >= timestamptz '2025-01-01' and (a, b) in ((1, 2), (3, 4))",
+            "select * from (values (1, 'a'), (2, 'b')) as v(n, t)",
+            "select count(distinct a), string_agg(b, ',' order by b) from public.t where not exists (select 1 from public.u where u.id = t.id)",
         ] {
-            assert!(SelectQuery::parse(text).is_ok(), "{text}: {:?}", SelectQuery::parse(text));
+            assert!(
+                SelectQuery::parse(text, &Grants::default()).is_ok(),
+                "{text}: {:?}",
+                SelectQuery::parse(text, &Grants::default())
+            );
         }
+    }
+
+    #[test]
+    fn a_function_that_the_operator_allows_may_be_called() {
+        let grants = Grants(vec![Granted::parse("public.to_mw").unwrap()]);
+        let query = SelectQuery::parse("select public.to_mw(x) as x from public.t", &grants).unwrap();
+        assert_eq!(query.to_string(), r#"select "public"."to_mw"("x") as "x" from "public"."t""#);
+        assert_eq!(query.granted(), grants.0);
+        assert!(SelectQuery::parse("select to_mw(x) from public.t", &grants).is_err());
     }
 
     #[test]
@@ -191,8 +92,32 @@ mod tests {
             "copy public.t to '/tmp/x'",
             "select $1",
             "table public.t",
+            "select public.f(x) from public.t",
+            "select \"public\".\"f\"(x) from public.t",
+            "select random() from public.t",
+            "select now() from public.t",
+            "select current_date from public.t",
+            "select * from public.t where at < localtimestamp",
+            "select lastval() from public.t",
+            "select ts_rewrite('a', 'select 1') from public.t",
+            "select gin_clean_pending_list('x') from public.t",
+            "select age(at) from public.t",
+            "select x::public.evil from public.t",
+            "select a operator(public.+) b from public.t",
+            "select * from public.t tablesample system (1)",
+            "select * from pg_catalog.pg_authid",
+            "select * from information_schema.tables",
+            "select * from (with pg_authid as (select 1) select 1) s, pg_authid",
+            r"select 'a\''' operator('= ''x'' or pg_sleep(1) is null or 0 < length(''') - 1 from public.t",
+            "select ctid from public.t",
+            "select * from only public.t",
+            "select row_number() over w from public.t window w as (order by a)",
         ] {
-            assert!(SelectQuery::parse(text).is_err(), "{text} was taken: {:?}", SelectQuery::parse(text));
+            assert!(
+                SelectQuery::parse(text, &Grants::default()).is_err(),
+                "{text} was taken: {:?}",
+                SelectQuery::parse(text, &Grants::default())
+            );
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Connections: one pool per process, every session in the same known state.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::time::timeout;
 
 use super::held;
@@ -22,7 +21,7 @@ const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'U
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
                        set standard_conforming_strings = on; \
                        set statement_timeout = '60s'; set lock_timeout = '30s'; \
-                       set idle_in_transaction_session_timeout = '60s'; set client_min_messages = warning; \
+                       set client_min_messages = warning; \
                        set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \
                        set tcp_user_timeout = '60s'; set client_connection_check_interval = '10s'";
 
@@ -41,18 +40,29 @@ pub fn options(url: &str) -> Result<PgConnectOptions> {
 ///
 /// A command may think, or wait for an answer of the person at the terminal, while it holds a connection.
 pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
-    build(options, max_connections, Duration::from_secs(3_600)).await
+    build(
+        options,
+        max_connections,
+        Patience { idle: Duration::from_secs(3_600), in_transaction: Duration::from_secs(60) },
+    )
+    .await
 }
 
-/// A pool for a process that never leaves a session idle for long: one that the server finds idle has lost its client.
-pub async fn serving_pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
-    build(options, max_connections, SERVING_IDLE * 2).await
+/// A pool for a process that never leaves a session idle for long: one that the server finds idle has lost its client. A
+/// runner that is frozen inside a transaction, whatever it is about, keeps its locks no longer than its lease.
+pub async fn serving_pool(options: PgConnectOptions, max_connections: u32, lease: Duration) -> Result<PgPool> {
+    build(options, max_connections, Patience { idle: SERVING_IDLE * 2, in_transaction: lease }).await
 }
 
-async fn build(options: PgConnectOptions, max_connections: u32, server_idle: Duration) -> Result<PgPool> {
+/// How long the server waits for the next statement before it ends a session.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    idle: Duration,
+    in_transaction: Duration,
+}
+
+async fn build(options: PgConnectOptions, max_connections: u32, patience: Patience) -> Result<PgPool> {
     let place = place(&options);
-    let session = Arc::<str>::from(format!("{SESSION}; set idle_session_timeout = {}", server_idle.as_millis()));
-    let reset = Arc::clone(&session);
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -67,19 +77,19 @@ async fn build(options: PgConnectOptions, max_connections: u32, server_idle: Dur
                 Ok(matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
             })
         })
-        .after_connect(move |connection, _| {
-            let session = Arc::clone(&session);
-            Box::pin(async move { answered(connection.execute(AssertSqlSafe(&*session))).await })
-        })
+        .after_connect(move |connection, _| Box::pin(async move { answered(prepare(connection, patience)).await }))
         .after_release(move |connection, _| {
-            let session = Arc::clone(&reset);
             Box::pin(async move {
                 if held::is_clean() {
                     return Ok(true);
                 }
                 // A cancelled transaction would swallow the next borrower's writes, and a borrower's limits are its own.
-                answered(connection.execute(LET_GO)).await?;
-                answered(connection.execute(AssertSqlSafe(&*session))).await.map(|()| true)
+                answered(async {
+                    connection.execute(LET_GO).await?;
+                    prepare(connection, patience).await
+                })
+                .await
+                .map(|()| true)
             })
         })
         .connect_with(options.application_name("trueup"))
@@ -87,10 +97,24 @@ async fn build(options: PgConnectOptions, max_connections: u32, server_idle: Dur
         .with_context(|| format!("could not connect to the database at {place}"))
 }
 
-/// A small statement that ends: a connection that does not answer it is given up.
-async fn answered(statement: impl Future<Output = sqlx::Result<PgQueryResult>>) -> sqlx::Result<()> {
-    match timeout(PING_TIMEOUT, statement).await {
-        Ok(done) => done.map(drop),
+/// Brings a session into the known state.
+async fn prepare(connection: &mut PgConnection, patience: Patience) -> sqlx::Result<()> {
+    connection.execute(SESSION).await?;
+    sqlx::query(
+        "select set_config('idle_session_timeout', $1, false), \
+         set_config('idle_in_transaction_session_timeout', $2, false)",
+    )
+    .bind(patience.idle.as_millis().to_string())
+    .bind(patience.in_transaction.as_millis().to_string())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Small statements that end: a connection that does not answer them is given up.
+async fn answered(statements: impl Future<Output = sqlx::Result<()>>) -> sqlx::Result<()> {
+    match timeout(PING_TIMEOUT, statements).await {
+        Ok(done) => done,
         Err(_) => Err(held::silence(PING_TIMEOUT)),
     }
 }

@@ -16,6 +16,7 @@ pub use receivers::{Http, ReceiverSettings};
 use crate::notify::receiver::WATCHDOG;
 use crate::notify::route::Routing;
 use crate::plan::duration;
+use crate::plan::syntax::{Granted, Grants};
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::receivers::{SecretSpec, SettingsSpec};
 use crate::spec::{Document, Level};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub watchdog: Option<Watchdog>,
     pub web: Option<Web>,
     pub max_connections: u32,
+    /// Functions that queries of jobs may call beyond those of our list.
+    pub functions: Grants,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
     /// How often the ledger is looked at.
@@ -78,6 +81,7 @@ impl Default for Settings {
             watchdog: None,
             web: None,
             max_connections: 8,
+            functions: Grants::default(),
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
             keep_windows: TimeDelta::days(395),
@@ -136,6 +140,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
             defaults.max_connections
         }
     };
+    let functions = functions(document, spec, &mut findings);
     let mut period = |path: &str, text: Option<&str>, default: TimeDelta| match text.map(duration::parse) {
         None => default,
         Some(Ok(period)) => period,
@@ -177,9 +182,34 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     });
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     (
-        (!failed).then_some(Settings { receivers, routing, watchdog, web, max_connections, lease, poll, keep_windows }),
+        (!failed).then_some(Settings {
+            receivers,
+            routing,
+            watchdog,
+            web,
+            max_connections,
+            functions,
+            lease,
+            poll,
+            keep_windows,
+        }),
         findings,
     )
+}
+
+fn functions(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagnostic>) -> Grants {
+    let mut granted = Vec::new();
+    for (index, text) in spec.database.allow_functions.iter().flatten().enumerate() {
+        match Granted::parse(text) {
+            Ok(function) => granted.push(function),
+            Err(message) => {
+                let path = format!("database.allow_functions[{index}]");
+                let hint = "write `schema.function`, without parentheses; those of `pg_catalog` need no permission";
+                findings.push(document.error(&path, "bad-function", message).hint(hint));
+            }
+        }
+    }
+    Grants(granted)
 }
 
 /// Value of an environment variable that is set and not empty.

@@ -58,6 +58,11 @@ pub const CODES: &[Code] = &[
     ),
     code("bad-for", "`for` counts windows, or names a duration.", "Write `for = 3` or `for = \"2h\"`."),
     code("bad-header", "This cannot be a header, or trueup sets it itself.", "Use a name such as `Authorization`."),
+    code(
+        "bad-function",
+        "This is not a function that a query may call: it is no `schema.function`, it is not there, or it is volatile.",
+        "List functions as `schema.function` in `[database] allow_functions`, and declare them `stable` or `immutable` in Postgres.",
+    ),
     code("bad-limit", "A limit must be a finite number.", "Write it as a number, such as `250.0`."),
     code("bad-link", "A link must begin with http:// or https://.", "Write the whole address of the runbook."),
     code("bad-listen", "This is not an address and a port.", "Write `127.0.0.1:9187`."),

@@ -168,6 +168,8 @@ pub struct WebSection {
 pub struct DatabaseSection {
     /// Most connections of this process. Default 8.
     pub max_connections: Option<i64>,
+    /// Functions that a `query` of a job may call beside those of Postgres: `["public.to_mw"]`. They must not be volatile.
+    pub allow_functions: Option<Vec<String>>,
 }
 
 /// How runs are claimed.

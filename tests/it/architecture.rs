@@ -103,3 +103,14 @@ fn nothing_is_left_open() {
         }
     }
 }
+
+/// What `serve` borrows has a bounded life: only `postgres::held` takes connections for it. A command that hangs is ended by
+/// the person who waits for it.
+#[test]
+fn connections_of_serve_are_borrowed_in_one_place() {
+    for (path, text) in sources("src") {
+        let allowed = ["commands", "postgres"].contains(&room(&path).as_str());
+        let takes = [".acquire()", "pool.begin(", "pool).begin("].iter().any(|word| text.contains(word));
+        assert!(!takes || allowed, "{} takes a connection without a limit", path.display());
+    }
+}

@@ -100,7 +100,9 @@ impl Three {
                 deaths = places.count();
                 since = self.published().await;
             }
-            self.runners.iter_mut().for_each(|runner| drop(runner.revive()));
+            for runner in &mut self.runners {
+                runner.revive();
+            }
             // An attempt takes milliseconds here: a lease of some seconds is that of a sender that died.
             self.db.execute("update trueup.notification set lease_until = clock_timestamp() where lease_until < clock_timestamp() + interval '57 seconds'").await;
             tokio::time::sleep(Duration::from_millis(100)).await;

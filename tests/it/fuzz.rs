@@ -10,6 +10,7 @@ use trueup::plan::expression::Expression;
 use trueup::plan::name::TableName;
 use trueup::plan::query::SelectQuery;
 use trueup::plan::schedule::Cadence;
+use trueup::plan::syntax::Grants;
 use trueup::plan::{self, duration};
 use trueup::spec::fixture::FixtureSpec;
 use trueup::spec::receivers::SettingsSpec;
@@ -124,8 +125,8 @@ fn mutated(dice: &mut Dice, text: &str) -> String {
 fn read(text: &str) {
     let Ok(document) = Document::parse("fuzz.toml", text) else { return };
     if let Ok(spec) = document.read::<JobSpec>() {
-        let receivers = ["oncall-email".to_owned(), "oncall-hook".to_owned()];
-        match plan::build::plan(&document, &spec, &receivers) {
+        let surroundings = plan::build::Surroundings::of_receivers(["oncall-email", "oncall-hook"]);
+        match plan::build::plan(&document, &spec, &surroundings) {
             Ok((job, warnings)) => {
                 warnings.iter().for_each(|finding| drop(finding.render("fuzz.toml", text, false)));
                 drop((
@@ -169,7 +170,7 @@ fn no_file_brings_about_a_panic() {
         let short = mutated(&mut dice, base);
         drop((
             Expression::parse(&short),
-            SelectQuery::parse(&short),
+            SelectQuery::parse(&short, &Grants::default()),
             TableName::parse(&short),
             duration::parse(&short),
         ));

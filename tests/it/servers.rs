@@ -72,7 +72,7 @@ async fn run(connection: &mut PgConnection, sql: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_or_crashes_costs_no_tick() {
     let mut site = Site::new().await;
-    for _ in 0..size("TRUEUP_FAULT_TRIALS", 2) {
+    for _ in 0..size("TRUEUP_FAULT_TRIALS", 1) {
         for (how, signal) in [("fast", Signal::INT), ("immediate", Signal::QUIT), ("kill -9", Signal::KILL)] {
             site.cluster.stop(signal).await;
             site.cluster.start_again().await;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use futures::stream::{self, StreamExt};
 use trueup::commands::demo::receivers::LocalReceiver;
 
@@ -19,6 +20,10 @@ use crate::support::scene::{self, BUSY};
 const PLACES: u64 = 2;
 /// Longer than anything may take to recover. What has not come back by then never does.
 const CAP: Duration = Duration::from_secs(60);
+
+/// Twenty seconds for a statement about our own tables, and what a busy machine needs to be on time again. A run's own
+/// statements have `schedule.timeout`, which is less here.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(40);
 
 /// What a runner has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,8 +151,8 @@ fn without_ids(statement: &str) -> String {
 }
 
 /// Tries statements, several at a time, and prints what was found. Those that did not recover in time.
-async fn table(work: Work, most: usize, within: Duration) -> Vec<String> {
-    let seed = size("TRUEUP_SEED", Instant::now().elapsed().subsec_nanos().into());
+async fn table(work: Work, most: usize) -> Vec<String> {
+    let seed = size("TRUEUP_SEED", Utc::now().timestamp_micros().unsigned_abs());
     let mut dice = Dice::new(seed);
     let found = statements(work, Duration::from_secs(if work == Work::Busy { 20 } else { 15 })).await;
     let mut places: Vec<(String, bool)> = found.into_iter().map(|(sql, (_, later))| (sql, later > 1)).collect();
@@ -172,7 +177,8 @@ async fn table(work: Work, most: usize, within: Duration) -> Vec<String> {
         };
         let line = format!("| {} | {} | {shown} |", if recurs { "loop" } else { "start" }, short(&sql));
         println!("{line}");
-        if matches!(outcome, Outcome::Recovered(seconds) if seconds > within.as_secs_f64()) || outcome == Outcome::Never
+        if matches!(outcome, Outcome::Recovered(seconds) if seconds > RECOVERS_WITHIN.as_secs_f64())
+            || outcome == Outcome::Never
         {
             late.push(line);
         }
@@ -184,21 +190,13 @@ fn short(sql: &str) -> String {
     sql.chars().take(110).collect::<String>().replace('|', "/")
 }
 
-/// A statement of ours has a minute at most; what is bounded by a run's own limit has `schedule.timeout`.
-const RECOVERS_WITHIN: Duration = Duration::from_secs(35);
-
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_at_any_statement_of_an_idle_runner_passes() {
-    let most = usize::try_from(size("TRUEUP_FAULT_PLACES", 10)).expect("small");
-    let late = table(Work::Idle, most, RECOVERS_WITHIN).await;
-    assert!(late.is_empty(), "promise 3: silence at a statement must not stop a runner:\n{}", late.join("\n"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn silence_at_any_statement_of_a_busy_runner_passes() {
-    let most = usize::try_from(size("TRUEUP_FAULT_PLACES", 10)).expect("small");
-    let late = table(Work::Busy, most, RECOVERS_WITHIN).await;
-    assert!(late.is_empty(), "promise 3: silence at a statement must not stop a runner:\n{}", late.join("\n"));
+async fn silence_at_any_statement_of_an_idle_or_busy_runner_passes() {
+    let most = usize::try_from(size("TRUEUP_FAULT_PLACES", 5)).expect("small");
+    // Those of an idle runner are a part of what a busy one asks, with less to wake it up.
+    let (idle, busy) = tokio::join!(table(Work::Idle, most), table(Work::Busy, most));
+    let late = [idle, busy].concat();
+    assert!(late.is_empty(), "promise 3: silence at a statement stops nothing for longer:\n{}", late.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,8 @@ fn job() -> Result<PlannedJob> {
     };
     let document = Document::parse("demo.toml", JOB).map_err(shown)?;
     let spec: JobSpec = document.read().map_err(shown)?;
-    let receivers = ["oncall-email".to_owned(), "oncall-hook".to_owned()];
-    plan::build::plan(&document, &spec, &receivers).map(|(job, _)| job).map_err(shown)
+    let surroundings = plan::build::Surroundings::of_receivers(["oncall-email", "oncall-hook"]);
+    plan::build::plan(&document, &spec, &surroundings).map(|(job, _)| job).map_err(shown)
 }
 
 fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {

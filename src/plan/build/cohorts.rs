@@ -1,7 +1,7 @@
 //! `[[cohorts]]`: dimensions by name, so that the order they are written in does not matter.
 
 use super::notes::Notes;
-use crate::plan::cohort::{CohortSet, Dimension};
+use crate::plan::cohort::{CohortSet, Dimension, DimensionValue};
 use crate::plan::expression::Expression;
 use crate::plan::name::Identifier;
 use crate::spec::job::{CohortSection, DimensionSpec};
@@ -17,7 +17,7 @@ pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<(Dim
     let declared: Vec<Vec<Dimension>> =
         specs.iter().enumerate().map(|(index, spec)| declaration(index, spec, notes)).collect();
     let mut all: Vec<Dimension> = declared.iter().flatten().cloned().collect();
-    all.sort_by(|a, b| (&a.name, &a.sql).cmp(&(&b.name, &b.sql)));
+    all.sort_by(|a, b| (&a.name, a.sql()).cmp(&(&b.name, b.sql())));
     all.dedup();
     if let Some(pair) = all.windows(2).find(|pair| pair[0].name == pair[1].name) {
         notes
@@ -85,7 +85,7 @@ fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
     match spec {
         DimensionSpec::Column(name) => {
             let column = Identifier::new(name).map_err(|message| ("bad-column", message))?;
-            Ok(Dimension { name: name.clone(), sql: format!("a.{column}") })
+            Ok(Dimension { name: name.clone(), value: DimensionValue::Column(column) })
         }
         DimensionSpec::Expression(named) => {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -96,7 +96,7 @@ fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
                 ));
             }
             let expression = Expression::parse(&named.expr).map_err(|message| ("bad-expression", message))?;
-            Ok(Dimension { name: named.name.clone(), sql: expression.to_string() })
+            Ok(Dimension { name: named.name.clone(), value: DimensionValue::Expression(expression) })
         }
     }
 }

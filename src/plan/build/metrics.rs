@@ -12,6 +12,8 @@ use crate::spec::job::CustomMetricSection;
 
 /// Share of the largest squared errors that robust means leave out when a job does not say.
 const DEFAULT_TRIM: f64 = 0.05;
+/// The key of an objective that says which predictions are good.
+const GOOD: &str = "good";
 /// Words that rules use for counts, so that no metric may be called so.
 const RESERVED: [&str; 4] = ["predictions", "labeled", "coverage", "received"];
 
@@ -41,7 +43,7 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
     // The share of what an objective calls good is kept like a metric of the job's own.
     for (index, share) in slos::metrics(&spec.slos) {
         let path = format!("slos[{index}]");
-        all.extend(custom_metric((&path, "good"), &share, &all, &mut extras, notes).map(JobMetric::Custom));
+        all.extend(custom_metric((&path, GOOD), &share, &all, &mut extras, notes).map(JobMetric::Custom));
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
         let Some(found) = metric::find(metric) else { continue };
@@ -168,13 +170,13 @@ fn custom_metric(
             .hint("give it another name");
     }
     let per = spec.per.as_deref().unwrap_or("1");
-    let sum = expression(&format!("{path}.{sum_key}"), &spec.sum, notes)?;
+    let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, notes)?;
+    if sum_key == GOOD {
+        sum = sum.as_count();
+    }
     let per_expression = expression(&format!("{path}.per"), per, notes)?;
     // A pair counts for both sums or for none, or the ratio would be of two different sets.
-    let both = |value: &Expression, other: &Expression| {
-        Expression::parse(&format!("case when {other} is not null then {value} end"))
-    };
-    let (first, second) = (both(&sum, &per_expression).ok()?, both(&per_expression, &sum).ok()?);
+    let (first, second) = (sum.where_known(&per_expression), per_expression.where_known(&sum));
     let place = extras.len();
     extras.push((Extra { expression: first, is_weight: false }, format!("{path}.{sum_key}")));
     // The other side is probed by itself only where it is written.

@@ -20,20 +20,35 @@ use notes::Notes;
 use crate::plan::PlannedJob;
 use crate::plan::job::Declared;
 use crate::plan::metric;
+use crate::plan::syntax::Grants;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
-/// Plans a job, or says everything that keeps it from being planned.
-///
-/// `receivers` are the names declared in `trueup.toml`. Warnings come back beside a plan that works.
+/// What a job file may refer to that `trueup.toml` declares.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Names of receivers.
+    pub receivers: Vec<String>,
+    /// Functions that queries may call beyond those of our list.
+    pub functions: Grants,
+}
+
+impl Surroundings {
+    /// Receivers, and no functions.
+    pub fn of_receivers(receivers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { receivers: receivers.into_iter().map(Into::into).collect(), functions: Grants::default() }
+    }
+}
+
+/// Plans a job, or says everything that keeps it from being planned. Warnings come back beside a plan that works.
 pub fn plan(
     document: &Document,
     spec: &JobSpec,
-    receivers: &[String],
+    surroundings: &Surroundings,
 ) -> Result<(PlannedJob, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut notes = Notes::new(document);
     check_job(spec, &mut notes);
     let schedule = schedule::build(&spec.schedule, &mut notes);
-    let sources = sources::build(spec, &mut notes);
+    let sources = sources::build(spec, &surroundings.functions, &mut notes);
     let metrics = metrics::build(spec, &mut notes);
     let listed = windows::listed(&spec.windows, &mut notes);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
@@ -52,7 +67,7 @@ pub fn plan(
         metrics: &metrics.all,
         parameters: &metrics.parameters,
         cohorts: (&dimensions, &cohort_sets),
-        receivers,
+        receivers: &surroundings.receivers,
         gap,
     };
     let mut rules = rules::build(declared, &mut notes);

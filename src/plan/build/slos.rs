@@ -21,9 +21,8 @@ pub(super) fn metric_name(slo: &str) -> String {
 /// The shares that buckets have to keep: one custom metric for each objective about predictions.
 pub(super) fn metrics(slos: &[SloSection]) -> Vec<(usize, CustomMetricSection)> {
     let share = |(index, slo): (usize, &SloSection)| {
-        let good = slo.good.as_ref()?;
-        let sum = format!("case when {good} then 1 else 0 end");
-        Some((index, CustomMetricSection { name: metric_name(&slo.name), sum, per: None }))
+        let good = slo.good.clone()?;
+        Some((index, CustomMetricSection { name: metric_name(&slo.name), sum: good, per: None }))
     };
     slos.iter().enumerate().filter_map(share).collect()
 }

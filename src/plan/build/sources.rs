@@ -5,19 +5,20 @@ use crate::plan::expression::Expression;
 use crate::plan::name::{Identifier, TableName};
 use crate::plan::query::SelectQuery;
 use crate::plan::source::{Labels, OnDuplicate, Predictions, Relation};
+use crate::plan::syntax::Grants;
 use crate::spec::JobSpec;
 use crate::spec::job::{Columns, OnDuplicateSpec};
 
-pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Option<(Predictions, Labels)> {
+pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> Option<(Predictions, Labels)> {
     let (p, l) = (&spec.predictions, &spec.labels);
     // Everything is read before anything is given up, so that all mistakes are found at once.
-    let p_relation = relation("predictions", p.table.as_deref(), p.query.as_deref(), notes);
+    let p_relation = relation("predictions", p.table.as_deref(), (p.query.as_deref(), grants), notes);
     let (p_id, at) = (key("predictions.id", &p.id, notes), column("predictions.at", &p.at, notes));
     let p_value = column("predictions.value", &p.value, notes);
     let version = optional("predictions.version", p.version.as_deref(), notes);
     let p_arrived_at = optional("predictions.arrived_at", p.arrived_at.as_deref(), notes);
     let filter = filter(p.filter.as_deref(), notes);
-    let l_relation = relation("labels", l.table.as_deref(), l.query.as_deref(), notes);
+    let l_relation = relation("labels", l.table.as_deref(), (l.query.as_deref(), grants), notes);
     let (l_id, l_value) = (key("labels.id", &l.id, notes), column("labels.value", &l.value, notes));
     let l_arrived_at = optional("labels.arrived_at", l.arrived_at.as_deref(), notes);
     let predictions = Predictions {
@@ -58,7 +59,12 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Option<(Prediction
     Some((predictions, labels))
 }
 
-fn relation(section: &str, table: Option<&str>, query: Option<&str>, notes: &mut Notes<'_>) -> Option<Relation> {
+fn relation(
+    section: &str,
+    table: Option<&str>,
+    (query, grants): (Option<&str>, &Grants),
+    notes: &mut Notes<'_>,
+) -> Option<Relation> {
     match (table, query) {
         (Some(table), None) => match TableName::parse(table) {
             Ok(name) => Some(Relation::Table(name)),
@@ -69,7 +75,7 @@ fn relation(section: &str, table: Option<&str>, query: Option<&str>, notes: &mut
                 None
             }
         },
-        (None, Some(query)) => match SelectQuery::parse(query) {
+        (None, Some(query)) => match SelectQuery::parse(query, grants) {
             Ok(query) => Some(Relation::Query(query)),
             Err(message) => {
                 notes

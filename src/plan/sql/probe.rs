@@ -43,7 +43,7 @@ pub fn expressions(job: &PlannedJob) -> Vec<ExpressionProbe<'_>> {
     let dimensions = job.dimensions.iter().zip(&job.declared.dimensions).map(|(d, path)| ExpressionProbe {
         path,
         columns: d.columns(),
-        sql: PlannedSql::new(format!("select ({})::text from {relation} as a limit 0", d.sql)),
+        sql: PlannedSql::new(format!("select ({})::text from {relation} as a limit 0", d.sql())),
     });
     let extras = job.extras.iter().zip(&job.declared.extras).map(|(extra, path)| {
         let columns = pair::columns(std::slice::from_ref(extra));
@@ -128,7 +128,7 @@ pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
     let counts = job.dimensions.iter().map(|dimension| {
         format!(
             "(select count(*) from (select distinct ({})::text from {sample} as a limit {}) as d)",
-            dimension.sql,
+            dimension.sql(),
             most + 1
         )
     });

@@ -266,7 +266,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     let version =
         source.version.as_ref().map_or("''".to_owned(), |column| format!("coalesce(a.{column}::text, '(null)')"));
     let dims: String =
-        job.dimensions.iter().enumerate().map(|(n, d)| format!(", ({})::text as d{}", d.sql, n + 1)).collect();
+        job.dimensions.iter().enumerate().map(|(n, d)| format!(", ({})::text as d{}", d.sql(), n + 1)).collect();
     let join = match selection {
         Selection::Arrivals | Selection::Keys => {
             let on = source.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));

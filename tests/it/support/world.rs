@@ -37,7 +37,9 @@ pub fn plan_job(toml: &str) -> PlannedJob {
     };
     let document = Document::parse("job.toml", toml).unwrap_or_else(|f| fail(&f));
     let spec: JobSpec = document.read().unwrap_or_else(|f| fail(&f));
-    plan::build::plan(&document, &spec, &["mail".into(), "hook".into()]).unwrap_or_else(|f| fail(&f)).0
+    plan::build::plan(&document, &spec, &plan::build::Surroundings::of_receivers(["mail", "hook"]))
+        .unwrap_or_else(|f| fail(&f))
+        .0
 }
 
 impl World {

@@ -1,0 +1,113 @@
+//! SQL of a job file: read into a tree of our own, and printed from it by a printer of our own.
+//!
+//! A parser that knows many dialects reads the text. What it found is taken over node by node, field by field, into a tree
+//! that has a place only for what is allowed; everything else is refused. What is sent to the database is printed from
+//! that tree, in a form that has one meaning whatever the settings of a session: names and literals quoted by doubling,
+//! functions and types with their schema, every operation in parentheses. The print is read again and must give the same
+//! tree, so that neither the parser nor the printer can turn a string into code.
+
+mod function;
+mod literal;
+mod moment;
+mod operator;
+mod print;
+mod print_query;
+mod read;
+mod read_call;
+mod read_query;
+mod tree;
+mod types;
+mod walk;
+
+pub use function::{Granted, Grants};
+pub use literal::quoted;
+pub use tree::{Query, Scalar};
+
+use sqlparser::ast::Statement;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
+
+use read::Reader;
+
+/// The longest text that is read.
+const LONGEST: usize = 64 * 1024;
+/// How deep what a person writes may be nested, and what is printed from it, which has more parentheses.
+const DEEPEST: usize = 64;
+const DEEPEST_PRINTED: usize = 4 * DEEPEST;
+/// Trees are walked by recursion. A chain of thousands of operators is deeper than a thread's usual stack.
+const STACK: usize = 256 << 20;
+
+/// Reads one scalar expression over columns of a row.
+pub fn expression(text: &str) -> Result<Scalar, String> {
+    on_a_deep_stack(text, |text| {
+        let grants = Grants::default();
+        let tree = read_expression(text, DEEPEST, &grants)?;
+        let again = read_expression(&print::scalar(&tree), DEEPEST_PRINTED, &grants);
+        if again.as_ref() == Ok(&tree) { Ok(tree) } else { Err(ambiguous()) }
+    })
+}
+
+/// Reads one select statement that only reads. `grants` are the functions beyond our own list that it may call.
+pub fn query(text: &str, grants: &Grants) -> Result<Query, String> {
+    on_a_deep_stack(text, |text| {
+        let tree = read_query(text, DEEPEST, grants)?;
+        let again = read_query(&print_query::query(&tree), DEEPEST_PRINTED, grants);
+        if again.as_ref() == Ok(&tree) { Ok(tree) } else { Err(ambiguous()) }
+    })
+}
+
+/// The expression as SQL. `column` may put other SQL in the place of a column.
+pub fn print(tree: &Scalar, column: &dyn Fn(&str) -> Option<String>) -> String {
+    print::scalar_over(tree, column)
+}
+
+/// The query as SQL.
+pub fn print_query(tree: &Query) -> String {
+    print_query::query(tree)
+}
+
+fn ambiguous() -> String {
+    "its meaning is not certain: write it with parentheses, and literals as plain '...'".to_owned()
+}
+
+fn read_expression(text: &str, deepest: usize, grants: &Grants) -> Result<Scalar, String> {
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).with_recursion_limit(deepest);
+    let mut parser = parser.try_with_sql(text).map_err(|e| mistake(&e))?;
+    let tree = parser.parse_expr().map_err(|e| mistake(&e))?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(format!("expected one expression, found more: `{}`", parser.peek_token().token));
+    }
+    Reader::of_expression(grants).scalar(&tree)
+}
+
+fn read_query(text: &str, deepest: usize, grants: &Grants) -> Result<Query, String> {
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).with_recursion_limit(deepest);
+    let mut parser = parser.try_with_sql(text).map_err(|e| mistake(&e))?;
+    let statements = parser.parse_statements().map_err(|e| mistake(&e))?;
+    let [Statement::Query(query)] = statements.as_slice() else {
+        return Err("expected one select statement".to_owned());
+    };
+    Reader::of_query(grants).query(query)
+}
+
+fn mistake(error: &sqlparser::parser::ParserError) -> String {
+    match error {
+        sqlparser::parser::ParserError::RecursionLimitExceeded => read::too_deep(),
+        other => other.to_string().trim_start_matches("sql parser error: ").to_owned(),
+    }
+}
+
+fn on_a_deep_stack<T: Send>(text: &str, read: impl FnOnce(&str) -> Result<T, String> + Send) -> Result<T, String> {
+    if text.len() > LONGEST {
+        return Err(format!("it has {} bytes; {LONGEST} is the most", text.len()));
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text));
+        let thread = thread.map_err(|error| format!("it cannot be read now: {error}"))?;
+        // The parser is not ours: should it panic, the text is refused and the program goes on.
+        thread.join().unwrap_or_else(|_| Err("the parser failed on it; write it in another way".to_owned()))
+    })
+}
