@@ -8,11 +8,12 @@ use crate::support::proxy::{Act, Mode, Place, Welcome};
 use crate::support::scene::{self, BUSY};
 use crate::support::witness::{Reply, Witness};
 
-/// Nothing outlives its deadline: a lost connection is found, and the runner is on time again.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
-
-/// Longer than a session that was cut off may stay in a transaction.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Promise 3, for a connection that is lost with a word: the next attempt is a few seconds away.
+const RESUMES_WITHIN: Duration = Duration::from_secs(10);
+/// Promise 3, for one that goes silent: twenty seconds for a statement about our own tables, and the next attempt.
+const RESUMES_AFTER_SILENCE: Duration = Duration::from_secs(35);
+/// Longer than anything takes, catching up on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Two runners of one job over a database that goes away.
 struct Site {
@@ -31,17 +32,27 @@ impl Site {
         let mut runners: Vec<Runner> = (0..count).map(|_| Runner::new(&db.options, "outage", &files)).collect();
         runners.iter_mut().for_each(Runner::start);
         let site = Self { db, runners, _hook: hook };
-        site.is_on_time("after the start").await;
+        site.resumes("after the start").await;
         site
     }
 
-    /// Waits until a tick is published that was not due yet when this was asked. How long that took.
-    async fn is_on_time(&self, when: &str) -> Duration {
+    /// Waits until something is published, then until nothing is left to catch up. How long the first took.
+    async fn resumes(&self, when: &str) -> Duration {
         let what = || {
             let logs: Vec<String> = self.runners.iter().map(Runner::last_words).collect();
             format!("promise 3: the runners publish on time {when}\n{}", logs.join("\n\n"))
         };
-        scene::published_anew(&self.db, BACK_WITHIN, what).await
+        let took = scene::resumed(&self.db, PATIENCE, what).await;
+        scene::published_anew(&self.db, PATIENCE, what).await;
+        took
+    }
+
+    /// The same, and the first may not take longer than promised, with what a run takes on this machine.
+    async fn resumes_within(&self, promised: Duration, when: &str) -> Duration {
+        let took = self.resumes(when).await;
+        let bound = promised + scene::slowest_run(&self.db).await;
+        assert!(took <= bound, "promise 3: resumes within {bound:.1?} {when}, not {took:.1?}");
+        took
     }
 
     /// No tick is lost, doubled or failed, and what was published is what plain SQL says.
@@ -77,17 +88,8 @@ async fn sessions_that_are_terminated_again_and_again_lose_no_tick() {
         ended += site.db.scalar::<i64>(&kill).await.unsigned_abs();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let took = site.is_on_time("after the last session was terminated").await;
-    println!(
-        "{}",
-        site.db
-            .lines(
-                "select max(attempt), max(not_before - started_at), count(*) filter (where attempt > 1) from trueup.run"
-            )
-            .await[0]
-    );
-    println!("{ended} sessions terminated, on time again after {:.1} s", took.as_secs_f64());
-    assert!(took < Duration::from_secs(10), "resumes within 10 s, not {took:?}");
+    let took = site.resumes_within(RESUMES_WITHIN, "after the last session was terminated").await;
+    println!("{ended} sessions terminated, publishing again after {:.1} s", took.as_secs_f64());
     site.check().await;
 }
 
@@ -107,10 +109,11 @@ async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_made_twice() {
     for (place, act) in faults {
         for skip in 0..size("TRUEUP_FAULT_TRIALS", 1) {
             let hits = proxy.at(place, "COMMIT", skip, 1, act);
-            until(BACK_WITHIN, "the runner commits", async || hits.count() > 0).await;
+            until(PATIENCE, "the runner commits", async || hits.count() > 0).await;
         }
-        let took = site.is_on_time(&format!("after {act:?} at the {place:?} of a COMMIT")).await;
-        println!("COMMIT, {place:?}, {act:?}: on time again after {:.1} s", took.as_secs_f64());
+        let promised = if act == Act::Swallow { RESUMES_AFTER_SILENCE } else { RESUMES_WITHIN };
+        let took = site.resumes_within(promised, &format!("after {act:?} at the {place:?} of a COMMIT")).await;
+        println!("COMMIT, {place:?}, {act:?}: publishing again after {:.1} s", took.as_secs_f64());
     }
     proxy.heal();
     site.check().await;
@@ -125,7 +128,7 @@ async fn connections_that_go_silent_are_given_up_with_and_without_a_close() {
                 runner.proxy.lose_fin(loses_fin);
                 runner.proxy.all(Mode::Silent);
             }
-            let took = site.is_on_time("after all connections went silent").await;
+            let took = site.resumes_within(RESUMES_AFTER_SILENCE, "after all connections went silent").await;
             println!("all silent, close {}: {:.1} s", if loses_fin { "lost" } else { "seen" }, took.as_secs_f64());
         }
     }
@@ -158,10 +161,10 @@ async fn a_server_that_takes_connections_and_says_nothing_delays_only_until_it_s
         let before = proxy.accepted();
         proxy.welcome(welcome);
         proxy.all(Mode::Reset);
-        until(BACK_WITHIN, "the runner tries to connect", async || proxy.accepted() > before + 2).await;
+        until(PATIENCE, "the runner tries to connect", async || proxy.accepted() > before + 2).await;
         proxy.heal();
-        let took = site.is_on_time(&format!("after {welcome:?}")).await;
-        println!("{welcome:?}: on time again after {:.1} s", took.as_secs_f64());
+        let took = site.resumes_within(RESUMES_WITHIN, &format!("after {welcome:?}")).await;
+        println!("{welcome:?}: publishing again after {:.1} s", took.as_secs_f64());
     }
     site.check().await;
 }
@@ -180,7 +183,7 @@ async fn a_slow_network_loses_nothing() {
     for runner in &site.runners {
         runner.proxy.heal();
     }
-    site.is_on_time("after the network is fast again").await;
+    site.resumes("after the network is fast again").await;
     site.check().await;
 }
 
@@ -197,7 +200,7 @@ async fn an_outage_is_met_with_few_attempts() {
     let rate = f64::from(u32::try_from(proxy.accepted() - before).expect("small")) / began.elapsed().as_secs_f64();
     println!("{rate:.1} attempts to connect a second");
     proxy.heal();
-    site.is_on_time("after the outage").await;
+    site.resumes("after the outage").await;
     assert!(rate <= 20.0, "promise 11: {rate:.1} attempts to connect a second");
     site.check().await;
 }
@@ -211,13 +214,13 @@ async fn a_job_file_that_changes_while_the_database_is_silent_is_taken_in_after_
     let second = BUSY.replace("name = \"tick\"", "name = \"second\"");
     site.runners[0].folder.write("jobs/second.toml", &second);
     site.runners[0].signal("HUP");
-    until(BACK_WITHIN, "the changed jobs are entered", async || hits.count() > 0).await;
+    until(PATIENCE, "the changed jobs are entered", async || hits.count() > 0).await;
     let published = "select exists (select from trueup.run r join trueup.job j on j.id = r.job_id where j.name = 'second' and r.state = 'ok')";
     let took =
         until(Duration::from_secs(60), "promise 3: the changed job is served", || site.db.scalar::<bool>(published))
             .await;
     println!("served {:.1} s after the silence", took.as_secs_f64());
-    site.is_on_time("after the change").await;
+    site.resumes("after the change").await;
     site.check().await;
 }
 

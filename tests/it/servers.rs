@@ -14,7 +14,7 @@ use crate::support::scene::{self, BUSY};
 
 /// Promise 3, for a server that was away: a runner tries again after at most ten seconds.
 const RESUMES_WITHIN: Duration = Duration::from_secs(12);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A server of its own, and a runner at work on it.
 struct Site {
@@ -48,7 +48,9 @@ impl Site {
 
     async fn resumes(&self, when: &str) -> Duration {
         let what = || format!("promise 3: the runner publishes on time {when}\n{}", self.runner.last_words());
-        scene::published_anew(&self.db, PATIENCE, what).await
+        let took = scene::resumed(&self.db, PATIENCE, what).await;
+        scene::published_anew(&self.db, PATIENCE, what).await;
+        took
     }
 
     async fn check(&self) {
@@ -77,12 +79,12 @@ async fn a_server_that_restarts_or_crashes_costs_no_tick() {
             site.cluster.stop(signal).await;
             site.cluster.start_again().await;
             let took = site.resumes(&format!("after a restart ({how})")).await;
-            println!("restart ({how}): on time again after {:.1} s", took.as_secs_f64());
+            println!("restart ({how}): publishing again after {:.1} s", took.as_secs_f64());
             assert!(took < RESUMES_WITHIN, "promise 3: resumes within {RESUMES_WITHIN:?}, not {took:?}");
         }
         kill_backend(*site.runner.proxy.sessions().first().expect("a session"));
         let took = site.resumes("after a backend was killed").await;
-        println!("backend killed: on time again after {:.1} s", took.as_secs_f64());
+        println!("backend killed: publishing again after {:.1} s", took.as_secs_f64());
         assert!(took < RESUMES_WITHIN, "promise 3: resumes within {RESUMES_WITHIN:?}, not {took:?}");
     }
     site.check().await;
@@ -100,7 +102,7 @@ async fn a_server_without_a_free_connection_costs_no_tick() {
     println!("{} connections held", hogs.len());
     drop(hogs);
     let took = site.resumes("after connections became free").await;
-    println!("connections free: on time again after {:.1} s", took.as_secs_f64());
+    println!("connections free: publishing again after {:.1} s", took.as_secs_f64());
     site.check().await;
 }
 
@@ -141,7 +143,7 @@ async fn a_server_that_takes_no_writes_costs_no_tick() {
         run(&mut admin, "alter system reset default_transaction_read_only").await;
         run(&mut admin, "select pg_reload_conf()").await;
         let took = site.resumes("after writes are taken again").await;
-        println!("read only: on time again after {:.1} s", took.as_secs_f64());
+        println!("read only: publishing again after {:.1} s", took.as_secs_f64());
     }
     site.check().await;
 }
@@ -210,7 +212,7 @@ async fn a_full_disk_costs_no_tick() {
         .await;
         disk.empty();
         let took = site.resumes("after there is room again").await;
-        println!("disk full: on time again after {:.1} s", took.as_secs_f64());
+        println!("disk full: publishing again after {:.1} s", took.as_secs_f64());
     }
     site.check().await;
 }

@@ -14,16 +14,12 @@ use crate::support::proxy::{Act, Hits, Mode, Place};
 use crate::support::scene::{self, BUSY, LEASE_SECONDS, POLL_SECONDS};
 
 /// Longer than anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Promise 3, with a second for the program to start in, and what a run takes on this machine just now.
 async fn bound(db: &TestDatabase) -> f64 {
     let promised = f64::from(i32::try_from(LEASE_SECONDS + POLL_SECONDS).expect("small"));
-    // Of runs that nothing troubled, the slowest.
-    let run: f64 = db
-        .scalar("select coalesce(max(extract(epoch from finished_at - started_at)), 0)::float8 from trueup.run where state = 'ok' and attempt = 1")
-        .await;
-    promised + 1.0 + run
+    promised + 1.0 + scene::slowest_run(db).await.as_secs_f64()
 }
 
 /// Two runners of one job, of which the first can be made to stop.
@@ -162,18 +158,16 @@ async fn a_runner_that_freezes_while_it_enters_or_claims_ticks_holds_none_back()
         let hits = pair.freeze_at(Place::Passed, fragment);
         until(PATIENCE, &format!("the victim comes to `{fragment}`"), async || hits.count() > 0).await;
         pair.other.start();
-        let took =
-            scene::published_anew(&pair.db, PATIENCE * 2, || "promise 3: another runner publishes".to_owned()).await;
-        println!("frozen at `{fragment}`: another is on time after {:.1} s", took.as_secs_f64());
+        let took = scene::resumed(&pair.db, PATIENCE, || "promise 3: another runner publishes".to_owned()).await;
+        println!("frozen at `{fragment}`: another publishes after {:.1} s", took.as_secs_f64());
         times.push(took.as_secs_f64());
         pair.victim.victim().thaw();
         pair.is_on_time().await;
         pair.other.terminate(PATIENCE).await;
     }
     pair.check().await;
-    // A tick has to become due first, and what was missed is caught up before it.
-    let catching_up = 2.0 * f64::from(scene::EVERY_SECONDS);
-    check_times(times, bound(&pair.db).await + catching_up);
+    // A tick may have to become due first.
+    check_times(times, bound(&pair.db).await + f64::from(scene::EVERY_SECONDS));
 }
 
 fn check_times(mut times: Vec<f64>, bound: f64) {

@@ -66,6 +66,24 @@ pub fn settings(hook: &str, connections: u64) -> String {
 pub const IS_ON_TIME: &str = "select coalesce(max(scheduled_for) > clock_timestamp() - interval '6 seconds', false)
     from trueup.run where state = 'ok'";
 
+/// Seconds that a run takes on this machine just now: the slowest of those that nothing troubled.
+pub async fn slowest_run(db: &TestDatabase) -> Duration {
+    let seconds: f64 = db
+        .scalar(
+            "select coalesce(max(extract(epoch from finished_at - started_at)), 0)::float8 from trueup.run
+             where state = 'ok' and attempt = 1",
+        )
+        .await;
+    Duration::from_secs_f64(seconds)
+}
+
+/// Waits until anything is published. How long that took, whatever is left to catch up.
+pub async fn resumed(db: &TestDatabase, within: Duration, what: impl Fn() -> String) -> Duration {
+    let now: String = db.scalar("select clock_timestamp()::text").await;
+    let fresh = format!("select exists (select from trueup.run where state = 'ok' and finished_at > '{now}')");
+    until_or(within, what, || db.scalar::<bool>(&fresh)).await
+}
+
 /// Waits until a tick is published that was not due yet when this was asked, and is not late. How long that took.
 pub async fn published_anew(db: &TestDatabase, within: Duration, what: impl Fn() -> String) -> Duration {
     let now: String = db.scalar("select clock_timestamp()::text").await;
