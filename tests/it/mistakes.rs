@@ -490,7 +490,6 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
 #[rstest]
 #[case::address("\"oncall@example.org\"", "\"oncall\"", "bad-address", "`oncall` is not a mail address")]
 #[case::listen("127.0.0.1:9187", "localhost", "bad-listen", "not an address and a port")]
-#[case::function("max_connections = 10", "allow_functions = [\"to_mw\"]", "bad-function", "`to_mw` is not a function")]
 #[case::connections("max_connections = 10", "max_connections = 1", "bad-max-connections", "`max_connections` is 1")]
 #[case::network("url = \"https", "allow_networks = [\"10.0.0.0/40\"]\nurl = \"https", "bad-network", "10.0.0.0/40")]
 #[case::secret("{ env = \"SMTP_PASSWORD\" }", "{ env = \"A\", file = \"/b\" }", "bad-secret", "either `env` or `file`")]
@@ -510,6 +509,7 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
     "tls-required",
     "would travel unprotected"
 )]
+#[case::function("max_connections = 10", "allow_functions = [\"to_mw\"]", "bad-function", "`to_mw` is not a function")]
 fn a_mistake_in_the_settings_is_named_at_its_place(
     #[case] right: &str,
     #[case] wrong: &str,
