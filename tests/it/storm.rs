@@ -34,7 +34,7 @@ name = "{name}"
 every = "{}s"
 catch_up = "{catch_up}"
 overlap = "10s"
-timeout = "15s"
+timeout = "30s"
 reconcile = "1s"
 [predictions]
 table = "public.p"
@@ -115,13 +115,13 @@ impl Storm {
 
     /// Waits until every job is on time, every window final and every message settled. How long the first took.
     async fn calm_down(&mut self) -> Duration {
+        let now: String = self.db.scalar("select clock_timestamp()::text").await;
         let on_time = format!(
-            "select coalesce(bool_and(last > clock_timestamp() - interval '6 seconds'), false) and count(*) = {} from
+            "select coalesce(bool_and(last > '{now}'), false) and count(*) = {} from
              (select max(scheduled_for) as last from trueup.run where state = 'ok' group by job_id) as q",
             JOBS.len()
         );
-        let now: String = self.db.scalar("select clock_timestamp()::text").await;
-        let patience = Duration::from_secs(150);
+        let patience = Duration::from_secs(240);
         let took =
             until(patience, "promise 3: every job publishes on time again", || self.db.scalar::<bool>(&on_time)).await;
         let settled = format!(

@@ -72,6 +72,8 @@ impl TestDatabase {
         loop {
             match sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&self.pool).await {
                 Ok(value) => return value,
+                // On a busy machine a connection takes its time.
+                Err(sqlx::Error::PoolTimedOut) if attempts > 0 => attempts -= 1,
                 // Each connection of the pool may have died with its server.
                 Err(sqlx::Error::Io(_) | sqlx::Error::Database(_)) if attempts > 0 && !self.is_shared => attempts -= 1,
                 Err(error) => panic!("{error}\n{sql}"),
