@@ -28,6 +28,8 @@ pub struct Settings {
     pub watchdog: Option<Watchdog>,
     pub web: Option<Web>,
     pub max_connections: u32,
+    /// Roles whose tables, views and functions jobs may read without a warning of `doctor`.
+    pub trusted_owners: Vec<String>,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
     /// How often the ledger is looked at.
@@ -78,6 +80,7 @@ impl Default for Settings {
             watchdog: None,
             web: None,
             max_connections: 8,
+            trusted_owners: Vec::new(),
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
             keep_windows: TimeDelta::days(395),
@@ -175,11 +178,11 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
             None
         }
     });
+    let trusted_owners = spec.database.trusted_owners.clone().unwrap_or_default();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
-    (
-        (!failed).then_some(Settings { receivers, routing, watchdog, web, max_connections, lease, poll, keep_windows }),
-        findings,
-    )
+    let settings =
+        Settings { receivers, routing, watchdog, web, max_connections, trusted_owners, lease, poll, keep_windows };
+    ((!failed).then_some(settings), findings)
 }
 
 /// Value of an environment variable that is set and not empty.

@@ -168,6 +168,9 @@ pub struct WebSection {
 pub struct DatabaseSection {
     /// Most connections of this process. Default 8.
     pub max_connections: Option<i64>,
+    /// Roles that may own tables, views and functions that jobs read: with the rights of the runner they can do what it can.
+    /// `doctor` names all other owners but superusers.
+    pub trusted_owners: Option<Vec<String>>,
 }
 
 /// How runs are claimed.

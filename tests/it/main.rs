@@ -38,5 +38,7 @@ mod silences;
 mod stories;
 mod support;
 mod telling;
+mod templates;
+mod terminal;
 mod values;
 mod web;
