@@ -40,7 +40,12 @@ pub fn options(url: &str) -> Result<PgConnectOptions> {
 ///
 /// A command may think, or wait for an answer of the person at the terminal, while it holds a connection.
 pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
-    build(options, max_connections, Patience { idle: Duration::from_secs(3_600), in_transaction: Duration::from_secs(60) }).await
+    build(
+        options,
+        max_connections,
+        Patience { idle: Duration::from_secs(3_600), in_transaction: Duration::from_secs(60) },
+    )
+    .await
 }
 
 /// A pool for a process that never leaves a session idle for long: one that the server finds idle has lost its client. A

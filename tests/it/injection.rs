@@ -84,7 +84,8 @@ fn code_in_an_expression_is_refused_wherever_it_stands() {
 #[test]
 fn code_in_a_query_is_refused_on_both_sides() {
     let columns = "select id, at, predicted, version, region, seen, actual from public.p";
-    let mut queries: Vec<String> = EXPRESSIONS.iter().map(|expression| format!("{columns} where {expression}")).collect();
+    let mut queries: Vec<String> =
+        EXPRESSIONS.iter().map(|expression| format!("{columns} where {expression}")).collect();
     queries.extend(
         [
             "select public.f(id) as id, at, predicted, seen, actual from public.p",
@@ -116,8 +117,8 @@ async fn a_literal_of_quotes_and_backslashes_means_itself_whatever_the_database_
     let regions = [r"a\'", r"a\", r"\'", "'", "''", r"\", r#"""#, "$$", "$t$", r"\$t$", "a", "now", r"\x41", "é--"];
     for region in regions {
         let filter = quoted(&format!("region = '{}'", region.replace('\'', "''")));
-        let job = hourly("[windows]\ntumbling = [\"1d\"]\n")
-            .replacen("[labels]", &format!("where = {filter}\n[labels]"), 1);
+        let job =
+            hourly("[windows]\ntumbling = [\"1d\"]\n").replacen("[labels]", &format!("where = {filter}\n[labels]"), 1);
         let mut world = World::new(TABLES, &job).await;
         let name = &world.db.name;
         world.db.execute(&format!("alter database {name} set standard_conforming_strings = off")).await;
@@ -135,7 +136,10 @@ async fn a_literal_of_quotes_and_backslashes_means_itself_whatever_the_database_
                 .await;
         }
         world.run_at(at("2024-05-02T00:00:00Z")).await;
-        let found = world.db.lines("select predictions, labeled, mse from trueup.window_history where model_version is null").await;
+        let found = world
+            .db
+            .lines("select predictions, labeled, mse from trueup.window_history where model_version is null")
+            .await;
         assert_eq!(found, ["1 | 1 | 1"], "{region}");
     }
 }
@@ -155,8 +159,11 @@ async fn a_function_of_another_schema_needs_the_operators_word_and_must_not_be_v
     let folder = Folder::new("functions");
     let job = |function: &str| {
         let query = format!("select id, at, {function}(predicted) as predicted, version, seen from public.p");
-        hourly("[windows]\ntumbling = [\"1d\"]\n")
-            .replacen("table = \"public.p\"", &format!("query = {}", quoted(&query)), 1)
+        hourly("[windows]\ntumbling = [\"1d\"]\n").replacen(
+            "table = \"public.p\"",
+            &format!("query = {}", quoted(&query)),
+            1,
+        )
     };
     let trueup = |arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap());
     folder.write("jobs/hourly.toml", &job("public.to_mw"));

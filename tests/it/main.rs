@@ -40,5 +40,7 @@ mod stories;
 mod support;
 mod syntax;
 mod telling;
+mod templates;
+mod terminal;
 mod values;
 mod web;
