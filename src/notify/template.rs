@@ -146,7 +146,7 @@ mod tests {
             ("{% macro m(x, y='z' ~ 1) %}<{{ x }}{{ y }}>{% endmacro %}{{ m('a' ~ 'b') }}", "<abz1>"),
             ("{% if 'b' in ('a', 'b') and not 'c' in ['a'] %}yes{% endif %}", "yes"),
             ("{{ notice.rules|map(attribute='name')|join(', ') }}", "rmse-high"),
-            ("{{ (notice.rules[0].alerts[0].value * 100)|round(1) }}", "41230.0"),
+            ("{{ (notice.rules[0].alerts[0].value * 100)|round(1) }}", "41234.5"),
             ("{{ notice.job.name|upper|replace('O', '0')|indent(2) }}{% set m = {'a': 1 + 1} %}{{ m.a }}", "L0AD2"),
             (
                 "{{ '%05.1f'|format(3.14159) }} {{ -(1 + 2) }} {{ 2 ** 3 * 2 }} {{ 'x' ~ (1 if true else 2) * 2 }}",

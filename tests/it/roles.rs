@@ -233,7 +233,7 @@ async fn doctor_names_owners_that_nobody_said_are_trusted() {
     let (runner, _, owner) = names();
     let folder = Folder::new("owners");
     let doctor = |settings: &str| {
-        folder.write("trueup.toml", settings);
+        folder.write("trueup.toml", &format!("{SETTINGS}{settings}"));
         let mut command = folder.trueup(&["doctor"]);
         let url = world.db.url().replace("//trueup@", &format!("//{runner}@"));
         Run::of(command.env("DATABASE_URL", url).output().unwrap()).stdout

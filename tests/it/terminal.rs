@@ -174,11 +174,11 @@ fn arguments(command: &str) -> Option<Vec<Vec<&'static str>>> {
             HOSTILE,
             "--cohort",
             HOSTILE,
-            "--source",
+            "--note",
             HOSTILE,
         ]],
         "silence add" => vec![vec![
-            "silence", "add", "--for", "1h", "--reason", HOSTILE, "--by", HOSTILE, "--cohort", HOSTILE, "--rule",
+            "silence", "add", "--for", "1h", "--reason", HOSTILE, "--author", HOSTILE, "--cohort", HOSTILE, "--rule",
             HOSTILE,
         ]],
         "silence list" => vec![vec!["silence", "list"], vec!["silence", "list", HOSTILE]],
@@ -218,18 +218,17 @@ fn commands() -> Vec<String> {
     found
 }
 
-/// Fails on every character that a terminal obeys or hides, and on a line that data began.
-fn assert_visible(what: &[&str], said: &str) {
+/// What a terminal would obey or hide of an output, and whether data began a line of it.
+fn obeyed(what: &[&str], said: &str) -> Option<String> {
     let documents = ["completions", "man", "explain", "csv"].iter().any(|word| what.contains(word));
     let allowed = |c: char| c == '\n' || (c == '\t' && documents);
     let seen: String = said.chars().filter(|c| !allowed(*c)).collect();
-    assert!(
-        !visible::has_hidden(&seen),
-        "{what:?} printed {:?}",
-        seen.chars().filter(|c| visible::has_hidden(&c.to_string())).collect::<String>()
-    );
-    let forged = said.lines().any(|line| line.starts_with("FORGED"));
-    assert!(!forged || what.contains(&"csv"), "{what:?} let data begin a line:\n{said}");
+    if visible::has_hidden(&seen) {
+        let hidden: String = seen.chars().filter(|c| visible::has_hidden(&c.to_string())).collect();
+        return Some(format!("{what:?} printed {hidden:?}"));
+    }
+    let forged = said.lines().any(|line| line.starts_with("FORGED")) && !what.contains(&"csv");
+    forged.then(|| format!("{what:?} let data begin a line"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +238,7 @@ async fn no_command_prints_what_a_terminal_obeys_or_hides() {
     // In an order in which each finds what those before it made.
     let first = ["run", "annotate", "alerts ack", "silence add", "baseline set"];
     known.sort_by_key(|name| (first.iter().position(|one| one == name).unwrap_or(first.len()), name.clone()));
-    let (mut escaped, mut printed) = (BTreeSet::new(), 0);
+    let (mut escaped, mut printed, mut wrong) = (BTreeSet::new(), 0, Vec::new());
     for command in &known {
         let tried = arguments(command)
             .unwrap_or_else(|| panic!("`{command}` is new: say here what it can print of hostile data"));
@@ -250,7 +249,7 @@ async fn no_command_prints_what_a_terminal_obeys_or_hides() {
                 let run = Run::of(program.env("DATABASE_URL", scene.db.url()).output().unwrap());
                 let said = format!("{}\n{}", run.stdout, run.stderr);
                 assert!(!said.contains("panicked"), "{all:?}: {said}");
-                assert_visible(&all, &said);
+                wrong.extend(obeyed(&all, &said));
                 if output == "json" && run.code == Some(0) && run.stdout.starts_with(['[', '{']) {
                     assert_json(&all, &run.stdout);
                 }
@@ -261,6 +260,7 @@ async fn no_command_prints_what_a_terminal_obeys_or_hides() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     println!("{printed} outputs of {} commands; data were shown by {escaped:?}", known.len());
     // That hostile data came so far is what this test is about.
     for command in [
@@ -272,15 +272,12 @@ async fn no_command_prints_what_a_terminal_obeys_or_hides() {
         "alerts ack",
         "alerts resolve",
         "check",
-        "deliveries",
         "silence list",
         "explain",
         "route",
         "test",
         "init",
         "notify test",
-        "runs",
-        "status",
     ] {
         assert!(escaped.contains(command), "`{command}` showed none of the data: {escaped:?}");
     }
@@ -326,7 +323,7 @@ async fn the_log_of_serve_shows_hostile_data_in_both_formats_and_obeys_none() {
         until("pwned");
         std::thread::sleep(Duration::from_secs(2));
         drop(server);
-        assert_visible(&["serve", format], &said());
+        assert_eq!(obeyed(&["serve", format], &said()), None);
         if format == "json" {
             let lines = said();
             assert!(lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{lines}");

@@ -293,7 +293,7 @@ async fn connections_that_send_nothing_drip_or_send_too_much_are_closed_and_othe
     for _ in 0..20 {
         let asked = Instant::now();
         assert_eq!(server.get("/healthz").await.0, 200);
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     }
     assert!(files() <= before + 70, "{before} files before, {} with 300 half requests", files());
     for stream in half {

@@ -124,7 +124,9 @@ pub(super) fn draft(whole: &Whole) -> String {
             }
         }
         if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
-            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{query}\n```");
+            // Indented, so that a line break in the data neither ends the block nor begins a line of its own.
+            let lines: Vec<String> = query.lines().map(visible::line).collect();
+            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{}\n```", lines.join("\n  "));
         }
     }
     heading(&mut text, "Open questions");

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::LocalOptions;
 use super::account::Account;
-use super::home::{self, Home};
+use super::entry;
+use super::home::Home;
 
 pub const PORT: u16 = 5432;
 pub const SUPERUSER: &str = "trueup";
@@ -247,7 +248,7 @@ fn socket_folder(home: &Home, account: Option<&Account>) -> Result<PathBuf> {
     let me = rustix::process::geteuid().as_raw();
     let aside = PathBuf::from("/tmp").join(format!("trueup-socket-{me}-{}", short_hash(home.path())));
     // In a place where everybody may put a link of that name.
-    home::folder_of_account(CWD, &aside, &aside, account)?;
+    entry::folder_of_account(CWD, &aside, &aside, account)?;
     Ok(aside)
 }
 

@@ -5,15 +5,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::account::Account;
+use super::entry::{AS_ITSELF, folder_of_account, me, open_folder, remove_entry, take, unlink};
 
 /// A folder with this file was made by us; one without is never changed.
 pub const MARKER: &str = "trueup-cluster";
@@ -21,9 +22,6 @@ pub const MARKER: &str = "trueup-cluster";
 const LONGEST_LOG: u64 = 8 << 20;
 /// Bytes at the end of a log that an error message may quote.
 const TAIL: i64 = 16 << 10;
-
-/// How a folder or file is opened: as itself, for this process alone, without waiting at a pipe.
-const AS_ITSELF: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// A folder of ours.
 pub struct Home {
@@ -203,74 +201,6 @@ impl Home {
         take(&file, &path, self.account.as_ref(), None, 0o600)?;
         Ok(file)
     }
-}
-
-/// A folder that is the account's, or ours where there is none: made where it is missing, and refused where it is somebody else's.
-pub fn folder_of_account(
-    parent: BorrowedFd<'_>,
-    name: &Path,
-    shown: &Path,
-    account: Option<&Account>,
-) -> Result<OwnedFd> {
-    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error).with_context(|| format!("could not create `{}`", shown.display())),
-    }
-    let folder = open_folder(parent, name, shown)?;
-    take(&folder, shown, account, account, 0o700)?;
-    Ok(folder)
-}
-
-/// Opens a folder that is no link.
-fn open_folder(parent: impl AsFd, name: &Path, shown: &Path) -> Result<OwnedFd> {
-    match rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | AS_ITSELF, Mode::empty()) {
-        Err(Errno::LOOP | Errno::NOTDIR) => bail!("`{}` is a link or no folder: remove it", shown.display()),
-        opened => opened.with_context(|| format!("could not open `{}`", shown.display())),
-    }
-}
-
-/// Gives something that is open to an owner, the account or us. It must be ours or the account's before.
-fn take(opened: impl AsFd, shown: &Path, account: Option<&Account>, owner: Option<&Account>, mode: u32) -> Result<()> {
-    let problem = || format!("could not prepare `{}` for Postgres", shown.display());
-    let now = rustix::fs::fstat(&opened).with_context(problem)?;
-    let known = now.st_uid == me().as_raw() || account.is_some_and(|account| now.st_uid == account.uid);
-    ensure!(known, "`{}` belongs to somebody else (uid {})", shown.display(), now.st_uid);
-    let (uid, gid) =
-        owner.map_or((me(), rustix::process::getegid()), |owner| (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid)));
-    if now.st_uid != uid.as_raw() {
-        rustix::fs::fchown(&opened, Some(uid), Some(gid)).with_context(problem)?;
-    }
-    rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode)).with_context(problem)
-}
-
-fn me() -> Uid {
-    rustix::process::geteuid()
-}
-
-fn unlink(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
-    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        other => other,
-    }
-}
-
-/// Removes a file, a link, or a folder with what is in it.
-fn remove_entry(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // A folder: Linux says the first, other systems the second.
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error),
-    }
-    let folder = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | AS_ITSELF, Mode::empty())?;
-    for entry in Dir::read_from(&folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            remove_entry(folder.as_fd(), name)?;
-        }
-    }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod account;
 mod binaries;
+mod entry;
 mod folder;
 pub mod guard;
 mod home;
