@@ -17,4 +17,5 @@ pub mod scheduler;
 pub mod settings;
 pub mod spec;
 pub mod store;
+pub mod visible;
 pub mod web;

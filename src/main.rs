@@ -9,19 +9,16 @@ use trueup::commands::{self, UserError};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(asked) => {
-            // Help and version come this way too, and are no mistake.
-            let mistake = asked.use_stderr();
-            let printed = asked.print();
-            return if mistake || printed.is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS };
-        }
+        // Help and version come this way too, and are no mistake.
+        Err(asked) if asked.use_stderr() => return commands::usage(asked),
+        Err(asked) => return if asked.print().is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS },
     };
     trueup::notify::http::install_tls();
     match commands::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
             let user = error.downcast_ref::<UserError>().is_some();
-            anstream::eprintln!("error: {}", chain(&error));
+            commands::fail(&chain(&error));
             ExitCode::from(if user { 1 } else { 2 })
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn run(global: &Global, job: Option<&str>, all: bool) -> Result
     if table.is_empty() && global.output == Output::Table {
         output::print(if all { "there are no alerts" } else { "no alert is open" })?;
     } else {
-        output::print(&table.render(global.output))?;
+        output::print_table(&table, global.output)?;
     }
     Ok(ExitCode::SUCCESS)
 }

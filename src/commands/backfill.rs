@@ -27,14 +27,14 @@ pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode
     };
     let bar = progress::bar(0, "windows");
     let mut report = |progress: Progress| {
-        bar.set_length(u64::try_from(progress.windows_total).unwrap_or(u64::MAX));
-        bar.set_position(u64::try_from(progress.windows_done).unwrap_or(u64::MAX));
-        bar.set_message(format!("{} predictions", progress.predictions));
+        let count = |windows: usize| u64::try_from(windows).unwrap_or(u64::MAX);
+        bar.at(count(progress.windows_done), count(progress.windows_total));
+        bar.say(&format!("{} predictions", progress.predictions));
     };
     let request = Request { range: args.from..args.to, step: args.step };
     let work = backfill::run(pool, &job, &claim, &request, &mut report);
     let done = execute::leased(pool, &claim, settings.lease, work).await;
-    bar.finish_and_clear();
+    bar.finish();
     match done {
         Ok(done) => {
             output::print(&format!(

@@ -70,19 +70,19 @@ pub(super) async fn run(global: &Global, args: &BacktestArgs) -> Result<ExitCode
         .copied()
         .filter(|incident| incident.start < range.end && incident.end > range.start)
         .collect();
-    spinner.set_message("replaying the rules");
+    spinner.say("replaying the rules");
     let knowledge = match args.as_of {
         BacktestKnowledge::Then => Knowledge::Then,
         BacktestKnowledge::Now => Knowledge::Now,
     };
     let replays: Vec<(&Rule, Replay)> =
         rules.iter().map(|rule| (*rule, replay::replay(rule, &job.windows, &history, &range, knowledge))).collect();
-    spinner.finish_and_clear();
+    spinner.finish();
     if replays.iter().all(|(_, replay)| replay.events.is_empty()) {
         output::note("no window of these rules is stored in that range; `trueup backfill` computes them");
         return Ok(ExitCode::SUCCESS);
     }
-    output::print(&summary(&job, &replays, &incidents, &range).render(global.output))?;
+    output::print_table(&summary(&job, &replays, &incidents, &range), global.output)?;
     if global.output == Output::Table {
         for (rule, replay) in &replays {
             show(&job, rule, replay, &range)?;
@@ -174,8 +174,9 @@ fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<U
         .iter()
         .find(|metric| metric.name() == rule.metric().name())
         .map_or(String::new(), |metric| metric.unit().of(job.unit.as_deref()));
+    output::print("")?;
     output::print(&format!(
-        "\n{}: {} of {} {}{unit} {}",
+        "{}: {} of {} {}{unit} {}",
         rule.name,
         rule.metric().name(),
         rule.window,
@@ -212,5 +213,5 @@ fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<U
         .filter(|firing| firing.target == **target)
         .map(|firing| (firing.from, firing.until.unwrap_or(range.end)))
         .collect();
-    output::print(&Chart { range: range.clone(), values: &values, limits: &limits, firings: &firings }.draw())
+    output::print_lines(&Chart { range: range.clone(), values: &values, limits: &limits, firings: &firings }.draw())
 }

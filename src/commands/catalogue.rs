@@ -10,19 +10,19 @@ use crate::plan::metric::{CATALOGUE, DEFAULT, Metric, Needs};
 use crate::spec::codes;
 
 pub(super) fn run() -> Result<ExitCode> {
-    output::print(page().trim_end())?;
+    output::print_lines(page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Every code that `check` knows, which is also `docs/errors.md`.
 pub(super) fn errors() -> Result<ExitCode> {
-    output::print(codes::page().trim_end())?;
+    output::print_lines(codes::page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Every key, which is also `docs/reference.md`.
 pub(super) fn reference() -> Result<ExitCode> {
-    output::print(super::reference::page().trim_end())?;
+    output::print_lines(super::reference::page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn local_server(folder: &Path) -> Result<LocalServer> {
     let guard = std::env::current_exe().context("could not find this program's own file")?;
     let options = LocalOptions { guard, throw_away: false, linger: Duration::from_millis(300) };
     let started = LocalServer::start(folder, options).await;
-    spinner.finish_and_clear();
+    spinner.finish();
     started
 }
 

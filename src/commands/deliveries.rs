@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: &DeliveriesArgs) -> Result<ExitCo
     if table.is_empty() && global.output == Output::Table {
         output::print("no messages")?;
     } else {
-        output::print(&table.render(global.output))?;
+        output::print_table(&table, global.output)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! `doctor`: looks at everything that a runner stands on, and says what mends it.
 
+mod owners;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,7 +12,6 @@ use super::jobs::{self, JobFile};
 use super::output::{self, Table};
 use super::{progress, user_error};
 use crate::cli::{Global, Output};
-use crate::notify::message::single_line;
 use crate::plan::source::Relation;
 use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
@@ -83,7 +84,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         }
     }
     receivers(&settings, &mut findings).await;
-    spinner.finish_and_clear();
+    spinner.finish();
     show(global, &findings)?;
     let failed = findings.0.iter().any(|finding| finding.state == State::Error);
     Ok(ExitCode::from(u8::from(failed)))
@@ -136,6 +137,7 @@ async fn database(
         // What cannot be read says nothing.
         return Ok(());
     }
+    owners::look(connection, planned, &settings.trusted_owners, findings).await?;
     outbox(connection, settings, findings).await?;
     stale(connection, planned, findings).await
 }
@@ -192,6 +194,13 @@ async fn rights(
         );
     } else {
         findings.ok("role", format!("`{}` may define nothing", server.role));
+    }
+    if server.temp_file_limit == "-1" && !server.is_superuser {
+        findings.warning(
+            "limits",
+            format!("a statement of `{}` may fill the server's disk with temporary files", server.role),
+            format!("alter role \"{}\" set temp_file_limit = '10GB', as a superuser", server.role),
+        );
     }
     let missing = doctor::missing_on_own(connection).await?;
     match missing.is_empty() {
@@ -265,7 +274,7 @@ async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: 
         if let Some(failure) = &standing.failure {
             findings.error(
                 &about,
-                format!("its last run failed: {}", single_line(failure)),
+                format!("its last run failed: {}", failure),
                 format!("trueup runs {} has the others; mend what it says, then trueup run {0}", job.name),
             );
         }
@@ -321,7 +330,7 @@ fn show(global: &Global, findings: &Findings) -> Result<()> {
                 finding.mend.clone().into(),
             ]);
         }
-        return output::print(&table.render(global.output));
+        return output::print_table(&table, global.output);
     }
     for finding in &findings.0 {
         output::print(&format!("{:<8} {}: {}", finding.state.word(), finding.about, finding.found))?;
@@ -371,6 +380,7 @@ mod tests {
             role: "runner".to_owned(),
             is_superuser: false,
             may_define: false,
+            temp_file_limit: "10GB".to_owned(),
             connections_used: 90,
             connections_most: 97,
         };

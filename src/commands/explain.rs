@@ -27,7 +27,9 @@ pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<Ex
     let job = jobs::find(global, &settings, name)?;
     let database = context::database(global, &settings).await?;
     let now = run::now(&mut *database.pool.acquire().await?).await?;
-    output::print(&words(&job, now, &settings.routing))?;
+    for line in words(&job, now, &settings.routing) {
+        output::print(&line)?;
+    }
     let mut connection = database.pool.acquire().await?;
     if !analyze {
         sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
@@ -48,10 +50,13 @@ pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<Ex
         false => 0,
     };
     for step in steps(&job, &facts, now) {
-        output::print(&format!("\n-- {}\n{};", step.title, step.sql))?;
+        output::print_lines(&format!("\n-- {}\n{};", step.title, step.sql))?;
         let plan = plan(&mut transaction, &step, id, analyze).await?;
         let how = if analyze { "How this database ran it" } else { "How this database runs it" };
-        output::print(&format!("-- {how}:\n{plan}"))?;
+        output::print(&format!("-- {how}:"))?;
+        for line in plan {
+            output::print(&line)?;
+        }
     }
     transaction.rollback().await?;
     Ok(ExitCode::SUCCESS)
@@ -155,7 +160,7 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
     steps
 }
 
-async fn plan(connection: &mut PgConnection, step: &Step, id: i64, analyze: bool) -> Result<String> {
+async fn plan(connection: &mut PgConnection, step: &Step, id: i64, analyze: bool) -> Result<Vec<String>> {
     let binds: Vec<Bind<'_>> = step
         .binds
         .iter()
@@ -171,11 +176,11 @@ async fn plan(connection: &mut PgConnection, step: &Step, id: i64, analyze: bool
         })
         .collect();
     let rows = session::plan_of(connection, &step.sql, &binds, analyze).await?;
-    let lines: Vec<String> = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<_, _>>()?;
-    Ok(lines.join("\n"))
+    Ok(rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<_, _>>()?)
 }
 
-fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> String {
+/// The plan in words, a line each.
+fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String> {
     let windows = job.windows.all.iter().map(|window| window.name.clone()).collect::<Vec<_>>().join(", ");
     let next = job.schedule.cadence.next_after(now).map_or("never".to_owned(), |next| next.to_rfc3339());
     let cohorts: Vec<String> = job
@@ -188,12 +193,8 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> String {
         })
         .collect();
     let widest = job.metrics.iter().map(|metric| metric.name().chars().count()).max().unwrap_or_default();
-    let metrics = job
-        .metrics
-        .iter()
-        .map(|metric| format!("  {:<widest$}  {}", metric.name(), metric.meaning()))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let metrics =
+        job.metrics.iter().map(|metric| format!("  {:<widest$}  {}", metric.name(), metric.meaning())).collect();
     let told = |rule: &str, severity: Severity, owner: Option<&str>, notify: &Vec<String>| {
         let owner = owner.or(job.owner.as_deref());
         let labels = Labels { job: &job.name, rule, severity: severity.as_str(), owner, cohort: "all" };
@@ -244,21 +245,28 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> String {
             std::iter::once(head).chain(burns).collect::<Vec<_>>()
         })
         .collect();
-    let listed = |lines: Vec<String>| if lines.is_empty() { "  none".to_owned() } else { lines.join("\n") };
+    let listed = |title: &str, lines: Vec<String>| {
+        let none = lines.is_empty().then(|| "  none".to_owned());
+        std::iter::once(title.to_owned()).chain(lines).chain(none).collect::<Vec<_>>()
+    };
     let reads = if job.is_incremental() {
         format!("what arrived since the last run, and {} before it again", duration::format(job.schedule.overlap))
     } else {
         "the whole horizon at every run, because `arrived_at` is not declared on both tables".to_owned()
     };
-    format!(
-        "{}: {}\nruns next   {next}\nreads       {reads}\nwindows     {windows}\nbuckets     {}\nfinal       {} after the end of a window; labels revise it for {}\ncohorts     all{}\nmetrics\n{metrics}\nrules\n{}\nobjectives\n{}",
-        job.name,
-        job.description.as_deref().unwrap_or("(no description)"),
-        duration::format(job.windows.bucket),
-        duration::format(job.windows.label_wait),
-        duration::format(job.windows.horizon),
-        cohorts.iter().map(|cohort| format!("; {cohort}")).collect::<String>(),
-        listed(rules),
-        listed(objectives)
-    )
+    let head = [
+        format!("{}: {}", job.name, job.description.as_deref().unwrap_or("(no description)")),
+        format!("runs next   {next}"),
+        format!("reads       {reads}"),
+        format!("windows     {windows}"),
+        format!("buckets     {}", duration::format(job.windows.bucket)),
+        format!(
+            "final       {} after the end of a window; labels revise it for {}",
+            duration::format(job.windows.label_wait),
+            duration::format(job.windows.horizon)
+        ),
+        format!("cohorts     all{}", cohorts.iter().map(|cohort| format!("; {cohort}")).collect::<String>()),
+    ];
+    let lists = [listed("metrics", metrics), listed("rules", rules), listed("objectives", objectives)];
+    head.into_iter().chain(lists.concat()).collect()
 }

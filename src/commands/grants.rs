@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::jobs::{self, JobFile};
 use crate::cli::Global;
 use crate::plan::source::Relation;
+use crate::visible;
 
 /// Roles by name, quoted where they are printed.
 pub(super) struct Roles<'a> {
@@ -18,6 +19,7 @@ pub(super) struct Roles<'a> {
 /// SQL that the owner of the schema and of the sources runs once, and again when a job reads another table.
 pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
     let (runner, reader) = (quoted(roles.runner), quoted(roles.reader));
+    let limits = limits(&runner);
     let mut sql = format!(
         "-- Run by the owner of the schema `trueup` and of the source tables; running it again is harmless.\n\
          -- The runner reads the sources and writes `trueup.*`. It may define nothing.\n\
@@ -25,6 +27,7 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
            if not exists (select from pg_roles where rolname = {}) then create role {runner} nologin; end if;\n  \
            if not exists (select from pg_roles where rolname = {}) then create role {reader} nologin; end if;\n\
          end $$;\n\
+         {limits}\
          grant usage on schema trueup to {runner};\n\
          grant select, insert, update, delete on all tables in schema trueup to {runner};\n\
          grant usage on all sequences in schema trueup to {runner};\n\
@@ -46,7 +49,8 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
         let _infallible = writeln!(sql, "grant select on {table} to {runner};");
     }
     for job in queries {
-        let _infallible = writeln!(sql, "-- The job `{job}` reads a query: grant select on what it names.");
+        let _infallible =
+            writeln!(sql, "-- The job `{}` reads a query: grant select on what it names.", visible::line(&job));
     }
     let views = [
         "run_history",
@@ -79,6 +83,31 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
     Ok(sql)
 }
 
+/// What a session of the runner may take of the server. Time is bounded by trueup as well, temporary files are not: a recursive
+/// query of a job would write until the disk is full.
+fn limits(runner: &str) -> String {
+    let set = |settings: &[&str]| {
+        let lines: String = settings.iter().map(|one| format!("  alter role {runner} set {one};\n")).collect();
+        let warning = format!("not set, for want of rights: {}", settings.join(", ").replace('\'', "''"));
+        format!(
+            "do $$ begin\n{lines}exception when insufficient_privilege then\n  raise warning '{warning}';\nend $$;\n"
+        )
+    };
+    format!(
+        "-- Limits of its sessions: a job may hold any query, so time and temporary files need an end. Settings of a role hold for who\n\
+         -- connects as it and are not inherited: repeat them for the user that trueup connects as, if that is another role.\n\
+         {}\
+         -- Only a superuser may set this one. Without it a recursive query of a job writes until the server's disk is full.\n\
+         {}",
+        set(&[
+            "statement_timeout = '1h'",
+            "idle_in_transaction_session_timeout = '10min'",
+            "idle_session_timeout = '1h'"
+        ]),
+        set(&["temp_file_limit = '10GB'"])
+    )
+}
+
 /// Tables that jobs read, with their schemas, and the names of jobs that read queries. Jobs with mistakes are left out.
 #[expect(clippy::type_complexity, reason = "two small sets that are used once")]
 fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTreeSet<String>)> {
@@ -90,7 +119,10 @@ fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTree
         let Some(job) = JobFile::load(&path, &settings)?.job else { continue };
         for relation in [&job.predictions.relation, &job.labels.relation] {
             match relation {
-                Relation::Table(table) => _ = tables.insert((Some(table.schema.to_string()), table.to_string())),
+                Relation::Table(table) => {
+                    let (schema, name) = (quoted(table.schema.as_str()), quoted(table.table.as_str()));
+                    tables.insert((Some(schema.clone()), format!("{schema}.{name}")));
+                }
                 Relation::Query(_) => _ = queries.insert(job.name.clone()),
             }
         }
@@ -98,10 +130,39 @@ fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTree
     Ok((tables, queries))
 }
 
+/// A name in SQL, whose hidden characters are written as escapes of Unicode.
 fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    match visible::has_hidden(name) {
+        true => format!("U&\"{}\"", escaped(name).replace('"', "\"\"")),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
 }
 
+/// A text in SQL, as above.
 fn literal(text: &str) -> String {
-    crate::plan::name::text_literal(text)
+    match visible::has_hidden(text) {
+        true => format!("U&'{}'", escaped(text).replace('\'', "''")),
+        false => crate::plan::name::text_literal(text),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '\\' => "\\\\".to_owned(),
+        c if visible::has_hidden(&c.to_string()) => format!("\\+{:06x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_quoted_and_what_nobody_sees_in_it_is_escaped() {
+        assert_eq!((quoted("a\"b"), literal("a'b")), ("\"a\"\"b\"".to_owned(), "'a''b'".to_owned()));
+        assert_eq!(quoted("a\n\u{202e}\"\\"), "U&\"a\\+00000a\\+00202e\"\"\\\\\"");
+        assert_eq!(literal("\u{e0041}"), "U&'\\+0e0041'");
+    }
 }

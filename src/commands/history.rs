@@ -9,9 +9,9 @@ use sqlx::PgConnection;
 use super::output::{self, Table};
 use super::{context, jobs, sparkline, user_error};
 use crate::cli::{Global, HistoryArgs, Output};
-use crate::notify::message::single_line;
 use crate::spec::diagnostic::did_you_mean;
 use crate::store::history::{self, HistoryFilter, MetricRow};
+use crate::visible;
 
 pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -66,9 +66,9 @@ pub(super) async fn run(global: &Global, args: &HistoryArgs) -> Result<ExitCode>
             return Ok(ExitCode::SUCCESS);
         }
     }
-    output::print(&table.render(global.output))?;
+    output::print_table(&table, global.output)?;
     if global.output == Output::Table && !trends.is_empty() {
-        output::print(&format!("\n{}", trends.join("\n")))?;
+        output::print_lines(&format!("\n{}", trends.join("\n")))?;
     }
     if full && global.output == Output::Table {
         output::note(&format!(
@@ -112,7 +112,7 @@ fn trends(rows: &[MetricRow]) -> Vec<String> {
     let mut series: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
     for row in rows {
         let version = row.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}"));
-        let name = single_line(&format!("{}, {}, {}{version}", row.metric, row.window_name, row.cohort));
+        let name = visible::line(&format!("{}, {}, {}{version}", row.metric, row.window_name, row.cohort));
         series.entry(name).or_default().push(row.value);
     }
     let long = series.into_iter().filter(|(_, values)| values.len() >= FEW).take(MOST_LINES);

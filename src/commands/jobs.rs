@@ -117,7 +117,7 @@ pub(super) fn is_fixture(path: &Path) -> bool {
 pub(super) fn settings(global: &Global) -> Result<Settings> {
     let loaded = load_settings(global)?;
     if !loaded.findings.is_empty() {
-        output::note(&render(&loaded.path, &loaded.text, &loaded.findings));
+        output::note_styled(&render(&loaded.path, &loaded.text, &loaded.findings));
     }
     loaded.settings.ok_or_else(|| user_error(format!("`{}` has mistakes", loaded.path)))
 }
@@ -157,7 +157,7 @@ pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, cha
             // Said in full by `check`; here they would hide what was asked for.
             (true, 1) => output::note(&format!("1 warning in `{}`: `trueup check` shows it", path.display())),
             (true, n) => output::note(&format!("{n} warnings in `{}`: `trueup check` shows them", path.display())),
-            (false, _) => output::note(&file.render()),
+            (false, _) => output::note_styled(&file.render()),
         }
         return file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", path.display())));
     }

@@ -11,7 +11,7 @@ use crate::postgres::{connect, migrate};
 
 pub(super) async fn run(global: &Global, args: &MigrateArgs) -> Result<ExitCode> {
     if args.print_grants {
-        output::print(&grants::sql(global, &Roles { runner: &args.runner, reader: &args.reader })?)?;
+        output::print_lines(&grants::sql(global, &Roles { runner: &args.runner, reader: &args.reader })?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let place = match &global.database_url {

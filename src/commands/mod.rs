@@ -17,6 +17,7 @@ mod history;
 mod incident;
 mod init;
 mod jobs;
+mod log;
 mod migrate;
 mod notify;
 mod output;
@@ -35,15 +36,15 @@ mod suggest;
 mod test;
 
 use std::fmt;
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use clap::Parser as _;
 
-use crate::cli::{BaselineCommand, Cli, Command, Global, GuardArgs, LogFormat, NotifyCommand, Output};
+use crate::cli::{BaselineCommand, Cli, Command, Global, GuardArgs, NotifyCommand, Output};
 use crate::postgres::local::guard::{self, GuardOptions};
+use crate::visible;
 
 /// A failure on the user's side: exit code 1.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Serve { log } => Some(log),
         _ => None,
     };
-    log_to_stderr(log);
+    log::to_stderr(log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let done = runtime.block_on(command(cli));
@@ -139,8 +140,7 @@ async fn again(global: &Global, watch: bool, show: impl AsyncFn() -> Result<Exit
     // Held for as long as it is watched: a private Postgres would stop and start in between.
     let _database = context::database(global, &jobs::settings(global)?).await?;
     loop {
-        // Home, and away with what was below: no flicker, and what scrolled off stays.
-        output::print("\u{1b}[H\u{1b}[2J")?;
+        output::wipe_screen()?;
         show().await?;
         tokio::time::sleep(WATCH_EVERY).await;
     }
@@ -160,15 +160,19 @@ fn run_guard(args: GuardArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Logs go to stderr. `serve` says what it does; other commands print their results instead and log only trouble.
-fn log_to_stderr(serving: Option<LogFormat>) {
-    let default = if serving.is_some() { "info,tokio_cron_scheduler=warn" } else { "error" };
-    let filter = EnvFilter::try_from_env("TRUEUP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let log = log.with_ansi(colours);
-    match serving {
-        Some(LogFormat::Json) => log.json().flatten_event(true).init(),
-        Some(LogFormat::Text) | None => log.init(),
-    }
+/// Prints why a command failed.
+pub fn fail(failure: &str) {
+    output::fail(failure);
+}
+
+/// Prints what is wrong with a command line, and returns the code to exit with.
+pub fn usage(mistake: clap::Error) -> ExitCode {
+    let given: Vec<String> = std::env::args_os().map(|given| given.to_string_lossy().into_owned()).collect();
+    // The same mistake in the same words, about arguments that can be seen: a file name may come from a `*` of the shell.
+    let shown = match given.iter().any(|given| visible::has_hidden(given)) {
+        true => Cli::try_parse_from(given.iter().map(|given| visible::line(given))).err().unwrap_or(mistake),
+        false => mistake,
+    };
+    output::note_styled(shown.render().ansi().to_string().trim_end());
+    ExitCode::from(1)
 }

@@ -53,7 +53,7 @@ pub(super) async fn test(global: &Global, receiver: &str) -> Result<ExitCode> {
     drop(connection);
     let spinner = progress::spinner(&format!("telling {receiver}"));
     outbox::drain(&database.pool, &receivers, receiver, None, || false).await?;
-    spinner.finish_and_clear();
+    spinner.finish();
     let filter = DeliveryFilter { receiver: Some(receiver.to_owned()), limit: 100, ..DeliveryFilter::default() };
     let rows = deliveries::list(&mut *database.pool.acquire().await?, &filter).await?;
     let row = rows.into_iter().find(|row| row.id == id).context("the test message is not in the outbox")?;

@@ -1,4 +1,6 @@
-//! Tables for people, JSON and CSV for programs.
+//! Tables for people, JSON and CSV for programs; and the only functions that write to stdout and stderr.
+//!
+//! Each of them makes hidden characters visible, so that no command can forget it.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -8,7 +10,8 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Drawn, 
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::Output;
-use crate::notify::message::{number, single_line};
+use crate::notify::message::number;
+use crate::visible;
 
 /// One value of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +72,7 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 impl Cell {
     fn for_people(&self) -> String {
         match self {
-            Self::Text(text) => single_line(text),
+            Self::Text(text) => visible::line(text),
             Self::Count(count) => count.to_string(),
             Self::Number(value) => number(*value),
             Self::Time(time) => time.format("%Y-%m-%d %H:%M").to_string(),
@@ -98,11 +101,12 @@ impl Cell {
     }
 }
 
-/// Quoted where needed; a text that a spreadsheet would run as a formula is disarmed.
+/// Quoted where needed, tabs and line breaks in quotes; a text that a spreadsheet would run as a formula is disarmed.
 fn csv_text(text: &str) -> String {
-    let armed = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let safe = if armed { format!("'{text}") } else { text.to_owned() };
-    if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
+    let armed = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    let seen = visible::lines(text);
+    let safe = if armed { format!("'{seen}") } else { seen };
+    if safe.contains([',', '"', '\n', '\t']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
 }
 
 impl Table {
@@ -127,10 +131,10 @@ impl Table {
                     self.columns.iter().cloned().zip(row.iter().map(Cell::json)).collect()
                 };
                 let rows: Vec<Json> = self.rows.iter().map(|row| Json::Object(object(row))).collect();
-                format!("{:#}", Json::Array(rows))
+                visible::json(&format!("{:#}", Json::Array(rows)))
             }
             Output::Csv => {
-                let head = self.columns.join(",");
+                let head = self.columns.iter().map(|name| csv_text(name)).collect::<Vec<_>>().join(",");
                 let rows = self.rows.iter().map(|row| row.iter().map(Cell::csv).collect::<Vec<_>>().join(","));
                 std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
             }
@@ -212,17 +216,65 @@ fn width(drawn: &str) -> usize {
     drawn.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or_default()
 }
 
-/// Prints a line to stdout. A reader that went away (`| head`) is no failure.
-pub(super) fn print(text: &str) -> Result<()> {
+/// Prints one line to stdout.
+pub(super) fn print(line: &str) -> Result<()> {
+    to_stdout(&visible::line(line))
+}
+
+/// Prints lines of our own layout to stdout: a table, a chart, a page. Their data went through a [`Cell`] or [`visible::line`].
+pub(super) fn print_lines(text: &str) -> Result<()> {
+    to_stdout(&visible::lines(text))
+}
+
+/// Prints lines with colours of our own to stdout. They are stripped where nobody would see them.
+pub(super) fn print_styled(text: &str) -> Result<()> {
+    to_stdout(&visible::styled(text))
+}
+
+/// Prints JSON text to stdout, without loss.
+pub(super) fn print_json(text: &str) -> Result<()> {
+    to_stdout(&visible::json(text))
+}
+
+/// Prints a table in the form that was asked for.
+pub(super) fn print_table(table: &Table, output: Output) -> Result<()> {
+    print_lines(&table.render(output))
+}
+
+/// Moves to the top of the screen and wipes what is below: no flicker, and what scrolled off stays.
+pub(super) fn wipe_screen() -> Result<()> {
+    to_stdout("\u{1b}[H\u{1b}[2J")
+}
+
+/// Writes what is visible. A reader that went away (`| head`) is no failure.
+fn to_stdout(text: &str) -> Result<()> {
     match writeln!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
-/// Prints a line for people to stderr.
-pub(super) fn note(text: &str) {
-    anstream::eprintln!("{text}");
+/// Prints one line for people to stderr.
+pub(super) fn note(line: &str) {
+    anstream::eprintln!("{}", visible::line(line));
+}
+
+/// Prints findings with colours of our own to stderr.
+pub(super) fn note_styled(text: &str) {
+    anstream::eprintln!("{}", visible::styled(text));
+}
+
+/// Prints a question to stderr and leaves the cursor behind it.
+pub(super) fn ask(question: &str) -> Result<()> {
+    let mut stderr = anstream::stderr();
+    write!(stderr, "{}", visible::line(question))?;
+    Ok(stderr.flush()?)
+}
+
+/// Prints why a command failed. Lines after the first are indented: none of them can pass for one of ours.
+pub(super) fn fail(failure: &str) {
+    let lines: Vec<String> = failure.split('\n').map(visible::line).collect();
+    anstream::eprintln!("error: {}", lines.join("\n  "));
 }
 
 #[cfg(test)]

@@ -4,16 +4,45 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::visible;
+
+/// Something that is drawn until it is finished. What it says is made visible here.
+pub(super) struct Progress(ProgressBar);
+
 /// A spinner with a message.
-pub(super) fn spinner(message: &str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(message.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
+pub(super) fn spinner(message: &str) -> Progress {
+    let progress = Progress(ProgressBar::new_spinner());
+    progress.say(message);
+    progress.0.enable_steady_tick(Duration::from_millis(120));
+    progress
 }
 
 /// A bar with counts, rate and remaining time.
-pub(super) fn bar(length: u64, what: &str) -> ProgressBar {
+pub(super) fn bar(length: u64, what: &'static str) -> Progress {
     let template = format!("{{bar:30}} {{pos}}/{{len}} {what}  {{per_sec}}  {{eta}} left  {{msg}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
+    Progress(ProgressBar::new(length).with_style(style))
+}
+
+impl Progress {
+    /// Says what is being done.
+    pub(super) fn say(&self, message: &str) {
+        self.0.set_message(visible::line(message));
+    }
+
+    /// How much is done of how much.
+    pub(super) fn at(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+
+    /// One more is done.
+    pub(super) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Takes it off the screen.
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
 }

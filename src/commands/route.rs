@@ -50,7 +50,7 @@ pub(super) async fn run(global: &Global, args: &RouteArgs) -> Result<ExitCode> {
         let ready = at + path.timing.group_wait;
         if global.output == Output::Json {
             let receivers: Vec<&String> = path.receivers.iter().collect();
-            output::print(&json!({
+            output::print_json(&json!({
                 "job": job.name, "rule": rule, "severity": severity, "cohort": args.cohort, "receivers": receivers,
                 "why": why(&path), "first_message_at": path.opens(ready), "repeat_interval": duration::format(path.timing.repeat_interval),
                 "escalates_to": path.escalation.as_ref().map(|escalation| &escalation.notify),

@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
     let spinner = progress::spinner(&format!("running {}", job.name));
     let claim = claim(&database.pool, &settings, &job, Asked::RunAt(at)).await?;
     let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
-    spinner.finish_and_clear();
+    spinner.finish();
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn reconcile(global: &Global, name: &str) -> Result<ExitCode> {
     let claim = claim(&database.pool, &settings, &job, Asked::Reconcile).await?;
     let at = claim.scheduled_for;
     let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
-    spinner.finish_and_clear();
+    spinner.finish();
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }
 
@@ -82,7 +82,7 @@ async fn finish(
     let receivers = context::receivers(settings);
     let spinner = progress::spinner("delivering");
     let summary = outbox::deliver_run(pool, &receivers, claim.run_id).await?;
-    spinner.finish_and_clear();
+    spinner.finish();
     show(global, job, claim.scheduled_for, &published, summary)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -109,7 +109,7 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
         let facts = pipeline::inspect(&mut connection, job).await.map_err(failed)?;
         let range = window.start..window.end;
         let found = contradictions::of_source(&mut connection, job, &facts, as_of, &range).await?;
-        spinner.finish_and_clear();
+        spinner.finish();
         for found in &found {
             warn(found.predictions, found.outcome, &found.examples);
         }
@@ -146,9 +146,9 @@ async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: Aske
 async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<Utc>) -> Result<ExitCode> {
     let spinner = progress::spinner(&format!("measuring {} without writing", job.name));
     let measured = pipeline::dry_run(pool, job, at).await.map_err(failed)?;
-    spinner.finish_and_clear();
+    spinner.finish();
     let newest = newest(&measured);
-    output::print(&measurements(job, &newest).render(global.output))?;
+    output::print_table(&measurements(job, &newest), global.output)?;
     if global.output == Output::Table {
         for rule in &job.rules {
             let judged = newest
@@ -213,7 +213,7 @@ fn show(
     summary: outbox::Summary,
 ) -> Result<()> {
     let newest = newest(&published.measurements);
-    output::print(&measurements(job, &newest).render(global.output))?;
+    output::print_table(&measurements(job, &newest), global.output)?;
     if global.output != Output::Table {
         return Ok(());
     }

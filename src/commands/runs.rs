@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global, job: Option<&str>, limit: i64) -> Resul
     if table.is_empty() && global.output == Output::Table {
         output::print("nothing has run")?;
     } else {
-        output::print(&table.render(global.output))?;
+        output::print_table(&table, global.output)?;
     }
     Ok(ExitCode::SUCCESS)
 }

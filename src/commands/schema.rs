@@ -15,7 +15,7 @@ use crate::spec::fixture::FixtureSpec;
 use crate::spec::receivers::SettingsSpec;
 
 pub(super) fn run(kind: SchemaKind) -> Result<ExitCode> {
-    output::print(&serde_json::to_string_pretty(&of(kind))?)?;
+    output::print_json(&serde_json::to_string_pretty(&of(kind))?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,7 @@ use crate::cli::Cli;
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "trueup", &mut script);
-    output::print(String::from_utf8(script).context("the completions are not text")?.trim_end())?;
+    output::print_lines(String::from_utf8(script).context("the completions are not text")?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -31,6 +31,6 @@ pub(super) fn man(folder: Option<&Path>) -> Result<ExitCode> {
     }
     let mut text = Vec::new();
     clap_mangen::Man::new(page()).render(&mut text).context("could not write the manual page")?;
-    output::print(String::from_utf8(text).context("the manual page is not text")?.trim_end())?;
+    output::print_lines(String::from_utf8(text).context("the manual page is not text")?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, command: &SilenceCommand) -> Result<Exi
             if table.is_empty() && global.output == Output::Table {
                 output::print("nothing is silenced")?;
             } else {
-                output::print(&table.render(global.output))?;
+                output::print_table(&table, global.output)?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::output::{self, Table};
 use super::{context, jobs, sparkline};
 use crate::cli::{Global, Output};
-use crate::notify::message::single_line;
 use crate::plan::duration;
 use crate::settings::Settings;
 use crate::store::history;
@@ -19,7 +18,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let database = context::database(global, &settings).await?;
     let rows = history::status(&mut *database.pool.acquire().await?).await?;
     if global.output != Output::Table {
-        output::print(&everything(rows).render(global.output))?;
+        output::print_table(&everything(rows), global.output)?;
         return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
@@ -39,7 +38,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         ]);
     }
     if !rows.is_empty() {
-        output::print(&table.render(global.output))?;
+        output::print_table(&table, global.output)?;
     }
     // What is not as it should be, a line each.
     let known: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
@@ -54,7 +53,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
             }
         }
         if let Some(failure) = row.last_failure {
-            output::print(&format!("{}: the last run failed: {}", row.job, single_line(&failure)))?;
+            output::print(&format!("{}: the last run failed: {}", row.job, failure))?;
         }
     }
     files(global, &settings, &known)?;

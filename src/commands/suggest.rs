@@ -66,7 +66,7 @@ pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode>
     let history = pipeline::replay::load(&mut connection, &job, &probes.iter().collect::<Vec<_>>(), &range).await?;
     let values = frame.values(&history);
     if values.is_empty() {
-        spinner.finish_and_clear();
+        spinner.finish();
         return Err(user_error(format!(
             "no stored {} window of `{}` has a {metric} that could be judged: `trueup history {}` shows what is there, and \
              `trueup backfill` computes more of the past",
@@ -78,7 +78,7 @@ pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode>
     for (name, baseline) in kinds.iter().filter(|(_, baseline)| frame.can(baseline.as_ref())) {
         let mut tried = Tried::new();
         for target in TARGETS {
-            spinner.set_message(format!("trying {name} limits for {target} pages a week"));
+            spinner.say(&format!("trying {name} limits for {target} pages a week"));
             let found = frame.find(&history, (baseline.as_ref(), &values), target, &mut tried);
             let Some((limit, firings)) = found else { continue };
             let setting = match baseline {
@@ -95,8 +95,8 @@ pub(super) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode>
             ]);
         }
     }
-    spinner.finish_and_clear();
-    output::print(&table.render(global.output))?;
+    spinner.finish();
+    output::print_table(&table, global.output)?;
     if global.output == Output::Table {
         if values.len() < FEW {
             output::note(&format!(

@@ -43,7 +43,9 @@ pub(super) fn run(global: &Global, path: &Path) -> Result<ExitCode> {
                 failed += 1;
                 output::print(&format!("FAILED  {}: {}", file.display(), test.name))?;
                 for finding in findings {
-                    output::print(&format!("        {}", finding.replace('\n', "\n        ")))?;
+                    for line in finding.lines() {
+                        output::print(&format!("        {line}"))?;
+                    }
                 }
             }
         }
@@ -74,13 +76,13 @@ fn load(path: &Path, settings: &Settings) -> Result<(PlannedJob, FixtureSpec)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("could not read `{shown}`"))?;
     let read = Document::parse(&shown, &text).and_then(|document| document.read::<FixtureSpec>());
     let fixture = read.map_err(|findings| {
-        output::note(&jobs::render(&shown, &text, &findings));
+        output::note_styled(&jobs::render(&shown, &text, &findings));
         user_error(format!("`{shown}` has mistakes"))
     })?;
     let job = path.parent().unwrap_or(Path::new(".")).join(&fixture.job);
     let file = JobFile::load(&job, settings).map_err(|error| user_error(format!("{error:#}")))?;
     if file.has_errors() {
-        output::note(&file.render());
+        output::note_styled(&file.render());
     }
     let job = file.job.ok_or_else(|| user_error(format!("`{}` has mistakes", job.display())))?;
     Ok((job, fixture))

@@ -1,13 +1,21 @@
 //! Texts that users write themselves: Jinja templates over the facts of a message. Strict, and with an end.
 
-use minijinja::{Environment, UndefinedBehavior};
+mod budget;
+mod guard;
+
+use minijinja::{Environment, UndefinedBehavior, Value};
 
 use crate::notify::message::{Notice, clipped, single_line};
+use budget::Budget;
 
 /// Steps a template may take: far more than any message needs, and milliseconds.
 const FUEL: u64 = 200_000;
 /// Longest rendered text.
 const LONGEST: usize = 20_000;
+/// Longest template, in bytes.
+const LONGEST_TEMPLATE: usize = 65_536;
+/// Bytes that a template may make on its way, beside a few times the message itself.
+const MOST: u64 = 4 << 20;
 
 /// Templates of one receiver.
 #[derive(Debug, Clone, Default)]
@@ -42,19 +50,45 @@ impl Templates {
 
 /// Renders a template with a message as `notice`, whose own `title` and `text` are there to build on.
 pub fn render(name: &str, template: &str, notice: &Notice) -> Result<String, String> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(50);
     let mistake = |error: minijinja::Error| {
         let line = error.line().map_or(String::new(), |line| format!(" in line {line}"));
-        format!("{}{line}", error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
+        let words = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        format!("{}{line}", words.replacen("the template ", &format!("the template `{name}` "), 1))
     };
-    environment.add_template(name, template).map_err(mistake)?;
+    if template.len() > LONGEST_TEMPLATE {
+        return Err(format!("a template is at most {LONGEST_TEMPLATE} bytes long"));
+    }
+    let facts = minijinja::context! { notice => minijinja::value::Serde(notice) };
+    let mut environment = bounded(template, &facts).map_err(mistake)?;
+    let guarded = guard::guarded(name, template).map_err(mistake)?;
+    environment.add_template(name, &guarded).map_err(mistake)?;
     let template = environment.get_template(name).map_err(mistake)?;
-    let rendered =
-        template.render(minijinja::context! { notice => minijinja::value::Serde(notice) }).map_err(mistake)?;
+    let rendered = template.render(facts).map_err(mistake)?;
     Ok(clipped(&rendered, LONGEST))
+}
+
+/// An environment in which a template has so many steps, and so many bytes.
+fn bounded<'e>(template: &str, facts: &Value) -> Result<Environment<'e>, minijinja::Error> {
+    let message = Budget::new(u64::MAX);
+    message.charge_for(facts)?;
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Text between tags is copied by single steps that nothing else counts.
+    let most = MOST / longest_between_tags(template);
+    environment.set_fuel(Some(FUEL.min(most)));
+    environment.set_recursion_limit(50);
+    budget::bound(&mut environment, &Budget::new(MOST + 4 * message.charged()));
+    Ok(environment)
+}
+
+/// At most how long a text between two tags is, and at least 1.
+fn longest_between_tags(template: &str) -> u64 {
+    // In a `raw` block tags are text.
+    let longest = match template.contains("raw") {
+        true => template.len(),
+        false => template.split("{{").flat_map(|part| part.split("{%")).map(str::len).max().unwrap_or_default(),
+    };
+    longest.max(1) as u64
 }
 
 #[cfg(test)]
@@ -96,5 +130,39 @@ mod tests {
         let mut notice = samples::notice("firing", "x\r\nBcc: all@example.org");
         templates.fill(&mut notice);
         assert!(!notice.title.contains(['\r', '\n']));
+    }
+
+    #[test]
+    fn what_templates_usually_do_they_still_do() {
+        let notice = samples::notice("firing", "region=north");
+        for (template, rendered) in [
+            ("{{ 'a' ~ 1 ~ 'b' + 'c' }}", "a1bc"),
+            (
+                "{{ '-' * 5 }}{{ 3 * '=' }}{{ 2 * 3 }} {{ 0.5 * 4 }} {{ 7 - 2 * 3 }} {{ (1 + 2) * 3 }}",
+                "-----===6 2.0 1 9",
+            ),
+            ("{{ ([1] * 3)|length }} {{ ([1] + [2, 3])|join('+') }} {{ [1, 2, 3][1:]|last }}", "3 1+2+3 3"),
+            ("{% set x = namespace(n=0) %}{% for i in range(4) %}{% set x.n = x.n + i %}{% endfor %}{{ x.n }}", "6"),
+            ("{% macro m(x, y='z' ~ 1) %}<{{ x }}{{ y }}>{% endmacro %}{{ m('a' ~ 'b') }}", "<abz1>"),
+            ("{% if 'b' in ('a', 'b') and not 'c' in ['a'] %}yes{% endif %}", "yes"),
+            ("{{ notice.rules|map(attribute='name')|join(', ') }}", "rmse-high"),
+            ("{{ (notice.rules[0].alerts[0].value * 100)|round(1) }}", "41234.5"),
+            ("{{ notice.job.name|upper|replace('O', '0')|indent(2) }}{% set m = {'a': 1 + 1} %}{{ m.a }}", "L0AD2"),
+            (
+                "{{ '%05.1f'|format(3.14159) }} {{ -(1 + 2) }} {{ 2 ** 3 * 2 }} {{ 'x' ~ (1 if true else 2) * 2 }}",
+                "003.1 -3 16 x2",
+            ),
+            ("{% for row in [1, 2, 3]|batch(2, 0) %}{{ row|join(',') }};{% endfor %}", "1,2;3,0;"),
+            ("{{ notice.nothing|default('none' ~ '!') }}{% filter upper %}x{{ 'y' ~ 'z' }}{% endfilter %}", "none!XYZ"),
+        ] {
+            assert_eq!(render("text", template, &notice).as_deref(), Ok(rendered), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_keeps_its_line() {
+        let notice = samples::notice("firing", "all");
+        let mistake = render("text", "{{ 'a' ~ 'b' }}\n{{ 1 * 2 + 3 }}\n{{ notice.nothing }}", &notice).unwrap_err();
+        assert!(mistake.contains("line 3"), "{mistake}");
     }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Functions that queries of jobs may call beyond those of our list.
     pub functions: Grants,
+    /// Roles whose tables, views and functions jobs may read without a warning of `doctor`.
+    pub trusted_owners: Vec<String>,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
     /// How often the ledger is looked at.
@@ -82,6 +84,7 @@ impl Default for Settings {
             web: None,
             max_connections: 8,
             functions: Grants::default(),
+            trusted_owners: Vec::new(),
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
             keep_windows: TimeDelta::days(395),
@@ -180,21 +183,21 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
             None
         }
     });
+    let trusted_owners = spec.database.trusted_owners.clone().unwrap_or_default();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
-    (
-        (!failed).then_some(Settings {
-            receivers,
-            routing,
-            watchdog,
-            web,
-            max_connections,
-            functions,
-            lease,
-            poll,
-            keep_windows,
-        }),
-        findings,
-    )
+    let settings = Settings {
+        receivers,
+        routing,
+        watchdog,
+        web,
+        max_connections,
+        functions,
+        trusted_owners,
+        lease,
+        poll,
+        keep_windows,
+    };
+    ((!failed).then_some(settings), findings)
 }
 
 fn functions(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagnostic>) -> Grants {

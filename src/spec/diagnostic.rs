@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::spec::codes;
+use crate::visible;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 
 /// How bad it is.
@@ -58,11 +59,15 @@ impl Diagnostic {
             Level::Error => Severity::ERROR,
             Level::Warning => Severity::WARNING,
         };
-        let end = self.span.end.min(text.len());
-        let span = self.span.start.min(end)..end;
-        let snippet = Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(span));
-        let mut group = severity.primary_title(&self.message).id(self.code).element(snippet);
-        if let Some(hint) = &self.hint {
+        // Made visible before it is coloured: colours of the file's own would pass for those of the renderer.
+        let seen = |index: usize| visible::lines(&text[..floor_boundary(text, index)]).len();
+        let (end, source, path) = (seen(self.span.end), visible::lines(text), visible::line(path));
+        let span = seen(self.span.start).min(end)..end;
+        let snippet = Snippet::source(&source).path(&path).annotation(AnnotationKind::Primary.span(span));
+        let message = visible::lines(&self.message);
+        let hint = self.hint.as_deref().map(visible::lines);
+        let mut group = severity.primary_title(&message).id(self.code).element(snippet);
+        if let Some(hint) = &hint {
             group = group.element(Severity::HELP.message(hint));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };

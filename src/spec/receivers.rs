@@ -170,6 +170,9 @@ pub struct DatabaseSection {
     pub max_connections: Option<i64>,
     /// Functions that a `query` of a job may call beside those of Postgres: `["public.to_mw"]`. They must not be volatile.
     pub allow_functions: Option<Vec<String>>,
+    /// Roles that may own tables, views and functions that jobs read: with the rights of the runner they can do what it can.
+    /// `doctor` names all other owners but superusers.
+    pub trusted_owners: Option<Vec<String>>,
 }
 
 /// How runs are claimed.

@@ -14,6 +14,8 @@ pub struct Server {
     pub is_superuser: bool,
     /// May create objects in the schema `trueup`.
     pub may_define: bool,
+    /// Of temporary files that a session may have open, as the server shows it; `-1` is any.
+    pub temp_file_limit: String,
     pub connections_used: i64,
     pub connections_most: i64,
 }
@@ -26,6 +28,7 @@ pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
         select current_setting('server_version') as "version!", current_setting('server_version_num')::int as "version_number!", clock_timestamp() as "now!", current_user::text as "role!",
                (select rolsuper from pg_roles where rolname = current_user) as "is_superuser!",
                coalesce(has_schema_privilege(to_regnamespace('trueup')::oid, 'create'), false) as "may_define!",
+               current_setting('temp_file_limit') as "temp_file_limit!",
                (select count(*) from pg_stat_activity where backend_type = 'client backend') as "connections_used!",
                (current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint) as "connections_most!"
         "#

@@ -18,6 +18,7 @@ pub mod measured;
 pub mod measurement;
 pub mod months;
 pub mod outbox;
+pub mod owners;
 pub mod replay;
 pub mod retention;
 pub mod run;

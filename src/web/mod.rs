@@ -1,8 +1,11 @@
 //! What `serve` shows to machines: whether it lives, whether it can work, and its numbers. It changes nothing.
 
+mod access;
+mod connections;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -11,11 +14,11 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tracing::{info, warn};
+use tokio::sync::{Mutex, watch};
+use tracing::info;
 
 use crate::postgres::held;
 use crate::scheduler::{Catalog, metrics};
@@ -25,7 +28,7 @@ use crate::store::{gauges, run};
 pub struct Site {
     pub pool: PgPool,
     pub jobs: Arc<Catalog>,
-    /// Asked for by `/metrics`, if there is one.
+    /// Asked for by `/metrics`, if there is one. The other pages need none: those who probe them bring no secrets.
     pub token: Option<SecretString>,
     /// Host names that requests may ask for; loopback names always may.
     pub hosts: Vec<String>,
@@ -33,71 +36,89 @@ pub struct Site {
     pub unwell_after: Duration,
 }
 
+/// What requests share.
+struct Shared {
+    site: Site,
+    /// Whether others than this machine reach the pages.
+    is_open: bool,
+    /// When the database was asked last, and whether it answered.
+    asked: Mutex<Option<(Instant, bool)>>,
+}
+
+/// For this long an answer of the database holds: however many probes there are, it is asked once in that time.
+const HOLDS: Duration = Duration::from_secs(1);
+
 /// Listens on an address, and serves until `stop`.
-pub async fn listen(address: SocketAddr, site: Site, mut stop: watch::Receiver<bool>) -> Result<SocketAddr> {
+pub async fn listen(address: SocketAddr, site: Site, stop: watch::Receiver<bool>) -> Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let site = Arc::new(site);
+    let shared = Arc::new(Shared { site, is_open: !bound.ip().is_loopback(), asked: Mutex::default() });
     let pages = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(numbers))
-        .layer(middleware::from_fn_with_state(Arc::clone(&site), known_host))
-        .with_state(site);
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), admit))
+        .with_state(shared);
     info!(web.address = %bound, "listening");
-    tokio::spawn(async move {
-        let stopped = async move {
-            // An error means that whoever could stop it is gone.
-            drop(stop.wait_for(|stop| *stop).await);
-        };
-        if let Err(error) = axum::serve(listener, pages).with_graceful_shutdown(stopped).await {
-            warn!("the pages are not served any more: {error}");
-        }
-    });
+    tokio::spawn(connections::serve(listener, pages, stop));
     Ok(bound)
 }
 
-/// Refuses requests for other names: a page in somebody's browser must not reach this one by a name of its own.
-async fn known_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = match asked.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => asked.split(':').next().unwrap_or_default(),
-    };
-    let loopback = ["localhost", "127.0.0.1", "::1"].contains(&name);
-    if loopback || site.hosts.iter().any(|host| host == name || host == "*") {
-        return next.run(request).await;
+/// Refuses requests for other names: a page in somebody's browser must not reach this one by a name of its own. Refuses bodies,
+/// which nothing here reads. Without the token, a request from elsewhere learns the status of a page and nothing else.
+async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if !access::is_known(&request, &shared.site.hosts) {
+        return (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response();
     }
-    (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response()
+    let length = request.headers().get(header::CONTENT_LENGTH).map(|length| length.as_bytes() != b"0");
+    if length.unwrap_or_default() || request.headers().contains_key(header::TRANSFER_ENCODING) {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body\n").into_response();
+    }
+    let is_trusted = shared.site.token.as_ref().is_none_or(|token| access::has_token(request.headers(), token));
+    let is_probe = request.uri().path() != "/metrics";
+    let answer = next.run(request).await;
+    if !shared.is_open || is_trusted || !is_probe {
+        return answer;
+    }
+    let bare = if answer.status().is_success() { "ok\n" } else { "no\n" };
+    (answer.status(), bare).into_response()
 }
 
 /// 200 while looks at the ledger succeed. A process that only begins counts as well for as long.
-async fn healthz(State(site): State<Arc<Site>>) -> Response {
-    if metrics::silent_for() > site.unwell_after {
+async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    if metrics::silent_for() > shared.site.unwell_after {
         return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot look at the ledger\n").into_response();
     }
     "ok\n".into_response()
 }
 
 /// 200 while the database answers.
-async fn readyz(State(site): State<Arc<Site>>) -> Response {
-    let asked = held::within(&site.pool, Duration::from_secs(5), async |connection| run::now(connection).await);
-    match asked.await {
-        Ok(_) if metrics::has_looked() => "ready\n".into_response(),
-        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    match database_answers(&shared).await {
+        true if metrics::has_looked() => "ready\n".into_response(),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
     }
 }
 
+/// Whether the database answers, as of a second ago at most. Who asks while it is being asked waits for the same answer.
+async fn database_answers(shared: &Shared) -> bool {
+    let mut asked = shared.asked.lock().await;
+    if let Some((_, answers)) = asked.filter(|(at, _)| at.elapsed() < HOLDS) {
+        return answers;
+    }
+    let ask = held::within(&shared.site.pool, Duration::from_secs(5), async |connection| run::now(connection).await);
+    let answers = ask.await.is_ok();
+    *asked = Some((Instant::now(), answers));
+    answers
+}
+
 /// The numbers, in the text format of Prometheus.
-async fn numbers(State(site): State<Arc<Site>>, request: Request) -> Response {
-    if let Some(token) = &site.token {
-        let given =
-            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !same(given.as_bytes(), format!("Bearer {}", token.expose_secret()).as_bytes()) {
-            return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "a token is needed\n")
-                .into_response();
-        }
+async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let site = &shared.site;
+    if site.token.as_ref().is_some_and(|token| !access::has_token(request.headers(), token)) {
+        let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, asks, "a token is needed\n").into_response();
     }
     let names: Vec<String> = site.jobs.current().keys().cloned().collect();
     let read =
@@ -113,9 +134,4 @@ async fn numbers(State(site): State<Arc<Site>>, request: Request) -> Response {
         Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         None => (StatusCode::NOT_FOUND, "nothing is counted\n").into_response(),
     }
-}
-
-/// Compares in a time that says nothing about where two texts differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

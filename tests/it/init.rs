@@ -254,3 +254,84 @@ async fn on_a_terminal_it_asks_what_it_cannot_know() {
     let settings = std::fs::read_to_string(folder.0.join("trueup.toml")).expect("the settings");
     assert!(settings.contains("https://example.org/hook"), "{settings}");
 }
+
+/// What is wrong with a file is said with its line and column, and is the user's to change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_loaded_says_where_it_is_wrong() {
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("csv-mistakes");
+    folder.write("l.csv", "id,actual\n1,1\n");
+    let many = (0..2_000).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+    let row = vec!["1"; 2_000].join(",");
+    let long = "ö".repeat(40);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "a NUL",
+            b"id,at,value\n1,2024-05-01,a\n2,2024-05-02,a\0b\n".to_vec(),
+            "`p.csv`, line 3, column 3: it holds a NUL",
+        ),
+        ("a NUL in a name", b"id,a\0b\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: a column name holds a NUL"),
+        (
+            "a column twice",
+            b"id,at,id\n1,2,3\n".to_vec(),
+            "`p.csv`, line 1, column 3: it is named `id`, as column 1 is",
+        ),
+        ("twice but for blanks", b"id, id \n1,2\n".to_vec(), "`p.csv`, line 1, column 2: it is named `id`"),
+        ("too large", b"id,v\n1,2\n2,1e400\n".to_vec(), "`p.csv`, line 3, column 2: `1e400` is outside the range"),
+        ("too small", b"id,v\n1,-1e-400\n".to_vec(), "`p.csv`, line 2, column 2: `-1e-400` is outside the range"),
+        (
+            "2,000 columns",
+            format!("{many}\n{row}\n").into_bytes(),
+            "`p.csv`, line 1, column 1601: it names 2000 columns",
+        ),
+        (
+            "a short row",
+            b"id,v\n1,2\n3\n".to_vec(),
+            "`p.csv`, line 3, column 2: it is not a CSV file: here are 1 values, and line 1 names 2 columns",
+        ),
+        ("a long row", b"id,v\n1,2,3\n".to_vec(), "`p.csv`, line 2, column 3: it is not a CSV file: here are 3 values"),
+        ("Latin-1", b"id,v\n1,caf\xe9\n".to_vec(), "`p.csv`, line 2, column 2: it is not UTF-8"),
+        ("Latin-1 in a name", b"id,caf\xe9\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: it is not UTF-8"),
+        ("nothing", Vec::new(), "`p.csv`, line 1: the file is empty"),
+        ("a BOM alone", "\u{feff}".as_bytes().to_vec(), "`p.csv`, line 1: the file is empty"),
+        ("a header alone", b"id,v\n".to_vec(), "`p.csv`, line 2: it has no rows"),
+        (
+            "open quotes",
+            b"id,v\n1,\"2\n3,4\n".to_vec(),
+            "`p.csv`, line 2, column 2: the quotes that begin here are never closed",
+        ),
+        ("a long name", format!("id,{long}\n1,2\n").into_bytes(), "`p.csv`, line 1, column 2: `"),
+        ("equal when cut", format!("{long}a,{long}b\n1,2\n").into_bytes(), "longer than the 63 bytes"),
+        ("no name", b"id,\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: a column name is empty"),
+        (
+            "a name of the server",
+            b"id,xmin\n1,2\n".to_vec(),
+            "`p.csv`, line 1, column 2: `xmin` is a name that Postgres keeps",
+        ),
+        (
+            "no row of a table",
+            format!("{}\n{}\n", vec_of("c", 1_599), vec_of("12345", 1_599)).into_bytes(),
+            "`p.csv` could not be loaded",
+        ),
+    ];
+    for (name, bytes, words) in cases {
+        std::fs::write(folder.0.join("p.csv"), bytes).unwrap();
+        let run = trueup(&folder, &db.url(), &["init", "--csv", "p.csv", "l.csv"]);
+        assert_eq!(run.code, Some(1), "{name}: {}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains(words), "{name}: {}", run.stderr);
+    }
+    // What looks like a number out of range is text where the others are.
+    std::fs::write(
+        folder.0.join("p.csv"),
+        "id,at,value,code\n1,2024-05-01T00:00:00Z,1,1e400\n2,2024-05-02T00:00:00Z,2,x\n",
+    )
+    .unwrap();
+    let run = trueup(&folder, &db.url(), &["init", "--csv", "p.csv", "l.csv"]);
+    assert!(run.stderr.contains("2 rows of `p.csv` are in csv.p"), "{}", run.stderr);
+}
+
+/// So many values of a line, numbered where they are names.
+fn vec_of(what: &str, count: usize) -> String {
+    let number = |n: usize| if what == "c" { format!("c{n}") } else { what.to_owned() };
+    (0..count).map(number).collect::<Vec<_>>().join(",")
+}

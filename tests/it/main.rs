@@ -46,5 +46,7 @@ mod support;
 mod syntax;
 mod takeover;
 mod telling;
+mod templates;
+mod terminal;
 mod values;
 mod web;

@@ -27,7 +27,13 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
         |url: &str, arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", url).output().unwrap());
     let printed =
         trueup(&as_owner, &["migrate", "--print-grants", "--runner", &runner, "--reader", &reader]).ok().stdout;
-    for part in ["grant select on \"public\".\"p\" to", "grant select on \"public\".\"l\" to"] {
+    let limit = format!("alter role \"{runner}\" set temp_file_limit = '10GB'");
+    for part in [
+        "grant select on \"public\".\"p\" to",
+        "grant select on \"public\".\"l\" to",
+        &limit,
+        "idle_session_timeout = '1h'",
+    ] {
         assert!(printed.contains(part), "{printed}");
     }
     world.db.execute(&format!("create role {user} login")).await;
@@ -43,6 +49,14 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     let lacking = trueup(&as_user, &["doctor"]);
     assert!(lacking.code == Some(1) && lacking.stdout.contains("may not use trueup.add_months"), "{}", lacking.stdout);
     world.db.execute(&printed).await;
+    // Settings are not inherited, and doctor sees the session as it is.
+    let limitless = trueup(&as_user, &["doctor"]).stdout;
+    assert!(
+        limitless.contains("may fill the server's disk") && limitless.contains("set temp_file_limit = '10GB'"),
+        "{limitless}"
+    );
+    world.db.execute(&format!("alter role {user} set temp_file_limit = '10GB'")).await;
+    assert!(!trueup(&as_user, &["doctor"]).stdout.contains("temp_file_limit"));
 
     for arguments in [
         &["check"][..],
@@ -210,4 +224,52 @@ async fn doctor_finds_messages_that_wait_or_were_given_up_and_jobs_that_nobody_r
     let dead = of(&found, "outbox", "warning");
     assert!(dead.len() == 1 && dead[0].contains("messages that were given up in the last week: 2"), "{dead:?}");
     assert!(dead[0].contains("trueup deliveries retry") && of(&found, "outbox", "error").is_empty(), "{dead:?}");
+}
+
+/// Owners of what a job reads, and of what lies behind it, can run code as the runner.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_owners_that_nobody_said_are_trusted() {
+    let world = World::new(TABLES, &hourly(RULES)).await;
+    let (runner, _, owner) = names();
+    let folder = Folder::new("owners");
+    let doctor = |settings: &str| {
+        folder.write("trueup.toml", &format!("{SETTINGS}{settings}"));
+        let mut command = folder.trueup(&["doctor"]);
+        let url = world.db.url().replace("//trueup@", &format!("//{runner}@"));
+        Run::of(command.env("DATABASE_URL", url).output().unwrap()).stdout
+    };
+    folder.write("jobs/hourly.toml", &world.job.spec.replace("public.p\"", "public.seen\""));
+    let grants = folder.trueup(&["migrate", "--print-grants", "--runner", &runner]).output().unwrap();
+    // A view of a trusted owner over a view of another, which calls a function of theirs.
+    world
+        .db
+        .execute(&format!(
+            "create role {owner}; create role {runner} login; grant create, usage on schema public to {owner};
+             create function public.evil(text) returns text language sql as 'select $1'; alter function public.evil(text) owner to {owner};
+             create view public.inner_view as select id, at, predicted, version, public.evil(region) as region, seen from public.p;
+             alter view public.inner_view owner to {owner}; grant select on public.p to {owner};
+             create view public.seen as select * from public.inner_view; grant select on public.inner_view to {runner};"
+        ))
+        .await;
+    world.db.execute(&String::from_utf8(grants.stdout).unwrap()).await;
+    let found = doctor("");
+    let line = found.lines().find(|line| line.contains("owners: ")).unwrap_or_else(|| panic!("{found}"));
+    for part in
+        ["warning", &format!("`{owner}` owns"), "view inner_view", "function evil(text)", "rights of the runner"]
+    {
+        assert!(line.contains(part), "`{part}` is not in {line}");
+    }
+    assert!(!line.contains("seen") && found.contains(&format!("trusted_owners = [\"{owner}\"]")), "{found}");
+    let trusted = doctor(&format!("[database]\ntrusted_owners = [\"{owner}\"]\n"));
+    assert!(trusted.contains("ok       owners: "), "{trusted}");
+    // A query is as good as its tables.
+    let query = world.job.spec.replace("table = \"public.p\"", "query = \"select * from public.inner_view\"");
+    folder.write("jobs/hourly.toml", &query);
+    assert!(doctor("").contains("function evil(text)"));
+    world
+        .db
+        .execute(&format!(
+            "drop owned by {owner} cascade; drop owned by {runner} cascade; drop role {owner}; drop role {runner}"
+        ))
+        .await;
 }

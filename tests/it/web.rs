@@ -156,6 +156,15 @@ async fn an_open_address_needs_a_token_and_asks_for_it() {
     };
     let with = async |token: &str| peers::client().get(&url).bearer_auth(token).send().await.unwrap().status().as_u16();
     assert_eq!((without, with("s3cre").await, with("s3cret").await), (401, 401, 200));
+    // Probes need none, and get a status and no detail.
+    for page in ["healthz", "readyz"] {
+        let answer = peers::client().get(url.replace("metrics", page)).send().await.unwrap();
+        assert!([200, 503].contains(&answer.status().as_u16()));
+        assert!(["ok\n", "no\n"].contains(&answer.text().await.unwrap().as_str()), "{page}");
+    }
+    let told = peers::client().get(url.replace("metrics", "readyz")).bearer_auth("s3cret").send().await.unwrap();
+    let words = told.text().await.unwrap();
+    assert!(["ready\n", "starting\n"].contains(&words.as_str()), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,4 +256,141 @@ async fn a_server_without_its_database_is_not_ready_until_it_is_back() {
     execute(&format!("alter database \"{name}\" allow_connections true")).await;
     server.until("it does not come back", async || server.get("/readyz").await.0 == 200).await;
     assert_eq!(server.get("/healthz").await.0, 200);
+}
+
+/// A connection that sent something, and waits.
+fn half_open(port: u16, sent: &[u8]) -> std::net::TcpStream {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    // One that was closed already is what some of this is about.
+    drop(std::io::Write::write_all(&mut stream, sent));
+    stream.set_read_timeout(Some(Duration::from_secs(12))).expect("a limit");
+    stream
+}
+
+/// What comes back until the server closes, and after how long it did.
+fn until_closed(mut stream: std::net::TcpStream) -> (String, Duration) {
+    let (started, mut answer, mut some) = (Instant::now(), Vec::new(), [0; 4_096]);
+    loop {
+        match std::io::Read::read(&mut stream, &mut some) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&some[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("it was not closed: {error}"),
+        }
+    }
+    (String::from_utf8_lossy(&answer).into_owned(), started.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_send_nothing_drip_or_send_too_much_are_closed_and_others_are_answered() {
+    let world = world().await;
+    let server = server(&world, WEB, &[]).await;
+    server.until("it is not ready", async || server.get("/readyz").await.0 == 200).await;
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", server.process.0.id())).map_or(0, Iterator::count);
+    let before = files();
+    let started = Instant::now();
+    let half: Vec<_> = (0..300).map(|_| half_open(server.port, b"GET /healthz HTTP/1.1\r\nHost: loc")).collect();
+    for _ in 0..20 {
+        let asked = Instant::now();
+        assert_eq!(server.get("/healthz").await.0, 200);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+    assert!(files() <= before + 70, "{before} files before, {} with 300 half requests", files());
+    for stream in half {
+        until_closed(stream);
+    }
+    assert!(started.elapsed() < Duration::from_secs(12), "all are closed after {:?}", started.elapsed());
+    // A byte now and then does not keep it open.
+    let mut drip = half_open(server.port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+    let started = Instant::now();
+    while std::io::Write::write_all(&mut drip, b"x").is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(12), "it drips on");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    // Nor is a head read that is too long, has too many lines, or a body after it.
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: y\r\n".repeat(500));
+    for head in [long, many] {
+        let (answer, _) = until_closed(half_open(server.port, head.as_bytes()));
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+    for body in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
+        let head = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{body}\r\n\r\n");
+        let (answer, _) = until_closed(half_open(server.port, head.as_bytes()));
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    // A connection that is kept may wait for a few seconds.
+    let kept = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let (answer, waited) = until_closed(half_open(server.port, kept));
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert_eq!(server.get("/readyz").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_only_begins_like_a_known_one_is_refused() {
+    let world = world().await;
+    let server = server(&world, WEB, &[]).await;
+    let status = |host: &str, target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        let (answer, _) = until_closed(half_open(server.port, request.as_bytes()));
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for known in ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]", "[::1]:9187"] {
+        assert_eq!(status(&format!("Host: {known}\r\n"), "/healthz"), "200", "{known}");
+    }
+    for other in [
+        "[::1]x",
+        "[::1]:x",
+        "localhost:80:evil",
+        "localhost:evil",
+        "kim@localhost",
+        "localhost@evil.example",
+        "localhost.",
+        "localhost.evil.example",
+        "evil.example",
+        "",
+        "127.0.0.1.evil.example",
+        "localhost:99999",
+    ] {
+        assert_eq!(status(&format!("Host: {other}\r\n"), "/healthz"), "421", "{other}");
+    }
+    assert_eq!(status("Host: localhost\r\nHost: evil.example\r\n", "/healthz"), "421");
+    assert_eq!(status("Host: localhost\r\n", "http://evil.example/healthz"), "421");
+    assert_eq!(status("Host: localhost\r\n", "http://localhost/healthz"), "200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_asks_the_database_once_a_second_however_often_it_is_asked() {
+    let world = world().await;
+    let server = server(&world, WEB, &[]).await;
+    server.until("it is not ready", async || server.get("/readyz").await.0 == 200).await;
+    let transactions = async || {
+        world.db.execute("select pg_stat_clear_snapshot()").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world
+            .db
+            .scalar::<i64>(
+                "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
+            )
+            .await
+    };
+    let before = transactions().await;
+    let client = peers::client();
+    let url = format!("http://127.0.0.1:{}/readyz", server.port);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (client, url) = (client.clone(), url.clone());
+        asked.spawn(async move {
+            for _ in 0..100 {
+                assert_eq!(client.get(&url).send().await.expect("an answer").status().as_u16(), 200);
+            }
+        });
+    }
+    let started = Instant::now();
+    asked.join_all().await;
+    // Besides, a runner makes some tens a second by itself.
+    let most = 200 + 100 * i64::try_from(started.elapsed().as_secs() + 5).expect("few");
+    let made = transactions().await - before;
+    assert!(made < most.min(1_900), "2,000 probes made {made} transactions");
 }

@@ -50,9 +50,9 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     };
     match global.output {
         Output::Table => show(&loaded, &files)?,
-        Output::Sarif => output::print(&report::sarif(&all(&loaded, &files)))?,
-        Output::Github => output::print(&report::github(&all(&loaded, &files)))?,
-        other => output::print(&table(&loaded, &files).render(other))?,
+        Output::Sarif => output::print_json(&report::sarif(&all(&loaded, &files)))?,
+        Output::Github => output::print_lines(&report::github(&all(&loaded, &files)))?,
+        other => output::print_table(&table(&loaded, &files), other)?,
     }
     // Last, where they are read: a check that was not made is no check that passed.
     notes.iter().for_each(|note| output::note(note));
@@ -70,7 +70,7 @@ pub(super) fn explain(name: &str) -> Result<ExitCode> {
         );
         return Err(super::user_error(format!("there is no code `{name}`; {hint}")));
     };
-    output::print(&format!("{}\n\n{}", code.means, code.mend))?;
+    output::print_lines(&format!("{}\n\n{}", code.means, code.mend))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -142,7 +142,7 @@ async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [J
             }
         }
     }
-    spinner.finish_and_clear();
+    spinner.finish();
     notes
 }
 
@@ -249,10 +249,10 @@ fn unusual(job: &PlannedJob, document: &Document, habits: &source::Habits) -> Ve
 
 fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {
     if !loaded.findings.is_empty() {
-        output::print(&format!("{}\n", jobs::render(&loaded.path, &loaded.text, &loaded.findings)))?;
+        output::print_styled(&format!("{}\n", jobs::render(&loaded.path, &loaded.text, &loaded.findings)))?;
     }
     for file in files.iter().filter(|file| !file.findings.is_empty()) {
-        output::print(&format!("{}\n", file.render()))?;
+        output::print_styled(&format!("{}\n", file.render()))?;
     }
     for size in files.iter().filter_map(|file| file.size.as_ref()) {
         output::print(size)?;

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::spec::{Diagnostic, Level, codes};
+use crate::visible;
 
 /// A finding and where it stands: line and column from 1.
 pub(super) struct Found<'a> {
@@ -75,7 +76,8 @@ pub(super) fn level(finding: &Diagnostic) -> &'static str {
 
 /// Text of a message, which ends at a line break.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines: Vec<String> = text.split('\n').map(|line| visible::line(line).replace('%', "%25")).collect();
+    lines.join("%0A")
 }
 
 /// Text of a property, which also ends at a colon or comma.

@@ -38,7 +38,7 @@ pub(super) fn stop() -> Result<ExitCode> {
 
 /// A heading that stands out, with or without colour.
 fn heading(text: &str) -> Result<()> {
-    output::print(&format!("\n{}\n{}", text.bold(), "─".repeat(text.chars().count())))
+    output::print_styled(&format!("\n{}\n{}", text.bold(), "─".repeat(text.chars().count())))
 }
 
 /// The query that an analyst would type, run by psql itself where it is installed.
@@ -63,11 +63,13 @@ fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
     let trueup = std::env::args().next().unwrap_or_else(|| "trueup".to_owned());
     let open = server.psql(LocalDatabase::Demo.name());
     if keep {
-        output::print(&format!("The database keeps running:\n  {open}\nand stops with:\n  {trueup} demo --stop"))?;
+        output::print_lines(&format!(
+            "The database keeps running:\n  {open}\nand stops with:\n  {trueup} demo --stop"
+        ))?;
     } else {
-        output::print(&format!("Leave the database running to look around:\n  {trueup} demo --keep\n  {open}"))?;
+        output::print_lines(&format!("Leave the database running to look around:\n  {trueup} demo --keep\n  {open}"))?;
     }
-    output::print(&format!(
+    output::print_lines(&format!(
         "Your own job is one TOML file in jobs/:\n  {trueup} check          every mistake, with line and hint\n  \
          {trueup} run JOB        once, now; --at TIME replays a past moment, --dry-run writes nothing\n  \
          {trueup} backfill JOB --from 2025-01-01 --to 2025-06-01\n  {trueup} serve          on schedule, with DATABASE_URL set"

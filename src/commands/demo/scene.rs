@@ -48,7 +48,7 @@ impl Scene {
         let mut connection = options.clone().connect().await?;
         sqlx::raw_sql(WAREHOUSE).execute(&mut connection).await?;
         connection.close().await?;
-        spinner.finish_and_clear();
+        spinner.finish();
         let mail = LocalReceiver::smtp().await?;
         let hook = LocalReceiver::http().await?;
         let by_name =

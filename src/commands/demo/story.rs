@@ -15,6 +15,7 @@ use crate::notify::message::number;
 use crate::pipeline::Told;
 use crate::postgres::local::{LocalDatabase, LocalServer};
 use crate::store::history::{self, HistoryFilter};
+use crate::visible;
 
 /// A change of an alert, with the tick it came at.
 struct Moment {
@@ -24,7 +25,7 @@ struct Moment {
 
 pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
     heading("The job: one TOML file")?;
-    output::print(JOB.trim_end())?;
+    output::print_lines(JOB.trim_end())?;
     let moments = replay(scene).await?;
     regions(scene).await?;
     heading("The alert")?;
@@ -41,11 +42,11 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
         let name = rule.map_or("value", |rule| rule.metric().name());
         let metric = scene.job.metrics.iter().find(|metric| metric.name() == name);
         let unit = metric.map_or(String::new(), |metric| metric.unit().of(scene.job.unit.as_deref()));
-        output::print(&format!(
+        output::print_styled(&format!(
             "{}  {word}  {} {}: {name} {value}{unit}, limit {}",
             moment.at.format("%Y-%m-%d %H:%M"),
             told.rule,
-            told.cohort,
+            visible::line(&told.cohort),
             told.limit.map_or("none".to_owned(), |limit| format!("{limit}{unit}"))
         ))?;
     }
@@ -69,9 +70,9 @@ async fn replay(scene: &Scene) -> Result<Vec<Moment>> {
         read += published.done.rows_read;
         written += published.done.windows_written;
         moments.extend(published.transitions.into_iter().map(|told| Moment { at: *tick, told }));
-        bar.inc(1);
+        bar.step();
     }
-    bar.finish_and_clear();
+    bar.finish();
     output::print(&format!(
         "{} runs in {:.1} s: {read} rows read, {written} measurements written. Each run reads only what arrived since the last.",
         ticks.len(),
@@ -106,7 +107,7 @@ async fn regions(scene: &Scene) -> Result<()> {
             sparkline::draw(&every, 450.0).into(),
         ]);
     }
-    output::print(&table.render(Output::Table))
+    output::print_table(&table, Output::Table)
 }
 
 /// The first email and the first webhook, as the receivers got them.
@@ -117,7 +118,7 @@ fn messages(scene: &Scene) -> Result<()> {
     for name in ["From", "To", "Subject", "Message-ID", "References"] {
         output::print(&format!("{name}: {}", mail_header(&first.body, name).unwrap_or_default()))?;
     }
-    output::print(&format!("\n{}", plain_text(&first.body).replace("\r\n", "\n").trim_end()))?;
+    output::print_lines(&format!("\n{}", plain_text(&first.body).replace("\r\n", "\n").trim_end()))?;
     let hooks = scene.hook.book.all();
     let first = hooks.first().context("no webhook was received")?;
     heading(&format!("The webhook, as an HTTP server received it (1 of {})", hooks.len()))?;
@@ -126,7 +127,7 @@ fn messages(scene: &Scene) -> Result<()> {
     }
     let mut body: serde_json::Value = serde_json::from_str(&first.body).context("the webhook's body is not JSON")?;
     let cut = shorten(&mut body);
-    output::print(&format!("{body:#}"))?;
+    output::print_json(&format!("{body:#}"))?;
     match cut {
         0 => Ok(()),
         cut => output::print(&format!("(of each series the first and the last point; {cut} more were sent)")),
@@ -169,7 +170,7 @@ fn query(server: &LocalServer) -> Result<()> {
 
 fn show(server: &LocalServer, query: &str) -> Result<()> {
     match psql(server, query)? {
-        Some(answer) => output::print(&format!("\n{answer}")),
+        Some(answer) => output::print_lines(&format!("\n{answer}")),
         None => output::print("(psql is not installed here, so the answer is not shown)"),
     }
 }

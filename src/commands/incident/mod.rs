@@ -35,8 +35,8 @@ pub(super) async fn run(global: &Global, args: &IncidentArgs) -> Result<ExitCode
     let timeline = incident::timeline(&mut connection, id).await?;
     let whole = Whole { incident, evidence, timeline };
     match (global.output, args.postmortem) {
-        (_, true) => output::print(&postmortem::draft(&whole))?,
-        (Output::Json, false) => output::print(&as_json(&whole).to_string())?,
+        (_, true) => output::print_lines(&postmortem::draft(&whole))?,
+        (Output::Json, false) => output::print_json(&as_json(&whole).to_string())?,
         (Output::Table | Output::Csv | Output::Sarif | Output::Github, false) => show(&whole)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -57,7 +57,7 @@ fn list(global: &Global, rows: Vec<IncidentRow>, all: bool) -> Result<ExitCode> 
     if table.is_empty() && global.output == Output::Table {
         output::print(if all { "there were no incidents" } else { "no incident is open" })?;
     } else {
-        output::print(&table.render(global.output))?;
+        output::print_table(&table, global.output)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,7 +88,7 @@ fn show(whole: &Whole) -> Result<()> {
         postmortem::time(incident.opened_at)
     ))?;
     for row in whole.evidence.iter().take(MOST_SHOWN) {
-        output::print(&format!("\n{}", postmortem::alert_line(row)))?;
+        output::print_lines(&format!("\n{}", postmortem::alert_line(row)))?;
         let points: Vec<Point> = series(row);
         if points.len() > 1 {
             let values: Vec<Option<f64>> = points.iter().map(|point| point.value).collect();
@@ -107,19 +107,21 @@ fn show(whole: &Whole) -> Result<()> {
             }
         }
         if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
-            output::print(&format!("  the numbers again:\n    {}", query.replace('\n', "\n    ")))?;
+            output::print("  the numbers again:")?;
+            for line in query.lines() {
+                output::print(&format!("    {line}"))?;
+            }
         }
     }
     if whole.evidence.len() > MOST_SHOWN {
-        output::print(&format!("\nand {} more; `--output json` has them all", whole.evidence.len() - MOST_SHOWN))?;
-    }
-    output::print("\nTimeline")?;
-    for event in &whole.timeline {
-        output::print(&format!(
-            "  {}  {}",
-            postmortem::time(event.at),
-            crate::notify::message::single_line(&event.what)
+        output::print_lines(&format!(
+            "\nand {} more; `--output json` has them all",
+            whole.evidence.len() - MOST_SHOWN
         ))?;
+    }
+    output::print_lines("\nTimeline")?;
+    for event in &whole.timeline {
+        output::print(&format!("  {}  {}", postmortem::time(event.at), event.what))?;
     }
     Ok(())
 }

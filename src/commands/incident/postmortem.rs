@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 
 use super::Whole;
-use crate::notify::message::{number, single_line};
+use crate::notify::message::number;
 use crate::store::incident::EvidenceRow;
+use crate::visible;
 
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
@@ -27,13 +28,13 @@ pub(super) fn alert_line(row: &EvidenceRow) -> String {
         ),
         None => text("/alert/note").to_owned(),
     };
-    single_line(&format!("{} for {}{version}: {said} ({} now)", row.rule, row.cohort, row.state))
+    visible::line(&format!("{} for {}{version}: {said} ({} now)", row.rule, row.cohort, row.state))
 }
 
 /// One kind of evidence, a line each.
 pub(super) fn lines(row: &EvidenceRow, kind: &str) -> Vec<String> {
     let rows = row.evidence.get(kind).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-    rows.iter().map(|row| single_line(&line(kind, row))).collect()
+    rows.iter().map(|row| visible::line(&line(kind, row))).collect()
 }
 
 fn line(kind: &str, row: &Json) -> String {
@@ -106,7 +107,7 @@ pub(super) fn draft(whole: &Whole) -> String {
     text.push_str("\n_Could it have been seen earlier? Was the limit right, and the runbook?_\n");
     heading(&mut text, "Timeline");
     for event in &whole.timeline {
-        let _infallible = writeln!(text, "- {}: {}", time(event.at), escape(&single_line(&event.what)));
+        let _infallible = writeln!(text, "- {}: {}", time(event.at), escape(&visible::line(&event.what)));
     }
     heading(&mut text, "Evidence");
     if let Some(row) = first {
@@ -123,7 +124,9 @@ pub(super) fn draft(whole: &Whole) -> String {
             }
         }
         if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
-            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{query}\n```");
+            // Indented, so that a line break in the data neither ends the block nor begins a line of its own.
+            let lines: Vec<String> = query.lines().map(visible::line).collect();
+            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{}\n```", lines.join("\n  "));
         }
     }
     heading(&mut text, "Open questions");

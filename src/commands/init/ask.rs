@@ -1,10 +1,10 @@
 //! Asks on a terminal, with what is proposed as the answer to an empty line.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::Result;
 
-use super::user_error;
+use super::{output, user_error};
 
 /// Whoever answers: a person, or nobody because everything is taken as proposed.
 pub(super) struct Asker {
@@ -70,9 +70,7 @@ impl Asker {
         read: &dyn Fn(&str) -> std::result::Result<T, String>,
     ) -> Result<T> {
         loop {
-            let mut stderr = std::io::stderr().lock();
-            write!(stderr, "{what} [{shown}]: ")?;
-            stderr.flush()?;
+            output::ask(&format!("{what} [{shown}]: "))?;
             let mut answer = String::new();
             if std::io::stdin().lock().read_line(&mut answer)? == 0 {
                 return Err(user_error("nothing was written: the answers ended"));
@@ -81,7 +79,7 @@ impl Asker {
                 "" => return Ok(proposed),
                 given => match read(given) {
                     Ok(answer) => return Ok(answer),
-                    Err(why) => writeln!(stderr, "{why}")?,
+                    Err(why) => output::note(&why),
                 },
             }
         }

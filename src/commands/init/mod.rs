@@ -2,6 +2,7 @@
 
 mod ask;
 mod csv;
+mod file;
 mod write;
 
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ pub(super) async fn run(global: &Global, args: &InitArgs) -> Result<ExitCode> {
     let spinner = progress::spinner("looking at the tables");
     let tables = catalog::tables(&mut connection).await?;
     let found = choose(&mut connection, &tables, &args).await;
-    spinner.finish_and_clear();
+    spinner.finish();
     if tables.is_empty() {
         let hint = match global.database_url {
             Some(_) => "grant select on those that hold predictions and labels",
@@ -210,17 +211,10 @@ async fn confirm(
 ) -> Result<Found> {
     let share = 100.0 * found.matches.labeled as f64 / found.matches.predictions.max(1) as f64;
     let p = &found.proposal;
-    output::note(&format!(
-        "predictions: {} (key {}, time {}, value {})\nlabels:      {} (key {}, value {})\n{share:.0} % of {} predictions have a label",
-        p.predictions.written(),
-        p.id.0,
-        p.at,
-        p.value,
-        p.labels.written(),
-        p.id.1,
-        p.actual,
-        found.matches.predictions
-    ));
+    let (predictions, labels) = (p.predictions.written(), p.labels.written());
+    output::note(&format!("predictions: {predictions} (key {}, time {}, value {})", p.id.0, p.at, p.value));
+    output::note(&format!("labels:      {labels} (key {}, value {})", p.id.1, p.actual));
+    output::note(&format!("{share:.0} % of {} predictions have a label", found.matches.predictions));
     if asker.asks() {
         let table = |given: &str| tables.iter().find(|table| table.written() == given).cloned();
         let predictions =

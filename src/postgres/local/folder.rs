@@ -1,32 +1,35 @@
 //! The folder of a local cluster: what is in it, who uses it, and whether its server runs.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::CWD;
 use sha2::{Digest, Sha256};
 
 use super::LocalOptions;
 use super::account::Account;
+use super::entry;
+use super::home::Home;
 
 pub const PORT: u16 = 5432;
 pub const SUPERUSER: &str = "trueup";
-/// A folder with this file was made by us; one without is never changed.
-pub const MARKER: &str = "trueup-cluster";
+const SERVER_LOG: &str = "server.log";
+const GUARD_LOG: &str = "guard.log";
 /// While this file is there, the guard lets the server run without users.
 pub const KEEP: &str = "keep-running";
 /// A socket's path must stay below 108 bytes; the name Postgres adds has 14.
 const LONGEST_SOCKET_FOLDER: usize = 90;
 
 pub struct Folder {
-    pub root: PathBuf,
+    home: Home,
     pub data: PathBuf,
     pub socket: PathBuf,
+    /// Whom the server runs as; None is ourselves.
+    account: Option<Account>,
 }
 
 /// Where the cluster of a path may be: there, or in a shared place when the server's account cannot reach it.
@@ -40,30 +43,62 @@ fn short_hash(path: &Path) -> String {
 
 impl Folder {
     /// Opens or makes the folder. One that has other things in it is refused.
-    pub fn open(path: &Path, account: Option<&Account>) -> Result<Self> {
+    pub fn open(path: &Path, account: Option<Account>) -> Result<Self> {
         let [here, shared] = places(path);
-        let root = if account.is_none_or(|account| account.reaches(&here)) { here } else { shared };
-        claim(&root)?;
-        // One name for one folder, however it was reached: a server is known by it.
-        let root = fs::canonicalize(&root).with_context(|| format!("could not look at `{}`", root.display()))?;
-        let data = root.join("data");
-        let socket = socket_folder(&root, account)?;
-        own(&root, account, 0o755)?;
-        Ok(Self { root, data, socket })
+        let root = if account.as_ref().is_none_or(|account| account.reaches(&here)) { here } else { shared };
+        let home = Home::open(&root, account.as_ref())?;
+        let socket = socket_folder(&home, account.as_ref())?;
+        Ok(Self { data: home.path().join("data"), socket, home, account })
+    }
+
+    /// The folder of a guard, as the program that started it opened or made it.
+    pub fn of_guard(root: &Path, socket: PathBuf, account: Option<Account>) -> Result<Self> {
+        let home = Home::existing(root, account.as_ref())?;
+        let home = home.with_context(|| format!("`{}` is not a folder of trueup", root.display()))?;
+        Ok(Self { data: home.path().join("data"), socket, home, account })
+    }
+
+    pub fn root(&self) -> &Path {
+        self.home.path()
     }
 
     /// Held while a server is looked for or started, so that two programs do not start two.
     pub fn lock_gate(&self) -> Result<File> {
-        let file = lock_file(&self.root.join("gate.lock"))?;
+        let file = self.home.file("gate.lock")?;
         file.lock().context("could not lock the local Postgres")?;
         Ok(file)
     }
 
     /// Held, shared, by every user of the server.
     pub fn lock_in_use(&self) -> Result<File> {
-        let file = lock_file(&self.root.join("in-use.lock"))?;
+        let file = self.in_use()?;
         file.lock_shared().context("could not lock the local Postgres")?;
         Ok(file)
+    }
+
+    /// The file of that lock, not locked yet.
+    pub fn in_use(&self) -> Result<File> {
+        self.home.file("in-use.lock")
+    }
+
+    /// The file of the guard's lock, not locked yet.
+    pub fn alone(&self) -> Result<File> {
+        self.home.file("guard.lock")
+    }
+
+    /// What the server writes to stderr goes here: it gets the open file, and cannot choose another.
+    pub fn server_log(&self) -> Result<File> {
+        self.home.log(SERVER_LOG)
+    }
+
+    /// Keeps the server running after its last user is gone.
+    pub fn keep_running(&self) -> Result<()> {
+        self.home.file(KEEP).map(drop)
+    }
+
+    /// Whether it is kept running.
+    pub fn is_kept(&self) -> Result<bool> {
+        self.home.has(KEEP)
     }
 
     /// Whether a server answers for this folder.
@@ -73,54 +108,70 @@ impl Folder {
 
     /// The pid in `postmaster.pid`, if that process is the server of this folder.
     ///
-    /// A pid file may outlive its server, and its pid may belong to anything since: another Postgres too.
+    /// A pid file may outlive its server, and its pid may belong to anything since: another Postgres too. The account can
+    /// write any number there, so the process must also be one of its own.
     pub fn server_pid(&self) -> Option<u32> {
         // No pid file, no server.
-        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
-        let pid: u32 = text.lines().next()?.trim().parse().ok()?;
-        let output = Command::new("ps").args(["-ww", "-o", "stat=,command=", "-p", &pid.to_string()]).output();
-        let command = match output {
-            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-            // Without `ps` the kernel's own word is taken.
-            Err(_) => fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " "),
-        };
+        let pid: u32 = self.pid_file()?.lines().next()?.trim().parse().ok()?;
+        let format = ["-ww", "-o", "uid=,stat=,command=", "-p"];
+        // Without `ps` no server is known: a new one would find the data in use, and say so.
+        let output = Command::new("ps").args(format).arg(pid.to_string()).output().ok()?;
+        let process = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (uid, rest) = process.trim_start().split_once(' ')?;
+        let owner = self.account.as_ref().map_or(rustix::process::geteuid().as_raw(), |account| account.uid);
         // A killed server is still listed, as a zombie, until its parent has looked.
-        let zombie = command.trim_start().starts_with('Z');
-        (!zombie && command.contains(&*self.data.to_string_lossy())).then_some(pid)
+        let is_zombie = rest.trim_start().starts_with('Z');
+        let is_server = uid.parse() == Ok(owner) && !is_zombie && rest.contains(&*self.data.to_string_lossy());
+        is_server.then_some(pid)
+    }
+
+    fn pid_file(&self) -> Option<String> {
+        self.home.read_of_account("data", "postmaster.pid")
     }
 
     fn is_ready(&self) -> bool {
         // An unreadable pid file is a server that is not ready.
-        let text = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
-        text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+        self.pid_file().is_some_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
+    }
+
+    /// Asks a server to stop, as its account: whatever its pid belongs to by now, nobody else's process is reached.
+    pub fn interrupt(&self, pid: u32) -> Result<()> {
+        let mut kill = command(Path::new("/bin/sh"), self.account.as_ref());
+        kill.args(["-c", "kill -INT \"$1\"", "sh", &pid.to_string()]).current_dir("/").stderr(Stdio::null());
+        // A server that has just ended cannot be signalled, and need not be: who waits for its end sees it.
+        kill.status().map(drop).context("could not stop the local Postgres")
+    }
+
+    /// Removes the data of a server that has ended.
+    pub fn remove_data(&self) -> Result<()> {
+        self.home.remove_tree("data")
     }
 
     /// Makes the cluster, once. It is built aside and moved into place, so that a kill in between leaves nothing half made.
-    pub fn make_cluster(&self, binaries: &Path, account: Option<&Account>, throw_away: bool) -> Result<()> {
+    pub fn make_cluster(&self, binaries: &Path, throw_away: bool) -> Result<()> {
+        const DRAFT: &str = "data.new";
         if self.data.join("PG_VERSION").is_file() {
-            return Ok(());
+            return self.home.folder_of_account("data").map(drop);
         }
-        let draft = self.root.join("data.new");
-        for left_over in [&draft, &self.data] {
-            remove_tree(left_over)?;
+        for left_over in [DRAFT, "data"] {
+            self.home.remove_tree(left_over)?;
         }
-        fs::create_dir(&draft)?;
-        own(&draft, account, 0o700)?;
-        let mut initdb = command(&binaries.join("initdb"), account);
-        initdb.args(["-A", "trust", "-E", "UTF8", "--locale=C", "-U", SUPERUSER, "-D"]).arg(&draft);
+        self.home.folder_of_account(DRAFT)?;
+        let mut initdb = command(&binaries.join("initdb"), self.account.as_ref());
+        initdb.args(["-A", "trust", "-E", "UTF8", "--locale=C", "-U", SUPERUSER, "-D"]).arg(self.root().join(DRAFT));
         if throw_away {
             initdb.arg("--no-sync");
         }
         let output = initdb.current_dir("/").output().context("could not run initdb")?;
         ensure!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
-        fs::rename(&draft, &self.data).context("could not put the new cluster into place")
+        self.home.rename(DRAFT, "data")
     }
 
     /// Starts a guard, which starts the server, and waits until it is ready.
-    pub fn launch(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
+    pub fn launch(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
         let mut attempts = 5;
         loop {
-            match self.try_launch(options, binaries, account) {
+            match self.try_launch(options, binaries) {
                 // The helpers of a server that was killed hold its memory for a moment longer.
                 Err(_) if attempts > 1 => std::thread::sleep(Duration::from_millis(300)),
                 outcome => return outcome,
@@ -129,13 +180,13 @@ impl Folder {
         }
     }
 
-    fn try_launch(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
+    fn try_launch(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
         // A pid file without its server would keep a new one from starting if the pid is in use by something else.
-        remove_file(&self.data.join("postmaster.pid"))?;
-        self.spawn_guard(options, binaries, account)?;
+        self.home.remove_of_account("data", "postmaster.pid")?;
+        self.spawn_guard(options, binaries)?;
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.is_ready() {
-            if Instant::now() > deadline || self.guard_is_gone() {
+            if Instant::now() > deadline || self.guard_is_gone()? {
                 bail!("the local Postgres did not start:\n{}", self.log_tail());
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -144,28 +195,28 @@ impl Folder {
     }
 
     /// A server whose guard was killed gets a new guard.
-    pub fn adopt_if_unguarded(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
-        if self.guard_is_gone() { self.spawn_guard(options, binaries, account) } else { Ok(()) }
+    pub fn adopt_if_unguarded(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
+        if self.guard_is_gone()? { self.spawn_guard(options, binaries) } else { Ok(()) }
     }
 
-    fn spawn_guard(&self, options: &LocalOptions, binaries: &Path, account: Option<&Account>) -> Result<()> {
+    fn spawn_guard(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
         let mut guard = Command::new(&options.guard);
-        guard.arg("local-postgres-guard").arg("--folder").arg(&self.root).arg("--socket").arg(&self.socket);
+        guard.arg("local-postgres-guard").arg("--folder").arg(self.root()).arg("--socket").arg(&self.socket);
         guard.arg("--binaries").arg(binaries).arg("--linger-ms").arg(options.linger.as_millis().to_string());
         if options.throw_away {
             guard.arg("--throw-away");
         }
-        if let Some(account) = account {
+        if let Some(account) = &self.account {
             guard.arg("--uid").arg(account.uid.to_string()).arg("--gid").arg(account.gid.to_string());
         }
-        let log = OpenOptions::new().create(true).append(true).open(self.root.join("guard.log"))?;
+        let log = self.home.log(GUARD_LOG)?;
         // Of its own process group, so that Ctrl-C at the terminal does not take the server away from other users.
         guard.process_group(0).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // The ready mark is only trusted once this guard holds its lock.
         let mut child =
             guard.spawn().with_context(|| format!("could not start the guard `{}`", options.guard.display()))?;
         let deadline = Instant::now() + Duration::from_secs(20);
-        while self.guard_is_gone() {
+        while self.guard_is_gone()? {
             if let Some(status) = child.try_wait()? {
                 bail!("the guard of the local Postgres ended with {status}:\n{}", self.log_tail());
             }
@@ -177,88 +228,28 @@ impl Folder {
         Ok(())
     }
 
-    fn guard_is_gone(&self) -> bool {
-        // A lock that cannot be looked at is held by somebody.
-        lock_file(&self.root.join("guard.lock")).is_ok_and(|file| file.try_lock().is_ok())
+    fn guard_is_gone(&self) -> Result<bool> {
+        Ok(self.alone()?.try_lock().is_ok())
     }
 
     /// The end of both logs.
     fn log_tail(&self) -> String {
-        let tail = |name: &str| {
-            let text = fs::read_to_string(self.root.join(name)).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(8)..].join("\n")
-        };
-        format!("{}\n{}", tail("guard.log"), tail("server.log"))
+        format!("{}\n{}", self.home.log_tail(GUARD_LOG), self.home.log_tail(SERVER_LOG))
     }
-}
-
-/// Makes the folder ours, or refuses one that is somebody else's.
-fn claim(root: &Path) -> Result<()> {
-    fs::create_dir_all(root).with_context(|| format!("could not create `{}`", root.display()))?;
-    let marker = root.join(MARKER);
-    if marker.is_file() {
-        return Ok(());
-    }
-    // A program that claims it at the same moment leaves its marker or locks, and nothing else.
-    let strange = fs::read_dir(root)?.flatten().map(|entry| entry.file_name()).find(|name| {
-        let name = name.to_string_lossy();
-        name != MARKER && !name.ends_with(".lock")
-    });
-    if let (Some(strange), false) = (strange, marker.is_file()) {
-        bail!(
-            "`{}` was not made by trueup (it holds `{}`): move it away, or choose another folder",
-            root.display(),
-            strange.to_string_lossy()
-        );
-    }
-    fs::write(
-        &marker,
-        "This folder holds a private Postgres cluster of trueup. It can be deleted while no trueup runs.\n",
-    )
-    .with_context(|| format!("could not write `{}`", marker.display()))
 }
 
 /// A folder for the socket whose path is short enough: inside, or a private one below the temporary folder.
-fn socket_folder(root: &Path, account: Option<&Account>) -> Result<PathBuf> {
-    let inside = root.join("socket");
-    let folder = if inside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
-        inside
-    } else {
-        PathBuf::from("/tmp").join(format!(
-            "trueup-socket-{}-{}",
-            rustix::process::geteuid().as_raw(),
-            short_hash(root)
-        ))
-    };
-    match fs::create_dir(&folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("could not create `{}`", folder.display()));
-        }
-        _ => {}
+fn socket_folder(home: &Home, account: Option<&Account>) -> Result<PathBuf> {
+    let inside = home.path().join("socket");
+    if inside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
+        home.folder_of_account("socket")?;
+        return Ok(inside);
     }
-    own(&folder, account, 0o700)?;
-    Ok(folder)
-}
-
-/// Gives a folder to the server's account. Fails when it belongs to somebody else, as a planted folder would.
-fn own(folder: &Path, account: Option<&Account>, mode: u32) -> Result<()> {
-    let problem = || format!("could not prepare `{}` for Postgres", folder.display());
-    // A link planted in a shared place would hand whatever it points at to the server's account.
-    let meta = fs::symlink_metadata(folder).with_context(problem)?;
     let me = rustix::process::geteuid().as_raw();
-    let trusted = meta.uid() == me || account.is_some_and(|account| meta.uid() == account.uid);
-    ensure!(meta.is_dir() && trusted, "`{}` belongs to somebody else", folder.display());
-    if let Some(account) = account {
-        chown(folder, Some(account.uid), Some(account.gid)).with_context(problem)?;
-    }
-    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).with_context(problem)
-}
-
-/// A lock file that is never removed: a removed one could be locked twice.
-pub fn lock_file(path: &Path) -> Result<File> {
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    opened.with_context(|| format!("could not open `{}`", path.display()))
+    let aside = PathBuf::from("/tmp").join(format!("trueup-socket-{me}-{}", short_hash(home.path())));
+    // In a place where everybody may put a link of that name.
+    entry::folder_of_account(CWD, &aside, &aside, account)?;
+    Ok(aside)
 }
 
 /// A command that runs as the server's account.
@@ -274,56 +265,4 @@ pub fn command(program: &Path, account: Option<&Account>) -> Command {
         }
     }
     command
-}
-
-fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("could not remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes a folder inside of a folder that we made; refuses anything else.
-pub fn remove_tree(path: &Path) -> Result<()> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let ours = path.parent().is_some_and(|parent| parent.join(MARKER).is_file());
-    ensure!(ours, "`{}` was not made by trueup and is not removed", path.display());
-    fs::remove_dir_all(path).with_context(|| format!("could not remove `{}`", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("trueup-folder-test-{}-{name}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    #[test]
-    fn a_folder_with_other_things_is_refused_and_left_alone() {
-        let folder = scratch("strange");
-        fs::write(folder.join("thesis.txt"), "years of work").unwrap();
-        let refused = claim(&folder).unwrap_err().to_string();
-        assert!(refused.contains("was not made by trueup") && refused.contains("thesis.txt"), "{refused}");
-        assert_eq!(fs::read_to_string(folder.join("thesis.txt")).unwrap(), "years of work");
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn only_what_lies_in_a_marked_folder_is_removed() {
-        let folder = scratch("unmarked");
-        let data = folder.join("data");
-        fs::create_dir_all(&data).unwrap();
-        assert!(remove_tree(&data).is_err() && data.exists());
-        fs::write(folder.join(MARKER), "").unwrap();
-        remove_tree(&data).unwrap();
-        assert!(!data.exists() && folder.exists());
-        fs::remove_dir_all(folder).unwrap();
-    }
 }

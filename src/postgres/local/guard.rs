@@ -2,13 +2,12 @@
 //!
 //! It needs no signal from the users: their shared lock on `in-use.lock` ends with them, even after kill -9.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::account::Account;
 use super::folder::{self, Folder};
@@ -30,16 +29,15 @@ const LONGEST_STOP: Duration = Duration::from_secs(120);
 
 /// Runs until the server ended. Starts it unless it runs already.
 pub fn run(options: &GuardOptions) -> Result<()> {
-    let folder =
-        Folder { root: options.folder.clone(), data: options.folder.join("data"), socket: options.socket.clone() };
-    ensure!(folder.root.join(folder::MARKER).is_file(), "`{}` is not a folder of trueup", folder.root.display());
-    let alone = folder::lock_file(&folder.root.join("guard.lock"))?;
+    let account = options.uid.zip(options.gid).map(|(uid, gid)| Account { name: String::new(), uid, gid });
+    let folder = Folder::of_guard(&options.folder, options.socket.clone(), account.clone())?;
+    let alone = folder.alone()?;
     ensure!(lock_soon(&alone), "another guard runs already");
     let mut server = match folder.server_pid() {
         Some(_) => None,
-        None => Some(start_server(&folder, options)?),
+        None => Some(start_server(&folder, options, account.as_ref())?),
     };
-    let in_use = folder::lock_file(&folder.root.join("in-use.lock"))?;
+    let in_use = folder.in_use()?;
     loop {
         std::thread::sleep(Duration::from_millis(50));
         let ended = match &mut server {
@@ -71,16 +69,15 @@ fn lock_soon(file: &File) -> bool {
 fn wants_to_stop(folder: &Folder, in_use: &File, linger: Duration) -> Result<bool> {
     in_use.unlock()?;
     std::thread::sleep(linger);
-    if folder.root.join(folder::KEEP).exists() {
+    if folder.is_kept()? {
         return Ok(false);
     }
     Ok(in_use.try_lock().is_ok())
 }
 
-fn start_server(folder: &Folder, options: &GuardOptions) -> Result<Child> {
-    let account = options.uid.zip(options.gid).map(|(uid, gid)| Account { name: String::new(), uid, gid });
-    let log = OpenOptions::new().create(true).append(true).open(folder.root.join("server.log"))?;
-    let mut server = folder::command(&options.binaries.join("postgres"), account.as_ref());
+fn start_server(folder: &Folder, options: &GuardOptions, account: Option<&Account>) -> Result<Child> {
+    let log = folder.server_log()?;
+    let mut server = folder::command(&options.binaries.join("postgres"), account);
     server.arg("-D").arg(&folder.data).arg("-k").arg(&folder.socket).args(["-p", &folder::PORT.to_string()]);
     let mut settings =
         vec!["listen_addresses=", "max_connections=200", "timezone=UTC", "log_timezone=UTC", "logging_collector=off"];
@@ -107,9 +104,9 @@ fn buffers_mb() -> u64 {
 
 /// Ends the server in order and, if its data are not to be kept, removes them. The lock on `in-use` is still held.
 fn stop(folder: &Folder, server: Option<Child>, options: &GuardOptions) -> Result<()> {
-    let pid = folder.server_pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        kill_process(pid, Signal::INT).context("could not stop the local Postgres")?;
+    // Of a server that we started the pid is known; of another it is what its pid file says.
+    if let Some(pid) = server.as_ref().map(Child::id).or_else(|| folder.server_pid()) {
+        folder.interrupt(pid)?;
     }
     match server {
         Some(mut child) => {
@@ -123,5 +120,5 @@ fn stop(folder: &Folder, server: Option<Child>, options: &GuardOptions) -> Resul
             }
         }
     }
-    if options.throw_away { folder::remove_tree(&folder.data) } else { Ok(()) }
+    if options.throw_away { folder.remove_data() } else { Ok(()) }
 }

@@ -5,8 +5,10 @@
 
 mod account;
 mod binaries;
+mod entry;
 mod folder;
 pub mod guard;
+mod home;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use folder::Folder;
+use home::Home;
 
 /// How a local server is run.
 #[derive(Debug, Clone)]
@@ -50,8 +53,7 @@ impl LocalDatabase {
 
 /// A local server in use. It may stop once this is dropped and nobody else uses it.
 pub struct LocalServer {
-    socket: PathBuf,
-    folder: PathBuf,
+    folder: Folder,
     /// Where the binaries are, `psql` among them where it is installed.
     pub binaries: PathBuf,
     _in_use: File,
@@ -67,7 +69,7 @@ impl LocalServer {
     /// Connection options for one of its databases.
     pub fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
-            .socket(&self.socket)
+            .socket(self.socket())
             .port(folder::PORT)
             .username(folder::SUPERUSER)
             .database(database)
@@ -108,34 +110,35 @@ impl LocalServer {
     /// How libpq connects to one of its databases. The socket's path is quoted: it may hold spaces. The port is said, or
     /// `PGPORT` would be taken.
     pub fn conninfo(&self, database: &str) -> String {
-        let socket = self.socket.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
+        let socket = self.socket().display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
         format!("host='{socket}' port={} user={} dbname={database}", folder::PORT, folder::SUPERUSER)
     }
 
     /// Where the cluster lives.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.root()
     }
 
     /// The folder of its socket.
     pub fn socket(&self) -> &Path {
-        &self.socket
+        &self.folder.socket
     }
 
     /// Keeps the server running after its last user is gone, until [`stop_keeping`].
     pub fn keep_running(&self) -> Result<()> {
-        std::fs::write(self.folder.join(folder::KEEP), "").context("could not mark the local Postgres to keep running")
+        self.folder.keep_running().context("could not mark the local Postgres to keep running")
     }
 }
 
 /// Lets a kept server stop once nobody uses it. Says whether one was kept.
 pub fn stop_keeping(path: &Path) -> Result<bool> {
     let path = std::path::absolute(path)?;
+    let account = account::choose()?;
     let mut kept = false;
     for place in folder::places(&path) {
-        let mark = place.join(folder::KEEP);
-        if mark.exists() {
-            std::fs::remove_file(&mark).with_context(|| format!("could not remove `{}`", mark.display()))?;
+        let Some(home) = Home::existing(&place, account.as_ref())? else { continue };
+        if home.has(folder::KEEP)? {
+            home.remove(folder::KEEP)?;
             kept = true;
         }
     }
@@ -158,15 +161,15 @@ async fn create(connection: &mut sqlx::PgConnection, database: LocalDatabase) ->
 fn start(path: &Path, options: &LocalOptions) -> Result<LocalServer> {
     let binaries = binaries::find()?;
     let account = account::choose()?;
-    let folder = Folder::open(path, account.as_ref())?;
+    let folder = Folder::open(path, account)?;
     let gate = folder.lock_gate()?;
     let in_use = folder.lock_in_use()?;
     if folder.is_running() {
-        folder.adopt_if_unguarded(options, &binaries, account.as_ref())?;
+        folder.adopt_if_unguarded(options, &binaries)?;
     } else {
-        folder.make_cluster(&binaries, account.as_ref(), options.throw_away)?;
-        folder.launch(options, &binaries, account.as_ref())?;
+        folder.make_cluster(&binaries, options.throw_away)?;
+        folder.launch(options, &binaries)?;
     }
     drop(gate);
-    Ok(LocalServer { socket: folder.socket.clone(), folder: folder.root.clone(), binaries, _in_use: in_use })
+    Ok(LocalServer { folder, binaries, _in_use: in_use })
 }

@@ -1,0 +1,127 @@
+//! Connections in, each bounded in time, size and number; answered requests out.
+//!
+//! Anybody who reaches the port can open connections and send nothing. When as many are open as there may be, the oldest one
+//! that is not being answered makes room, so that a scrape gets through and no descriptor is missing elsewhere.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::{debug, warn};
+
+/// Connections that are open at a time.
+const MOST: usize = 64;
+/// Time for a whole request head, and for a connection that is kept to send its next one.
+const HEAD: Duration = Duration::from_secs(5);
+/// Time for an answer: more than the slowest page takes.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Time after which a connection is asked to end, and how long it may take for that.
+const LIFE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(5);
+/// Bytes and number of headers of a request.
+const HEAD_BYTES: usize = 16_384;
+const HEADERS: usize = 64;
+
+/// A connection that was accepted.
+struct Open {
+    is_answered: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Accepts until `stop`, then lets requests that are being answered end.
+pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiver<bool>) {
+    let mut open: VecDeque<Open> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            // An error means that nobody is left who could stop it.
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if make_room(&mut open) => open.push_back(answer(stream, pages.clone(), stop.clone())),
+            Ok(_) => debug!("a connection was closed: all others are being answered"),
+            Err(error) => {
+                warn!("a connection could not be accepted: {error}");
+                // No descriptor is free: one may be soon.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    tokio::time::timeout(GRACE, ended(&open)).await.unwrap_or_else(|_| open.iter().for_each(|one| one.task.abort()));
+}
+
+/// Forgets connections that ended, and ends the oldest idle one if there are too many. Says whether there is room.
+fn make_room(open: &mut VecDeque<Open>) -> bool {
+    open.retain(|one| !one.task.is_finished());
+    if open.len() < MOST {
+        return true;
+    }
+    let idle = open.iter().position(|one| !one.is_answered.load(Ordering::Relaxed));
+    let Some(idle) = idle.and_then(|at| open.remove(at)) else { return false };
+    idle.task.abort();
+    true
+}
+
+async fn ended(open: &VecDeque<Open>) {
+    while open.iter().any(|one| !one.task.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn answer(stream: TcpStream, pages: Router, stop: watch::Receiver<bool>) -> Open {
+    let is_answered = Arc::new(AtomicBool::new(false));
+    let task = tokio::spawn(connection(stream, pages, stop, Arc::clone(&is_answered))).abort_handle();
+    Open { is_answered, task }
+}
+
+/// One connection, from its first request to its last.
+async fn connection(stream: TcpStream, pages: Router, mut stop: watch::Receiver<bool>, is_answered: Arc<AtomicBool>) {
+    let pages = TowerToHyperService::new(pages);
+    let service = service_fn(move |request| request_in_time(pages.clone(), request, Arc::clone(&is_answered)));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        // As above.
+        _ = stop.wait_for(|stop| *stop) => None,
+        () = tokio::time::sleep(LIFE) => None,
+    };
+    let ended = match ended {
+        Some(ended) => Ok(ended),
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await
+        }
+    };
+    if let Ok(Err(error)) = ended {
+        debug!("a connection ended: {error}");
+    }
+}
+
+/// The answer to one request, or that there was none in time.
+async fn request_in_time(
+    pages: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+    is_answered: Arc<AtomicBool>,
+) -> Result<Response, Infallible> {
+    is_answered.store(true, Ordering::Relaxed);
+    let answer = tokio::time::timeout(ANSWER, pages.call(request)).await;
+    is_answered.store(false, Ordering::Relaxed);
+    let late = || (StatusCode::SERVICE_UNAVAILABLE, "there was no answer in time\n").into_response();
+    answer.unwrap_or_else(|_| Ok(late()))
+}
