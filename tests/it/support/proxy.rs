@@ -90,7 +90,6 @@ pub(super) struct Shared {
     delay_ms: AtomicU64,
     recording: AtomicBool,
     seen: Mutex<Vec<Seen>>,
-    requests: AtomicU64,
     pub(super) accepted: AtomicU64,
 }
 
@@ -101,13 +100,9 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     /// Asks the rule, and counts what is seen.
     pub(super) fn decide(&self, moment: &Moment<'_>) -> Act {
-        match moment.place {
-            Place::Request => drop(self.requests.fetch_add(1, Ordering::Relaxed)),
-            Place::Passed if self.recording.load(Ordering::Relaxed) => {
-                let statement = moment.statement.to_owned();
-                lock(&self.seen).push(Seen { statement, answered_at: Instant::now() });
-            }
-            Place::Answer | Place::Passed => {}
+        if moment.place == Place::Passed && self.recording.load(Ordering::Relaxed) {
+            let statement = moment.statement.to_owned();
+            lock(&self.seen).push(Seen { statement, answered_at: Instant::now() });
         }
         let act = lock(&self.rule).as_mut().map_or(Act::Pass, |rule| rule(moment));
         if act == Act::SilenceAll {
@@ -217,11 +212,6 @@ impl Proxy {
     /// What has passed since [`Proxy::record`].
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.shared.seen).clone()
-    }
-
-    /// Requests so far: round trips, pings and preparations among them.
-    pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// Process ids of the sessions that are open through it.
