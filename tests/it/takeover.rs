@@ -194,6 +194,8 @@ async fn a_runner_whose_clock_is_wrong_by_an_hour_loses_and_doubles_nothing() {
         // The one with the wrong clock works alone for a while, and its work is taken over when it dies.
         pair.other.kill();
         scene::published_anew(&pair.db, PATIENCE, || "promise 4: the wrong clock publishes on time".to_owned()).await;
+        let delivered = "select exists (select from trueup.delivery_attempt)";
+        until(PATIENCE, "promise 8: a message is delivered", || pair.db.scalar::<bool>(delivered)).await;
         let shown: i64 = pair.db.scalar("select abs(extract(epoch from max(d.attempted_at) - clock_timestamp()))::bigint from trueup.delivery_attempt d").await;
         pair.victim.kill();
         pair.other.start();

@@ -77,7 +77,9 @@ async fn one_fault(runner: &mut Runner, dice: &mut Dice) -> &'static str {
             "slow network"
         }
         _ => {
-            proxy.sessions().first().copied().map(kill_softly);
+            if let Some(pid) = proxy.sessions().first() {
+                kill_softly(*pid);
+            }
             "session terminated"
         }
     }
@@ -173,7 +175,7 @@ async fn hogged(cluster: &Cluster) -> &'static str {
 async fn renamed(options: &PgConnectOptions) -> &'static str {
     let mut connection = admin(options).await;
     if run(&mut connection, "set lock_timeout = '5s'; alter table public.p rename column predicted to gone").await {
-        sleep(Duration::from_millis(2_500)).await;
+        sleep(Duration::from_millis(1_000)).await;
         while !run(&mut connection, "alter table public.p rename column gone to predicted").await {}
     }
     "a column gone"

@@ -85,9 +85,15 @@ impl Witness {
         while let Some((path, id, body)) = read_request(&mut stream).await? {
             let status = match (self.decide)(&path, Heard::Received) {
                 Reply::Close => return Ok(()),
-                Reply::Hang(time) => return Ok(tokio::time::sleep(time).await),
+                Reply::Hang(time) => {
+                    tokio::time::sleep(time).await;
+                    return Ok(());
+                }
                 Reply::Status(status) => status,
-                Reply::TakeAndClose => return Ok(self.keep(&id, &body)),
+                Reply::TakeAndClose => {
+                    self.keep(&id, &body);
+                    return Ok(());
+                }
                 Reply::Take => {
                     self.keep(&id, &body);
                     200
