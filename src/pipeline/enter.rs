@@ -38,6 +38,7 @@ pub async fn enter(
 ) -> sqlx::Result<Result<Claim, Refused>> {
     let mut transaction = pool.begin().await?;
     let known = job::register(&mut transaction, &job.name).await?;
+    job::seen(&mut transaction, std::slice::from_ref(&job.name)).await?;
     let published = job::lock_published(&mut transaction, known.id).await?;
     let now = run::now(&mut transaction).await?;
     let (at, trigger) = match asked {

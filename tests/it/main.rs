@@ -35,6 +35,7 @@ mod romania;
 mod serve;
 mod settings;
 mod silences;
+mod storage;
 mod stories;
 mod support;
 mod telling;

@@ -509,6 +509,7 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
     "tls-required",
     "would travel unprotected"
 )]
+#[case::retention("[database]", "[retention]\nrolling = \"3d\"\n[database]", "short-retention", "kept for 3d")]
 fn a_mistake_in_the_settings_is_named_at_its_place(
     #[case] right: &str,
     #[case] wrong: &str,
