@@ -36,6 +36,7 @@ mod romania;
 mod serve;
 mod settings;
 mod silences;
+mod storage;
 mod stories;
 mod support;
 mod syntax;
