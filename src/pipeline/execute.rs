@@ -167,9 +167,12 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
     }
 }
 
-/// Grows with the attempts; spread by the run's number so that many do not come back at once.
+/// The longest pause before a run is tried again: work resumes within ten seconds of the end of an outage.
+const LONGEST_PAUSE_MS: i64 = 8_000;
+
+/// Grows with the attempts.
 fn pause(attempt: i32, cure: Cure) -> TimeDelta {
     let base = if cure == Cure::Wait { 1_000 } else { 200 };
     let doubled = base * 2_i64.pow(attempt.clamp(1, 8).unsigned_abs() - 1);
-    TimeDelta::milliseconds(doubled.min(30_000))
+    TimeDelta::milliseconds(doubled.min(LONGEST_PAUSE_MS))
 }

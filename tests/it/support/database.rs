@@ -15,6 +15,7 @@ pub struct TestDatabase {
     pub pool: PgPool,
     pub name: String,
     pub options: PgConnectOptions,
+    is_shared: bool,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -33,7 +34,15 @@ impl TestDatabase {
         admin(&server.local, &sql).await;
         let options = server.local.options(&name);
         let pool = connect::pool(options.clone(), 8).await.expect("a pool");
-        Self { pool, name, options }
+        Self { pool, name, options, is_shared: true }
+    }
+
+    /// A migrated database on a server of a test's own, which ends with that server.
+    pub async fn on(options: PgConnectOptions) -> Self {
+        migrate::run(&options).await.expect("a migrated database");
+        let pool = connect::pool(options.clone(), 4).await.expect("a pool");
+        let name = options.get_database().unwrap_or_default().to_owned();
+        Self { pool, name, options, is_shared: false }
     }
 
     /// The address that a program started by a test is given.
@@ -59,10 +68,17 @@ impl TestDatabase {
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
-        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
-            .fetch_one(&self.pool)
-            .await
-            .unwrap_or_else(|e| panic!("{e}\n{sql}"))
+        let mut attempts = 10;
+        loop {
+            match sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&self.pool).await {
+                Ok(value) => return value,
+                // On a busy machine a connection takes its time.
+                Err(sqlx::Error::PoolTimedOut) if attempts > 0 => attempts -= 1,
+                // Each connection of the pool may have died with its server.
+                Err(sqlx::Error::Io(_) | sqlx::Error::Database(_)) if attempts > 0 && !self.is_shared => attempts -= 1,
+                Err(error) => panic!("{error}\n{sql}"),
+            }
+        }
     }
 
     /// Rows as text, columns joined by ` | `, for comparing with what is expected.
@@ -81,6 +97,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if !self.is_shared {
+            return;
+        }
         let sql = format!("drop database if exists {} with (force)", self.name);
         // A runtime of its own: the test's is about to end.
         let dropped = std::thread::spawn(move || runtime().block_on(admin(&server().local, &sql))).join();

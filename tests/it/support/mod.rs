@@ -1,9 +1,16 @@
 //! What tests share.
 
+pub mod cluster;
 pub mod data;
 pub mod database;
 pub mod dice;
 pub mod faulty;
+pub mod fleet;
+pub mod link;
 pub mod peers;
 pub mod program;
+pub mod proxy;
+pub mod scene;
+pub mod wire;
+pub mod witness;
 pub mod world;

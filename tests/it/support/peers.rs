@@ -27,6 +27,13 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     missing(all.into_iter().find(has), &format!("Python with {module}"))
 }
 
+/// A shared library of another program, where Debian puts it.
+pub fn library(name: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let all = [folder.join(name), PathBuf::from("/usr/lib").join(name)];
+    missing(all.into_iter().find(|path| path.is_file()), name)
+}
+
 fn missing(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(std::env::var_os("TRUEUP_REQUIRE_PEERS").is_none(), "{what} is not installed");
