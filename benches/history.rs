@@ -125,14 +125,21 @@ async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
         "insert into trueup.run (job_id, plan_id, scheduled_for, trigger, state, finished_at) select id, id, now(), 'schedule', 'ok', now() from trueup.job".to_owned(),
         format!("select trueup.add_months(t, array(select generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '1 day')))
             from (values ('measurement'), ('verdict')) as v (t)"),
-        format!("insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id, finalized_at)
-            select j.id, j.name, w.name, w.ends - interval '1 day', w.ends, j.id, w.ends + interval '2 days'
+        format!("insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, finalized_at)
+            select j.id, j.name, w.name, w.ends - interval '1 day', w.ends, w.ends + interval '2 days'
             from trueup.job as j
             cross join (
                 select 'tumbling 1d' as name, generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '1 day') as ends
                 union all
                 select 'rolling 24h', generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '{every} seconds')
             ) as w"),
+        "insert into trueup.series (job_id, job, window_name, cohort, cohort_values, model_version)
+            select j.id, j.name, w.name, c.cohort, c.dims, v.version
+            from trueup.job as j
+            cross join (values ('rolling 24h'), ('tumbling 1d')) as w (name)
+            cross join (select 'all' as cohort, '{}'::jsonb as dims union all select 'region=r' || n, jsonb_build_object('region', 'r' || n) from generate_series(1, 40) as n) as c
+            cross join (values (null), ('v1'), ('v2')) as v (version)".to_owned(),
+        format!("insert into trueup.metric_set (plan_id, places) select id, '{PLACES}' from trueup.plan"),
         "insert into trueup.verdict (job_id, rule, rule_fingerprint, severity, cohort, window_id, window_name, window_start, window_end, verdict, value,
                 limit_value, labeled, coverage, reason, retroactive, run_id)
             select w.job_id, 'rmse-high', 'f', 'page', c, w.id, w.window_name, w.window_start, w.window_end,
@@ -151,18 +158,19 @@ async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
     Ok(())
 }
 
+/// Ten metrics, three with an interval.
+const PLACES: &str = r#"{"mse": [1, 11, 12], "rmse": [2, 13, 14], "mae": [3, 15, 16], "bias": [4], "mape": [5], "r2": [6], "p50_abs_error": [7],
+    "p90_squared_error": [8], "label_latency_p50": [9], "label_latency_p95": [10]}"#;
+
 /// What was measured of a job: a first report and a revision of each cohort and version.
-const MEASUREMENTS: &str = "insert into trueup.measurement (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
-                labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of, superseded_as_of)
-            select w.id, w.job, w.window_name, w.window_start, w.window_end, c.cohort, c.dims, v.version, r, 1000, 900 + r * 20, 0, 0, 0,
-                jsonb_build_object('mse', x * x, 'rmse', x, 'mae', x * 0.8, 'bias', x * 0.1, 'mape', x / 100, 'r2', 0.9, 'p50_abs_error', x * 0.6,
-                    'p90_squared_error', x * x * 2.6, 'label_latency_p50', 3600.0, 'label_latency_p95', 36000.0),
-                jsonb_build_object('mse', jsonb_build_array(x * x * 0.9, x * x * 1.1), 'rmse', jsonb_build_array(x * 0.95, x * 1.05),
-                    'mae', jsonb_build_array(x * 0.75, x * 0.85)),
-                w.id * 7919 + r, w.job_id, w.job_id, w.window_end + (r - 1) * interval '2 days', case r when 1 then w.window_end + interval '2 days' end
+const MEASUREMENTS: &str = "insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, superseded_as_of, series_id,
+                metric_set_id, revision, job, window_name, numbers)
+            select w.window_end, w.job_id, w.window_end + (r - 1) * interval '2 days', 1000, 900 + r * 20, w.id * 7919 + r,
+                case r when 1 then w.window_end + interval '2 days' end, t.id, s.id, r, w.job, w.window_name,
+                array[x * x, x, x * 0.8, x * 0.1, x / 100, 0.9, x * 0.6, x * x * 2.6, 3600, 36000, x * x * 0.9, x * x * 1.1, x * 0.95, x * 1.05, x * 0.75, x * 0.85]
             from trueup.measured_window as w
-            cross join (select 'all' as cohort, '{}'::jsonb as dims union all select 'region=r' || n, jsonb_build_object('region', 'r' || n) from generate_series(1, 40) as n) as c
-            cross join (values (null), ('v1'), ('v2')) as v (version)
+            join trueup.series as t on t.job = w.job and t.window_name = w.window_name
+            join trueup.metric_set as s on s.plan_id = w.job_id
             cross join generate_series(1, 2) as r
-            cross join lateral (select 10 + abs(hashint8(w.id) % 100 + hashtext(c.cohort) % 100) / 10.0 + r * 0.01 as x) as x
+            cross join lateral (select 10 + abs(hashint8(w.id) % 100 + hashtext(t.cohort) % 100) / 10.0 + r * 0.01 as x) as x
             where w.job_id = $1";

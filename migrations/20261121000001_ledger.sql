@@ -15,6 +15,8 @@ create table trueup.job (
     -- The plan that published last. A run of another one measures every window anew.
     published_plan_id bigint,
     registered_at     timestamptz not null default clock_timestamp(),
+    -- When a runner last knew it, to the hour. The raw data of a job that nobody runs any more are removed.
+    seen_at           timestamptz not null default clock_timestamp(),
     constraint job_name_is_unique unique (name)
 );
 create index job_by_next_due on trueup.job (next_due_at) where next_due_at is not null;
@@ -41,6 +43,8 @@ create table trueup.plan (
     published_generation bigint not null default 0,
     -- The newest as_of that anything of this plan was written with.
     newest_as_of  timestamptz,
+    -- When anything of this plan was last written, by the database clock: what is in use is not removed.
+    used_at       timestamptz not null default clock_timestamp(),
     created_at    timestamptz not null default clock_timestamp(),
     constraint plan_is_unique_per_job unique (job_id, fingerprint),
     constraint plan_is_measured_whole check (
@@ -51,7 +55,8 @@ create table trueup.plan (
 create table trueup.run (
     id                 bigint generated always as identity primary key,
     job_id             bigint not null references trueup.job (id),
-    plan_id            bigint references trueup.plan (id),
+    -- No foreign key: a plan that measured nothing that is kept goes, and nobody looks through all runs for it.
+    plan_id            bigint,
     scheduled_for      timestamptz not null,
     trigger            text not null,
     state              text not null default 'due',
@@ -93,7 +98,7 @@ select j.name as job, r.scheduled_for, r.trigger, r.state, r.started_at, r.finis
        r.buckets_recomputed, r.windows_written, r.failure,
        r.id as run_id, r.plan_id, r.reason, r.attempt, r.rows_beyond_horizon, r.buckets_repaired
 from trueup.run r join trueup.job j on j.id = r.job_id;
-comment on view trueup.run_history is 'One row per run of a job: what was due, how it ended, and how much it read and wrote.';
+comment on view trueup.run_history is 'One row per run of a job: what was due, how it ended, and how much it read and wrote. Runs are kept for `[retention] windows` (13 months): a run_id of older history finds none.';
 comment on column trueup.run_history.job is 'Name of the job, as in its file.';
 comment on column trueup.run_history.scheduled_for is 'The time the run was due; for a manual run, the time it was asked for.';
 comment on column trueup.run_history.trigger is 'schedule, catch_up (due while no runner was alive), manual, reconcile or backfill.';

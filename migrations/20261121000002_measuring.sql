@@ -117,6 +117,30 @@ create aggregate trueup.moments (float8)
 create aggregate trueup.merge_moments (float8[])
     (sfunc = float8_combine, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);
 
+-- What measurements are of: one cohort and version in one window of a job, through time. A measurement carries its number instead
+-- of cohort, values and version.
+create table trueup.series (
+    id            integer generated always as identity primary key,
+    job_id        bigint not null references trueup.job (id),
+    job           text not null,
+    window_name   text not null,
+    cohort        text not null,
+    cohort_values jsonb not null,
+    model_version text
+);
+create unique index series_is_unique on trueup.series (job, window_name, cohort, coalesce(model_version, ''), (model_version is null));
+
+-- Which metrics a measurement of a plan has, and where each stands among its numbers, counted from 1: {"mse": [1, 3, 4], "r2": [2]}
+-- is a value with the bounds of its interval, and a value without. Few: a plan has one, and some more for windows in which
+-- an interval cannot be computed.
+create table trueup.metric_set (
+    id      integer generated always as identity primary key,
+    plan_id bigint not null references trueup.plan (id),
+    places  jsonb not null
+);
+-- By hash: names of many metrics are longer than an index takes.
+create unique index metric_set_is_unique on trueup.metric_set (plan_id, md5(places::text));
+
 -- Which windows were measured, and when each became final.
 create table trueup.measured_window (
     id            bigint generated always as identity primary key,
@@ -126,59 +150,55 @@ create table trueup.measured_window (
     window_name   text not null,
     window_start  timestamptz not null,
     window_end    timestamptz not null,
-    first_run_id  bigint not null references trueup.run (id),
     measured_at   timestamptz not null default clock_timestamp(),
     finalized_at  timestamptz,
     -- When a run first measured it, and when a run first saw it final. A backfill sets neither: it judges nothing.
     judged_at     timestamptz,
     settled_at    timestamptz,
-    constraint measured_window_is_unique unique (job_id, window_name, window_end),
+    constraint measured_window_is_unique unique (job, window_name, window_end),
     constraint measured_window_is_not_empty check (window_start < window_end)
 );
 create index measured_window_by_end on trueup.measured_window (job, window_end);
 create index measured_window_unsettled on trueup.measured_window (job_id, window_end) where settled_at is null;
 
 -- One row per revision of a measurement, in months of the end of its window: whoever asks for a range of time reads those months
--- and their indexes, and what is old rests. No foreign keys: to attach a month would lock the tables that they point to against
--- every runner; windows, plans and runs are never deleted.
+-- and their indexes, and what is old rests. There are more of these than of anything else: a row has two short names, for the
+-- indexes, and numbers; the rest is in the tables above and, if it is the same for a window, in measured_window. Columns are
+-- in the order of their size, so that none is padded. No foreign keys: to attach a month would lock the tables that they
+-- point to against every runner.
 create table trueup.measurement (
-    window_id     bigint not null,
-    -- Its window once more: an index and the months serve only whoever asks for what stands here.
-    job           text not null,
-    window_name   text not null,
-    window_start  timestamptz not null,
     window_end    timestamptz not null,
-    cohort        text not null,
-    cohort_values jsonb not null,
-    model_version text,
-    revision      integer not null,
-    predictions   bigint not null,
-    labeled       bigint not null,
-    excluded      bigint not null,
-    duplicates    bigint not null,
-    ambiguous     bigint not null,
-    metrics       jsonb not null,
-    intervals     jsonb not null,
-    digest        numeric not null,
-    -- True when the cohort is no longer in the window: the history says so instead of keeping a stale number.
-    removed       boolean not null default false,
-    plan_id       bigint not null,
     run_id        bigint not null,
     as_of         timestamptz not null,
-    superseded_as_of timestamptz,
     computed_at   timestamptz not null default clock_timestamp(),
+    predictions   bigint not null,
+    labeled       bigint not null,
+    -- Of the digest of its pairs, which is compared and never shown.
+    digest_hash   bigint not null,
+    -- Null is 0, which these nearly always are, and takes no room.
+    excluded      bigint,
+    duplicates    bigint,
+    ambiguous     bigint,
+    superseded_as_of timestamptz,
+    series_id     integer not null,
+    -- Says the plan, too.
+    metric_set_id integer not null,
+    revision      integer not null,
+    -- True when the cohort is no longer in the window: the history says so instead of keeping a stale number.
+    removed       boolean not null default false,
+    -- As in its series: an index serves only whoever asks for what is in it.
+    job           text not null,
+    window_name   text not null,
+    -- Values and bounds, at the places that the metric set says. Null: nothing to average.
+    numbers       float8[] not null,
     constraint measurement_revision_starts_at_one check (revision >= 1),
-    constraint measurement_counts_add_up check (predictions >= 0 and labeled >= 0 and excluded >= 0 and labeled + excluded <= predictions)
+    constraint measurement_counts_add_up check (predictions >= 0 and labeled >= 0 and excluded >= 0 and labeled + coalesce(excluded, 0) <= predictions)
 ) partition by range (window_end);
--- A window has one end, so these are as unique without it; the months ask for it.
-create unique index measurement_is_unique_per_revision
-    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), revision, window_end);
-create unique index measurement_has_one_latest
-    on trueup.measurement (window_id, cohort, coalesce(model_version, ''), (model_version is null), window_end)
-    where superseded_as_of is null;
-create index measurement_by_window on trueup.measurement (job, window_name, window_end, cohort);
--- For whoever names no kind of window. Small: whole windows share an entry.
-create index measurement_by_end on trueup.measurement (job, window_end);
+-- A series through time. Among the revisions of a measurement one has no number here: the latest, of which there can be only one.
+create unique index measurement_is_unique
+    on trueup.measurement (series_id, window_end, (case when superseded_as_of is null then 0 else revision end));
+-- Windows of a job through time, of one kind or of all. Small: all of a window share an entry.
+create index measurement_by_window on trueup.measurement (job, window_end, window_name);
 -- What retention removes: neither what was reported first nor what counts now.
 create index measurement_between on trueup.measurement (window_end) where revision > 1 and superseded_as_of is not null;
 
@@ -308,85 +328,89 @@ comment on column trueup.worst_samples.plan_id is 'Which definition of the job i
 comment on column trueup.worst_samples.as_of is 'As_of of the run that wrote it.';
 
 create view trueup.window_revisions as
-select m.job, m.window_name, m.window_start, m.window_end, m.cohort, m.cohort_values, m.model_version,
+select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
-       m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, m.excluded,
+       m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, coalesce(m.excluded, 0) as excluded,
        case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
-       (m.metrics ->> 'mse')::float8 as mse,
-       (m.intervals -> 'mse' ->> 0)::float8 as mse_ci_low,
-       (m.intervals -> 'mse' ->> 1)::float8 as mse_ci_high,
-       (m.metrics ->> 'rmse')::float8 as rmse,
-       (m.intervals -> 'rmse' ->> 0)::float8 as rmse_ci_low,
-       (m.intervals -> 'rmse' ->> 1)::float8 as rmse_ci_high,
-       (m.metrics ->> 'mae')::float8 as mae,
-       (m.intervals -> 'mae' ->> 0)::float8 as mae_ci_low,
-       (m.intervals -> 'mae' ->> 1)::float8 as mae_ci_high,
-       (m.metrics ->> 'bias')::float8 as bias,
-       (m.intervals -> 'bias' ->> 0)::float8 as bias_ci_low,
-       (m.intervals -> 'bias' ->> 1)::float8 as bias_ci_high,
-       (m.metrics ->> 'error_variance')::float8 as error_variance,
-       (m.metrics ->> 'mape')::float8 as mape,
-       (m.metrics ->> 'mape_excluded')::float8 as mape_excluded,
-       (m.metrics ->> 'smape')::float8 as smape,
-       (m.metrics ->> 'wape')::float8 as wape,
-       (m.metrics ->> 'rmsle')::float8 as rmsle,
-       (m.metrics ->> 'rmsle_excluded')::float8 as rmsle_excluded,
-       (m.metrics ->> 'r2')::float8 as r2,
-       (m.metrics ->> 'nrmse_mean')::float8 as nrmse_mean,
-       (m.metrics ->> 'nrmse_range')::float8 as nrmse_range,
-       (m.metrics ->> 'huber')::float8 as huber,
-       (m.metrics ->> 'max_abs_error')::float8 as max_abs_error,
-       (m.metrics ->> 'p50_abs_error')::float8 as p50_abs_error,
-       (m.metrics ->> 'p90_abs_error')::float8 as p90_abs_error,
-       (m.metrics ->> 'p95_abs_error')::float8 as p95_abs_error,
-       (m.metrics ->> 'p99_abs_error')::float8 as p99_abs_error,
-       (m.metrics ->> 'p50_squared_error')::float8 as p50_squared_error,
-       (m.metrics ->> 'p90_squared_error')::float8 as p90_squared_error,
-       (m.metrics ->> 'p95_squared_error')::float8 as p95_squared_error,
-       (m.metrics ->> 'p99_squared_error')::float8 as p99_squared_error,
-       (m.metrics ->> 'trimmed_mse')::float8 as trimmed_mse,
-       (m.metrics ->> 'winsorised_mse')::float8 as winsorised_mse,
-       (m.metrics ->> 'within_tolerance')::float8 as within_tolerance,
-       (m.intervals -> 'within_tolerance' ->> 0)::float8 as within_tolerance_ci_low,
-       (m.intervals -> 'within_tolerance' ->> 1)::float8 as within_tolerance_ci_high,
-       (m.metrics ->> 'outlier_rate')::float8 as outlier_rate,
-       (m.intervals -> 'outlier_rate' ->> 0)::float8 as outlier_rate_ci_low,
-       (m.intervals -> 'outlier_rate' ->> 1)::float8 as outlier_rate_ci_high,
-       (m.metrics ->> 'over_rate')::float8 as over_rate,
-       (m.intervals -> 'over_rate' ->> 0)::float8 as over_rate_ci_low,
-       (m.intervals -> 'over_rate' ->> 1)::float8 as over_rate_ci_high,
-       (m.metrics ->> 'under_rate')::float8 as under_rate,
-       (m.intervals -> 'under_rate' ->> 0)::float8 as under_rate_ci_low,
-       (m.intervals -> 'under_rate' ->> 1)::float8 as under_rate_ci_high,
-       (m.metrics ->> 'weighted_mse')::float8 as weighted_mse,
-       (m.metrics ->> 'weighted_mae')::float8 as weighted_mae,
-       (m.metrics ->> 'squared_error_share')::float8 as squared_error_share,
-       (m.metrics ->> 'label_coverage')::float8 as label_coverage,
-       (m.intervals -> 'label_coverage' ->> 0)::float8 as label_coverage_ci_low,
-       (m.intervals -> 'label_coverage' ->> 1)::float8 as label_coverage_ci_high,
-       (m.metrics ->> 'label_arrival_rate')::float8 as label_arrival_rate,
-       (m.intervals -> 'label_arrival_rate' ->> 0)::float8 as label_arrival_rate_ci_low,
-       (m.intervals -> 'label_arrival_rate' ->> 1)::float8 as label_arrival_rate_ci_high,
-       (m.metrics ->> 'label_latency_p50')::float8 as label_latency_p50,
-       (m.metrics ->> 'label_latency_p95')::float8 as label_latency_p95,
-       (m.metrics ->> 'prediction_mean')::float8 as prediction_mean,
-       (m.metrics ->> 'prediction_variance')::float8 as prediction_variance,
-       (m.metrics ->> 'actual_mean')::float8 as actual_mean,
-       (m.metrics ->> 'actual_variance')::float8 as actual_variance,
-       m.metrics - array[
+       m.numbers[(s.places -> 'mse' -> 0)::int] as mse,
+       m.numbers[(s.places -> 'mse' -> 1)::int] as mse_ci_low,
+       m.numbers[(s.places -> 'mse' -> 2)::int] as mse_ci_high,
+       m.numbers[(s.places -> 'rmse' -> 0)::int] as rmse,
+       m.numbers[(s.places -> 'rmse' -> 1)::int] as rmse_ci_low,
+       m.numbers[(s.places -> 'rmse' -> 2)::int] as rmse_ci_high,
+       m.numbers[(s.places -> 'mae' -> 0)::int] as mae,
+       m.numbers[(s.places -> 'mae' -> 1)::int] as mae_ci_low,
+       m.numbers[(s.places -> 'mae' -> 2)::int] as mae_ci_high,
+       m.numbers[(s.places -> 'bias' -> 0)::int] as bias,
+       m.numbers[(s.places -> 'bias' -> 1)::int] as bias_ci_low,
+       m.numbers[(s.places -> 'bias' -> 2)::int] as bias_ci_high,
+       m.numbers[(s.places -> 'error_variance' -> 0)::int] as error_variance,
+       m.numbers[(s.places -> 'mape' -> 0)::int] as mape,
+       m.numbers[(s.places -> 'mape_excluded' -> 0)::int] as mape_excluded,
+       m.numbers[(s.places -> 'smape' -> 0)::int] as smape,
+       m.numbers[(s.places -> 'wape' -> 0)::int] as wape,
+       m.numbers[(s.places -> 'rmsle' -> 0)::int] as rmsle,
+       m.numbers[(s.places -> 'rmsle_excluded' -> 0)::int] as rmsle_excluded,
+       m.numbers[(s.places -> 'r2' -> 0)::int] as r2,
+       m.numbers[(s.places -> 'nrmse_mean' -> 0)::int] as nrmse_mean,
+       m.numbers[(s.places -> 'nrmse_range' -> 0)::int] as nrmse_range,
+       m.numbers[(s.places -> 'huber' -> 0)::int] as huber,
+       m.numbers[(s.places -> 'max_abs_error' -> 0)::int] as max_abs_error,
+       m.numbers[(s.places -> 'p50_abs_error' -> 0)::int] as p50_abs_error,
+       m.numbers[(s.places -> 'p90_abs_error' -> 0)::int] as p90_abs_error,
+       m.numbers[(s.places -> 'p95_abs_error' -> 0)::int] as p95_abs_error,
+       m.numbers[(s.places -> 'p99_abs_error' -> 0)::int] as p99_abs_error,
+       m.numbers[(s.places -> 'p50_squared_error' -> 0)::int] as p50_squared_error,
+       m.numbers[(s.places -> 'p90_squared_error' -> 0)::int] as p90_squared_error,
+       m.numbers[(s.places -> 'p95_squared_error' -> 0)::int] as p95_squared_error,
+       m.numbers[(s.places -> 'p99_squared_error' -> 0)::int] as p99_squared_error,
+       m.numbers[(s.places -> 'trimmed_mse' -> 0)::int] as trimmed_mse,
+       m.numbers[(s.places -> 'winsorised_mse' -> 0)::int] as winsorised_mse,
+       m.numbers[(s.places -> 'within_tolerance' -> 0)::int] as within_tolerance,
+       m.numbers[(s.places -> 'within_tolerance' -> 1)::int] as within_tolerance_ci_low,
+       m.numbers[(s.places -> 'within_tolerance' -> 2)::int] as within_tolerance_ci_high,
+       m.numbers[(s.places -> 'outlier_rate' -> 0)::int] as outlier_rate,
+       m.numbers[(s.places -> 'outlier_rate' -> 1)::int] as outlier_rate_ci_low,
+       m.numbers[(s.places -> 'outlier_rate' -> 2)::int] as outlier_rate_ci_high,
+       m.numbers[(s.places -> 'over_rate' -> 0)::int] as over_rate,
+       m.numbers[(s.places -> 'over_rate' -> 1)::int] as over_rate_ci_low,
+       m.numbers[(s.places -> 'over_rate' -> 2)::int] as over_rate_ci_high,
+       m.numbers[(s.places -> 'under_rate' -> 0)::int] as under_rate,
+       m.numbers[(s.places -> 'under_rate' -> 1)::int] as under_rate_ci_low,
+       m.numbers[(s.places -> 'under_rate' -> 2)::int] as under_rate_ci_high,
+       m.numbers[(s.places -> 'weighted_mse' -> 0)::int] as weighted_mse,
+       m.numbers[(s.places -> 'weighted_mae' -> 0)::int] as weighted_mae,
+       m.numbers[(s.places -> 'squared_error_share' -> 0)::int] as squared_error_share,
+       m.numbers[(s.places -> 'label_coverage' -> 0)::int] as label_coverage,
+       m.numbers[(s.places -> 'label_coverage' -> 1)::int] as label_coverage_ci_low,
+       m.numbers[(s.places -> 'label_coverage' -> 2)::int] as label_coverage_ci_high,
+       m.numbers[(s.places -> 'label_arrival_rate' -> 0)::int] as label_arrival_rate,
+       m.numbers[(s.places -> 'label_arrival_rate' -> 1)::int] as label_arrival_rate_ci_low,
+       m.numbers[(s.places -> 'label_arrival_rate' -> 2)::int] as label_arrival_rate_ci_high,
+       m.numbers[(s.places -> 'label_latency_p50' -> 0)::int] as label_latency_p50,
+       m.numbers[(s.places -> 'label_latency_p95' -> 0)::int] as label_latency_p95,
+       m.numbers[(s.places -> 'prediction_mean' -> 0)::int] as prediction_mean,
+       m.numbers[(s.places -> 'prediction_variance' -> 0)::int] as prediction_variance,
+       m.numbers[(s.places -> 'actual_mean' -> 0)::int] as actual_mean,
+       m.numbers[(s.places -> 'actual_variance' -> 0)::int] as actual_variance,
+       (select coalesce(jsonb_object_agg(own.key, m.numbers[(own.value -> 0)::int]), '{}') from jsonb_each(s.places - array[
            'mse', 'rmse', 'mae', 'bias', 'error_variance', 'mape', 'mape_excluded', 'smape', 'wape', 'rmsle', 'rmsle_excluded',
            'r2', 'nrmse_mean', 'nrmse_range', 'huber', 'max_abs_error', 'p50_abs_error', 'p90_abs_error', 'p95_abs_error',
            'p99_abs_error', 'p50_squared_error', 'p90_squared_error', 'p95_squared_error', 'p99_squared_error', 'trimmed_mse',
            'winsorised_mse', 'within_tolerance', 'outlier_rate', 'over_rate', 'under_rate', 'weighted_mse', 'weighted_mae',
            'squared_error_share', 'label_coverage', 'label_arrival_rate', 'label_latency_p50', 'label_latency_p95',
            'prediction_mean', 'prediction_variance', 'actual_mean', 'actual_variance'
-       ] as extra,
-       m.as_of, m.superseded_as_of, m.removed, m.plan_id, m.duplicates, m.ambiguous, w.finalized_at,
+       ]) as own) as extra,
+       m.as_of, m.superseded_as_of, m.removed, s.plan_id, coalesce(m.duplicates, 0) as duplicates,
+       coalesce(m.ambiguous, 0) as ambiguous, w.finalized_at,
        m.revision = 1 as first_reported, m.as_of - m.window_end as label_age
 from trueup.measurement m
--- Every measurement has its window; said like this, Postgres looks for it only where somebody asks whether it is final.
-left join trueup.measured_window w on w.id = m.window_id;
-comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it.';
+-- The names again: those of a question find the series, too.
+join trueup.series t on t.id = m.series_id and t.job = m.job and t.window_name = m.window_name
+-- Every measurement has its window and its metrics; said like this, Postgres looks for them only where a question needs them.
+left join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+left join trueup.metric_set s on s.id = m.metric_set_id;
+comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about; of windows older than `[retention] windows` (13 months) the revisions between the first and the latest are gone. Both are kept of all windows that are there.';
 
 create view trueup.window_history as
 select job, window_name, window_start, window_end, cohort, cohort_values, model_version, status, revision, computed_at, run_id,
@@ -403,27 +427,29 @@ select job, window_name, window_start, window_end, cohort, cohort_values, model_
        as_of, plan_id, duplicates, ambiguous, finalized_at, label_age
 from trueup.window_revisions
 where superseded_as_of is null and not removed;
-comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version.';
+comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about: a count of rows is no count of windows there, and a mean over time weighs a day as much as a minute does later.';
 
 create view trueup.metric_revisions as
-select m.job, m.window_name, m.window_start, m.window_end, m.cohort, m.model_version,
-       metric.key as metric, (metric.value #>> '{}')::float8 as value,
-       (m.intervals -> metric.key ->> 0)::float8 as ci_low, (m.intervals -> metric.key ->> 1)::float8 as ci_high,
+select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.model_version,
+       metric.key as metric, m.numbers[(metric.value -> 0)::int] as value,
+       m.numbers[(metric.value -> 1)::int] as ci_low, m.numbers[(metric.value -> 2)::int] as ci_high,
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
        m.as_of - m.window_end as label_age
 from trueup.measurement m
-left join trueup.measured_window w on w.id = m.window_id
-cross join lateral jsonb_each(m.metrics) as metric(key, value);
-comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric.';
+join trueup.series t on t.id = m.series_id and t.job = m.job and t.window_name = m.window_name
+left join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+join trueup.metric_set s on s.id = m.metric_set_id
+cross join lateral jsonb_each(s.places) as metric(key, value);
+comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about; of windows older than `[retention] windows` (13 months) the revisions between the first and the latest are gone.';
 
 create view trueup.metric_history as
 select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
        status, revision, computed_at, as_of, label_age
 from trueup.metric_revisions
 where superseded_as_of is null and not removed;
-comment on view trueup.metric_history is 'The latest revision of each metric, one long row per metric: what a chart or a pivot wants.';
+comment on view trueup.metric_history is 'The latest revision of each metric, one long row per metric: what a chart or a pivot wants. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about.';
 
 create function trueup.metric_history_as_of(believed_at timestamptz)
 returns table (job text, window_name text, window_start timestamptz, window_end timestamptz, cohort text, model_version text,
@@ -439,7 +465,7 @@ as $$
     from trueup.metric_revisions r
     where r.as_of <= believed_at and (r.superseded_as_of is null or r.superseded_as_of > believed_at) and not r.removed
 $$;
-comment on function trueup.metric_history_as_of is 'metric_history as it was believed at a moment: revisions whose as_of is not later, and that were not yet superseded.';
+comment on function trueup.metric_history_as_of is 'metric_history as it was believed at a moment: revisions whose as_of is not later, and that were not yet superseded. Of a window whose revisions between the first and the latest are gone (older than 13 months, or a rolling one older than 90 days), there is nothing between the end of the first and the beginning of the latest.';
 
 do $$
 declare
@@ -461,7 +487,7 @@ begin
                 ('status', '`provisional` until the labels had label_wait to arrive, then `final`.'),
                 ('revision', '1 is what was reported first; each later recomputation that differed counts up.'),
                 ('computed_at', 'When it was computed, by the database clock.'),
-                ('run_id', 'The run that computed it; see run_history.'),
+                ('run_id', 'The run that computed it; see run_history, which keeps runs for 13 months.'),
                 ('predictions', 'Predictions in the window.'),
                 ('labeled', 'Pairs that are averaged: prediction and label both there and finite.'),
                 ('excluded', 'Pairs that are not averaged: NULL, not finite, out of range, duplicate or ambiguous.'),

@@ -103,8 +103,8 @@ create table trueup.alert_action (
 );
 create index alert_action_by_alert on trueup.alert_action (alert_id, id);
 
--- What was known when an alert of an incident fired. Never removed: measurements and residuals may be gone by the time
--- somebody asks.
+-- What was known when an alert of an incident fired: measurements and residuals may be gone by the time somebody asks. Goes with
+-- its incident.
 create table trueup.incident_evidence (
     id          bigint generated always as identity primary key,
     incident_id bigint not null references trueup.incident (id),
@@ -117,8 +117,8 @@ create index incident_evidence_by_incident on trueup.incident_evidence (incident
 create table trueup.alert_transition (
     id          bigint generated always as identity primary key,
     alert_id    bigint not null references trueup.alert (id),
-    -- Null: by hand.
-    run_id      bigint references trueup.run (id),
+    -- Null: by hand. No foreign key: runs go when they are old, and nobody looks through all transitions for each of them.
+    run_id      bigint,
     severity    text not null,
     from_state  text not null,
     to_state    text not null,
@@ -131,6 +131,8 @@ create table trueup.alert_transition (
     constraint alert_transition_changes_state check (from_state <> to_state)
 );
 create index alert_transition_by_alert on trueup.alert_transition (alert_id, id);
+-- What retention removes.
+create index alert_transition_by_age on trueup.alert_transition (changed_at);
 
 -- What a model version was worth when it was validated, for rules that compare with it. Never changed: a correction is a
 -- newer row, and the newest counts.
@@ -239,8 +241,8 @@ create table trueup.notification (
     sequence        bigint generated always as identity,
     -- Null: about no job, such as a test.
     job_id          bigint references trueup.job (id),
-    -- The run that changed it last. Null: no run did, such as a reminder.
-    run_id          bigint references trueup.run (id),
+    -- The run that changed it last. Null: no run did, such as a reminder. No foreign key, as with transitions.
+    run_id          bigint,
     receiver        text not null,
     topic           text not null,
     kind            text not null,

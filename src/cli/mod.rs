@@ -111,6 +111,9 @@ pub enum Command {
         /// Show it again every few seconds, until stopped
         #[arg(long)]
         watch: bool,
+        /// Show how much room each job takes, how fast that grows, and what each table holds
+        #[arg(long)]
+        storage: bool,
     },
     /// Show runs, newest first
     Runs {

@@ -32,6 +32,7 @@ mod shell;
 mod silence;
 mod sparkline;
 mod status;
+mod storage;
 mod suggest;
 mod test;
 
@@ -95,7 +96,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Backfill(args) => backfill::run(&global, &args).await,
         Command::Serve { .. } => serve::run(&global).await,
         Command::History(args) => again(&global, args.watch, async || history::run(&global, &args).await).await,
-        Command::Status { watch } => again(&global, watch, async || status::run(&global).await).await,
+        Command::Status { watch, storage: false } => again(&global, watch, async || status::run(&global).await).await,
+        Command::Status { watch, storage: true } => again(&global, watch, async || storage::run(&global).await).await,
         Command::Runs { job, limit, watch } => {
             again(&global, watch, async || runs::run(&global, job.as_deref(), limit).await).await
         }

@@ -19,6 +19,8 @@ pub(super) enum Cell {
     Text(String),
     Count(i64),
     Number(f64),
+    /// Bytes: for people in units of 1,000.
+    Size(i64),
     Time(DateTime<Utc>),
     Nothing,
 }
@@ -75,6 +77,7 @@ impl Cell {
             Self::Text(text) => visible::line(text),
             Self::Count(count) => count.to_string(),
             Self::Number(value) => number(*value),
+            Self::Size(bytes) => size(*bytes),
             Self::Time(time) => time.format("%Y-%m-%d %H:%M").to_string(),
             Self::Nothing => "-".to_owned(),
         }
@@ -83,7 +86,7 @@ impl Cell {
     fn json(&self) -> Json {
         match self {
             Self::Text(text) => json!(text),
-            Self::Count(count) => json!(count),
+            Self::Count(count) | Self::Size(count) => json!(count),
             Self::Number(value) => json!(value),
             Self::Time(time) => json!(time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
             Self::Nothing => Json::Null,
@@ -93,12 +96,30 @@ impl Cell {
     fn csv(&self) -> String {
         match self {
             Self::Text(text) => csv_text(text),
-            Self::Count(count) => count.to_string(),
+            Self::Count(count) | Self::Size(count) => count.to_string(),
             Self::Number(value) => value.to_string(),
             Self::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
             Self::Nothing => String::new(),
         }
     }
+}
+
+/// Bytes with three digits at least: `512 B`, `4.21 MB`, `38.5 GB`.
+#[expect(clippy::cast_precision_loss, reason = "a rounded size")]
+fn size(bytes: i64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.5 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{} {unit}", three_digits(value)) };
+        }
+        value /= 1_000.0;
+    }
+    format!("{} TB", three_digits(value))
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.decimals$}")
 }
 
 /// Quoted where needed, tabs and line breaks in quotes; a text that a spreadsheet would run as a formula is disarmed.
@@ -198,7 +219,7 @@ impl Table {
                 let cell = &row[*column];
                 let drawn = comfy_table::Cell::new(cell.for_people());
                 match cell {
-                    Cell::Count(_) | Cell::Number(_) => drawn.set_alignment(CellAlignment::Right),
+                    Cell::Count(_) | Cell::Number(_) | Cell::Size(_) => drawn.set_alignment(CellAlignment::Right),
                     _ => drawn,
                 }
             }));

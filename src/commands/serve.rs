@@ -74,6 +74,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
         lease: settings.lease,
         poll: settings.poll,
         keep_windows: settings.keep_windows,
+        keep_rolling: settings.keep_rolling,
         watchdog: settings
             .watchdog
             .as_ref()

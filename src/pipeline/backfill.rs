@@ -255,8 +255,9 @@ async fn publish_batch(
     let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
-    let ids = measured::upsert(&mut transaction, claim.job_id, claim.run_id, &names, &starts, &ends).await?;
-    let publisher = Publisher { run_id: claim.run_id, plan_id: plan.id, as_of: row.as_of };
+    let ids = measured::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
+    let Claim { run_id, job_id, .. } = *claim;
+    let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
     let pairs: Vec<(i64, &DueWindow)> = ids.iter().copied().zip(batch).collect();
     let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
     let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);

@@ -49,6 +49,7 @@ async fn enter_on(
 ) -> sqlx::Result<Result<Claim, Refused>> {
     let mut transaction = connection.begin().await?;
     let known = job::register(&mut transaction, &job.name).await?;
+    job::seen(&mut transaction, std::slice::from_ref(&job.name)).await?;
     let published = job::lock_published(&mut transaction, known.id).await?;
     let now = run::now(&mut transaction).await?;
     let (at, trigger) = match asked {

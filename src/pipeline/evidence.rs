@@ -169,8 +169,6 @@ impl About<'_> {
 
 /// A stored measurement as rules see it.
 pub(super) fn sample(row: &SampleRow) -> Sample {
-    let metrics = row.metrics.as_object().into_iter().flatten();
-    let intervals = row.intervals.as_object().into_iter().flatten();
     Sample {
         counts: Counts {
             predictions: row.predictions,
@@ -179,11 +177,12 @@ pub(super) fn sample(row: &SampleRow) -> Sample {
             duplicates: row.duplicates,
             ambiguous: row.ambiguous,
         },
-        metrics: metrics.map(|(name, value)| (name.clone(), value.as_f64())).collect(),
-        intervals: intervals
-            .filter_map(|(name, bounds)| {
-                Some((name.clone(), Interval { low: bounds.get(0)?.as_f64()?, high: bounds.get(1)?.as_f64()? }))
-            })
+        metrics: row.numbers.metrics.clone(),
+        intervals: row
+            .numbers
+            .intervals
+            .iter()
+            .map(|(name, &(low, high))| (name.clone(), Interval { low, high }))
             .collect(),
     }
 }

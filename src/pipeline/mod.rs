@@ -115,6 +115,10 @@ async fn run_on(
     let session = failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     execute::note_session(session);
     let known = job::register(connection, &job.name).await?;
+    if !known.is_seen {
+        // Before the plan is read: see `store::purge`.
+        job::seen(connection, std::slice::from_ref(&job.name)).await?;
+    }
     if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
         return Ok(skipped);
     }

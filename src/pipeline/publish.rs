@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value as Json, json};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
@@ -17,7 +16,8 @@ use crate::plan::window::Slice;
 use crate::store::job;
 use crate::store::measured;
 use crate::store::measurement::{self, Batch, NewMeasurement, Publisher};
-use crate::store::run::{self, Done};
+use crate::store::numbers::Numbers;
+use crate::store::run::{self, Claim, Done};
 
 /// Measures the windows that are due and publishes them with all that follows, or nothing.
 ///
@@ -80,6 +80,13 @@ pub(super) async fn publish(
     Ok(Outcome::Ok(Published { done, measurements, transitions }))
 }
 
+impl Run<'_> {
+    fn publisher(&self) -> Publisher {
+        let Claim { run_id, job_id, .. } = *self.claim;
+        Publisher { run_id, job_id, plan_id: self.plan.id, as_of: self.as_of }
+    }
+}
+
 /// Windows that are merged and stored in one go.
 const AT_ONCE: usize = 200;
 
@@ -118,7 +125,7 @@ async fn store_windows(
         .into_iter()
         .map(|window| ((window.name, window.end), (window.judged, window.settled)))
         .collect();
-    let ids = measured::upsert(connection, job_id, run.claim.run_id, &names, &starts, &ends).await?;
+    let ids = measured::upsert(connection, job_id, &names, &starts, &ends).await?;
     let last = run.plan.progress.map(|progress| progress.measured_as_of);
     let stored: Vec<MeasuredWindow> = ids
         .into_iter()
@@ -164,7 +171,7 @@ async fn keep_worst(
     let (ids, slices): (Vec<i64>, Vec<Slice>) = whole.map(|window| (window.id, window.window.slice)).unzip();
     let starts: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.start).collect();
     let ends: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.end).collect();
-    let publisher = Publisher { run_id: run.claim.run_id, plan_id: run.plan.id, as_of: run.as_of };
+    let publisher = run.publisher();
     Ok(measurement::keep_worst(connection, publisher, &ids, &starts, &ends, run.job.worst).await?)
 }
 
@@ -174,7 +181,7 @@ async fn store_measurements(
     windows: &[MeasuredWindow],
     measurements: &[Measurement],
 ) -> Result<BTreeSet<(i64, Target)>, RunError> {
-    let publisher = Publisher { run_id: run.claim.run_id, plan_id: run.plan.id, as_of: run.as_of };
+    let publisher = run.publisher();
     let pairs: Vec<(i64, &DueWindow)> = windows.iter().map(|window| (window.id, &window.window)).collect();
     let written = store(connection, publisher, &pairs, measurements).await?;
     Ok(written
@@ -201,14 +208,9 @@ pub(super) async fn store(
 }
 
 fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
-    let intervals: serde_json::Map<String, Json> = m
-        .sample
-        .intervals
-        .iter()
-        .map(|(name, interval)| ((*name).to_owned(), json!([interval.low, interval.high])))
-        .collect();
     NewMeasurement {
         window_id,
+        window_name: m.window.clone(),
         window_end: m.slice.end,
         cohort: m.cohort.label(),
         cohort_values: m.cohort.values(),
@@ -218,8 +220,10 @@ fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
         excluded: m.sample.counts.excluded,
         duplicates: m.sample.counts.duplicates,
         ambiguous: m.sample.counts.ambiguous,
-        metrics: json!(m.sample.metrics),
-        intervals: Json::Object(intervals),
+        numbers: Numbers {
+            metrics: m.sample.metrics.clone(),
+            intervals: m.sample.intervals.iter().map(|(name, i)| (name.clone(), (i.low, i.high))).collect(),
+        },
         digest: m.digest.clone(),
     }
 }

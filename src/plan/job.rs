@@ -8,7 +8,7 @@ use crate::plan::metric::sum::Sum;
 use crate::plan::metric::{JobMetric, Needs, Parameters};
 use crate::plan::objective::Slo;
 use crate::plan::pair::Extra;
-use crate::plan::rule::Rule;
+use crate::plan::rule::{Limits, Rule, Test};
 use crate::plan::schedule::Schedule;
 use crate::plan::source::{Labels, Predictions};
 use crate::plan::window::{self, Window, WindowKind};
@@ -119,6 +119,20 @@ impl Windows {
 }
 
 impl PlannedJob {
+    /// Age up to which a run may ask for any of the windows that were measured: to compare with it, or to correct it.
+    pub fn looks_back(&self) -> TimeDelta {
+        let reach = |test: &Test| match &test.limits {
+            Limits::Relative { baseline, .. } => {
+                let window = self.windows.all.iter().find(|window| window.name == test.window);
+                window.map_or(TimeDelta::zero(), |window| baseline.reach(window))
+            }
+            Limits::Fixed(_) => TimeDelta::zero(),
+        };
+        let tests = self.rules.iter().flat_map(|rule| rule.when.tests());
+        let baselines = tests.map(reach).max().unwrap_or_default();
+        self.windows.horizon + self.windows.lookback.max(baselines)
+    }
+
     /// Whether a run can read only what arrived since the last one.
     pub fn is_incremental(&self) -> bool {
         self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()

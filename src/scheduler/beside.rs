@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,8 +17,8 @@ use crate::pipeline::{health, remind};
 use crate::plan::PlannedJob;
 use crate::postgres::held;
 use crate::store::months::{self, Monthly};
-use crate::store::retention::{self, Old, Removed};
-use crate::store::{run, schedule};
+use crate::store::retention::{self, Old, Removed, Step};
+use crate::store::{job, run, schedule};
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
@@ -81,10 +81,10 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
         if let Err(error) = months_ahead(&this).await {
             warn!("could not make the next months ahead, runs will when they need them: {error:#}");
         }
-        match clean(&this).await {
-            Ok(removed) if removed > 0 => info!(rows = removed, "removed what is older than the retention"),
-            Ok(_) => {}
-            Err(error) => error!("could not remove what is old: {error:#}"),
+        match seen(&this).await {
+            Ok(()) => clean(&this).await,
+            // What is not known to be in use might be removed.
+            Err(error) => error!("could not note which jobs are served, removes nothing for an hour: {error:#}"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
@@ -114,30 +114,49 @@ async fn months_ahead(this: &Scheduler) -> Result<()> {
     .await
 }
 
-/// Removes everything else that is old by now. Returns how many rows it was.
-async fn clean(this: &Scheduler) -> Result<u64> {
+/// Removes everything else that is old by now. A kind that cannot be removed keeps no other.
+async fn clean(this: &Scheduler) {
+    for step in retention::STEPS {
+        match remove(this, step).await {
+            Ok(0) => {}
+            Ok(rows) => info!(?step, rows, "removed what is older than the retention"),
+            Err(error) => error!(?step, "could not remove what is old, tries again in an hour: {error:#}"),
+        }
+    }
+}
+
+/// Removes what is old of a kind. Returns how many rows it was.
+async fn remove(this: &Scheduler, step: Step) -> Result<u64> {
     let mut removed = 0;
     loop {
-        let round = held::within(&this.pool, LONG, async |connection| prune(this, connection).await).await?;
-        let Some(round) = round else { return Ok(removed) };
-        removed += round.revisions + round.samples + round.buckets + round.messages;
-        if !round.is_full(AT_ONCE) {
+        let round = held::within(&this.pool, LONG, async |connection| prune(this, connection, step).await).await?;
+        // None: another runner is at it.
+        removed += round.map_or(0, |round| round.rows);
+        if !round.is_some_and(|round| round.more) {
             return Ok(removed);
         }
     }
 }
 
 /// One round of removal, in a transaction of its own. None when another runner is at it.
-async fn prune(this: &Scheduler, connection: &mut PgConnection) -> Result<Option<Removed>> {
-    let names = this.names();
+async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> Result<Option<Removed>> {
+    let jobs = this.jobs.current();
+    let names: Vec<String> = jobs.keys().cloned().collect();
     let now = run::now(connection).await?;
     let windows = now - this.keep_windows;
-    let needed = this.jobs.current().values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
-    let old = Old { windows, buckets: windows.min(needed), jobs: &names };
+    let needed = jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
+    let rolling: Vec<DateTime<Utc>> = jobs.values().map(|job| now - this.keep_rolling.max(job.looks_back())).collect();
+    let old = Old { windows, buckets: windows.min(needed), jobs: &names, rolling: &rolling };
     let mut transaction = connection.begin().await?;
-    let round = retention::prune(&mut transaction, &old, AT_ONCE).await?;
+    let round = retention::prune(&mut transaction, step, &old, AT_ONCE).await?;
     transaction.commit().await?;
     Ok(round)
+}
+
+/// Says that the jobs are known here: their raw data stay.
+async fn seen(this: &Scheduler) -> sqlx::Result<()> {
+    let names = this.names();
+    held::within(&this.pool, held::SHORT, async |connection| job::seen(connection, &names).await).await
 }
 
 /// Tells what time has made news: silences that ended, reminders, escalations.

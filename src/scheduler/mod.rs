@@ -38,6 +38,8 @@ pub struct Scheduler {
     pub poll: TimeDelta,
     /// Age of a window at which all but its first report and its latest revision goes.
     pub keep_windows: TimeDelta,
+    /// Age of rolling windows from which one a day stays.
+    pub keep_rolling: TimeDelta,
     pub watchdog: Option<Heartbeat>,
     /// Names this process in the ledger.
     pub name: String,
@@ -167,6 +169,7 @@ impl Scheduler {
             for name in &names {
                 job::register(connection, name).await?;
             }
+            job::seen(connection, &names).await?;
             Ok(schedule::recompute_next(connection, &names).await?)
         })
         .await

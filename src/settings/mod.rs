@@ -39,6 +39,8 @@ pub struct Settings {
     pub poll: TimeDelta,
     /// Age of a window at which all but its first report and its latest revision goes.
     pub keep_windows: TimeDelta,
+    /// Age of rolling windows from which one a day stays.
+    pub keep_rolling: TimeDelta,
 }
 
 /// A heartbeat to somebody outside.
@@ -88,9 +90,13 @@ impl Default for Settings {
             lease: TimeDelta::seconds(30),
             poll: TimeDelta::seconds(2),
             keep_windows: TimeDelta::days(395),
+            keep_rolling: TimeDelta::days(90),
         }
     }
 }
+
+/// A week: rules compare with the same hour of the week before.
+const LEAST_ROLLING: TimeDelta = TimeDelta::days(7);
 
 /// Reads a settings file. A file that is not there means defaults, unless the user named it.
 pub fn load(path: &Path, named: bool) -> Result<Loaded> {
@@ -155,6 +161,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     let lease = period("scheduler.lease", spec.scheduler.lease.as_deref(), defaults.lease);
     let poll = period("scheduler.poll", spec.scheduler.poll.as_deref(), defaults.poll);
     let keep_windows = period("retention.windows", spec.retention.windows.as_deref(), defaults.keep_windows);
+    let keep_rolling = period("retention.rolling", spec.retention.rolling.as_deref(), defaults.keep_rolling);
     let watchdog = spec.watchdog.as_ref().map(|spec| {
         let every = period("watchdog.every", spec.every.as_deref(), TimeDelta::minutes(1));
         let patience = period("watchdog.patience", spec.patience.as_deref(), TimeDelta::minutes(5));
@@ -183,6 +190,11 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
             None
         }
     });
+    if keep_rolling < LEAST_ROLLING {
+        let message = format!("rolling windows would be kept for {}", duration::format(keep_rolling));
+        let hint = format!("use at least {}", duration::format(LEAST_ROLLING));
+        findings.push(document.error("retention.rolling", "short-retention", message).hint(hint));
+    }
     let trusted_owners = spec.database.trusted_owners.clone().unwrap_or_default();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let settings = Settings {
@@ -196,6 +208,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
         lease,
         poll,
         keep_windows,
+        keep_rolling,
     };
     ((!failed).then_some(settings), findings)
 }

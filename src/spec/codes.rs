@@ -276,6 +276,11 @@ pub const CODES: &[Code] = &[
         "Make `label_wait` as long as 95 % of the labels need.",
     ),
     code(
+        "short-retention",
+        "Rolling windows would go while rules still compare with them.",
+        "Keep them for a week or longer.",
+    ),
+    code(
         "short-window",
         "The window is shorter than the time between two runs: what happens between is never judged.",
         "Run more often, or use a longer window.",

@@ -191,6 +191,9 @@ pub struct SchedulerSection {
 pub struct RetentionSection {
     /// Age of a window at which its verdicts and buckets go, and of its revisions those between the first and the latest. Default `395d` (13 months).
     pub windows: Option<String>,
+    /// Age of rolling windows from which one a day stays, the last by UTC, with its first report and its latest revision. Those that
+    /// a rule or the horizon of a job still needs stay longer, and those of incidents. Default `90d`, at least `7d`.
+    pub rolling: Option<String>,
 }
 
 /// One receiver.

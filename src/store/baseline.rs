@@ -1,9 +1,9 @@
 //! What rules compare with: past windows, other windows, other versions, and validation values.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value as Json;
 use sqlx::PgConnection;
 
+use crate::store::numbers::Numbers;
 use crate::store::run::interval;
 use crate::store::verdict::RuleKey;
 
@@ -48,8 +48,7 @@ pub struct SampleRow {
     pub excluded: i64,
     pub duplicates: i64,
     pub ambiguous: i64,
-    pub metrics: Json,
-    pub intervals: Json,
+    pub numbers: Numbers,
 }
 
 /// Past windows, nearest first within each target. Windows within an incident are left out.
@@ -70,25 +69,27 @@ pub async fn past(
         select t.place as "target!", w.window_start, w.window_end, m.value, coalesce(v.breach, false) as "breach!"
         from unnest($3::timestamptz[]) with ordinality as e (ends, place)
         cross join lateral (
-            select w.id, w.window_start, w.window_end
+            select w.window_start, w.window_end
             from trueup.measured_window w
-            where w.job_id = $1 and w.window_name = $2 and w.window_end <= e.ends and w.window_end > e.ends - $4::interval
+            where w.job = (select j.name from trueup.job j where j.id = $1) and w.window_name = $2 and w.window_end <= e.ends and w.window_end > e.ends - $4::interval
             order by w.window_end desc
             limit 1
         ) as w
         cross join unnest($5::text[], $6::text[]) with ordinality as t (cohort, model_version, place)
+        join trueup.series known
+            on known.job = (select j.name from trueup.job j where j.id = $1) and known.window_name = $2 and known.cohort = t.cohort
+           and coalesce(known.model_version, '') = coalesce(t.model_version, '') and (known.model_version is null) = (t.model_version is null)
         cross join lateral (
             select case $7::text when 'predictions' then m.predictions
                                  when 'labeled' then m.labeled
-                                 when 'duplicates' then m.duplicates
-                                 when 'ambiguous' then m.ambiguous
+                                 when 'duplicates' then coalesce(m.duplicates, 0)
+                                 when 'ambiguous' then coalesce(m.ambiguous, 0)
                                  when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
-                                 when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
-                                 else (m.metrics ->> $7::text)::float8 end as value, m.removed
+                                 when 'received' then (m.labeled + coalesce(m.excluded, 0))::float8 / nullif(m.predictions, 0)
+                                 else m.numbers[(s.places -> $7::text -> 0)::int] end as value, m.removed
             from trueup.measurement m
-            where m.window_id = w.id and m.window_end = w.window_end and m.window_end > $11 and m.window_end <= $12
-              and m.cohort = t.cohort
-              and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
+            join trueup.metric_set s on s.id = m.metric_set_id
+            where m.series_id = known.id and m.window_end = w.window_end and m.window_end > $11 and m.window_end <= $12
             order by m.as_of <= w.window_end + $8::interval desc,
                      case when m.as_of <= w.window_end + $8::interval then -m.revision else m.revision end
             limit 1
@@ -137,21 +138,25 @@ pub async fn newest(
     (after, until): (DateTime<Utc>, DateTime<Utc>),
     targets: Targets<'_>,
 ) -> sqlx::Result<Vec<SampleRow>> {
-    sqlx::query_as!(
-        SampleRow,
+    let rows = sqlx::query!(
         r#"
-        select t.place as "target!", m.predictions, m.labeled, m.excluded, m.duplicates, m.ambiguous, m.metrics, m.intervals
+        select t.place as "target!", m.predictions, m.labeled, coalesce(m.excluded, 0) as "excluded!",
+               coalesce(m.duplicates, 0) as "duplicates!", coalesce(m.ambiguous, 0) as "ambiguous!", s.places,
+               m.numbers as "numbers!: Vec<Option<f64>>"
         from (
-            select id, window_end from trueup.measured_window
-            where job_id = $1 and window_name = $2 and window_end <= $3 and window_end > $4
+            select window_end from trueup.measured_window
+            where job = (select j.name from trueup.job j where j.id = $1) and window_name = $2 and window_end <= $3 and window_end > $4
             order by window_end desc
             limit 1
         ) as w
         cross join unnest($5::text[], $6::text[]) with ordinality as t (cohort, model_version, place)
+        join trueup.series known
+            on known.job = (select j.name from trueup.job j where j.id = $1) and known.window_name = $2 and known.cohort = t.cohort
+           and coalesce(known.model_version, '') = coalesce(t.model_version, '') and (known.model_version is null) = (t.model_version is null)
         join trueup.measurement m
-            on m.window_id = w.id and m.window_end = w.window_end and m.window_end <= $3 and m.window_end > $4
-           and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
-           and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
+            on m.series_id = known.id and m.window_end = w.window_end and m.window_end <= $3 and m.window_end > $4
+           and not m.removed and m.superseded_as_of is null
+        join trueup.metric_set s on s.id = m.metric_set_id
         "#,
         job_id,
         window,
@@ -161,7 +166,19 @@ pub async fn newest(
         targets.versions as &[Option<String>]
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| SampleRow {
+            target: row.target,
+            predictions: row.predictions,
+            labeled: row.labeled,
+            excluded: row.excluded,
+            duplicates: row.duplicates,
+            ambiguous: row.ambiguous,
+            numbers: Numbers::unpack(&row.places, &row.numbers),
+        })
+        .collect())
 }
 
 /// Validation values of targets, with their places in the lists.

@@ -34,25 +34,28 @@ pub async fn series(
         select t.place as "target!", w.window_end,
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
-                             when 'duplicates' then m.duplicates
-                             when 'ambiguous' then m.ambiguous
+                             when 'duplicates' then coalesce(m.duplicates, 0)
+                             when 'ambiguous' then coalesce(m.ambiguous, 0)
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
-                             when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
-                             else (m.metrics ->> $3::text)::float8 end as value,
-               (m.intervals -> $3::text ->> 0)::float8 as ci_low, (m.intervals -> $3::text ->> 1)::float8 as ci_high,
+                             when 'received' then (m.labeled + coalesce(m.excluded, 0))::float8 / nullif(m.predictions, 0)
+                             else m.numbers[(s.places -> $3::text -> 0)::int] end as value,
+               m.numbers[(s.places -> $3::text -> 1)::int] as ci_low, m.numbers[(s.places -> $3::text -> 2)::int] as ci_high,
                m.labeled, m.labeled::float8 / nullif(m.predictions, 0) as coverage,
-               (m.metrics ->> 'label_latency_p50')::float8 as label_latency_p50
+               m.numbers[(s.places -> 'label_latency_p50' -> 0)::int] as label_latency_p50
         from (
-            select id, window_end from trueup.measured_window
-            where job_id = $1 and window_name = $2 and window_end <= $4
+            select window_end from trueup.measured_window
+            where job = (select j.name from trueup.job j where j.id = $1) and window_name = $2 and window_end <= $4
             order by window_end desc
             limit $5
         ) as w
         cross join unnest($6::text[], $7::text[]) with ordinality as t (cohort, model_version, place)
+        join trueup.series known
+            on known.job = (select j.name from trueup.job j where j.id = $1) and known.window_name = $2 and known.cohort = t.cohort
+           and coalesce(known.model_version, '') = coalesce(t.model_version, '') and (known.model_version is null) = (t.model_version is null)
         join trueup.measurement m
-            on m.window_id = w.id and m.window_end = w.window_end and m.window_end <= $4
-           and m.cohort = t.cohort and not m.removed and m.superseded_as_of is null
-           and coalesce(m.model_version, '') = coalesce(t.model_version, '') and (m.model_version is null) = (t.model_version is null)
+            on m.series_id = known.id and m.window_end = w.window_end and m.window_end <= $4
+           and not m.removed and m.superseded_as_of is null
+        join trueup.metric_set s on s.id = m.metric_set_id
         order by t.place, w.window_end
         "#,
         job_id,
@@ -88,20 +91,23 @@ pub async fn parts(
     sqlx::query_as!(
         PartRow,
         r#"
-        select m.cohort, m.model_version,
+        select t.cohort, t.model_version,
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
-                             when 'duplicates' then m.duplicates
-                             when 'ambiguous' then m.ambiguous
+                             when 'duplicates' then coalesce(m.duplicates, 0)
+                             when 'ambiguous' then coalesce(m.ambiguous, 0)
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
-                             when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
-                             else (m.metrics ->> $3::text)::float8 end as value,
+                             when 'received' then (m.labeled + coalesce(m.excluded, 0))::float8 / nullif(m.predictions, 0)
+                             else m.numbers[(s.places -> $3::text -> 0)::int] end as value,
                m.labeled, m.predictions
         from trueup.measurement m
+        join trueup.series t on t.id = m.series_id
+        join trueup.metric_set s on s.id = m.metric_set_id
         where m.job = (select j.name from trueup.job j where j.id = $1) and m.window_name = $2 and m.window_end = $4
           and not m.removed and m.superseded_as_of is null
-        order by m.cohort <> 'all', coalesce((m.metrics ->> 'mse')::float8, ((m.metrics ->> 'rmse')::float8) ^ 2) * m.labeled desc nulls last,
-                 m.cohort, m.model_version nulls first
+        order by t.cohort <> 'all',
+                 coalesce(m.numbers[(s.places -> 'mse' -> 0)::int], m.numbers[(s.places -> 'rmse' -> 0)::int] ^ 2) * m.labeled desc nulls last,
+                 t.cohort, t.model_version nulls first
         limit $5
         "#,
         job_id,

@@ -198,13 +198,17 @@ pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Opt
         Known,
         r#"
         with newest as (
-            select distinct on (w.window_name) w.id, w.window_name, w.window_end from trueup.measured_window w
+            select distinct on (w.window_name) w.window_name, w.window_end from trueup.measured_window w
             where w.job = $1 order by w.window_name, w.window_end desc
         ), measured as (
-            select m.cohort, m.metrics from newest n join trueup.measurement m on m.window_id = n.id and m.window_end = n.window_end
+            select t.cohort, s.places
+            from newest n
+            join trueup.measurement m on m.job = $1 and m.window_name = n.window_name and m.window_end = n.window_end
+            join trueup.series t on t.id = m.series_id
+            join trueup.metric_set s on s.id = m.metric_set_id
         )
         select array(select window_name from newest order by 1) as "windows!",
-               array(select distinct jsonb_object_keys(metrics) from measured order by 1) as "metrics!",
+               array(select distinct jsonb_object_keys(places) from measured order by 1) as "metrics!",
                array(select distinct cohort from measured order by 1 limit $2) as "cohorts!"
         from trueup.job j where j.name = $1
         "#,
@@ -252,13 +256,13 @@ pub async fn runs(connection: &mut PgConnection, job: Option<&str>, limit: i64) 
 pub async fn recent_errors(connection: &mut PgConnection, job: &str, most: i64) -> sqlx::Result<Vec<Option<f64>>> {
     let mut values = sqlx::query_scalar!(
         r#"
-        select coalesce((m.metrics ->> 'rmse')::float8, sqrt((m.metrics ->> 'mse')::float8)) as value
-        from trueup.measurement m
-        where m.job = $1 and m.window_name = (
+        select coalesce(h.rmse, sqrt(h.mse)) as value
+        from trueup.window_history h
+        where h.job = $1 and h.window_name = (
             select window_name from trueup.measured_window where job = $1 order by window_end desc, window_name limit 1
           )
-          and m.cohort = 'all' and m.model_version is null and m.superseded_as_of is null and not m.removed
-        order by m.window_end desc
+          and h.cohort = 'all' and h.model_version is null
+        order by h.window_end desc
         limit $2
         "#,
         job,

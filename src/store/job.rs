@@ -9,6 +9,8 @@ pub struct JobRow {
     pub id: i64,
     /// The newest `as_of` that was published.
     pub published_as_of: Option<DateTime<Utc>>,
+    /// Whether a runner said within the last hour that it knows the job.
+    pub is_seen: bool,
 }
 
 /// A definition of what a job measures.
@@ -47,9 +49,30 @@ pub async fn register(connection: &mut PgConnection, name: &str) -> sqlx::Result
 }
 
 async fn find(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<JobRow>> {
-    sqlx::query_as!(JobRow, "select id, published_as_of from trueup.job where name = $1", name)
-        .fetch_optional(connection)
-        .await
+    sqlx::query_as!(
+        JobRow,
+        r#"
+        select id, published_as_of, seen_at > clock_timestamp() - interval '1 hour' as "is_seen!"
+        from trueup.job where name = $1
+        "#,
+        name
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Notes that a runner knows these jobs: their raw data are needed.
+pub async fn seen(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update trueup.job set seen_at = clock_timestamp()
+        where name = any($1) and seen_at < clock_timestamp() - interval '1 hour'
+        "#,
+        names
+    )
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// The newest `as_of` that was published, locked until the transaction ends.
@@ -151,7 +174,7 @@ pub async fn open_stage(connection: &mut PgConnection, plan_id: i64, as_of: Date
         OpenStage,
         r#"
         update trueup.plan as p
-        set generation = p.generation + 1, newest_as_of = greatest(p.newest_as_of, $2)
+        set generation = p.generation + 1, newest_as_of = greatest(p.newest_as_of, $2), used_at = clock_timestamp()
         from trueup.plan as before
         where p.id = $1 and before.id = p.id
         returning p.generation as "generation!", before.generation > before.published_generation as "unpublished!"

@@ -51,7 +51,8 @@ pub async fn stored(
         select w.id, w.window_name as name, w.window_start as start, w.window_end as "end", w.judged_at is not null as "judged!",
                w.settled_at is not null as "settled!"
         from unnest($2::text[], $3::timestamptz[]) as asked (name, ends)
-        join trueup.measured_window w on w.job_id = $1 and w.window_name = asked.name and w.window_end = asked.ends
+        join trueup.measured_window w
+            on w.job = (select j.name from trueup.job j where j.id = $1) and w.window_name = asked.name and w.window_end = asked.ends
         "#,
         job_id,
         names,
@@ -91,7 +92,6 @@ pub async fn settle(
 pub async fn upsert(
     connection: &mut PgConnection,
     job_id: i64,
-    run_id: i64,
     names: &[String],
     starts: &[DateTime<Utc>],
     ends: &[DateTime<Utc>],
@@ -101,18 +101,17 @@ pub async fn upsert(
     sqlx::query_scalar!(
         r#"
         with asked as (
-            select * from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) with ordinality as a (name, starts, ends, place)
+            select * from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) with ordinality as a (name, starts, ends, place)
         ), made as (
-            insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id)
-            select $1, (select j.name from trueup.job j where j.id = $1), name, starts, ends, $2 from asked
-            on conflict (job_id, window_name, window_end) do update set window_start = excluded.window_start
+            insert into trueup.measured_window (job_id, job, window_name, window_start, window_end)
+            select $1, (select j.name from trueup.job j where j.id = $1), name, starts, ends from asked
+            on conflict (job, window_name, window_end) do update set window_start = excluded.window_start
             returning id, window_name, window_end
         )
         select made.id as "id!" from asked join made on made.window_name = asked.name and made.window_end = asked.ends
         order by asked.place
         "#,
         job_id,
-        run_id,
         names,
         starts,
         ends

@@ -1,14 +1,17 @@
 //! Measurements. One is never overwritten: what changed becomes a new revision beside the old.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
-use sqlx::types::Json as SqlJson;
+
+use crate::store::numbers::Numbers;
+use crate::store::series::{self, Distinct, NewSeries};
 
 /// A measurement to be stored.
 #[derive(Debug, Clone)]
 pub struct NewMeasurement {
     pub window_id: i64,
+    pub window_name: String,
     pub window_end: DateTime<Utc>,
     pub cohort: String,
     pub cohort_values: Json,
@@ -18,8 +21,7 @@ pub struct NewMeasurement {
     pub excluded: i64,
     pub duplicates: i64,
     pub ambiguous: i64,
-    pub metrics: Json,
-    pub intervals: Json,
+    pub numbers: Numbers,
     /// Decimal text.
     pub digest: String,
 }
@@ -28,6 +30,7 @@ pub struct NewMeasurement {
 #[derive(Debug, Clone, Copy)]
 pub struct Publisher {
     pub run_id: i64,
+    pub job_id: i64,
     pub plan_id: i64,
     pub as_of: DateTime<Utc>,
 }
@@ -66,10 +69,74 @@ pub async fn publish(
     windows: &Batch,
     measurements: &[NewMeasurement],
 ) -> sqlx::Result<Vec<Written>> {
-    supersede(connection, publisher, windows, measurements).await?;
-    let mut written = insert(connection, publisher, windows, measurements).await?;
-    written.extend(bury(connection, publisher, windows).await?);
+    let rows = Rows::of(connection, publisher, measurements).await?;
+    supersede(connection, publisher, windows, &rows).await?;
+    let mut written = insert(connection, publisher, windows, &rows).await?;
+    written.extend(bury(connection, publisher, windows, rows.empty_set).await?);
     Ok(written)
+}
+
+/// Measurements column by column, as statements take them.
+struct Rows {
+    windows: Vec<i64>,
+    series: Vec<i32>,
+    metric_sets: Vec<i32>,
+    predictions: Vec<i64>,
+    labeled: Vec<i64>,
+    excluded: Vec<i64>,
+    duplicates: Vec<i64>,
+    ambiguous: Vec<i64>,
+    digests: Vec<String>,
+    numbers: Vec<String>,
+    /// The metric set without any.
+    empty_set: i32,
+}
+
+impl Rows {
+    async fn of(
+        connection: &mut PgConnection,
+        publisher: Publisher,
+        measurements: &[NewMeasurement],
+    ) -> sqlx::Result<Self> {
+        let mut known: Distinct<(&str, &str, Option<&str>), NewSeries> = Distinct::default();
+        let mut sets: Distinct<String, Json> = Distinct::default();
+        let empty = sets.place("{}".to_owned(), || json!({}));
+        let (mut of_series, mut of_set, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        for m in measurements {
+            let key = (&*m.window_name, &*m.cohort, m.model_version.as_deref());
+            of_series.push(known.place(key, || m.series()));
+            let packed = m.numbers.pack();
+            of_set.push(sets.place(packed.places.to_string(), || packed.places));
+            numbers.push(packed.numbers);
+        }
+        let (job, plan) = ((publisher.job_id, &*known.values), (publisher.plan_id, &*sets.values));
+        let ids = series::ids(connection, job, plan).await?;
+        let counts = |pick: fn(&NewMeasurement) -> i64| measurements.iter().map(pick).collect::<Vec<i64>>();
+        Ok(Self {
+            windows: counts(|m| m.window_id),
+            series: of_series.into_iter().map(|place| ids.series[place]).collect(),
+            metric_sets: of_set.into_iter().map(|place| ids.metric_sets[place]).collect(),
+            predictions: counts(|m| m.predictions),
+            labeled: counts(|m| m.labeled),
+            excluded: counts(|m| m.excluded),
+            duplicates: counts(|m| m.duplicates),
+            ambiguous: counts(|m| m.ambiguous),
+            digests: measurements.iter().map(|m| m.digest.clone()).collect(),
+            numbers,
+            empty_set: ids.metric_sets[empty],
+        })
+    }
+}
+
+impl NewMeasurement {
+    fn series(&self) -> NewSeries {
+        NewSeries {
+            window_name: self.window_name.clone(),
+            cohort: self.cohort.clone(),
+            cohort_values: self.cohort_values.clone(),
+            model_version: self.model_version.clone(),
+        }
+    }
 }
 
 /// Ends the latest revisions that differ from what was measured, or whose cohort is no longer there.
@@ -77,49 +144,43 @@ async fn supersede(
     connection: &mut PgConnection,
     publisher: Publisher,
     windows: &Batch,
-    measurements: &[NewMeasurement],
+    rows: &Rows,
 ) -> sqlx::Result<()> {
-    let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
-    let cohorts: Vec<String> = measurements.iter().map(|m| m.cohort.clone()).collect();
-    let versions: Vec<Option<String>> = measurements.iter().map(|m| m.model_version.clone()).collect();
-    let predictions: Vec<i64> = measurements.iter().map(|m| m.predictions).collect();
-    let labeled: Vec<i64> = measurements.iter().map(|m| m.labeled).collect();
-    let excluded: Vec<i64> = measurements.iter().map(|m| m.excluded).collect();
-    let digests: Vec<String> = measurements.iter().map(|m| m.digest.clone()).collect();
     sqlx::query!(
         r#"
         with measured as (
-            select window_id, cohort, model_version, predictions, labeled, excluded, digest::numeric as digest
-            from unnest($3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
-                as m (window_id, cohort, model_version, predictions, labeled, excluded, digest)
+            select window_id, series_id, predictions, labeled, excluded, hash_numeric_extended(digest::numeric, 0) as digest_hash
+            from unnest($3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+                as m (window_id, series_id, predictions, labeled, excluded, digest)
         )
         update trueup.measurement as old
         set superseded_as_of = $2
-        where old.window_id = any($1) and old.window_end between $11 and $12 and old.superseded_as_of is null
+        from trueup.measured_window w
+        where w.id = any($1) and old.job = w.job and old.window_name = w.window_name and old.window_end = w.window_end
+          and old.window_end between $10 and $11 and old.superseded_as_of is null
           -- What a backfill that knew more has written is not taken back.
           and old.as_of <= $2
           -- Compared by digest and counts, never by floats: their sums depend on the order of the rows.
           and not exists (
               select from measured m
-              where m.window_id = old.window_id and m.cohort = old.cohort and m.model_version is not distinct from old.model_version
-                and m.digest = old.digest and m.predictions = old.predictions and m.labeled = old.labeled
-                and m.excluded = old.excluded and not old.removed and old.plan_id = $10
+              where m.window_id = w.id and m.series_id = old.series_id
+                and m.digest_hash = old.digest_hash and m.predictions = old.predictions and m.labeled = old.labeled
+                and m.excluded = coalesce(old.excluded, 0) and not old.removed
+                and (select s.plan_id from trueup.metric_set s where s.id = old.metric_set_id) = $9
           )
           -- A cohort that was gone and still is needs no second note.
           and not (old.removed and not exists (
-              select from measured m
-              where m.window_id = old.window_id and m.cohort = old.cohort and m.model_version is not distinct from old.model_version
+              select from measured m where m.window_id = w.id and m.series_id = old.series_id
           ))
         "#,
         &windows.ids,
         publisher.as_of,
-        &ids,
-        &cohorts,
-        &versions as &[Option<String>],
-        &predictions,
-        &labeled,
-        &excluded,
-        &digests,
+        &rows.windows,
+        &rows.series,
+        &rows.predictions,
+        &rows.labeled,
+        &rows.excluded,
+        &rows.digests,
         publisher.plan_id,
         windows.first,
         windows.last
@@ -134,59 +195,50 @@ async fn insert(
     connection: &mut PgConnection,
     publisher: Publisher,
     windows: &Batch,
-    measurements: &[NewMeasurement],
+    rows: &Rows,
 ) -> sqlx::Result<Vec<Written>> {
-    let ids: Vec<i64> = measurements.iter().map(|m| m.window_id).collect();
-    let ends: Vec<DateTime<Utc>> = measurements.iter().map(|m| m.window_end).collect();
-    let cohorts: Vec<String> = measurements.iter().map(|m| m.cohort.clone()).collect();
-    let values: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.cohort_values.clone())).collect();
-    let versions: Vec<Option<String>> = measurements.iter().map(|m| m.model_version.clone()).collect();
-    let counts = |pick: fn(&NewMeasurement) -> i64| measurements.iter().map(pick).collect::<Vec<i64>>();
-    let metrics: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.metrics.clone())).collect();
-    let intervals: Vec<SqlJson<Json>> = measurements.iter().map(|m| SqlJson(m.intervals.clone())).collect();
-    let digests: Vec<String> = measurements.iter().map(|m| m.digest.clone()).collect();
     sqlx::query_as!(
         Written,
         r#"
-        insert into trueup.measurement
-            (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
-             labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of)
-        select m.window_id, w.job, w.window_name, w.window_start, w.window_end, m.cohort, m.cohort_values, m.model_version,
-               1 + coalesce((select max(old.revision) from trueup.measurement old
-                             where old.window_id = m.window_id and old.window_end = m.window_end
-                               and old.window_end between $17 and $18 and old.cohort = m.cohort
-                               and old.model_version is not distinct from m.model_version), 0),
-               m.predictions, m.labeled, m.excluded, m.duplicates, m.ambiguous, m.metrics, m.intervals, m.digest::numeric,
-               $2, $1, $3
-        from unnest($4::bigint[], $5::text[], $6::jsonb[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[],
-                    $11::bigint[], $12::bigint[], $13::jsonb[], $14::jsonb[], $15::text[], $16::timestamptz[])
-            as m (window_id, cohort, cohort_values, model_version, predictions, labeled, excluded, duplicates, ambiguous,
-                  metrics, intervals, digest, window_end)
-        join trueup.measured_window w on w.id = m.window_id
-        where not exists (
-            select from trueup.measurement latest
-            where latest.window_id = m.window_id and latest.window_end = m.window_end and latest.window_end between $17 and $18
-              and latest.cohort = m.cohort
-              and latest.model_version is not distinct from m.model_version and latest.superseded_as_of is null
+        with measured as (
+            select m.*, w.window_end, t.job, t.window_name, t.cohort, t.model_version
+            from unnest($3::bigint[], $4::int[], $5::int[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                        $10::bigint[], $11::text[], $12::text[])
+                as m (window_id, series_id, metric_set_id, predictions, labeled, excluded, duplicates, ambiguous, digest, numbers)
+            join trueup.measured_window w on w.id = m.window_id
+            join trueup.series t on t.id = m.series_id
+        ), written as (
+            insert into trueup.measurement
+                (window_end, run_id, as_of, predictions, labeled, digest_hash, excluded, duplicates, ambiguous, series_id,
+                 metric_set_id, revision, job, window_name, numbers)
+            select m.window_end, $1, $2, m.predictions, m.labeled, hash_numeric_extended(m.digest::numeric, 0),
+                   nullif(m.excluded, 0), nullif(m.duplicates, 0), nullif(m.ambiguous, 0), m.series_id, m.metric_set_id,
+                   1 + coalesce(known.revision, 0), m.job, m.window_name, m.numbers::float8[]
+            from measured m
+            cross join lateral (
+                select max(old.revision) as revision, bool_or(old.superseded_as_of is null) as has_latest
+                from trueup.measurement old
+                where old.series_id = m.series_id and old.window_end = m.window_end and old.window_end between $13 and $14
+            ) as known
+            where known.has_latest is not true
+            returning series_id, window_end, revision
         )
-        returning window_id, cohort, model_version, revision
+        select m.window_id as "window_id!", m.cohort as "cohort!", m.model_version, written.revision
+        from written
+        join measured m on m.series_id = written.series_id and m.window_end = written.window_end
         "#,
         publisher.run_id,
-        publisher.plan_id,
         publisher.as_of,
-        &ids,
-        &cohorts,
-        &values as &[SqlJson<Json>],
-        &versions as &[Option<String>],
-        &counts(|m| m.predictions),
-        &counts(|m| m.labeled),
-        &counts(|m| m.excluded),
-        &counts(|m| m.duplicates),
-        &counts(|m| m.ambiguous),
-        &metrics as &[SqlJson<Json>],
-        &intervals as &[SqlJson<Json>],
-        &digests,
-        &ends,
+        &rows.windows,
+        &rows.series,
+        &rows.metric_sets,
+        &rows.predictions,
+        &rows.labeled,
+        &rows.excluded,
+        &rows.duplicates,
+        &rows.ambiguous,
+        &rows.digests,
+        &rows.numbers,
         windows.first,
         windows.last
     )
@@ -195,30 +247,40 @@ async fn insert(
 }
 
 /// Notes that cohorts are no longer there: a last revision that says so, instead of a number that went stale.
-async fn bury(connection: &mut PgConnection, publisher: Publisher, windows: &Batch) -> sqlx::Result<Vec<Written>> {
+async fn bury(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    windows: &Batch,
+    empty_set: i32,
+) -> sqlx::Result<Vec<Written>> {
     sqlx::query_as!(
         Written,
         r#"
-        insert into trueup.measurement
-            (window_id, job, window_name, window_start, window_end, cohort, cohort_values, model_version, revision, predictions,
-             labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, removed, plan_id, run_id, as_of)
-        select distinct on (old.window_id, old.cohort, old.model_version)
-               old.window_id, old.job, old.window_name, old.window_start, old.window_end, old.cohort, old.cohort_values,
-               old.model_version, old.revision + 1, 0, 0, 0, 0, 0, '{}', '{}', 0, true, $2, $1, $3
-        from trueup.measurement old
-        where old.window_id = any($4) and old.window_end between $5 and $6 and not exists (
-            select from trueup.measurement latest
-            where latest.window_id = old.window_id and latest.window_end = old.window_end and latest.window_end between $5 and $6
-              and latest.cohort = old.cohort
-              and latest.model_version is not distinct from old.model_version and latest.superseded_as_of is null
+        with gone as (
+            select w.id as window_id, w.job, w.window_name, w.window_end, old.series_id, max(old.revision) as revision
+            from trueup.measured_window w
+            join trueup.measurement old
+                on old.job = w.job and old.window_name = w.window_name and old.window_end = w.window_end
+               and old.window_end between $5 and $6
+            where w.id = any($3)
+            group by w.id, old.series_id
+            having not bool_or(old.superseded_as_of is null)
+        ), written as (
+            insert into trueup.measurement
+                (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, removed, job,
+                 window_name, numbers)
+            select window_end, $1, $2, 0, 0, 0, series_id, $4, revision + 1, true, job, window_name, '{}' from gone
+            returning series_id, window_end, revision
         )
-        order by old.window_id, old.cohort, old.model_version, old.revision desc
-        returning window_id, cohort, model_version, revision
+        select gone.window_id as "window_id!", t.cohort, t.model_version, written.revision
+        from written
+        join gone on gone.series_id = written.series_id and gone.window_end = written.window_end
+        join trueup.series t on t.id = written.series_id
         "#,
         publisher.run_id,
-        publisher.plan_id,
         publisher.as_of,
         &windows.ids,
+        empty_set,
         windows.first,
         windows.last
     )

@@ -1,10 +1,14 @@
 //! Stretches of history, for rules that are replayed over them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
+use serde_json::Value as Json;
 use sqlx::PgConnection;
 
 use crate::store::baseline::SampleRow;
+use crate::store::numbers::Numbers;
 
 /// Which measurements are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +42,17 @@ pub async fn each(
     asked: Asked<'_>,
     mut look: impl FnMut(RevisionRow),
 ) -> sqlx::Result<()> {
+    let places = places(connection, asked.job).await?;
     let mut rows = sqlx::query!(
         r#"
-        select m.window_start, m.window_end, w.settled_at, m.cohort, m.model_version, m.as_of, m.predictions, m.labeled, m.excluded, m.duplicates,
-               m.ambiguous, m.metrics, m.intervals
+        select w.window_start, m.window_end, w.settled_at, t.cohort, t.model_version, m.as_of, m.predictions, m.labeled,
+               coalesce(m.excluded, 0) as "excluded!", coalesce(m.duplicates, 0) as "duplicates!",
+               coalesce(m.ambiguous, 0) as "ambiguous!", m.metric_set_id, m.numbers as "numbers!: Vec<Option<f64>>"
         from trueup.measurement m
-        join trueup.measured_window w on w.id = m.window_id
+        join trueup.series t on t.id = m.series_id
+        join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
         where m.job = $1 and m.window_name = $2 and m.window_end > $3 and m.window_end < $4
-          and ($5 or m.cohort = 'all') and not m.removed
+          and ($5 or t.cohort = 'all') and not m.removed
         "#,
         asked.job,
         asked.window,
@@ -55,6 +62,8 @@ pub async fn each(
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
+        // Written after this began: it is not there yet.
+        let Some(places) = places.get(&row.metric_set_id) else { continue };
         look(RevisionRow {
             window_start: row.window_start,
             window_end: row.window_end,
@@ -69,12 +78,27 @@ pub async fn each(
                 excluded: row.excluded,
                 duplicates: row.duplicates,
                 ambiguous: row.ambiguous,
-                metrics: row.metrics,
-                intervals: row.intervals,
+                numbers: Numbers::unpack(places, &row.numbers),
             },
         });
     }
     Ok(())
+}
+
+/// The places of metrics in each set of a job.
+async fn places(connection: &mut PgConnection, job: &str) -> sqlx::Result<HashMap<i32, Json>> {
+    let rows = sqlx::query!(
+        r#"
+        select s.id, s.places
+        from trueup.metric_set s
+        join trueup.plan p on p.id = s.plan_id
+        where p.job_id = (select j.id from trueup.job j where j.name = $1)
+        "#,
+        job
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.places)).collect())
 }
 
 /// The newest validation value of a metric and target.
@@ -124,7 +148,7 @@ pub async fn span(
     let row = sqlx::query!(
         r#"
         select min(window_end) as first, max(window_end) as last from trueup.measured_window
-        where job_id = (select id from trueup.job where name = $1) and window_name = $2
+        where job = $1 and window_name = $2
         "#,
         job,
         window

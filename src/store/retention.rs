@@ -1,40 +1,88 @@
-//! What is removed when it is old. Of a measurement the first report stays, which is what was believed, and the latest
-//! revision, which is what is true: no view shows another number of a window because it is old.
+//! What is removed when it is old, one kind after the other, a few rows in a transaction. Of a measurement the first report stays,
+//! which is what was believed, and the latest revision, which is what is true.
+//!
+//! Verdicts and evaluations go by months, see [`super::months`]. Everything else is removed row by row: windows and plans keep
+//! what is needed among what is not, and runs, incidents and messages are looked up and updated by number.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// What one round removed, in rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Removed {
-    pub revisions: u64,
-    pub samples: u64,
-    pub buckets: u64,
-    /// Messages that were settled long ago.
-    pub messages: u64,
+use crate::store::{expired, purge, thinning};
+
+/// A kind of thing that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Revisions between the first and the latest.
+    Revisions,
+    /// The largest errors of old windows.
+    Samples,
+    /// Rolling windows but for one a day.
+    RollingWindows,
+    /// Buckets that no window needs any more.
+    Buckets,
+    /// Residuals and buckets of plans that were replaced, and of jobs that nobody runs.
+    Purged,
+    Messages,
+    Incidents,
+    /// Transitions and alerts that ended long ago, and what people did about them.
+    Alerts,
+    Silences,
+    Runs,
+    Backfills,
+    /// Plans of which nothing is left.
+    Plans,
 }
 
-impl Removed {
-    /// Whether there may be more.
-    pub fn is_full(self, most: i64) -> bool {
-        let most = most.unsigned_abs();
-        [self.revisions, self.samples, self.buckets, self.messages].into_iter().any(|rows| rows >= most)
-    }
-}
+/// All of them, in the order in which one makes room for the next.
+pub const STEPS: [Step; 12] = [
+    Step::Revisions,
+    Step::Samples,
+    Step::RollingWindows,
+    Step::Buckets,
+    Step::Purged,
+    Step::Messages,
+    Step::Incidents,
+    Step::Alerts,
+    Step::Silences,
+    Step::Runs,
+    Step::Backfills,
+    Step::Plans,
+];
 
 /// What is old enough to go.
 #[derive(Debug, Clone)]
 pub struct Old<'a> {
-    /// Windows that ended before this.
+    /// Windows that ended before this, and all that is as old.
     pub windows: DateTime<Utc>,
     /// Buckets of these jobs that end before this: no window needs them any more.
     pub buckets: DateTime<Utc>,
     pub jobs: &'a [String],
+    /// Of each of these jobs: of rolling windows that ended before this one a day stays.
+    pub rolling: &'a [DateTime<Utc>],
 }
 
-/// Removes the revisions between the first and the latest and the worst samples of old windows, old buckets and old messages. At most `most` rows of each, so that
-/// no transaction is long. None when another runner is at it. Verdicts go by months, see [`super::months`].
-pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Option<Removed>> {
+/// What one round removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub rows: u64,
+    /// There may be more of the kind.
+    pub more: bool,
+}
+
+impl Removed {
+    /// So many of a statement that removes `most` at once.
+    pub(super) fn of(rows: u64, most: i64) -> Self {
+        Self { rows, more: rows >= most.unsigned_abs() }
+    }
+}
+
+/// Removes at most `most` rows of a kind, so that no transaction is long. None when another runner is at it.
+pub async fn prune(
+    connection: &mut PgConnection,
+    step: Step,
+    old: &Old<'_>,
+    most: i64,
+) -> sqlx::Result<Option<Removed>> {
     let alone =
         sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('trueup.retention', 0)) as "alone!""#)
             .fetch_one(&mut *connection)
@@ -42,24 +90,25 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
     if !alone {
         return Ok(None);
     }
-    let revisions = sqlx::query!(
-        r#"
-        delete from trueup.measurement m
-        using (
-            select window_id, window_end, cohort, model_version, revision from trueup.measurement
-            where window_end < $1 and revision > 1 and superseded_as_of is not null
-            limit $2
-        ) as old
-        where m.window_id = old.window_id and m.cohort = old.cohort and coalesce(m.model_version, '') = coalesce(old.model_version, '')
-          and (m.model_version is null) = (old.model_version is null) and m.revision = old.revision
-          and m.window_end = old.window_end and m.window_end < $1
-        "#,
-        old.windows,
-        most
-    )
-    .execute(&mut *connection)
-    .await?;
-    let samples = sqlx::query!(
+    let removed = match step {
+        Step::Revisions => Removed::of(thinning::revisions(connection, old, most).await?, most),
+        Step::Samples => Removed::of(samples(connection, old.windows, most).await?, most),
+        Step::RollingWindows => thinning::windows(connection, old, most).await?,
+        Step::Buckets => Removed::of(buckets(connection, old, most).await?, most),
+        Step::Purged => purge::plans(connection, most).await?,
+        Step::Messages => Removed::of(expired::messages(connection, old.windows, most).await?, most),
+        Step::Incidents => Removed::of(expired::incidents(connection, old.windows, most).await?, most),
+        Step::Alerts => expired::alerts(connection, old.windows, most).await?,
+        Step::Silences => Removed::of(expired::silences(connection, old.windows, most).await?, most),
+        Step::Runs => Removed::of(expired::runs(connection, old.windows, most).await?, most),
+        Step::Backfills => Removed::of(expired::backfills(connection, old.windows, most).await?, most),
+        Step::Plans => Removed::of(purge::empty_plans(connection, old.windows, most).await?, most),
+    };
+    Ok(Some(removed))
+}
+
+async fn samples(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
         r#"
         delete from trueup.worst_sample where (window_id, place) in (
             select s.window_id, s.place from trueup.measured_window w
@@ -68,12 +117,16 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
             limit $2
         )
         "#,
-        old.windows,
+        before,
         most
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    let buckets = sqlx::query!(
+    Ok(done.rows_affected())
+}
+
+async fn buckets(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
         r#"
         delete from trueup.bucket where ctid = any(array(
             -- A coarse bucket goes when all of it is old.
@@ -89,31 +142,7 @@ pub async fn prune(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> s
         most,
         old.jobs
     )
-    .execute(&mut *connection)
-    .await?;
-    // A heartbeat is of no interest a day later, a reminder a week later; what told of alerts stays as long as windows do.
-    let messages = sqlx::query!(
-        r#"
-        with old as (
-            select id from trueup.notification
-            where kind in ('heartbeat', 'test') and settled_at < clock_timestamp() - interval '1 day'
-               or body ->> 'reason' = 'repeat' and settled_at < clock_timestamp() - interval '7 days'
-               or settled_at < $2
-            limit $1
-        ), attempts as (
-            delete from trueup.delivery_attempt where notification_id in (select id from old)
-        )
-        delete from trueup.notification where id in (select id from old)
-        "#,
-        most,
-        old.windows
-    )
     .execute(connection)
     .await?;
-    Ok(Some(Removed {
-        revisions: revisions.rows_affected(),
-        samples: samples.rows_affected(),
-        buckets: buckets.rows_affected(),
-        messages: messages.rows_affected(),
-    }))
+    Ok(done.rows_affected())
 }

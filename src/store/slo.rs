@@ -106,19 +106,22 @@ pub async fn window_values(
     sqlx::query_as!(
         WindowValue,
         r#"
-        select m.window_start as start, m.window_end as "end",
+        select w.window_start as start, m.window_end as "end",
                case $3::text when 'predictions' then m.predictions
                              when 'labeled' then m.labeled
-                             when 'duplicates' then m.duplicates
-                             when 'ambiguous' then m.ambiguous
+                             when 'duplicates' then coalesce(m.duplicates, 0)
+                             when 'ambiguous' then coalesce(m.ambiguous, 0)
                              when 'coverage' then m.labeled::float8 / nullif(m.predictions, 0)
-                             when 'received' then (m.labeled + m.excluded)::float8 / nullif(m.predictions, 0)
-                             else (m.metrics ->> $3::text)::float8 end as value
+                             when 'received' then (m.labeled + coalesce(m.excluded, 0))::float8 / nullif(m.predictions, 0)
+                             else m.numbers[(s.places -> $3::text -> 0)::int] end as value
         from trueup.measurement m
-        where m.job = (select j.name from trueup.job j where j.id = $1) and m.window_name = $2
+        join trueup.series t on t.id = m.series_id
+        join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+        join trueup.metric_set s on s.id = m.metric_set_id
+        where t.job = (select j.name from trueup.job j where j.id = $1) and t.window_name = $2
           -- A window ends after it starts.
-          and m.window_end > $4 and m.window_end <= $5 and m.window_start >= $4
-          and m.cohort = 'all' and m.model_version is null and m.superseded_as_of is null and not m.removed
+          and m.window_end > $4 and m.window_end <= $5 and w.window_start >= $4
+          and t.cohort = 'all' and t.model_version is null and m.superseded_as_of is null and not m.removed
         order by m.window_end
         "#,
         job_id,

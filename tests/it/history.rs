@@ -255,13 +255,27 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
     }
     // Each holds its own number, and `extra` what is not in the catalogue.
     let names: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
-    let pairs: Vec<String> = names.iter().enumerate().map(|(place, name)| format!("'{name}', {place}")).collect();
-    let bounds: Vec<String> = names.iter().map(|name| format!("'{name}', '[-1, -2]'::jsonb")).collect();
+    // A number for each, then one of the job's own, then two bounds that all share.
+    let own = names.len() + 1;
+    let places: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(place, name)| format!("\"{name}\": [{}, {}, {}]", place + 1, own + 1, own + 2))
+        .collect();
+    let numbers: Vec<String> = (0..names.len()).map(|place| place.to_string()).collect();
     world.run_at(at("2024-05-01T00:00:00Z")).await;
-    world.db.execute("insert into trueup.measured_window (job_id, job, window_name, window_start, window_end, first_run_id) values (1, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z', 1)").await;
-    world.db.execute(&format!("insert into trueup.measurement (window_id, job, window_name, window_start, window_end, cohort, cohort_values, revision, predictions, labeled, excluded, duplicates, ambiguous, metrics, intervals, digest, plan_id, run_id, as_of)
-        select w.id, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z', 'all', '{{}}', 1, 1, 1, 0, 0, 0, jsonb_build_object({}, 'own', 99), jsonb_build_object({}), 0, 1, 1, '2024-05-02Z' from trueup.measured_window w where w.window_name = 'w'",
-        pairs.join(", "), bounds.join(", "))).await;
+    world
+        .db
+        .execute(&format!(
+            "insert into trueup.measured_window (job_id, job, window_name, window_start, window_end) values (1, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z');
+             insert into trueup.series (job_id, job, window_name, cohort, cohort_values) values (1, 'hourly', 'w', 'all', '{{}}');
+             insert into trueup.metric_set (plan_id, places) values (1, '{{{}, \"own\": [{own}]}}');
+             insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, job, window_name, numbers)
+             select '2024-05-02Z', 1, '2024-05-02Z', 1, 1, 0, (select max(id) from trueup.series), (select max(id) from trueup.metric_set), 1, 'hourly', 'w', array[{}, 99, -1, -2]",
+            places.join(", "),
+            numbers.join(", ")
+        ))
+        .await;
     let row: String =
         world.db.scalar("select to_jsonb(h)::text from trueup.window_history h where window_name = 'w'").await;
     let row: serde_json::Value = serde_json::from_str(&row).unwrap();

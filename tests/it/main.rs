@@ -40,6 +40,7 @@ mod servers;
 mod settings;
 mod silence;
 mod silences;
+mod storage;
 mod stories;
 mod storm;
 mod support;

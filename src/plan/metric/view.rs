@@ -7,7 +7,7 @@ use super::{CATALOGUE, Metric, Unit};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// Its value, from a measurement `m`.
+    /// Its value, from a measurement `m` and its metric set `s`.
     pub sql: String,
     /// What `comment on column` says.
     pub comment: String,
@@ -22,17 +22,22 @@ fn of_metric(metric: &Metric) -> Vec<Column> {
     let name = metric.name;
     let mut columns = vec![Column {
         name: name.to_owned(),
-        sql: format!("(m.metrics ->> '{name}')::float8"),
+        sql: number(name, 0),
         comment: format!("{} ({}).", capitalized(metric.meaning), words(metric.unit)),
     }];
     if metric.interval.is_some() {
-        columns.extend([("low", "Lower", 0), ("high", "Upper", 1)].map(|(side, word, place)| Column {
+        columns.extend([("low", "Lower", 1), ("high", "Upper", 2)].map(|(side, word, place)| Column {
             name: format!("{name}_ci_{side}"),
-            sql: format!("(m.intervals -> '{name}' ->> {place})::float8"),
+            sql: number(name, place),
             comment: format!("{word} bound of the 95 % interval of {name}; pairs are taken as independent."),
         }));
     }
     columns
+}
+
+/// A number of a metric: 0 is its value, 1 and 2 are the bounds of its interval.
+fn number(name: &str, of: usize) -> String {
+    format!("m.numbers[(s.places -> '{name}' -> {of})::int]")
 }
 
 fn capitalized(text: &str) -> String {
@@ -59,5 +64,8 @@ pub fn select_list() -> String {
 /// What is left in `extra`: metrics of the job's own.
 pub fn extra() -> String {
     let names: Vec<String> = CATALOGUE.iter().map(|metric| format!("'{}'", metric.name)).collect();
-    format!("m.metrics - array[{}]", names.join(", "))
+    format!(
+        "(select coalesce(jsonb_object_agg(own.key, m.numbers[(own.value -> 0)::int]), '{{}}') from jsonb_each(s.places - array[{}]) as own)",
+        names.join(", ")
+    )
 }

@@ -1,0 +1,89 @@
+//! How much room the history takes, by table and by job, and how fast that grows.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// A table with its months, indexes and long values.
+#[derive(Debug, Clone)]
+pub struct TableSize {
+    pub name: String,
+    pub bytes: i64,
+    /// As the server last estimated.
+    pub rows: i64,
+}
+
+/// The size of each table, the largest first. Asks the file system and the catalogue, and reads no table.
+pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<TableSize>> {
+    sqlx::query_as!(
+        TableSize,
+        r#"
+        select coalesce(p.relname, c.relname)::text as "name!", sum(pg_total_relation_size(c.oid))::bigint as "bytes!",
+               sum(greatest(c.reltuples, 0)) ::bigint as "rows!"
+        from pg_class c
+        left join pg_inherits i on i.inhrelid = c.oid
+        left join pg_class p on p.oid = i.inhparent
+        where c.relnamespace = 'trueup'::regnamespace and c.relkind = 'r'
+        group by 1
+        order by 2 desc, 1
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What there is of a job.
+#[derive(Debug, Clone)]
+pub struct JobSize {
+    pub job: String,
+    /// All that are stored.
+    pub measurements: i64,
+    /// Of windows that ended in the last days: of tumbling windows, and of rolling ones.
+    pub recent_tumbling: i64,
+    pub recent_rolling: i64,
+    /// Rolling windows that ended in the last days, and names of rolling windows.
+    pub recent_windows: i64,
+    pub rolling_names: i64,
+}
+
+/// Measurements of each job, by name. With `exact` they are counted, else taken from the server's statistics, which know the jobs
+/// that are not small beside the others. Those of the last days are counted in any case, by an index.
+pub async fn jobs(connection: &mut PgConnection, since: DateTime<Utc>, exact: bool) -> sqlx::Result<Vec<JobSize>> {
+    sqlx::query_as!(
+        JobSize,
+        r#"
+        with estimated as (
+            select of_job.name, sum(month.reltuples * of_job.share)::bigint as measurements
+            from pg_inherits i
+            join pg_class month on month.oid = i.inhrelid and month.reltuples > 0
+            join pg_stats s on s.schemaname = 'trueup' and s.tablename = month.relname and s.attname = 'job'
+            cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as of_job (name, share)
+            where i.inhparent = 'trueup.measurement'::regclass and not $2
+            group by of_job.name
+        ), counted as (
+            select m.job as name, count(*) as measurements from trueup.measurement m where $2 group by m.job
+        )
+        select j.name as "job!", coalesce(counted.measurements, estimated.measurements, 0) as "measurements!",
+               recent.tumbling as "recent_tumbling!", recent.rolling as "recent_rolling!",
+               windows.windows as "recent_windows!", windows.names as "rolling_names!"
+        from trueup.job j
+        left join estimated on estimated.name = j.name
+        left join counted on counted.name = j.name
+        cross join lateral (
+            select count(*) filter (where m.window_name not like 'rolling %') as tumbling,
+                   count(*) filter (where m.window_name like 'rolling %') as rolling
+            from trueup.measurement m
+            where m.job = j.name and m.window_end > $1
+        ) as recent
+        cross join lateral (
+            select count(*) as windows, count(distinct w.window_name) as names
+            from trueup.measured_window w
+            where w.job = j.name and w.window_end > $1 and w.window_name like 'rolling %'
+        ) as windows
+        order by j.name
+        "#,
+        since,
+        exact
+    )
+    .fetch_all(connection)
+    .await
+}
