@@ -189,7 +189,17 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     }
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     (
-        (!failed).then_some(Settings { receivers, routing, watchdog, web, max_connections, lease, poll, keep_windows, keep_rolling }),
+        (!failed).then_some(Settings {
+            receivers,
+            routing,
+            watchdog,
+            web,
+            max_connections,
+            lease,
+            poll,
+            keep_windows,
+            keep_rolling,
+        }),
         findings,
     )
 }

@@ -79,10 +79,7 @@ mod tests {
             intervals: BTreeMap::from([("mse".to_owned(), (5e-324, f64::MAX)), ("rmse".to_owned(), (f64::NAN, 1.0))]),
         };
         let packed = numbers.pack();
-        assert_eq!(
-            packed.numbers,
-            "{NULL,3.0000000000000004e-1,NULL,0e0,5e-324,1.7976931348623157e308,NULL,1e0}"
-        );
+        assert_eq!(packed.numbers, "{NULL,3.0000000000000004e-1,NULL,0e0,5e-324,1.7976931348623157e308,NULL,1e0}");
         assert_eq!(packed.places, serde_json::json!({ "bias": [1], "mse": [2, 5, 6], "own": [3], "rmse": [4, 7, 8] }));
         let stored: Vec<Option<f64>> =
             packed.numbers.trim_matches(['{', '}']).split(',').map(|number| number.parse().ok()).collect();
