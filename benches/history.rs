@@ -164,9 +164,9 @@ const PLACES: &str = r#"{"mse": [1, 11, 12], "rmse": [2, 13, 14], "mae": [3, 15,
 
 /// What was measured of a job: a first report and a revision of each cohort and version.
 const MEASUREMENTS: &str = "insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, superseded_as_of, series_id,
-                metric_set_id, revision, job, window_name, numbers)
+                metric_set_id, revision, job, numbers)
             select w.window_end, w.job_id, w.window_end + (r - 1) * interval '2 days', 1000, 900 + r * 20, w.id * 7919 + r,
-                case r when 1 then w.window_end + interval '2 days' end, t.id, s.id, r, w.job, w.window_name,
+                case r when 1 then w.window_end + interval '2 days' end, t.id, s.id, r, w.job,
                 array[x * x, x, x * 0.8, x * 0.1, x / 100, 0.9, x * 0.6, x * x * 2.6, 3600, 36000, x * x * 0.9, x * x * 1.1, x * 0.95, x * 1.05, x * 0.75, x * 0.85]
             from trueup.measured_window as w
             join trueup.series as t on t.job = w.job and t.window_name = w.window_name

@@ -162,8 +162,8 @@ create index measured_window_by_end on trueup.measured_window (job, window_end);
 create index measured_window_unsettled on trueup.measured_window (job_id, window_end) where settled_at is null;
 
 -- One row per revision of a measurement, in months of the end of its window: whoever asks for a range of time reads those months
--- and their indexes, and what is old rests. There are more of these than of anything else: a row has two short names, for the
--- indexes, and numbers; the rest is in the tables above and, if it is the same for a window, in measured_window. Columns are
+-- and their indexes, and what is old rests. There are more of these than of anything else: a row has the name of its job, for an
+-- index, and numbers; the rest is in the tables above and, if it is the same for a window, in measured_window. Columns are
 -- in the order of their size, so that none is padded. No foreign keys: to attach a month would lock the tables that they
 -- point to against every runner.
 create table trueup.measurement (
@@ -188,17 +188,18 @@ create table trueup.measurement (
     removed       boolean not null default false,
     -- As in its series: an index serves only whoever asks for what is in it.
     job           text not null,
-    window_name   text not null,
     -- Values and bounds, at the places that the metric set says. Null: nothing to average.
     numbers       float8[] not null,
     constraint measurement_revision_starts_at_one check (revision >= 1),
     constraint measurement_counts_add_up check (predictions >= 0 and labeled >= 0 and excluded >= 0 and labeled + coalesce(excluded, 0) <= predictions)
 ) partition by range (window_end);
--- A series through time. Among the revisions of a measurement one has no number here: the latest, of which there can be only one.
-create unique index measurement_is_unique
-    on trueup.measurement (series_id, window_end, (case when superseded_as_of is null then 0 else revision end));
--- Windows of a job through time, of one kind or of all. Small: all of a window share an entry.
-create index measurement_by_window on trueup.measurement (job, window_end, window_name);
+-- There is one latest revision. Each revision is one more than the latest, in the transaction that supersedes it, so this keeps their
+-- numbers apart, too.
+create unique index measurement_has_one_latest on trueup.measurement (series_id, window_end) where superseded_as_of is null;
+-- A series through time. Not unique, so that all revisions of a measurement share an entry.
+create index measurement_by_series on trueup.measurement (series_id, window_end);
+-- A job through time, whatever its windows and cohorts, and what a run finds a window by. All of a moment share an entry.
+create index measurement_by_end on trueup.measurement (job, window_end);
 -- What retention removes: neither what was reported first nor what counts now.
 create index measurement_between on trueup.measurement (window_end) where revision > 1 and superseded_as_of is not null;
 
@@ -328,7 +329,7 @@ comment on column trueup.worst_samples.plan_id is 'Which definition of the job i
 comment on column trueup.worst_samples.as_of is 'As_of of the run that wrote it.';
 
 create view trueup.window_revisions as
-select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
+select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.run_id, m.predictions, m.labeled, coalesce(m.excluded, 0) as excluded,
        case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
@@ -405,10 +406,10 @@ select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.cohort_va
        coalesce(m.ambiguous, 0) as ambiguous, w.finalized_at,
        m.revision = 1 as first_reported, m.as_of - m.window_end as label_age
 from trueup.measurement m
--- The names again: those of a question find the series, too.
-join trueup.series t on t.id = m.series_id and t.job = m.job and t.window_name = m.window_name
+-- The name of the job again: that of a question finds the series, too.
+join trueup.series t on t.id = m.series_id and t.job = m.job
 -- Every measurement has its window and its metrics; said like this, Postgres looks for them only where a question needs them.
-left join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 left join trueup.metric_set s on s.id = m.metric_set_id;
 comment on view trueup.window_revisions is 'Every revision of every measurement: what was reported first, and each correction beside it. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about; of windows older than `[retention] windows` (13 months) the revisions between the first and the latest are gone. Both are kept of all windows that are there.';
 
@@ -430,7 +431,7 @@ where superseded_as_of is null and not removed;
 comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about: a count of rows is no count of windows there, and a mean over time weighs a day as much as a minute does later.';
 
 create view trueup.metric_revisions as
-select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.model_version,
+select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.model_version,
        metric.key as metric, m.numbers[(metric.value -> 0)::int] as value,
        m.numbers[(metric.value -> 1)::int] as ci_low, m.numbers[(metric.value -> 2)::int] as ci_high,
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
@@ -438,8 +439,8 @@ select m.job, m.window_name, w.window_start, m.window_end, t.cohort, t.model_ver
        m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
        m.as_of - m.window_end as label_age
 from trueup.measurement m
-join trueup.series t on t.id = m.series_id and t.job = m.job and t.window_name = m.window_name
-left join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+join trueup.series t on t.id = m.series_id and t.job = m.job
+left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
 cross join lateral jsonb_each(s.places) as metric(key, value);
 comment on view trueup.metric_revisions is 'Every revision of every metric, one row per metric. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about; of windows older than `[retention] windows` (13 months) the revisions between the first and the latest are gone.';

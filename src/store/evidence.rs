@@ -103,7 +103,7 @@ pub async fn parts(
         from trueup.measurement m
         join trueup.series t on t.id = m.series_id
         join trueup.metric_set s on s.id = m.metric_set_id
-        where m.job = (select j.name from trueup.job j where j.id = $1) and m.window_name = $2 and m.window_end = $4
+        where m.job = (select j.name from trueup.job j where j.id = $1) and t.window_name = $2 and m.window_end = $4
           and not m.removed and m.superseded_as_of is null
         order by t.cohort <> 'all',
                  coalesce(m.numbers[(s.places -> 'mse' -> 0)::int], m.numbers[(s.places -> 'rmse' -> 0)::int] ^ 2) * m.labeled desc nulls last,

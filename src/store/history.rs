@@ -203,8 +203,8 @@ pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Opt
         ), measured as (
             select t.cohort, s.places
             from newest n
-            join trueup.measurement m on m.job = $1 and m.window_name = n.window_name and m.window_end = n.window_end
-            join trueup.series t on t.id = m.series_id
+            join trueup.measurement m on m.job = $1 and m.window_end = n.window_end
+            join trueup.series t on t.id = m.series_id and t.window_name = n.window_name
             join trueup.metric_set s on s.id = m.metric_set_id
         )
         select array(select window_name from newest order by 1) as "windows!",

@@ -156,7 +156,8 @@ async fn supersede(
         update trueup.measurement as old
         set superseded_as_of = $2
         from trueup.measured_window w
-        where w.id = any($1) and old.job = w.job and old.window_name = w.window_name and old.window_end = w.window_end
+        join trueup.series t on t.job = w.job and t.window_name = w.window_name
+        where w.id = any($1) and old.job = w.job and old.window_end = w.window_end and old.series_id = t.id
           and old.window_end between $10 and $11 and old.superseded_as_of is null
           -- What a backfill that knew more has written is not taken back.
           and old.as_of <= $2
@@ -201,7 +202,7 @@ async fn insert(
         Written,
         r#"
         with measured as (
-            select m.*, w.window_end, t.job, t.window_name, t.cohort, t.model_version
+            select m.*, w.window_end, t.job, t.cohort, t.model_version
             from unnest($3::bigint[], $4::int[], $5::int[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                         $10::bigint[], $11::text[], $12::text[])
                 as m (window_id, series_id, metric_set_id, predictions, labeled, excluded, duplicates, ambiguous, digest, numbers)
@@ -210,10 +211,10 @@ async fn insert(
         ), written as (
             insert into trueup.measurement
                 (window_end, run_id, as_of, predictions, labeled, digest_hash, excluded, duplicates, ambiguous, series_id,
-                 metric_set_id, revision, job, window_name, numbers)
+                 metric_set_id, revision, job, numbers)
             select m.window_end, $1, $2, m.predictions, m.labeled, hash_numeric_extended(m.digest::numeric, 0),
                    nullif(m.excluded, 0), nullif(m.duplicates, 0), nullif(m.ambiguous, 0), m.series_id, m.metric_set_id,
-                   1 + coalesce(known.revision, 0), m.job, m.window_name, m.numbers::float8[]
+                   1 + coalesce(known.revision, 0), m.job, m.numbers::float8[]
             from measured m
             cross join lateral (
                 select max(old.revision) as revision, bool_or(old.superseded_as_of is null) as has_latest
@@ -257,19 +258,18 @@ async fn bury(
         Written,
         r#"
         with gone as (
-            select w.id as window_id, w.job, w.window_name, w.window_end, old.series_id, max(old.revision) as revision
+            select w.id as window_id, w.job, w.window_end, old.series_id, max(old.revision) as revision
             from trueup.measured_window w
+            join trueup.series t on t.job = w.job and t.window_name = w.window_name
             join trueup.measurement old
-                on old.job = w.job and old.window_name = w.window_name and old.window_end = w.window_end
-               and old.window_end between $5 and $6
+                on old.job = w.job and old.window_end = w.window_end and old.series_id = t.id and old.window_end between $5 and $6
             where w.id = any($3)
             group by w.id, old.series_id
             having not bool_or(old.superseded_as_of is null)
         ), written as (
             insert into trueup.measurement
-                (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, removed, job,
-                 window_name, numbers)
-            select window_end, $1, $2, 0, 0, 0, series_id, $4, revision + 1, true, job, window_name, '{}' from gone
+                (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, removed, job, numbers)
+            select window_end, $1, $2, 0, 0, 0, series_id, $4, revision + 1, true, job, '{}' from gone
             returning series_id, window_end, revision
         )
         select gone.window_id as "window_id!", t.cohort, t.model_version, written.revision

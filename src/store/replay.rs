@@ -50,8 +50,8 @@ pub async fn each(
                coalesce(m.ambiguous, 0) as "ambiguous!", m.metric_set_id, m.numbers as "numbers!: Vec<Option<f64>>"
         from trueup.measurement m
         join trueup.series t on t.id = m.series_id
-        join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
-        where m.job = $1 and m.window_name = $2 and m.window_end > $3 and m.window_end < $4
+        join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
+        where m.job = $1 and t.job = $1 and t.window_name = $2 and m.window_end > $3 and m.window_end < $4
           and ($5 or t.cohort = 'all') and not m.removed
         "#,
         asked.job,

@@ -116,7 +116,7 @@ pub async fn window_values(
                              else m.numbers[(s.places -> $3::text -> 0)::int] end as value
         from trueup.measurement m
         join trueup.series t on t.id = m.series_id
-        join trueup.measured_window w on w.job = m.job and w.window_name = m.window_name and w.window_end = m.window_end
+        join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
         join trueup.metric_set s on s.id = m.metric_set_id
         where t.job = (select j.name from trueup.job j where j.id = $1) and t.window_name = $2
           -- A window ends after it starts.

@@ -69,9 +69,10 @@ pub async fn jobs(connection: &mut PgConnection, since: DateTime<Utc>, exact: bo
         left join estimated on estimated.name = j.name
         left join counted on counted.name = j.name
         cross join lateral (
-            select count(*) filter (where m.window_name not like 'rolling %') as tumbling,
-                   count(*) filter (where m.window_name like 'rolling %') as rolling
+            select count(*) filter (where t.window_name not like 'rolling %') as tumbling,
+                   count(*) filter (where t.window_name like 'rolling %') as rolling
             from trueup.measurement m
+            join trueup.series t on t.id = m.series_id
             where m.job = j.name and m.window_end > $1
         ) as recent
         cross join lateral (

@@ -13,12 +13,13 @@ pub(super) async fn revisions(connection: &mut PgConnection, old: &Old<'_>, most
         using (
             select b.series_id, b.window_end, b.revision
             from trueup.measurement b
-            left join unnest($3::text[], $4::timestamptz[]) as r (job, before) on r.job = b.job and b.window_name like 'rolling %'
+            join trueup.series t on t.id = b.series_id
+            left join unnest($3::text[], $4::timestamptz[]) as r (job, before) on r.job = b.job and t.window_name like 'rolling %'
             where b.window_end < greatest($1, r.before) and b.window_end < $5 and b.revision > 1 and b.superseded_as_of is not null
             limit $2
         ) as old
         where m.series_id = old.series_id and m.window_end = old.window_end and m.window_end < $5
-          and (case when m.superseded_as_of is null then 0 else m.revision end) = old.revision
+          and m.revision = old.revision
         "#,
         old.windows,
         most,
@@ -83,7 +84,8 @@ pub(super) async fn windows(connection: &mut PgConnection, old: &Old<'_>, most: 
         r#"
         delete from trueup.measurement m
         using unnest($1::text[], $2::text[], $3::timestamptz[]) as w (job, window_name, window_end)
-        where m.job = w.job and m.window_name = w.window_name and m.window_end = w.window_end and m.window_end between $4 and $5
+        join trueup.series t on t.job = w.job and t.window_name = w.window_name
+        where m.job = w.job and m.window_end = w.window_end and m.series_id = t.id and m.window_end between $4 and $5
         "#,
         &jobs,
         &names,

@@ -270,8 +270,8 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
             "insert into trueup.measured_window (job_id, job, window_name, window_start, window_end) values (1, 'hourly', 'w', '2024-05-01Z', '2024-05-02Z');
              insert into trueup.series (job_id, job, window_name, cohort, cohort_values) values (1, 'hourly', 'w', 'all', '{{}}');
              insert into trueup.metric_set (plan_id, places) values (1, '{{{}, \"own\": [{own}]}}');
-             insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, job, window_name, numbers)
-             select '2024-05-02Z', 1, '2024-05-02Z', 1, 1, 0, (select max(id) from trueup.series), (select max(id) from trueup.metric_set), 1, 'hourly', 'w', array[{}, 99, -1, -2]",
+             insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, series_id, metric_set_id, revision, job, numbers)
+             select '2024-05-02Z', 1, '2024-05-02Z', 1, 1, 0, (select max(id) from trueup.series), (select max(id) from trueup.metric_set), 1, 'hourly', array[{}, 99, -1, -2]",
             places.join(", "),
             numbers.join(", ")
         ))

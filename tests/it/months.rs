@@ -85,8 +85,14 @@ async fn a_question_about_some_days_reads_their_month_and_no_other() {
     let budget = "select * from trueup.slo_history where job = 'hourly' and period_end >= '2024-06-02Z'";
     let plan = explained(&world, budget).await;
     assert!(plan.contains("slo_evaluation_2024_06") && !plan.contains("_2024_05"), "{plan}");
-    // The newest windows are the first of an index, whether their kind is named or not, and windows are looked up only for their state.
+    // A cohort in a kind of window is found by its names, and only its rows are read; windows are looked up only for their state.
     let newest = "select rmse from trueup.window_history where job = 'hourly' and window_name = 'tumbling 1d' and cohort = 'all' and model_version is null order by window_end desc limit 1";
+    let plan = explained(&world, newest).await;
+    assert!(plan.contains("Index Scan using series_is_unique"), "{plan}");
+    assert!(plan.contains("Index Cond: (series_id = t.id)") && !plan.contains("Seq Scan on measurement"), "{plan}");
+    assert!(!plan.contains("measured_window"), "{plan}");
+    // The newest windows of a job are the first of an index.
+    let newest = "select rmse from trueup.window_history where job = 'hourly' order by window_end desc limit 1";
     let plan = explained(&world, newest).await;
     assert!(!plan.contains("Sort") && plan.contains("never executed"), "{plan}");
     assert!(!plan.contains("measured_window"), "{plan}");
