@@ -96,7 +96,7 @@ const MOMENTS: [(Place, &str); 5] = [
     (Place::Answer, "set state = 'ok', finished_at"),
     (Place::Answer, "pg_advisory_xact_lock"),
     (Place::Request, "set state = 'ok', finished_at"),
-    (Place::Answer, "select set_config('statement_timeout'"),
+    (Place::Answer, "set_config('statement_timeout', $1"),
     (Place::Answer, "update trueup.job set published_as_of"),
 ];
 
