@@ -93,11 +93,11 @@ impl Pair {
 
 /// Where a run can be stopped: before it reads, in each of its three transactions, and between them.
 const MOMENTS: [(Place, &str); 5] = [
-    (Place::Passed, "set state = 'ok', finished_at"),
-    (Place::Passed, "pg_advisory_xact_lock"),
+    (Place::Answer, "set state = 'ok', finished_at"),
+    (Place::Answer, "pg_advisory_xact_lock"),
     (Place::Request, "set state = 'ok', finished_at"),
-    (Place::Passed, "select set_config('statement_timeout'"),
-    (Place::Passed, "update trueup.job set published_as_of"),
+    (Place::Answer, "set_config('statement_timeout', $1"),
+    (Place::Answer, "update trueup.job set published_as_of"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +155,7 @@ async fn a_runner_that_freezes_while_it_enters_or_claims_ticks_holds_none_back()
     let mut times = Vec::new();
     for fragment in LEDGER {
         pair.is_on_time().await;
-        let hits = pair.freeze_at(Place::Passed, fragment);
+        let hits = pair.freeze_at(Place::Answer, fragment);
         until(PATIENCE, &format!("the victim comes to `{fragment}`"), async || hits.count() > 0).await;
         pair.other.start();
         let took = scene::resumed(&pair.db, PATIENCE, || "promise 3: another runner publishes".to_owned()).await;
