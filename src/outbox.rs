@@ -192,7 +192,6 @@ async fn lease(
 
 async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
     let started = Instant::now();
-    let attempted_at = Utc::now();
     let delivery = match tokio::time::timeout(ATTEMPT_DEADLINE, send(receivers, leased)).await {
         Ok(delivery) => delivery,
         Err(_) => Delivery::Failed {
@@ -216,7 +215,6 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
         }
     };
     Attempted {
-        attempted_at,
         duration_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
         outcome,
         status_code: status.map(i32::from),

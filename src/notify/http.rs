@@ -140,12 +140,14 @@ fn answered(status: StatusCode, headers: &HeaderMap) -> Delivery {
     }
 }
 
-/// `Retry-After` in seconds or as a date.
+/// `Retry-After` in seconds or as a date. A date is reckoned from the receiver's own: our clock may be wrong.
 fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
-    let text = headers.get("retry-after")?.to_str().ok()?;
-    match text.parse() {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc));
+    let asked = text("retry-after")?;
+    match asked.parse() {
         Ok(seconds) => TimeDelta::try_seconds(seconds),
-        Err(_) => DateTime::parse_from_rfc2822(text).ok().map(|until| until.with_timezone(&Utc) - Utc::now()),
+        Err(_) => date(asked).map(|until| until - text("date").and_then(date).unwrap_or_else(Utc::now)),
     }
 }
 
@@ -223,6 +225,9 @@ mod tests {
         let soon = (Utc::now() + TimeDelta::seconds(120)).to_rfc2822();
         assert!(asked(&soon).is_some_and(|wait| (100..=120).contains(&wait)));
         assert_eq!(asked("soon"), None);
+        let both = [("retry-after", "Fri, 01 May 2020 00:02:00 GMT"), ("date", "Fri, 01 May 2020 00:00:00 GMT")];
+        let headers = both.map(|(name, date)| (HeaderName::from_static(name), date.parse().unwrap()));
+        assert_eq!(retry_after(&HeaderMap::from_iter(headers)), Some(TimeDelta::minutes(2)));
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub async fn lease(
 /// What an attempt came to.
 #[derive(Debug, Clone)]
 pub struct Attempted {
-    pub attempted_at: DateTime<Utc>,
+    /// The attempt was made so long before it is recorded: the database clock says when that was.
     pub duration_ms: i64,
     /// `sent`, `retry` or `dead`.
     pub outcome: &'static str,
@@ -113,12 +113,12 @@ pub async fn record(connection: &mut PgConnection, leased: &Leased, attempted: &
         r#"
         insert into trueup.delivery_attempt
             (notification_id, attempt, attempted_at, duration_ms, outcome, status_code, failure, next_attempt_at)
-        values ($1, $2, $3, $4, $5, $6, $7, case when $5 = 'retry' then clock_timestamp() + $8::interval end)
+        values ($1, $2, clock_timestamp() - $3::bigint * interval '1 millisecond', $3, $4, $5, $6,
+                case when $4 = 'retry' then clock_timestamp() + $7::interval end)
         returning next_attempt_at
         "#,
         leased.id,
         leased.attempt,
-        attempted.attempted_at,
         attempted.duration_ms,
         attempted.outcome,
         attempted.status_code,

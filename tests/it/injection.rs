@@ -120,21 +120,20 @@ async fn a_literal_of_quotes_and_backslashes_means_itself_whatever_the_database_
         let job =
             hourly("[windows]\ntumbling = [\"1d\"]\n").replacen("[labels]", &format!("where = {filter}\n[labels]"), 1);
         let mut world = World::new(TABLES, &job).await;
-        let name = &world.db.name;
-        world.db.execute(&format!("alter database {name} set standard_conforming_strings = off")).await;
-        // Sessions that begin after the change.
-        world.db.pool = connect::pool(world.db.options.clone(), 4).await.expect("a pool");
         for (id, other) in regions.iter().enumerate() {
             let escaped = other.replace('\'', "''");
             world
                 .db
                 .execute(&format!(
-                    "set standard_conforming_strings = on;
-                     insert into public.p values ({id}, '2024-05-01T01:00:00Z', 1, null, '{escaped}', '2024-05-01T01:00:00Z');
+                    "insert into public.p values ({id}, '2024-05-01T01:00:00Z', 1, null, '{escaped}', '2024-05-01T01:00:00Z');
                      insert into public.l values ({id}, 0, '2024-05-01T02:00:00Z')"
                 ))
                 .await;
         }
+        let name = &world.db.name;
+        world.db.execute(&format!("alter database {name} set standard_conforming_strings = off")).await;
+        // Sessions that begin after the change.
+        world.db.pool = connect::pool(world.db.options.clone(), 4).await.expect("a pool");
         world.run_at(at("2024-05-02T00:00:00Z")).await;
         let found = world
             .db

@@ -509,8 +509,8 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
     "tls-required",
     "would travel unprotected"
 )]
-#[case::function("max_connections = 10", "allow_functions = [\"to_mw\"]", "bad-function", "`to_mw` is not a function")]
 #[case::retention("[database]", "[retention]\nrolling = \"3d\"\n[database]", "short-retention", "kept for 3d")]
+#[case::function("max_connections = 10", "allow_functions = [\"to_mw\"]", "bad-function", "`to_mw` is not a function")]
 fn a_mistake_in_the_settings_is_named_at_its_place(
     #[case] right: &str,
     #[case] wrong: &str,

@@ -51,6 +51,14 @@ pub fn is_plain_pattern(call: &Call) -> bool {
     call.function == Function::Builtin("to_char") && !pattern.contains(['"', '\\'])
 }
 
+/// What stands in the parentheses of a call.
+struct Arguments {
+    distinct: bool,
+    /// None is `*`.
+    values: Option<Vec<Scalar>>,
+    order_by: Vec<Sort>,
+}
+
 impl Reader<'_> {
     pub(super) fn call(&mut self, call: &ast::Function) -> Result<Scalar, String> {
         let ast::Function {
@@ -81,7 +89,7 @@ impl Reader<'_> {
         if !self.in_query && !(is_plain && list.clauses.is_empty() && list.duplicate_treatment.is_none()) {
             return Err(format!("`{written}` may only be called with plain arguments"));
         }
-        let (distinct, arguments, order_by) = self.arguments(list, &function, written)?;
+        let Arguments { distinct, values: arguments, order_by } = self.arguments(list, &function, written)?;
         // With one argument it is reckoned from today.
         if function == Function::Builtin("age") && arguments.as_ref().is_none_or(|arguments| arguments.len() != 2) {
             return Err("`age` with one argument depends on the moment: give two".to_owned());
@@ -136,7 +144,7 @@ impl Reader<'_> {
         list: &FunctionArgumentList,
         function: &Function,
         written: &ObjectName,
-    ) -> Result<(bool, Option<Vec<Scalar>>, Vec<Sort>), String> {
+    ) -> Result<Arguments, String> {
         let FunctionArgumentList { duplicate_treatment, args, clauses } = list;
         let distinct = matches!(duplicate_treatment, Some(DuplicateTreatment::Distinct));
         let mut order_by = Vec::new();
@@ -148,12 +156,14 @@ impl Reader<'_> {
         }
         if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = args.as_slice() {
             return match function {
-                Function::Builtin("count") if !distinct && order_by.is_empty() => Ok((false, None, order_by)),
+                Function::Builtin("count") if !distinct && order_by.is_empty() => {
+                    Ok(Arguments { distinct, values: None, order_by })
+                }
                 _ => Err(format!("`{written}` does not take `*`")),
             };
         }
-        let arguments = args.iter().map(|argument| self.argument(argument)).collect::<Result<_, _>>()?;
-        Ok((distinct, Some(arguments), order_by))
+        let values = args.iter().map(|argument| self.argument(argument)).collect::<Result<_, _>>()?;
+        Ok(Arguments { distinct, values: Some(values), order_by })
     }
 
     pub(super) fn argument(&mut self, argument: &FunctionArg) -> Result<Scalar, String> {
