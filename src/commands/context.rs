@@ -48,7 +48,10 @@ pub(super) async fn serving_database(global: &Global, settings: &Settings) -> Re
     let options = options(global.database_url.as_deref().unwrap_or_default())?;
     expect_migrated(&options).await?;
     let place = connect::place(&options);
-    let pool = connect::serving_pool(options, settings.max_connections, settings.lease.to_std()?).await?;
+    let pool = connect::serving_pool(options, settings.max_connections, settings.lease.to_std()?)
+        .await
+        // It answered a moment ago: it may again.
+        .map_err(|error| Away(format!("{error:#}")))?;
     Ok(Database { pool, place, _local: None })
 }
 

@@ -32,12 +32,12 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let measurements: i64 = jobs.iter().map(|job| job.measurements).sum();
     let each = per_measurement(all, measurements);
     if global.output != Output::Table {
-        output::print(&everything(&jobs, each, &settings, &tables).render(global.output))?;
+        output::print_table(&everything(&jobs, each, &settings, &tables), global.output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::print(&by_job(&jobs, each, &settings).render(global.output))?;
+    output::print_table(&by_job(&jobs, each, &settings), global.output)?;
     output::print("")?;
-    output::print(&by_table(&tables, all).render(global.output))?;
+    output::print_table(&by_table(&tables, all), global.output)?;
     output::note(&explained(exact));
     Ok(ExitCode::SUCCESS)
 }

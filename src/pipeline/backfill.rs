@@ -46,9 +46,6 @@ const CHUNK: TimeDelta = TimeDelta::days(14);
 const WINDOWS_AT_ONCE: usize = 250;
 /// Of these so many at the same time, each on a connection of its own beside the one that rebuilds and the lease's.
 const AT_THE_SAME_TIME: u32 = 3;
-/// The longest backfill: years of minutes take hours. Each of its statements has the job's own limit, and a person watches.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
-
 /// Runs a claimed backfill. `report` is told after every chunk.
 pub async fn run(
     pool: &PgPool,
@@ -57,28 +54,46 @@ pub async fn run(
     request: &Request,
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Done, RunError> {
-    held::within_own_settings(pool, LONGEST, async |connection| {
-        run_on(pool, connection, job, claim, request, report).await
-    })
-    .await
+    let prepared = held::within_own_settings(pool, failure::deadline(job.schedule.timeout), async |connection| {
+        prepare(connection, job, claim, request).await
+    });
+    let Prepared { plan, facts, now, windows, row } = prepared.await?;
+    let Some((span, row)) = row else {
+        return finish(pool, claim, &plan, now, Done::default(), None).await;
+    };
+    let work = Work { pool, job, facts: &facts, plan: &plan, claim, row: &row };
+    let outcome = work.chunks((&windows, span, &request.range), report).await;
+    if let Err(error) = &outcome
+        && error.cure() == failure::Cure::Fail
+    {
+        // Asked for again it begins again: what made it fail will be gone by then.
+        held::within(pool, held::SHORT, async |connection| ledger::finish(connection, row.id).await).await?;
+    }
+    finish(pool, claim, &plan, row.as_of, outcome?, Some(row.id)).await
 }
 
-async fn run_on(
-    pool: &PgPool,
+/// What a backfill works from.
+struct Prepared {
+    plan: PlanRow,
+    facts: SourceFacts,
+    now: DateTime<Utc>,
+    windows: Vec<DueWindow>,
+    /// The time that the windows cover, and how far it is. None without a window.
+    row: Option<(Range<DateTime<Utc>>, BackfillRow)>,
+}
+
+async fn prepare(
     connection: &mut PgConnection,
     job: &PlannedJob,
     claim: &Claim,
     request: &Request,
-    report: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Done, RunError> {
+) -> Result<Prepared, RunError> {
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
     let facts = inspect(connection, job).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now);
-    let Some(span) = span(&windows) else {
-        return finish(connection, claim, &plan, now, Done::default(), None).await;
-    };
+    let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };
     let asked = Asked {
         plan_id: plan.id,
         from: request.range.start,
@@ -89,15 +104,7 @@ async fn run_on(
         Some(row) => row,
         None => ledger::begin(connection, asked, now, span.start).await?,
     };
-    let work = Work { pool, job, facts: &facts, plan: &plan, claim, row: &row };
-    let outcome = work.chunks(connection, (&windows, span, &request.range), report).await;
-    if let Err(error) = &outcome
-        && error.cure() == failure::Cure::Fail
-    {
-        // Asked for again it begins anew: what made it fail will have been mended by then.
-        ledger::finish(connection, row.id).await?;
-    }
-    finish(connection, claim, &plan, row.as_of, outcome?, Some(row.id)).await
+    Ok(Prepared { plan, facts, now, windows, row: Some((span, row)) })
 }
 
 /// What a backfill works with.
@@ -113,7 +120,6 @@ struct Work<'a> {
 impl Work<'_> {
     async fn chunks(
         &self,
-        connection: &mut PgConnection,
         (windows, span, asked): (&[DueWindow], Range<DateTime<Utc>>, &Range<DateTime<Utc>>),
         report: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Done, RunError> {
@@ -127,7 +133,7 @@ impl Work<'_> {
             // Of whole buckets: half a bucket would be taken for all of it.
             let step = window::floor(at + CHUNK, job.windows.bucket).max(at + job.windows.bucket);
             let chunk = at..step.min(span.end);
-            let rebuilt = rebuild_chunk(connection, job, self.facts, self.plan, self.claim, row, &chunk).await?;
+            let rebuilt = self.rebuild(&chunk).await?;
             done.buckets_recomputed += rebuilt.buckets;
             done.rows_read += rebuilt.predictions;
             generations.push(rebuilt.generation);
@@ -143,11 +149,27 @@ impl Work<'_> {
                 next += batch.windows;
                 report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
             }
-            ledger::advance(connection, row.id, chunk.end).await?;
+            let advanced = held::within(self.pool, held::SHORT, async |connection| {
+                ledger::advance(connection, row.id, chunk.end).await
+            });
+            advanced.await?;
             at = chunk.end;
         }
-        job::clear_due_of(connection, self.plan.id, &generations, asked).await?;
+        let cleared = held::within(self.pool, held::SHORT, async |connection| {
+            job::clear_due_of(connection, self.plan.id, &generations, asked).await
+        });
+        cleared.await?;
         Ok(done)
+    }
+
+    /// Rebuilds a chunk, on a connection of its own: one that goes silent is noticed at the end of the job's time limit.
+    async fn rebuild(&self, chunk: &Range<DateTime<Utc>>) -> Result<Rebuilt, RunError> {
+        let limit = self.job.schedule.timeout;
+        held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
+            failure::limit_time(connection, limit, self.claim.lease()).await?;
+            rebuild_chunk(connection, self.job, self.facts, self.plan, self.claim, self.row, chunk).await
+        })
+        .await
     }
 
     /// Measures and stores some windows, on a connection of its own.
@@ -268,20 +290,23 @@ async fn publish_batch(
 }
 
 async fn finish(
-    connection: &mut PgConnection,
+    pool: &PgPool,
     claim: &Claim,
     plan: &PlanRow,
     as_of: DateTime<Utc>,
     done: Done,
     backfill_id: Option<i64>,
 ) -> Result<Done, RunError> {
-    let mut transaction = connection.begin().await?;
-    if let Some(id) = backfill_id {
-        ledger::finish(&mut transaction, id).await?;
-    }
-    if !run::finish_ok(&mut transaction, claim, plan.id, as_of, done).await? {
-        return Err(RunError::LostLease);
-    }
-    transaction.commit().await?;
-    Ok(done)
+    held::within(pool, held::SHORT, async |connection| {
+        let mut transaction = connection.begin().await?;
+        if let Some(id) = backfill_id {
+            ledger::finish(&mut transaction, id).await?;
+        }
+        if !run::finish_ok(&mut transaction, claim, plan.id, as_of, done).await? {
+            return Err(RunError::LostLease);
+        }
+        transaction.commit().await?;
+        Ok(done)
+    })
+    .await
 }

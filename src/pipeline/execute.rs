@@ -29,6 +29,8 @@ pub enum Ended {
     Abandoned(RunError),
 }
 
+/// After so many attempts, some minutes, a run that waits for the server raises the alert of a run that failed.
+const SAID_AFTER: i32 = 30;
 /// How often a transient failure is tried again before it counts.
 const MOST_ATTEMPTS: i32 = 5;
 
@@ -161,7 +163,15 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
             }
             Ended::Failed(error)
         }
-        (Ok(true), Cure::Retry | Cure::Wait) => Ended::GivenBack(error, pause(claim.attempt, cure)),
+        (Ok(true), Cure::Retry | Cure::Wait) => {
+            // It may be the job after all, or last until somebody acts: the tick waits on, and its people know why.
+            if claim.attempt == SAID_AFTER
+                && let Err(failure) = health::failed(pool, job, claim, &error.to_string(), routing).await
+            {
+                warn!(job.name = %job.name, run.id = claim.run_id, "could not raise the run-failed alert: {failure}");
+            }
+            Ended::GivenBack(error, pause(claim.attempt, cure))
+        }
         // The ledger could not be told: the lease runs out and another runner takes the run.
         (Ok(_) | Err(_), _) => Ended::Abandoned(error),
     }

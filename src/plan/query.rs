@@ -48,6 +48,7 @@ mod tests {
             "select 1 union (select 2 except select 3) order by 1 limit 5 offset 2",
             "with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select n from r",
             "select * from public.a as a cross join lateral (select * from public.b as b where b.x = a.x limit 1) as c, jsonb_each(a.j) as e(k, v)",
+            "select a[1][2], make_interval(days => n), substring(b for 2) from public.t fetch first 3 rows only",
             "select date(at) from public.t where at >= timestamptz '2025-01-01' and (a, b) in ((1, 2), (3, 4))",
             "select * from (values (1, 'a'), (2, 'b')) as v(n, t)",
             "select count(distinct a), string_agg(b, ',' order by b) from public.t where not exists (select 1 from public.u where u.id = t.id)",
@@ -112,6 +113,10 @@ mod tests {
             "select ctid from public.t",
             "select * from only public.t",
             "select row_number() over w from public.t window w as (order by a)",
+            "select * from public.t where at > (select 'now')::timestamptz",
+            "select x::timestamptz as x from (select 'now' as x) s",
+            "select * from public.t join public.u using (t.id)",
+            "select * from trueup.residual",
         ] {
             assert!(
                 SelectQuery::parse(text, &Grants::default()).is_err(),

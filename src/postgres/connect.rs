@@ -20,7 +20,7 @@ const SERVING_IDLE: Duration = Duration::from_secs(30);
 const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
                        set standard_conforming_strings = on; \
-                       set statement_timeout = '60s'; set lock_timeout = '30s'; \
+                       set statement_timeout = '60s'; set lock_timeout = '10s'; \
                        set client_min_messages = warning; \
                        set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \
                        set tcp_user_timeout = '60s'; set client_connection_check_interval = '10s'";

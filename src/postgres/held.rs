@@ -5,7 +5,7 @@
 //! connection here, with a limit. Past the limit the work is cancelled, the connection is closed instead of returned, its
 //! place in the pool is free again, and a counter says so.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -64,8 +64,10 @@ async fn borrow<T, E: From<sqlx::Error>>(
     reset: bool,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
+    let is_borrowed = AtomicBool::new(false);
     let borrowed = async {
         let mut held = Held(Some(pool.acquire().await?));
+        is_borrowed.store(true, Ordering::Relaxed);
         let done = work(held.connection()).await;
         held.give_back(reset || done.is_err());
         done
@@ -73,7 +75,9 @@ async fn borrow<T, E: From<sqlx::Error>>(
     match timeout(limit, borrowed).await {
         Ok(done) => done,
         Err(_) => {
-            count_lost("the database did not answer in time; the connection was closed");
+            if is_borrowed.load(Ordering::Relaxed) {
+                count_lost("the database did not answer in time; the connection was closed");
+            }
             Err(silence(limit).into())
         }
     }

@@ -141,11 +141,16 @@ async fn remove(this: &Scheduler, step: Step) -> Result<u64> {
 /// One round of removal, in a transaction of its own. None when another runner is at it.
 async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> Result<Option<Removed>> {
     let jobs = this.jobs.current();
-    let names: Vec<String> = jobs.keys().cloned().collect();
+    let mut names: Vec<String> = jobs.keys().cloned().collect();
     let now = run::now(connection).await?;
     let windows = now - this.keep_windows;
     let needed = jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
-    let rolling: Vec<DateTime<Utc>> = jobs.values().map(|job| now - this.keep_rolling.max(job.looks_back())).collect();
+    let mut rolling: Vec<DateTime<Utc>> =
+        jobs.values().map(|job| now - this.keep_rolling.max(job.looks_back())).collect();
+    // Of a job that nobody runs any more no rule looks back.
+    let forgotten = job::forgotten(connection).await?;
+    names.extend(forgotten.into_iter().filter(|name| !jobs.contains_key(name)));
+    rolling.resize(names.len(), now - this.keep_rolling);
     let old = Old { windows, buckets: windows.min(needed), jobs: &names, rolling: &rolling };
     let mut transaction = connection.begin().await?;
     let round = retention::prune(&mut transaction, step, &old, AT_ONCE).await?;
@@ -156,7 +161,7 @@ async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> R
 /// Says that the jobs are known here: their raw data stay.
 async fn seen(this: &Scheduler) -> sqlx::Result<()> {
     let names = this.names();
-    held::within(&this.pool, held::SHORT, async |connection| job::seen(connection, &names).await).await
+    held::within(&this.pool, held::SHORT, async |connection| job::seen_unless_locked(connection, &names).await).await
 }
 
 /// Tells what time has made news: silences that ended, reminders, escalations.

@@ -69,6 +69,22 @@ impl Catalog {
     }
 }
 
+/// The jobs that the main loop has seen, and those of them that are not in the ledger yet as their files say now.
+#[derive(Default)]
+struct Known {
+    jobs: Option<Arc<Jobs>>,
+    unregistered: Vec<String>,
+}
+
+impl Known {
+    fn take_in(&mut self, now: Arc<Jobs>) {
+        if self.jobs.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &now)) {
+            self.unregistered = now.keys().cloned().collect();
+            self.jobs = Some(now);
+        }
+    }
+}
+
 /// How a scheduler says outside that it lives.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
@@ -92,7 +108,7 @@ impl Scheduler {
     /// Serves until `stop` says so. Runs under way are given time to end; what does not end is given back.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let this = Arc::new(self);
-        let mut known = None;
+        let mut known = Known::default();
         let beat = Arc::new(Notify::new());
         let mut heartbeat = heartbeat(Arc::clone(&beat)).await?;
         let slots = Arc::new(Semaphore::new(this.parallel));
@@ -133,13 +149,12 @@ impl Scheduler {
     }
 
     /// One turn of the main loop: changed jobs are entered, what became due is entered, what is due is claimed.
-    async fn turn(self: &Arc<Self>, known: &mut Option<Arc<Jobs>>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) {
-        let now = self.jobs.current();
-        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &now)) {
-            match self.register().await {
-                Ok(()) => *known = Some(now),
-                // The old schedules hold until it can be written.
-                Err(error) => error!("could not enter changed jobs into the ledger: {error:#}"),
+    async fn turn(self: &Arc<Self>, known: &mut Known, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) {
+        known.take_in(self.jobs.current());
+        if !known.unregistered.is_empty() {
+            // The old schedules hold until the new ones can be written.
+            if let Err(error) = self.register(&mut known.unregistered).await {
+                error!("could not enter changed jobs into the ledger: {error:#}");
             }
         }
         match self.beat(slots, runs).await {
@@ -162,17 +177,18 @@ impl Scheduler {
         }
     }
 
-    /// Enters the jobs into the ledger. Their next slots are computed again, because schedules may have changed.
-    async fn register(&self) -> Result<()> {
-        let names = self.names();
-        held::within(&self.pool, held::SHORT, async |connection| {
-            for name in &names {
+    /// Enters jobs into the ledger, where nobody holds their row just now. Their next slots are computed again, because
+    /// schedules may have changed. Those that are entered are taken out of `names`.
+    async fn register(&self, names: &mut Vec<String>) -> Result<()> {
+        let entered = held::within(&self.pool, held::SHORT, async |connection| {
+            for name in names.iter() {
                 job::register(connection, name).await?;
             }
-            job::seen(connection, &names).await?;
-            Ok(schedule::recompute_next(connection, &names).await?)
-        })
-        .await
+            schedule::note_served(connection, names).await
+        });
+        let entered = entered.await?;
+        names.retain(|name| !entered.contains(name));
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {

@@ -75,6 +75,30 @@ pub async fn seen(connection: &mut PgConnection, names: &[String]) -> sqlx::Resu
     .map(drop)
 }
 
+/// The same for many jobs at once. One that a run holds locked is known by that run.
+pub async fn seen_unless_locked(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update trueup.job set seen_at = clock_timestamp()
+        where id in (
+            select id from trueup.job where name = any($1) and seen_at < clock_timestamp() - interval '1 hour'
+            order by id for no key update skip locked
+        )
+        "#,
+        names
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Jobs that no runner has known for two weeks.
+pub async fn forgotten(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("select name from trueup.job where seen_at < clock_timestamp() - interval '14 days'")
+        .fetch_all(connection)
+        .await
+}
+
 /// The newest `as_of` that was published, locked until the transaction ends.
 pub async fn lock_published(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("select published_as_of from trueup.job where id = $1 for no key update", job_id)

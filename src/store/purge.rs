@@ -25,6 +25,8 @@ pub(super) async fn plans(connection: &mut PgConnection, most: i64) -> sqlx::Res
                or exists (select from trueup.bucket b where b.plan_id = p.id)
                or exists (select from trueup.due_bucket d where d.plan_id = p.id)
                or exists (select from trueup.cell c where c.plan_id = p.id))
+        -- Some may be in use, and stay so for long: another round looks at others.
+        order by random()
         limit $1
         "#,
         PLANS

@@ -291,7 +291,7 @@ pub async fn is_working(connection: &mut PgConnection, session: i32, patience: T
         r#"
         select exists (
             select from pg_stat_activity
-            where pid = $1 and (state = 'active' or state is null or state_change > clock_timestamp() - $2::interval)
+            where pid = $1 and (state in ('active', 'disabled') or state is null or state_change > clock_timestamp() - $2::interval)
         ) as "working!"
         "#,
         session,

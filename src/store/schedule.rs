@@ -81,7 +81,7 @@ pub async fn locked(connection: &mut PgConnection, names: &[String], patience: T
                    ))
         ),
         free as (
-            select j.id from trueup.job j where j.id in (select id from overdue) for key share skip locked
+            select j.id from trueup.job j where j.id in (select id from overdue) for no key update skip locked
         )
         select name from overdue where id not in (select id from free) order by name
         "#,
@@ -154,10 +154,18 @@ pub async fn advance(connection: &mut PgConnection, cursors: &[Advance]) -> sqlx
     .map(drop)
 }
 
-/// Makes schedulers compute the next slot of a job anew: its schedule may have changed since the slot was stored.
-pub async fn recompute_next(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
-    sqlx::query!("update trueup.job set next_due_at = null where name = any($1)", names)
-        .execute(connection)
-        .await
-        .map(drop)
+/// Notes that the jobs are served, and makes schedulers compute their next slot again: the schedule may have changed since the
+/// slot was stored. Returns the names that were noted. A run that publishes holds the row of its job: to wait for it would
+/// hold back all the others, so its job is left for the next time.
+pub async fn note_served(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        update trueup.job set next_due_at = null, seen_at = clock_timestamp()
+        where id in (select id from trueup.job where name = any($1) order by id for no key update skip locked)
+        returning name
+        "#,
+        names
+    )
+    .fetch_all(connection)
+    .await
 }

@@ -227,3 +227,26 @@ fn without_a_database_it_says_what_to_do() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("DATABASE_URL=postgres://") && run.stderr.contains("trueup run"), "{}", run.stderr);
 }
+
+/// A run that publishes its first history holds the row of its job for a minute. A runner that starts meanwhile goes on with
+/// the others, comes back to that job, and says that it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_row_is_held_holds_back_no_other_and_is_named() {
+    let db = TestDatabase::new().await;
+    db.execute(
+        "insert into trueup.job (name, next_due_at) values ('held', now() - interval '1 hour'), ('free', now() + interval '1 hour')",
+    )
+    .await;
+    let names = ["held".to_owned(), "free".to_owned()];
+    let mut holder = db.connection().await;
+    sqlx::raw_sql("begin; select from trueup.job where name = 'held' for no key update").execute(&mut holder).await.unwrap();
+    let mut runner = db.connection().await;
+    let patience = chrono::TimeDelta::seconds(30);
+    assert_eq!(schedule::note_served(&mut runner, &names).await.unwrap(), ["free"]);
+    assert_eq!(schedule::locked(&mut runner, &names, patience).await.unwrap(), ["held"]);
+    sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
+    assert!(schedule::locked(&mut runner, &names, patience).await.unwrap().is_empty());
+    let mut noted = schedule::note_served(&mut runner, &names).await.unwrap();
+    noted.sort();
+    assert_eq!(noted, ["free", "held"]);
+}

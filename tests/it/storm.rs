@@ -231,7 +231,7 @@ async fn misbehaving_hook(dice: Dice) -> Witness {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_runners_in_a_storm_lose_double_and_miscount_nothing() {
     let seed = size("TRUEUP_SEED", Utc::now().timestamp().unsigned_abs());
-    let lasts = Duration::from_secs(size("TRUEUP_STORM_SECONDS", 60));
+    let lasts = Duration::from_secs(size("TRUEUP_STORM_SECONDS", 90));
     println!("{} s, seed {seed}", lasts.as_secs());
     let mut storm = Storm::new(seed).await;
     let (done, written) = storm.rage(lasts, seed).await;

@@ -5,6 +5,7 @@
 
 mod lexer;
 mod model;
+mod queries;
 
 use std::time::{Duration, Instant};
 

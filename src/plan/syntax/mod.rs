@@ -1,10 +1,10 @@
 //! SQL of a job file: read into a tree of our own, and printed from it by a printer of our own.
 //!
-//! A parser that knows many dialects reads the text. What it found is taken over node by node, field by field, into a tree
-//! that has a place only for what is allowed; everything else is refused. What is sent to the database is printed from
-//! that tree, in a form that has one meaning whatever the settings of a session: names and literals quoted by doubling,
-//! functions and types with their schema, every operation in parentheses. The print is read again and must give the same
-//! tree, so that neither the parser nor the printer can turn a string into code.
+//! A parser that knows many dialects reads the text. Its tree is converted, field by field, into our own, which has a place
+//! only for what is allowed; everything else is refused. SQL is printed from our tree in a form that no setting of a session
+//! can reinterpret: names quoted, literals with doubled quotes or between dollars, functions and types with their schema,
+//! operations in parentheses. The print is read again and must give the same tree, so that neither the parser nor the
+//! printer can turn a string into code.
 
 mod function;
 mod literal;
@@ -68,7 +68,7 @@ pub fn print_query(tree: &Query) -> String {
 }
 
 fn ambiguous() -> String {
-    "its meaning is not certain: write it with parentheses, and literals as plain '...'".to_owned()
+    "it is ambiguous: add parentheses, and write literals as plain '...'".to_owned()
 }
 
 fn read_expression(text: &str, deepest: usize, grants: &Grants) -> Result<Scalar, String> {
@@ -90,7 +90,9 @@ fn read_query(text: &str, deepest: usize, grants: &Grants) -> Result<Query, Stri
     let [Statement::Query(query)] = statements.as_slice() else {
         return Err("expected one select statement".to_owned());
     };
-    Reader::of_query(grants).query(query)
+    let read = Reader::of_query(grants).query(query)?;
+    moment::expect_fixed(&read)?;
+    Ok(read)
 }
 
 fn mistake(error: &sqlparser::parser::ParserError) -> String {

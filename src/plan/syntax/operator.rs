@@ -167,6 +167,8 @@ pub fn binding(expr: &Expr) -> Binding {
         | Expr::InSubquery { .. }
         | Expr::Like { .. }
         | Expr::ILike { .. } => Binding::Range,
+        // To Postgres it is `not` before `exists`.
+        Expr::Exists { negated: true, .. } => Binding::Not,
         Expr::AnyOp { .. } | Expr::AllOp { .. } => Binding::Comparison,
         Expr::AtTimeZone { .. } => Binding::Zone,
         Expr::Cast { kind: sqlparser::ast::CastKind::DoubleColon, .. } | Expr::CompoundFieldAccess { .. } => {

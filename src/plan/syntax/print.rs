@@ -49,11 +49,19 @@ pub fn scalar_over(value: &Scalar, columns: Columns<'_>) -> String {
             format!("case{operand}{branches}{otherwise} end")
         }
         Scalar::Cast(part, to) => format!("cast({} as {to})", scalar_over(part, columns)),
+        Scalar::CastCall(part, to) => format!("{}({})", to.as_function(), scalar_over(part, columns)),
+        Scalar::Named(name, value) => format!("{name} => {}", scalar_over(value, columns)),
         Scalar::Extract(field, part) => format!("extract({field} from {})", of(part)),
         Scalar::AtTimeZone(time, zone) => format!("{} at time zone {}", of(time), of(zone)),
         Scalar::Call(call) => called(call, columns),
         Scalar::Array(parts) => format!("array[{}]", all(parts)),
-        Scalar::Element(part, index) => format!("({})[{}]", scalar_over(part, columns), scalar_over(index, columns)),
+        Scalar::Element(part, index) => {
+            let index = scalar_over(index, columns);
+            match part.as_ref() {
+                Scalar::Element(..) => format!("{}[{index}]", scalar_over(part, columns)),
+                other => format!("({})[{index}]", scalar_over(other, columns)),
+            }
+        }
         Scalar::Row(parts) => format!("({})", all(parts)),
         Scalar::Subquery(inner) => format!("({})", query::query(inner)),
         Scalar::ArrayOf(inner) => format!("array({})", query::query(inner)),
@@ -110,6 +118,7 @@ fn atom(value: &Scalar, columns: Columns<'_>) -> String {
         Scalar::Column(_)
         | Scalar::Literal(_)
         | Scalar::Cast(..)
+        | Scalar::CastCall(..)
         | Scalar::Extract(..)
         | Scalar::Array(_)
         | Scalar::ArrayOf(_)

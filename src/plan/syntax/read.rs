@@ -14,8 +14,8 @@ use super::tree::{Function, Scalar};
 use super::types::SqlType;
 use crate::plan::name::Identifier;
 
-/// How deep a tree may be: walking it must not use up a thread's stack.
-const DEEPEST: usize = 700;
+/// How deep a tree may be: it is printed and copied on threads with a stack of 2 MiB.
+const DEEPEST: usize = 200;
 
 /// Reads one text.
 pub struct Reader<'a> {
@@ -160,6 +160,17 @@ impl<'a> Reader<'a> {
                 self.builtin("floor", vec![of])
             }
             Expr::Position { expr: of, r#in } => self.builtin("position", vec![r#in, of]),
+            Expr::Substring {
+                expr: of,
+                substring_from: None,
+                substring_for: Some(length),
+                special: _,
+                shorthand: _,
+            } => {
+                let first = Scalar::Literal(Literal::Number("1".to_owned()));
+                let arguments = vec![self.scalar(of)?, first, self.scalar(length)?];
+                Ok(super::read_call::plain(Function::Builtin("substring"), arguments))
+            }
             Expr::Substring { expr: of, substring_from: Some(from), substring_for, special: _, shorthand: _ } => {
                 let arguments = [Some(of), Some(from), substring_for.as_ref()];
                 self.builtin("substring", arguments.into_iter().flatten().map(AsRef::as_ref).collect())
@@ -237,7 +248,10 @@ impl<'a> Reader<'a> {
             true => self.operand(left, op.binding)?,
             false => self.tighter(left, op.binding)?,
         };
-        Ok(Scalar::Binary(left, op, self.tighter(right, op.binding)?))
+        let right = self.tighter(right, op.binding)?;
+        // The name of a key, or a path of names: never a time.
+        let right = if op.is_accessor() { moment::plain(right) } else { right };
+        Ok(Scalar::Binary(left, op, right))
     }
 
     fn is(&mut self, of: &Expr, is: Is, negated: bool) -> Read {
@@ -286,23 +300,12 @@ impl<'a> Reader<'a> {
         let operator = Binary::read(op).filter(|op| op.binding == Binding::Comparison).ok_or_else(|| refused(whole))?;
         let left = self.tighter(left, Binding::Comparison)?;
         let right = self.boxed(right)?;
-        // In two pairs of parentheses a subquery is one array; in one pair it is many values.
-        if matches!(*right, Scalar::Subquery(_)) && matches!(whole_right(whole), Some(Expr::Nested(_))) {
-            return Err(format!("`{whole}`: take away one pair of parentheses, or write `in`"));
-        }
         Ok(Scalar::Quantified { left, operator, all, right })
     }
 
     fn builtin(&mut self, name: &'static str, arguments: Vec<&Expr>) -> Read {
         let arguments = arguments.into_iter().map(|argument| self.scalar(argument)).collect::<Result<_, _>>()?;
         Ok(super::read_call::plain(Function::Builtin(name), arguments))
-    }
-}
-
-fn whole_right(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => Some(right),
-        _ => None,
     }
 }
 

@@ -1,13 +1,12 @@
 //! Calls of functions, aggregates and window functions.
 
 use sqlparser::ast::{
-    self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, ObjectName, OrderByExpr, OrderByOptions, OrderBySort, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, WindowSpec, WindowType,
+    self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, ObjectName, OrderByExpr, OrderByOptions, OrderBySort, WindowFrame,
+    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::function::{self, Granted};
-use super::literal::Literal;
 use super::moment;
 use super::read::{Reader, name};
 use super::tree::{Bound, Call, Frame, Function, Over, Scalar, Sort};
@@ -42,15 +41,6 @@ pub fn gives_moment(call: &Call) -> bool {
     matches!(call.function, Function::Builtin(name) if moments.contains(&name))
 }
 
-/// Whether it is `to_char` with a pattern of fields. Each word that names a moment has a letter that is a field.
-pub fn is_plain_pattern(call: &Call) -> bool {
-    let pattern = match call.arguments.as_deref() {
-        Some([_, Scalar::Literal(Literal::Text(pattern))]) => pattern,
-        _ => return false,
-    };
-    call.function == Function::Builtin("to_char") && !pattern.contains(['"', '\\'])
-}
-
 /// What stands in the parentheses of a call.
 struct Arguments {
     distinct: bool,
@@ -82,11 +72,14 @@ impl Reader<'_> {
         };
         let is_plain = within_group.is_empty() && filter.is_none() && over.is_none();
         if let (Some(to), [argument], true) = (type_named(&parts), list.args.as_slice(), is_plain) {
-            // `date(x)` is a cast.
-            return moment::cast(self.argument(argument)?, to);
+            return match moment::cast(self.argument(argument)?, to)? {
+                Scalar::Cast(of, to) => Ok(Scalar::CastCall(of, to)),
+                other => Ok(other),
+            };
         }
         let function = self.function(&parts, written)?;
-        if !self.in_query && !(is_plain && list.clauses.is_empty() && list.duplicate_treatment.is_none()) {
+        let is_plain = is_plain && list.clauses.is_empty() && list.duplicate_treatment.is_none();
+        if !self.in_query && !is_plain {
             return Err(format!("`{written}` may only be called with plain arguments"));
         }
         let Arguments { distinct, values: arguments, order_by } = self.arguments(list, &function, written)?;
@@ -169,6 +162,12 @@ impl Reader<'_> {
     pub(super) fn argument(&mut self, argument: &FunctionArg) -> Result<Scalar, String> {
         match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.scalar(expr),
+            FunctionArg::Named { name: parameter, arg: FunctionArgExpr::Expr(expr), operator: _ }
+            | FunctionArg::ExprNamed {
+                name: Expr::Identifier(parameter),
+                arg: FunctionArgExpr::Expr(expr),
+                operator: FunctionArgOperator::RightArrow | FunctionArgOperator::Assignment,
+            } => Ok(Scalar::Named(name(parameter)?, self.boxed(expr)?)),
             other => Err(format!("the argument `{other}` is not allowed")),
         }
     }
@@ -229,14 +228,6 @@ pub(super) fn names(written: &ObjectName) -> Result<Vec<Identifier>, String> {
         None => Err(format!("`{written}` is not a name")),
     };
     written.0.iter().map(part).collect()
-}
-
-/// The name of a column that is a cast written as a call: Postgres names it after the type.
-pub(super) fn name_of_cast(expr: &Expr) -> Option<Identifier> {
-    let Expr::Function(call) = expr else { return None };
-    let parts = names(&call.name).ok()?;
-    type_named(&parts)?;
-    parts.last().cloned()
 }
 
 fn type_named(parts: &[Identifier]) -> Option<SqlType> {

@@ -1,14 +1,15 @@
 //! Select statements: read from the parser's tree, with the names of `with` where they can be seen and nowhere else.
 
 use sqlparser::ast::{
-    self, Cte as WrittenCte, CteAsMaterialized, Distinct as WrittenDistinct, Expr, GroupByExpr, JoinConstraint,
+    self, Cte as WrittenCte, CteAsMaterialized, Distinct as WrittenDistinct, Expr, Fetch, GroupByExpr, JoinConstraint,
     JoinOperator, LimitClause, Offset, OrderBy, OrderByKind, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind,
     SetExpr, SetOperator, SetQuantifier, TableFactor, TableFunctionArgs, TableWithJoins, WildcardAdditionalOptions,
 };
 
 use super::function;
+use super::literal::Literal;
 use super::read::{Reader, name};
-use super::read_call::{self, names};
+use super::read_call::names;
 use super::tree::{Alias, Body, Cte, Distinct, From, Group, Item, Join, On, Query, Scalar, Select, Source};
 use crate::plan::name::TableName;
 
@@ -29,7 +30,7 @@ impl Reader<'_> {
             body,
             order_by,
             limit_clause,
-            fetch: None,
+            fetch,
             locks,
             for_clause: None,
             settings: None,
@@ -44,7 +45,7 @@ impl Reader<'_> {
         }
         let recursive = with.as_ref().is_some_and(|with| with.recursive);
         let with = with.as_ref().map(|with| self.with(with)).transpose()?.unwrap_or_default();
-        let (limit, offset) = self.limit(limit_clause.as_ref())?;
+        let (limit, offset) = self.limit(limit_clause.as_ref(), fetch.as_ref())?;
         Ok(Query {
             recursive,
             with,
@@ -84,15 +85,27 @@ impl Reader<'_> {
         }
     }
 
-    fn limit(&mut self, clause: Option<&LimitClause>) -> Result<(Option<Scalar>, Option<Scalar>), String> {
-        let Some(clause) = clause else { return Ok((None, None)) };
+    fn limit(
+        &mut self,
+        clause: Option<&LimitClause>,
+        fetch: Option<&Fetch>,
+    ) -> Result<(Option<Scalar>, Option<Scalar>), String> {
+        let fetched = match fetch {
+            None => None,
+            Some(Fetch { with_ties: false, percent: false, quantity }) => match quantity {
+                Some(quantity) => Some(self.scalar(quantity)?),
+                None => Some(Scalar::Literal(Literal::Number("1".to_owned()))),
+            },
+            Some(other) => return Err(format!("`{other}`: write `limit`")),
+        };
+        let Some(clause) = clause else { return Ok((fetched, None)) };
         let LimitClause::LimitOffset { limit, offset, limit_by } = clause else {
             return Err(format!("`{clause}`: write `limit` and `offset`"));
         };
         if !limit_by.is_empty() {
             return Err(format!("`{clause}` is not allowed"));
         }
-        let limit = limit.as_ref().map(|limit| self.scalar(limit)).transpose()?;
+        let limit = limit.as_ref().map(|limit| self.scalar(limit)).transpose()?.or(fetched);
         let offset = offset.as_ref().map(|Offset { value, rows: _ }| self.scalar(value)).transpose()?;
         Ok((limit, offset))
     }
@@ -190,7 +203,7 @@ impl Reader<'_> {
 
     fn item(&mut self, item: &SelectItem) -> Result<Item, String> {
         match item {
-            SelectItem::UnnamedExpr(expr) => Ok(Item::Value(self.scalar(expr)?, read_call::name_of_cast(expr))),
+            SelectItem::UnnamedExpr(expr) => Ok(Item::Value(self.scalar(expr)?, None)),
             SelectItem::ExprWithAlias { expr, alias } => Ok(Item::Value(self.scalar(expr)?, Some(name(alias)?))),
             SelectItem::Wildcard(options) if is_plain(options) => Ok(Item::All(None)),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options)
@@ -249,8 +262,11 @@ impl Reader<'_> {
             JoinConstraint::Natural => On::Natural,
             JoinConstraint::On(condition) => On::Condition(self.scalar(condition)?),
             JoinConstraint::Using(columns) => {
-                let columns: Vec<_> = columns.iter().map(names).collect::<Result<_, _>>()?;
-                On::Using(columns.into_iter().flatten().collect())
+                let one = |written: &ast::ObjectName| match names(written)?.as_slice() {
+                    [column] => Ok(column.clone()),
+                    _ => Err(format!("`using ({written})`: name columns without a table")),
+                };
+                On::Using(columns.iter().map(one).collect::<Result<_, String>>()?)
             }
         };
         Ok(Join { kind, source, on })

@@ -48,6 +48,10 @@ pub enum Scalar {
         otherwise: Option<Box<Scalar>>,
     },
     Cast(Box<Scalar>, SqlType),
+    /// A cast written as a call, such as `date(x)`: a column that is not named otherwise is named after its type.
+    CastCall(Box<Scalar>, SqlType),
+    /// An argument by the name of its parameter.
+    Named(Identifier, Box<Scalar>),
     /// A field of a point in time, and of what.
     Extract(&'static str, Box<Scalar>),
     /// A point in time, and the zone.

@@ -13,7 +13,7 @@ pub struct SqlType {
 }
 
 /// Each with how many modifiers it may have.
-const TYPES: [(&str, usize); 20] = [
+const TYPES: [(&str, usize); 19] = [
     ("bool", 0),
     ("int2", 0),
     ("int4", 0),
@@ -26,7 +26,6 @@ const TYPES: [(&str, usize); 20] = [
     ("bpchar", 1),
     ("date", 0),
     ("time", 1),
-    ("timetz", 1),
     ("timestamp", 1),
     ("timestamptz", 1),
     // In this form a modifier of an interval would be a mask of its fields.
@@ -53,9 +52,14 @@ impl SqlType {
         (modifiers.len() <= *most).then_some(Self { base, modifiers, is_array: false })
     }
 
+    /// As a function that casts.
+    pub fn as_function(&self) -> String {
+        format!("pg_catalog.\"{}\"", self.base)
+    }
+
     /// Whether a text is read as a point in time, where words such as `now` mean the moment of reading.
     pub fn is_moment(&self) -> bool {
-        matches!(self.base, "date" | "time" | "timetz" | "timestamp" | "timestamptz")
+        matches!(self.base, "date" | "time" | "timestamp" | "timestamptz")
     }
 
     /// Takes over a type, or says that it is not on the list.
@@ -85,7 +89,6 @@ impl SqlType {
             T::Char(length) | T::Character(length) => ("bpchar", characters(*length)?),
             T::Date => ("date", Vec::new()),
             T::Time(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => ("time", one(*digits)),
-            T::Time(digits, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => ("timetz", one(*digits)),
             T::Timestamp(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => ("timestamp", one(*digits)),
             T::Timestamp(digits, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => ("timestamptz", one(*digits)),
             T::Interval { fields: None, precision: None } => ("interval", Vec::new()),

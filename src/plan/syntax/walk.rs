@@ -36,13 +36,16 @@ impl Scalar {
     }
 
     /// Looks at this and everything below it.
-    fn visit<'t>(&'t self, look: Look<'_, 't>) {
+    pub(super) fn visit<'t>(&'t self, look: Look<'_, 't>) {
         look(self);
         match self {
             Scalar::Column(_) | Scalar::Literal(_) => {}
-            Scalar::Unary(_, of) | Scalar::Cast(of, _) | Scalar::Extract(_, of) | Scalar::Is { of, .. } => {
-                of.visit(look)
-            }
+            Scalar::Unary(_, of)
+            | Scalar::Cast(of, _)
+            | Scalar::CastCall(of, _)
+            | Scalar::Named(_, of)
+            | Scalar::Extract(_, of)
+            | Scalar::Is { of, .. } => of.visit(look),
             Scalar::Binary(left, _, right)
             | Scalar::Distinct { left, right, .. }
             | Scalar::AtTimeZone(left, right)
@@ -122,7 +125,7 @@ impl Query {
         found.into_iter().collect()
     }
 
-    fn visit<'t>(&'t self, look: Look<'_, 't>) {
+    pub(super) fn visit<'t>(&'t self, look: Look<'_, 't>) {
         self.with.iter().for_each(|cte| cte.query.visit(look));
         body(&self.body, look);
         sorts(self.order_by.iter(), look);
