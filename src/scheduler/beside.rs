@@ -197,8 +197,7 @@ pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     }
 }
 
-/// Says which jobs wait although they are due, because another session holds their row locked: whoever claims and enters
-/// passes over locked rows, so nothing else would say it.
+/// Reports overdue jobs whose row another session holds locked. Claiming passes over locked rows, so nothing else shows them.
 async fn watch_locks(this: &Scheduler) -> sqlx::Result<()> {
     let names = this.names();
     let locked = held::within(&this.pool, held::SHORT, async |connection| {

@@ -277,7 +277,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "short-retention",
-        "Rolling windows would go while rules still compare with them.",
+        "`[retention] rolling` is too short: rules still compare with those windows.",
         "Keep them for a week or longer.",
     ),
     code(

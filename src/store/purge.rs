@@ -45,9 +45,9 @@ pub(super) async fn plans(connection: &mut PgConnection, most: i64) -> sqlx::Res
 
 /// Sets a plan back to its beginning, so that a run of it builds everything from the source. False when it is in use.
 ///
-/// A run reads how far its plan is before it locks it. It says first that it knows the job, and the row of the job of a plan
-/// that is the current one is locked here: such a run waits, and then reads that the plan is at its beginning. Of another
-/// plan a run begins anew whatever the row says.
+/// A run reads the progress of its plan before it locks the plan. If the plan is the job's current one, the job's row is locked
+/// here: the run's first statement about the job waits for it, and the run then reads the progress that was reset. A run of
+/// any other plan starts from the source whatever the row says.
 async fn close(connection: &mut PgConnection, plan_id: i64, job_id: i64, is_current: bool) -> sqlx::Result<bool> {
     let locked = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtextextended('trueup.plan', $1)) as "locked!""#,

@@ -37,8 +37,8 @@ const ROWS_OF_A_WINDOW: i64 = 10;
 
 /// Removes rolling windows that are older than their job's limit: of each day, by UTC, the last one stays.
 ///
-/// Those that an alert of an incident fired or ended on stay, and those that wait to become final: a run measures them once more,
-/// and would report for the first time what had been reported.
+/// Windows on which an alert of an incident fired or ended stay, and so do windows that are not final yet: the next run would
+/// store them again as first reports.
 pub(super) async fn windows(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Removed> {
     let at_once = (most / ROWS_OF_A_WINDOW).max(1);
     // Locked before their measurements are looked for: a backfill that writes one is waited for, or waits and makes it again.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use trueup::commands::demo::receivers::LocalReceiver;
+use trueup::store::schedule;
 
 use crate::support::database::TestDatabase;
 use crate::support::dice::Dice;
@@ -239,7 +240,10 @@ async fn a_job_whose_row_is_held_holds_back_no_other_and_is_named() {
     .await;
     let names = ["held".to_owned(), "free".to_owned()];
     let mut holder = db.connection().await;
-    sqlx::raw_sql("begin; select from trueup.job where name = 'held' for no key update").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("begin; select from trueup.job where name = 'held' for no key update")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     let mut runner = db.connection().await;
     let patience = chrono::TimeDelta::seconds(30);
     assert_eq!(schedule::note_served(&mut runner, &names).await.unwrap(), ["free"]);
