@@ -229,7 +229,8 @@ async fn a_job_file_that_changes_while_the_database_is_silent_is_taken_in_after_
 async fn sigterm_ends_a_runner_within_its_grace_whatever_hangs() {
     // Twenty-five seconds, and what a busy machine needs to end a process.
     const GRACE: Duration = Duration::from_secs(28);
-    let hangs: [(&str, fn(&Runner) -> Option<Arc<Hits>>); 4] = [
+    type Hang = fn(&Runner) -> Option<Arc<Hits>>;
+    let hangs: [(&str, Hang); 4] = [
         ("everything", |runner| {
             runner.proxy.all(Mode::Silent);
             None

@@ -23,10 +23,10 @@ pub fn fixed(literal: Literal) -> Scalar {
 }
 
 /// Takes back what [`fixed`] did.
-pub fn plain(value: Box<Scalar>) -> Box<Scalar> {
-    match *value {
-        Scalar::Cast(inner, text) if text == SqlType::text() && matches!(*inner, Scalar::Literal(_)) => inner,
-        other => Box::new(other),
+pub fn plain(value: Scalar) -> Scalar {
+    match value {
+        Scalar::Cast(inner, text) if text == SqlType::text() && matches!(*inner, Scalar::Literal(_)) => *inner,
+        other => other,
     }
 }
 

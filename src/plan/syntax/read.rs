@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
         };
         let right = self.tighter(right, op.binding)?;
         // The name of a key, or a path of names: never a time.
-        let right = if op.is_accessor() { moment::plain(right) } else { right };
+        let right = if op.is_accessor() { Box::new(moment::plain(*right)) } else { right };
         Ok(Scalar::Binary(left, op, right))
     }
 
