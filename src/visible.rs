@@ -7,7 +7,7 @@ pub fn line(text: &str) -> String {
     shown(text, |_| false)
 }
 
-/// Several lines: breaks and tabs stay. For layout of our own, whose data went through [`line`].
+/// Several lines: breaks and tabs stay. For layout of our own, whose data went through [`line()`].
 pub fn lines(text: &str) -> String {
     shown(text, |c| matches!(c, '\n' | '\t'))
 }
