@@ -120,7 +120,7 @@ async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta, session: &At
         let asked = Instant::now();
         let session = session.load(Ordering::Relaxed);
         let renewed = held::within(pool, lease_time / 3, async |connection| {
-            let works = session == 0 || run::is_working(connection, session, lease).await?;
+            let works = session == 0 || run::is_working(connection, session, lease / 3).await?;
             Ok::<_, sqlx::Error>((run::renew(connection, claim, lease).await?, works))
         });
         match renewed.await {

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use sqlx::PgConnection;
 
 use crate::measure::source::SourceMistake;
+use crate::postgres::held;
 
 /// Combinations of dimensions and versions that a job may have: more are a mistake, such as a cohort per customer.
 pub const MOST_CELLS: i64 = 100_000;
@@ -150,7 +151,7 @@ fn words(code: &str) -> &'static str {
 /// take the run over: between two statements a runner that lives needs milliseconds. Waiting for a lock ends before the
 /// statement does, so that it is seen as such. Returns which session of the server it is.
 pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: TimeDelta) -> sqlx::Result<i32> {
-    let row: (i32,) = sqlx::query_as(
+    let limits = sqlx::query_as(
         "select pg_backend_pid(), set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
          set_config('idle_in_transaction_session_timeout', $3, false), set_config('work_mem', '64MB', false), \
          set_config('jit', 'off', false), \
@@ -159,10 +160,17 @@ pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: 
     .bind(limit.num_milliseconds().to_string())
     .bind((limit.num_milliseconds() / 2).max(1).to_string())
     .bind(limit.min(lease).num_milliseconds().max(1).to_string())
-    .fetch_one(connection)
-    .await?;
-    Ok(row.0)
+    .fetch_one(connection);
+    // Until it is known which session works for a run, nobody watches the session: this statement has a limit of its own.
+    let limited: (i32,) = match tokio::time::timeout(ANSWER_WITHIN, limits).await {
+        Ok(row) => row?,
+        Err(_) => return Err(held::silence(ANSWER_WITHIN)),
+    };
+    Ok(limited.0)
 }
+
+/// Setting the limits of a session takes a millisecond.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection whose session no longer works for it.
 pub fn lost_connection() -> RunError {

@@ -22,9 +22,10 @@ const PLACES: u64 = 2;
 /// then never does.
 const CAP: Duration = Duration::from_secs(120);
 
-/// Twenty seconds for a statement about our own tables, and what a busy machine needs to be on time again. A run's own
-/// statements have `schedule.timeout`, which is less here.
-const RECOVERS_WITHIN: Duration = Duration::from_secs(40);
+/// Both places of the pool go silent, one after the other: each takes twenty seconds for a statement about our own tables, or the
+/// limit of a run, and then ticks wait on a machine that may be busy. Measured over all statements: half of them within 10 s,
+/// nine of ten within 30 s, all within 101 s.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(110);
 
 /// What a runner has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
