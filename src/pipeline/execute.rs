@@ -115,12 +115,14 @@ pub async fn leased<T>(
 async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta, session: &AtomicI32) -> RunError {
     let lease_time = lease.to_std().unwrap_or(Duration::from_secs(30));
     let mut valid_until = Instant::now() + lease_time.mul_f64(0.9);
+    // Between two statements a runner that lives needs milliseconds, and on a busy machine a second or two.
+    let idle = (lease / 3).max(TimeDelta::seconds(5));
     loop {
         tokio::time::sleep(lease_time / 3).await;
         let asked = Instant::now();
         let session = session.load(Ordering::Relaxed);
         let renewed = held::within(pool, lease_time / 3, async |connection| {
-            let works = session == 0 || run::is_working(connection, session, lease / 3).await?;
+            let works = session == 0 || run::is_working(connection, session, idle).await?;
             Ok::<_, sqlx::Error>((run::renew(connection, claim, lease).await?, works))
         });
         match renewed.await {
