@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::time::timeout;
 
-use super::held;
+use super::{held, keepalive};
 
 /// How long to wait for a connection before saying that the database cannot be reached.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +63,7 @@ struct Patience {
 
 async fn build(options: PgConnectOptions, max_connections: u32, patience: Patience) -> Result<PgPool> {
     let place = place(&options);
+    let address = options.clone();
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -77,7 +78,10 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
                 Ok(matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
             })
         })
-        .after_connect(move |connection, _| Box::pin(async move { answered(prepare(connection, patience)).await }))
+        .after_connect(move |connection, _| {
+            keepalive::watch(&address);
+            Box::pin(async move { answered(prepare(connection, patience)).await })
+        })
         .after_release(move |connection, _| {
             Box::pin(async move {
                 if held::is_clean() {

@@ -2,5 +2,6 @@
 
 pub mod connect;
 pub mod held;
+mod keepalive;
 pub mod local;
 pub mod migrate;

@@ -234,6 +234,30 @@ async fn an_idle_runner_asks_at_most_five_statements_a_second() {
     assert!(asked <= 5.0, "promise 11: an idle runner asks {asked:.1} times a second");
 }
 
+/// The kernel's list of connections names the timer that runs for each: 2 is that of keepalives.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn keepalives_watch_every_connection_to_the_server() {
+    let mut site = Site::new(Work::Idle).await;
+    site.runner.proxy.record();
+    let started = Instant::now();
+    site.runner.start();
+    until(Duration::from_secs(120), "the runner works", || site.is_well(Work::Idle, started)).await;
+    let port = site.runner.proxy.port();
+    let timers = || -> Vec<String> {
+        let listed = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's list");
+        let lines = listed.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let established = lines.filter(|fields| fields[2].ends_with(&format!(":{port:04X}")) && fields[3] == "01");
+        established.map(|fields| fields[5].split(':').next().unwrap_or_default().to_owned()).collect()
+    };
+    // While data are under way another timer stands in its place.
+    until(Duration::from_secs(30), "every connection has the timer of keepalives", || async {
+        let timers = timers();
+        !timers.is_empty() && timers.iter().all(|timer| timer == "02")
+    })
+    .await;
+}
+
 /// All connections go silent within a moment, as when a network is cut: most are being given back, or idle.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_while_connections_are_given_back_takes_no_place_in_the_pool() {

@@ -147,6 +147,10 @@ impl Proxy {
         Self { shared, port, database, user: options.get_username().to_owned(), _end: end }
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address that a runner is given.
     pub fn url(&self) -> String {
         format!("postgres://{}@127.0.0.1:{}/{}?sslmode=disable", self.user, self.port, self.database)
