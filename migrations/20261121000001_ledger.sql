@@ -1,7 +1,12 @@
 -- The ledger: which jobs exist, which runs were due, and how each ended.
 -- No runner keeps any of this in memory, so any number of runners can share it and any of them may die.
-create schema if not exists trueup;
-comment on schema trueup is 'History of prediction error, kept by trueup. The views named *_history are the public contract; the tables behind them are not.';
+-- The schema is there already: `trueup migrate` makes it, or an administrator did.
+do $$ begin
+    comment on schema trueup is 'History of prediction error, kept by trueup. The views named *_history are the public contract; the tables behind them are not.';
+exception when insufficient_privilege then
+    -- Only the owner of a schema may describe it; one who may create in it can do without.
+    null;
+end $$;
 
 create table trueup.job (
     id                bigint generated always as identity primary key,

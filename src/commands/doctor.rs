@@ -91,10 +91,10 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
 }
 
 fn planned(global: &Global, settings: &Settings, findings: &mut Findings) -> Result<Vec<PlannedJob>> {
-    let files = if global.jobs.exists() { jobs::files(&global.jobs)? } else { Vec::new() };
+    let files = if global.jobs.exists() { jobs::load_all(&global.jobs, settings)? } else { Vec::new() };
     let mut planned = Vec::new();
-    for path in files {
-        match JobFile::load(&path, settings)? {
+    for file in files {
+        match file {
             JobFile { job: Some(job), .. } => planned.push(job),
             file => findings.error(
                 "job file",

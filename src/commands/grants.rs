@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::jobs::{self, JobFile};
+use super::jobs;
 use crate::cli::Global;
 use crate::plan::source::Relation;
 use crate::visible;
@@ -34,8 +34,7 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
          grant execute on function trueup.add_months(text, timestamptz[]), trueup.drop_months(text, timestamptz) to {runner};\n\
          alter default privileges in schema trueup grant select, insert, update, delete on tables to {runner};\n\
          alter default privileges in schema trueup grant usage on sequences to {runner};\n\
-         grant usage on schema public to {runner};\n\
-         grant select on public._sqlx_migrations to {runner};\n",
+         revoke insert, update, delete on trueup._sqlx_migrations from {runner};\n",
         literal(roles.runner),
         literal(roles.reader),
     );
@@ -114,9 +113,9 @@ fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTree
     let (mut tables, mut queries) = (BTreeSet::new(), BTreeSet::new());
     let settings = jobs::settings(global)?;
     // Before the first job there is nothing to read.
-    let files = if global.jobs.exists() { jobs::files(&global.jobs)? } else { Vec::new() };
-    for path in files {
-        let Some(job) = JobFile::load(&path, &settings)?.job else { continue };
+    let files = if global.jobs.exists() { jobs::load_all(&global.jobs, &settings)? } else { Vec::new() };
+    for file in files {
+        let Some(job) = file.job else { continue };
         for relation in [&job.predictions.relation, &job.labels.relation] {
             match relation {
                 Relation::Table(table) => {

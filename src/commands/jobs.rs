@@ -1,10 +1,10 @@
 //! Finds and plans job files for commands.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::{output, user_error};
+use super::{folder, output, user_error};
 use crate::cli::Global;
 use crate::notify::matcher::Labels;
 use crate::notify::route::Routing;
@@ -26,11 +26,18 @@ pub(super) struct JobFile {
 }
 
 impl JobFile {
-    /// Reads and plans one file.
-    pub(super) fn load(path: &Path, settings: &Settings) -> Result<Self> {
+    /// Reads and plans a file. What keeps it from being read is a finding: one file never stops the others.
+    pub(super) fn load(path: &Path, settings: &Settings) -> Self {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).with_context(|| format!("could not read job file `{shown}`"))?;
-        Ok(Self::of(shown, text, settings))
+        match folder::read(path) {
+            Ok(text) => Self::of(shown, text, settings),
+            Err((text, at, why)) => {
+                let finding =
+                    Diagnostic::error("unreadable-file", at..at, format!("the job file cannot be read: {why}"))
+                        .hint("a job is a text file in UTF-8; move what is none out of the folder");
+                Self { path: shown, text, document: None, job: None, findings: vec![finding], size: None }
+            }
+        }
     }
 
     /// Plans a text as if it stood in a file.
@@ -82,35 +89,20 @@ pub(super) fn render(path: &str, text: &str, findings: &[Diagnostic]) -> String 
     findings.iter().map(|finding| finding.render(path, text, true)).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Job files below a path, sorted. A file stands for itself.
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        if is_fixture(path) {
-            return Err(user_error(format!(
-                "`{}` holds tests of a job's rules, and no job: `trueup test {}` runs them",
-                path.display(),
-                path.display()
-            )));
-        }
-        return Ok(vec![path.to_owned()]);
+/// All job files below a path, read and planned. One that cannot be read is among them, with what keeps it from being. What
+/// looks like a job and was passed over is noted.
+pub(super) fn load_all(path: &Path, settings: &Settings) -> Result<Vec<JobFile>> {
+    let listing = folder::list(path)?;
+    if let [fixture, ..] = listing.fixtures.as_slice()
+        && fixture == path
+    {
+        let path = path.display();
+        return Err(user_error(format!(
+            "`{path}` holds tests of a job's rules, and no job: `trueup test {path}` runs them"
+        )));
     }
-    let what = if path.extension().is_some() { "job file" } else { "jobs folder" };
-    let entries = std::fs::read_dir(path)
-        .map_err(|error| user_error(format!("could not read the {what} `{}`: {error}", path.display())))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") && !is_fixture(&path) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Whether a file holds tests of a job's rules, and no job.
-pub(super) fn is_fixture(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".test.toml"))
+    listing.passed_over.iter().for_each(|why| output::note(&format!("note: {why}")));
+    Ok(listing.jobs.iter().map(|path| JobFile::load(path, settings)).collect())
 }
 
 /// The settings, or an error after all mistakes were shown.
@@ -135,15 +127,20 @@ pub(super) fn find(global: &Global, settings: &Settings, name: &str) -> Result<P
 /// The same job with changes to its rules: `RULE.KEY=VALUE`.
 pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, changes: &[String]) -> Result<PlannedJob> {
     let as_path = Path::new(name);
-    let candidates =
-        if as_path.extension().is_some_and(|e| e == "toml") { vec![as_path.to_owned()] } else { files(&global.jobs)? };
+    let candidates = match as_path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        true => vec![as_path.to_owned()],
+        false => folder::list(&global.jobs)?.jobs,
+    };
     let by_path = candidates.len() == 1 && candidates[0] == as_path;
-    let mut known = Vec::new();
+    let (mut known, mut unread) = (Vec::new(), Vec::new());
     for path in candidates {
-        let file = JobFile::load(&path, settings).map_err(|error| user_error(format!("{error:#}")))?;
+        let file = JobFile::load(&path, settings);
         let declared = declared_name(&file);
         if !by_path && declared.as_deref() != Some(name) {
-            known.extend(declared);
+            match declared {
+                Some(name) => known.push(name),
+                None => unread.push(path.display().to_string()),
+            }
             continue;
         }
         let file = if changes.is_empty() {
@@ -164,7 +161,11 @@ pub(super) fn find_changed(global: &Global, settings: &Settings, name: &str, cha
     let near = crate::spec::diagnostic::did_you_mean(name, known.iter().map(String::as_str));
     let hint =
         near.map_or_else(|| format!("known jobs: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-    Err(user_error(format!("there is no job `{name}` in `{}`; {hint}", global.jobs.display())))
+    let unread = match unread.as_slice() {
+        [] => String::new(),
+        files => format!("; no name could be read from {}", files.join(", ")),
+    };
+    Err(user_error(format!("there is no job `{name}` in `{}`; {hint}{unread}", global.jobs.display())))
 }
 
 /// The name a file declares, even when the rest of it has mistakes.

@@ -12,6 +12,7 @@ mod deliveries;
 pub mod demo;
 mod doctor;
 mod explain;
+mod folder;
 mod grants;
 mod history;
 mod incident;

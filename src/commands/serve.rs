@@ -1,10 +1,10 @@
 //! `serve`: runs all jobs on their schedules until SIGTERM or Ctrl-C, and takes in job files that change.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::context::{self, Away, Database};
+use super::folder::{self, Listing, Stamp};
 use super::jobs::{self, JobFile};
 use super::user_error;
 use crate::cli::Global;
+use crate::plan::PlannedJob;
 use crate::scheduler::{Catalog, Heartbeat, Jobs, Scheduler, metrics};
 use crate::settings::Settings;
 use crate::spec::Level;
@@ -40,9 +42,6 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let mut files = Files::default();
     let planned = files.read(global, &settings)?;
-    if let Some(twice) = &files.declared_twice {
-        return Err(user_error(twice.clone()));
-    }
     if planned.is_empty() {
         return Err(user_error(format!("there is no job to serve in `{}`", global.jobs.display())));
     }
@@ -161,9 +160,6 @@ async fn reload(
             Ok(jobs) => {
                 let names: Vec<&str> = jobs.keys().map(String::as_str).collect();
                 info!(jobs = jobs.len(), broken = files.broken, "job files were read again: {}", names.join(", "));
-                if let Some(twice) = &files.declared_twice {
-                    error!("{twice}; the first is served");
-                }
                 catalog.replace(jobs);
             }
             // The folder may be being replaced: what is served goes on.
@@ -187,55 +183,72 @@ fn tell(file: &JobFile) {
 /// What was read last: the time of each file, and the last good definition in it.
 #[derive(Default)]
 struct Files {
-    seen: BTreeMap<PathBuf, Option<SystemTime>>,
-    good: BTreeMap<PathBuf, Arc<crate::plan::PlannedJob>>,
+    seen: BTreeMap<PathBuf, Stamp>,
+    passed_over: Vec<String>,
+    good: BTreeMap<PathBuf, Arc<PlannedJob>>,
     broken: usize,
-    declared_twice: Option<String>,
 }
 
 impl Files {
-    fn times(global: &Global) -> Result<BTreeMap<PathBuf, Option<SystemTime>>> {
-        let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
-        Ok(jobs::files(&global.jobs)?.into_iter().map(|path| (path.clone(), modified(&path))).collect())
+    fn stamps(listing: &Listing) -> BTreeMap<PathBuf, Stamp> {
+        listing.jobs.iter().map(|path| (path.clone(), folder::stamp(path))).collect()
     }
 
     fn have_changed(&self, global: &Global) -> bool {
         // A folder that cannot be read is no news yet.
-        Self::times(global).is_ok_and(|times| times != self.seen)
+        folder::list(&global.jobs)
+            .is_ok_and(|listing| Self::stamps(&listing) != self.seen || listing.passed_over != self.passed_over)
     }
 
-    /// The jobs of all files. A file with mistakes keeps its last good definition; a bad job never stops the others.
+    /// The jobs of all files. A file with mistakes keeps its last good definition; a bad file never stops the others.
     fn read(&mut self, global: &Global, settings: &Settings) -> Result<Jobs> {
-        let times = Self::times(global)?;
-        let (mut jobs, mut good) = (Jobs::new(), BTreeMap::new());
-        (self.broken, self.declared_twice) = (0, None);
-        for path in times.keys() {
-            let file = JobFile::load(path, settings)?;
-            if !file.findings.is_empty() && self.seen.get(path) != times.get(path) {
+        let listing = folder::list(&global.jobs)?;
+        let stamps = Self::stamps(&listing);
+        for why in listing.passed_over.iter().filter(|why| !self.passed_over.contains(why)) {
+            warn!("{why}");
+        }
+        let mut good = BTreeMap::new();
+        self.broken = 0;
+        for path in stamps.keys() {
+            let file = JobFile::load(path, settings);
+            if self.seen.get(path) != stamps.get(path) {
                 tell(&file);
             }
-            let job = match file.job.map(Arc::new) {
-                Some(job) => Some(job),
-                None => {
-                    self.broken += 1;
-                    let last = self.good.get(path).cloned();
-                    let goes_on =
-                        if last.is_some() { "its last good definition is served" } else { "it is not served" };
-                    error!(file = file.path, "`{}` has mistakes; {goes_on}", file.path);
-                    last
-                }
-            };
-            let Some(job) = job else { continue };
-            good.insert(path.clone(), Arc::clone(&job));
-            if jobs.contains_key(&job.name) {
-                self.declared_twice =
-                    Some(format!("the job `{}` is declared twice; `{}` is the second", job.name, file.path));
-                continue;
+            if let Some(job) = self.last_good(path, file) {
+                good.insert(path.clone(), job);
             }
-            jobs.insert(job.name.clone(), job);
         }
-        (self.seen, self.good) = (times, good);
+        let jobs = self.by_name(&good);
+        (self.seen, self.good, self.passed_over) = (stamps, good, listing.passed_over);
         metrics::files(jobs.len(), self.broken);
         Ok(jobs)
+    }
+
+    /// The definition in a file, or the last one that had no mistakes.
+    fn last_good(&mut self, path: &Path, file: JobFile) -> Option<Arc<PlannedJob>> {
+        if let Some(job) = file.job {
+            return Some(Arc::new(job));
+        }
+        self.broken += 1;
+        let last = self.good.get(path).cloned();
+        let goes_on = if last.is_some() { "its last good definition is served" } else { "it is not served" };
+        error!(file = file.path, "`{}` has mistakes; {goes_on}", file.path);
+        last
+    }
+
+    /// Of two files that declare one job the one that was served before goes on, or else the first.
+    fn by_name(&self, good: &BTreeMap<PathBuf, Arc<PlannedJob>>) -> Jobs {
+        let mut jobs = Jobs::new();
+        let was_served = |path: &Path| self.good.contains_key(path);
+        for (path, job) in
+            good.iter().filter(|(path, _)| was_served(path)).chain(good.iter().filter(|(path, _)| !was_served(path)))
+        {
+            if jobs.contains_key(&job.name) {
+                error!(file = %path.display(), "the job `{}` is declared in another file too; `{}` is not served", job.name, path.display());
+                continue;
+            }
+            jobs.insert(job.name.clone(), Arc::clone(job));
+        }
+        jobs
     }
 }

@@ -11,7 +11,6 @@ use crate::cli::{Global, Output};
 use crate::plan::duration;
 use crate::settings::Settings;
 use crate::store::history;
-use jobs::JobFile;
 
 pub(super) async fn run(global: &Global) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -98,10 +97,10 @@ fn everything(rows: Vec<history::JobStatus>) -> Table {
 /// jobs have no file any more.
 fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
     // Status is about the database; a folder without jobs only means that nothing can be said about them.
-    let Ok(files) = jobs::files(&global.jobs) else { return Ok(()) };
+    let Ok(files) = jobs::load_all(&global.jobs, settings) else { return Ok(()) };
     let (mut named, mut unreadable) = (BTreeSet::new(), false);
-    for path in files {
-        let Some(job) = JobFile::load(&path, settings)?.job else {
+    for file in files {
+        let Some(job) = file.job else {
             unreadable = true;
             continue;
         };

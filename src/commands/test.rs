@@ -1,15 +1,15 @@
 //! `test`: rules against fixtures. The rules are the job's own, judged by the same code as in a run.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::jobs::{self, JobFile};
-use super::{output, user_error};
+use super::{folder, output, user_error};
 use crate::cli::Global;
 use crate::evaluate::history::{History, Revision};
 use crate::evaluate::replay::{self, Event, Knowledge, Replay};
@@ -26,61 +26,59 @@ use crate::spec::fixture::{ExpectSection, FiresSection, FixtureSpec, SeriesSecti
 
 pub(super) fn run(global: &Global, path: &Path) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
-    let files = fixtures(path)?;
+    let files = if path.is_file() { vec![path.to_owned()] } else { folder::list(path)?.fixtures };
     if files.is_empty() {
         return Err(user_error(format!("there is no `*.test.toml` in `{}`", path.display())));
     }
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut unusable) = (0, 0, 0);
     for file in files {
-        let (job, fixture) = load(&file, &settings)?;
-        for test in &fixture.tests {
-            let findings = check(&job, test)
-                .map_err(|mistake| user_error(format!("{}: test `{}`: {mistake}", file.display(), test.name)))?;
-            if findings.is_empty() {
-                passed += 1;
-                output::print(&format!("ok      {}: {}", file.display(), test.name))?;
-            } else {
-                failed += 1;
-                output::print(&format!("FAILED  {}: {}", file.display(), test.name))?;
-                for finding in findings {
-                    for line in finding.lines() {
-                        output::print(&format!("        {line}"))?;
-                    }
-                }
+        match run_file(&file, &settings) {
+            Ok((ok, not)) => (passed, failed) = (passed + ok, failed + not),
+            // A file that cannot be used keeps no other from being tested.
+            Err(error) => {
+                unusable += 1;
+                output::print(&format!("FAILED  {error:#}"))?;
             }
         }
     }
     output::print(&format!("{passed} passed, {failed} failed"))?;
+    if unusable > 0 {
+        return Err(user_error(format!("{unusable} test files have mistakes")));
+    }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn fixtures(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = std::fs::read_dir(path)
-        .map_err(|error| user_error(format!("could not read the folder `{}`: {error}", path.display())))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if jobs::is_fixture(&path) {
-            found.push(path);
+/// Runs the tests of one file: how many passed and failed.
+fn run_file(file: &Path, settings: &Settings) -> Result<(usize, usize)> {
+    let (job, fixture) = load(file, settings)?;
+    let (mut passed, mut failed) = (0, 0);
+    for test in &fixture.tests {
+        let findings = check(&job, test)
+            .map_err(|mistake| user_error(format!("{}: test `{}`: {mistake}", file.display(), test.name)))?;
+        if findings.is_empty() {
+            passed += 1;
+            output::print(&format!("ok      {}: {}", file.display(), test.name))?;
+            continue;
+        }
+        failed += 1;
+        output::print(&format!("FAILED  {}: {}", file.display(), test.name))?;
+        for line in findings.iter().flat_map(|finding| finding.lines()) {
+            output::print(&format!("        {line}"))?;
         }
     }
-    found.sort();
-    Ok(found)
+    Ok((passed, failed))
 }
 
 fn load(path: &Path, settings: &Settings) -> Result<(PlannedJob, FixtureSpec)> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("could not read `{shown}`"))?;
+    let text = folder::read(path).map_err(|(_, _, why)| user_error(format!("could not read `{shown}`: {why}")))?;
     let read = Document::parse(&shown, &text).and_then(|document| document.read::<FixtureSpec>());
     let fixture = read.map_err(|findings| {
         output::note_styled(&jobs::render(&shown, &text, &findings));
         user_error(format!("`{shown}` has mistakes"))
     })?;
     let job = path.parent().unwrap_or(Path::new(".")).join(&fixture.job);
-    let file = JobFile::load(&job, settings).map_err(|error| user_error(format!("{error:#}")))?;
+    let file = JobFile::load(&job, settings);
     if file.has_errors() {
         output::note_styled(&file.render());
     }

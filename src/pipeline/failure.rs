@@ -131,6 +131,8 @@ fn words(code: &str) -> &'static str {
         "55P03" => "another session holds a lock on a table that it needs",
         "08P01" => "a value cannot be sent to the server",
         "25006" => "the database is read-only",
+        "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
+        "22021" => "a text of the source is not valid in the encoding of the database",
         // Raised by our own function that makes months.
         "TU001" => "measurements of that month were detached from the history; attach them again",
         "3F000" | "42P01" => "a table is missing; run `trueup migrate`",

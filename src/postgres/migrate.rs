@@ -1,12 +1,19 @@
 //! Brings the `trueup` schema up to date.
 
+use std::sync::LazyLock;
+
 use anyhow::{Context, Result};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
-/// All migrations, compiled in.
-pub static MIGRATOR: Migrator = sqlx::migrate!();
+/// All migrations, compiled in. What was applied is noted in the schema itself: the default place may belong to another
+/// application that migrates with the same library.
+pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name("trueup._sqlx_migrations");
+    migrator
+});
 
 /// The oldest server that works: `date_bin` and multiple ranges of functions used here came with it.
 pub const OLDEST_SERVER: i32 = 140_000;
@@ -26,9 +33,31 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
     let version: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut *connection).await?;
     anyhow::ensure!(version >= OLDEST_SERVER, "this server is Postgres {}; trueup needs 14 or newer", version / 10_000);
-    // Pinned, because a role named like our schema would otherwise find another table of migrations the second time.
-    connection.execute("set client_min_messages = warning; set search_path = public").await?;
+    connection.execute("set client_min_messages = warning; set search_path = pg_catalog").await?;
+    prepare_schema(connection).await?;
     MIGRATOR.run(connection).await.context("could not migrate the `trueup` schema")
+}
+
+/// Makes the schema where there is none. One that an administrator made needs no right to create schemas.
+async fn prepare_schema(connection: &mut PgConnection) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    // Two programs that begin at once would both try to make it.
+    transaction.execute("select pg_advisory_xact_lock(hashtextextended('trueup.migrate', 0))").await?;
+    let (exists, is_used, is_recorded): (bool, bool, bool) = sqlx::query_as(
+        "select to_regnamespace('trueup') is not null, to_regclass('trueup.job') is not null, \
+         to_regclass('trueup._sqlx_migrations') is not null",
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    anyhow::ensure!(
+        is_recorded || !is_used,
+        "the schema `trueup` has tables, but no record of its migrations (`trueup._sqlx_migrations`): restore the \
+         whole schema from a backup, or drop it (`drop schema trueup cascade`) and lose its history"
+    );
+    if !exists {
+        transaction.execute("create schema trueup").await.context("could not create the schema `trueup`")?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// How the schema of a database stands to the one that this program knows.
@@ -43,14 +72,14 @@ pub enum Standing {
 
 /// Compares the migrations of a database with those of this program.
 pub async fn standing(connection: &mut PgConnection) -> sqlx::Result<Standing> {
-    let exists: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
+    let exists: bool = sqlx::query_scalar("select to_regclass('trueup._sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !exists {
         return Ok(Standing::Behind(MIGRATOR.iter().count()));
     }
     let applied: Vec<i64> =
-        sqlx::query_scalar("select version from public._sqlx_migrations where success").fetch_all(connection).await?;
+        sqlx::query_scalar("select version from trueup._sqlx_migrations where success").fetch_all(connection).await?;
     let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
     let lacking = known.iter().filter(|version| !applied.contains(version)).count();
     let unknown = applied.iter().filter(|version| !known.contains(version)).count();

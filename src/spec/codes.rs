@@ -335,6 +335,11 @@ pub const CODES: &[Code] = &[
         "Move it up, or set `continue = true` on the one before.",
     ),
     code(
+        "unreadable-file",
+        "The file is no text in UTF-8, or it cannot be opened. The other jobs are not affected.",
+        "Save it as UTF-8, let the user that runs trueup read it, or move it out of the folder.",
+    ),
+    code(
         "unusable-receiver",
         "The receiver cannot be used here: a secret is not set.",
         "Set it where `trueup run` or `trueup serve` runs.",

@@ -43,7 +43,7 @@ pub async fn missing_on_own(connection: &mut PgConnection) -> sqlx::Result<Vec<S
     sqlx::query_scalar!(
         r#"
         select c.relname::text as "name!" from pg_class c
-        where c.relnamespace = 'trueup'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+        where c.relnamespace = 'trueup'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> '_sqlx_migrations'
           and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
                    and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
         union all

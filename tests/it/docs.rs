@@ -82,7 +82,7 @@ async fn follow(name: &str, db: &TestDatabase, folder: &Folder) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorial_works_as_it_is_written() {
     let db = TestDatabase::new().await;
-    db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    db.execute("drop schema trueup cascade").await;
     let folder = Folder::new("tutorial");
     let done = follow("tutorial.md", &db, &folder).await;
     assert!(done >= 10, "{done} commands");
@@ -331,7 +331,7 @@ fn parts_of_jobs_in_the_documentation_are_right() {
 async fn the_commands_of_the_readme_work() {
     let db = TestDatabase::new().await;
     db.execute(
-        "drop schema trueup cascade; drop table public._sqlx_migrations;
+        "drop schema trueup cascade;
          create table public.forecast (id bigint primary key, at timestamptz, predicted float8);
          create table public.actual (id bigint primary key, actual float8);
          insert into public.forecast select n, now() - interval '1 day' + n * interval '1 hour', 100 from generate_series(1, 20) n;
@@ -402,11 +402,10 @@ async fn a_backup_as_it_is_written_can_be_restored() {
         assert!(ran.status.success(), "{script}: {}", String::from_utf8_lossy(&ran.stderr));
     };
     shell(&texts[0], db.url());
-    other.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    other.execute("drop schema trueup cascade").await;
     other.execute(TABLES).await;
     other.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
-    let restore =
-        "for file in trueup.sql trueup-migrations.sql; do psql -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done";
+    let restore = "psql -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f trueup.sql";
     shell(restore, other.url());
     let history = "select window_name, window_end, cohort, revision, labeled, mse from trueup.window_revisions order by 1, 2, 3, 4";
     assert!(db.lines(history).await.len() > 1);

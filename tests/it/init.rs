@@ -44,7 +44,7 @@ async fn from_an_unknown_database_with_thirty_tables_to_a_page_in_five_commands(
     for n in 0..18 {
         db.execute(&format!("create table staging.import_{n} (id bigint, loaded_at timestamptz, value double precision, result int, note text)")).await;
     }
-    db.execute("drop schema trueup cascade; drop table public._sqlx_migrations").await;
+    db.execute("drop schema trueup cascade").await;
     let tables: i64 = db
         .scalar("select count(*) from information_schema.tables where table_schema in ('shop', 'ml', 'staging')")
         .await;

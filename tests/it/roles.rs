@@ -121,7 +121,7 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
         "drop table trueup.run",
         "alter table trueup.run add column x int",
         "truncate trueup.run",
-        "delete from public._sqlx_migrations",
+        "delete from trueup._sqlx_migrations",
     ] {
         refused(sql).await;
     }
@@ -159,11 +159,11 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     world.db.execute("alter table public.p rename column guessed to predicted").await;
     trueup(&as_user, &["run", "hourly"]).ok();
     // A schema of the future, a job file that is none, and a server that lets nobody in.
-    world.db.execute("insert into public._sqlx_migrations (version, description, success, checksum, execution_time) values (29990101000000, 'x', true, '', 0)").await;
+    world.db.execute("insert into trueup._sqlx_migrations (version, description, success, checksum, execution_time) values (29990101000000, 'x', true, '', 0)").await;
     let ahead = trueup(&as_user, &["status"]);
     assert!(ahead.code == Some(1) && ahead.stderr.contains("a newer trueup made them"), "{}", ahead.stderr);
     assert!(trueup(&as_user, &["doctor"]).stdout.contains("has 1 migrations that this program does not know"));
-    world.db.execute("delete from public._sqlx_migrations where version = 29990101000000").await;
+    world.db.execute("delete from trueup._sqlx_migrations where version = 29990101000000").await;
     folder.write("jobs/broken.toml", "[job");
     assert!(trueup(&as_user, &["doctor"]).stdout.contains("`jobs/broken.toml` has mistakes"));
     std::fs::remove_file(folder.0.join("jobs/broken.toml")).unwrap();

@@ -30,10 +30,7 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     missing_secrets(&mut loaded);
     let none = Settings::default();
     let settings = loaded.settings.as_ref().unwrap_or(&none);
-    let mut files = Vec::new();
-    for path in jobs::files(path.unwrap_or(&global.jobs))? {
-        files.push(JobFile::load(&path, settings).map_err(|error| super::user_error(format!("{error:#}")))?);
-    }
+    let mut files = jobs::load_all(path.unwrap_or(&global.jobs), settings)?;
     repeated_names(&mut files);
     let notes = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
         (Some(url), _) => compare_with_database(connect::options(url), &mut files).await,

@@ -22,7 +22,7 @@ const PLAIN: Metric = Metric {
 pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "mse",
-        meaning: "mean squared error: Σ(predicted − actual)² / n",
+        meaning: "mean squared error: sum((predicted - actual)^2) / n",
         unit: Unit::TargetSquared,
         sums: &[Sum::SquaredError, Sum::FourthPower],
         finish: |s| s.mean(Sum::SquaredError),
@@ -39,7 +39,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "mae",
-        meaning: "mean absolute error: Σ|predicted − actual| / n",
+        meaning: "mean absolute error: sum(|predicted - actual|) / n",
         sums: &[Sum::AbsError, Sum::SquaredError],
         finish: |s| s.mean(Sum::AbsError),
         interval: Some(interval::of_mae),
@@ -47,7 +47,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "bias",
-        meaning: "mean error: Σ(predicted − actual) / n; positive when the model predicts too much",
+        meaning: "mean error: sum(predicted - actual) / n; positive when the model predicts too much",
         better: Better::Zero,
         sums: &[Sum::ErrorMoments],
         finish: |s| s.moments(Sum::ErrorMoments).mean(),
@@ -56,7 +56,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "error_variance",
-        meaning: "variance of the error around its mean, of the population: mse − bias²",
+        meaning: "variance of the error around its mean, of the population: mse - bias^2",
         unit: Unit::TargetSquared,
         sums: &[Sum::ErrorMoments],
         finish: |s| s.moments(Sum::ErrorMoments).variance(),
@@ -90,7 +90,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "wape",
-        meaning: "Σ|error| / Σ|actual|",
+        meaning: "sum(|error|) / sum(|actual|)",
         unit: Unit::Ratio,
         sums: &[Sum::AbsError, Sum::AbsActual],
         finish: |s| s.get(Sum::AbsError) / s.get(Sum::AbsActual),
@@ -98,7 +98,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "rmsle",
-        meaning: "root of the mean of (ln(1 + predicted) − ln(1 + actual))² over pairs without a negative side",
+        meaning: "root of the mean of (ln(1 + predicted) - ln(1 + actual))^2 over pairs without a negative side",
         unit: Unit::Ratio,
         sums: &[Sum::SquaredLogError, Sum::LogCount],
         finish: |s| (s.get(Sum::SquaredLogError) / s.get(Sum::LogCount)).sqrt(),
@@ -116,7 +116,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "r2",
-        meaning: "share of the variance of the actual that is explained: 1 − Σerror² / Σ(actual − mean)²; none where the actual does not vary",
+        meaning: "share of the variance of the actual that is explained: 1 - sum(error^2) / sum((actual - mean)^2); none where the actual does not vary",
         unit: Unit::Ratio,
         better: Better::Higher,
         sums: &[Sum::SquaredError, Sum::ActualMoments],
@@ -138,7 +138,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "nrmse_range",
-        meaning: "rmse / (greatest actual − least actual)",
+        meaning: "rmse / (greatest actual - least actual)",
         unit: Unit::Ratio,
         sums: &[Sum::SquaredError, Sum::GreatestActual, Sum::LeastActual],
         finish: |s| s.mean(Sum::SquaredError).sqrt() / (s.get(Sum::GreatestActual) - s.get(Sum::LeastActual)),
@@ -146,7 +146,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "huber",
-        meaning: "mean Huber loss: error² / 2 up to `huber_delta`, linear beyond it",
+        meaning: "mean Huber loss: error^2 / 2 up to `huber_delta`, linear beyond it",
         unit: Unit::TargetSquared,
         needs: Needs::HuberDelta,
         sums: &[Sum::Huber],
@@ -170,29 +170,29 @@ pub const CATALOGUE: &[Metric] = &[
     percentile("p99_abs_error", "99th percentile of |error|, within 0.5 % unless `exact`", |s| {
         s.abs_error_quantile(0.99)
     }),
-    squared(percentile("p50_squared_error", "median of error², within 1 % unless `exact`", |s| {
+    squared(percentile("p50_squared_error", "median of error^2, within 1 % unless `exact`", |s| {
         s.squared_error_quantile(0.5)
     })),
-    squared(percentile("p90_squared_error", "90th percentile of error², within 1 % unless `exact`", |s| {
+    squared(percentile("p90_squared_error", "90th percentile of error^2, within 1 % unless `exact`", |s| {
         s.squared_error_quantile(0.9)
     })),
-    squared(percentile("p95_squared_error", "95th percentile of error², within 1 % unless `exact`", |s| {
+    squared(percentile("p95_squared_error", "95th percentile of error^2, within 1 % unless `exact`", |s| {
         s.squared_error_quantile(0.95)
     })),
-    squared(percentile("p99_squared_error", "99th percentile of error², within 1 % unless `exact`", |s| {
+    squared(percentile("p99_squared_error", "99th percentile of error^2, within 1 % unless `exact`", |s| {
         s.squared_error_quantile(0.99)
     })),
-    squared(percentile("trimmed_mse", "mean of error² without the largest `trim` of them, within 1 %", |s| {
+    squared(percentile("trimmed_mse", "mean of error^2 without the largest `trim` of them, within 1 %", |s| {
         s.errors.robust_squares(s.parameters.trim).map_or(f64::NAN, |robust| robust.trimmed)
     })),
     squared(percentile(
         "winsorised_mse",
-        "mean of error² where the largest `trim` of them count as the largest that is left, within 1 %",
+        "mean of error^2 where the largest `trim` of them count as the largest that is left, within 1 %",
         |s| s.errors.robust_squares(s.parameters.trim).map_or(f64::NAN, |robust| robust.winsorised),
     )),
     Metric {
         name: "within_tolerance",
-        meaning: "share of pairs with |error| ≤ `tolerance`",
+        meaning: "share of pairs with |error| <= `tolerance`",
         unit: Unit::Ratio,
         better: Better::Higher,
         needs: Needs::Tolerance,
@@ -233,7 +233,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "weighted_mse",
-        meaning: "Σ weight·error² / Σ weight, over pairs with a weight of 0 or more",
+        meaning: "sum(weight * error^2) / sum(weight), over pairs with a weight of 0 or more",
         unit: Unit::TargetSquared,
         needs: Needs::Weight,
         sums: &[Sum::WeightedSquaredError, Sum::Weight],
@@ -242,7 +242,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "weighted_mae",
-        meaning: "Σ weight·|error| / Σ weight, over pairs with a weight of 0 or more",
+        meaning: "sum(weight * |error|) / sum(weight), over pairs with a weight of 0 or more",
         needs: Needs::Weight,
         sums: &[Sum::WeightedAbsError, Sum::Weight],
         finish: |s| s.get(Sum::WeightedAbsError) / s.get(Sum::Weight),
@@ -250,7 +250,7 @@ pub const CATALOGUE: &[Metric] = &[
     },
     Metric {
         name: "squared_error_share",
-        meaning: "Σerror² of the cohort / Σerror² of the whole window",
+        meaning: "sum(error^2) of the cohort / sum(error^2) of the whole window",
         unit: Unit::Ratio,
         better: Better::Neither,
         sums: &[Sum::SquaredError],
