@@ -32,6 +32,8 @@ create table trueup.plan (
     job_id        bigint not null references trueup.job (id),
     fingerprint   text not null,
     spec          text not null,
+    -- Identifies the rows that it reads: plans that differ in nothing but what they measure share it.
+    source        text not null,
     -- Names of the dimensions, in the order in which residuals and cells carry their values.
     dimensions    text[] not null,
     -- Arrivals up to here are in residuals and buckets.

@@ -101,6 +101,17 @@ create table trueup.bucket (
     primary key (plan_id, grain, bucket_start, cell_id)
 );
 
+-- What buckets lost in the source. With gone_at they were kept as they are, because a window would have lost too much; without,
+-- they followed the source, and what went a little at a time adds up.
+create table trueup.gone_bucket (
+    plan_id      bigint not null,
+    bucket_start timestamptz not null,
+    predictions  bigint not null,
+    labeled      bigint not null,
+    gone_at      timestamptz,
+    primary key (plan_id, bucket_start)
+);
+
 -- Buckets that were recomputed, and whose windows were not published yet. Written with the buckets, removed with the
 -- publish: whoever is cut off in between leaves a note for the next.
 create table trueup.due_bucket (
@@ -155,6 +166,8 @@ create table trueup.measured_window (
     -- When a run first measured it, and when a run first saw it final. A backfill sets neither: it judges nothing.
     judged_at     timestamptz,
     settled_at    timestamptz,
+    -- When a run found that the source no longer has what was measured here, so that the numbers stay as they are.
+    source_gone_at timestamptz,
     constraint measured_window_is_unique unique (job, window_name, window_end),
     constraint measured_window_is_not_empty check (window_start < window_end)
 );
@@ -404,7 +417,7 @@ select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_va
        ]) as own) as extra,
        m.as_of, m.superseded_as_of, m.removed, s.plan_id, coalesce(m.duplicates, 0) as duplicates,
        coalesce(m.ambiguous, 0) as ambiguous, w.finalized_at,
-       m.revision = 1 as first_reported, m.as_of - m.window_end as label_age
+       m.revision = 1 as first_reported, m.as_of - m.window_end as label_age, w.source_gone_at
 from trueup.measurement m
 -- The name of the job again: that of a question finds the series, too.
 join trueup.series t on t.id = m.series_id and t.job = m.job
@@ -425,7 +438,7 @@ select job, window_name, window_start, window_end, cohort, cohort_values, model_
        label_coverage, label_coverage_ci_low, label_coverage_ci_high, label_arrival_rate, label_arrival_rate_ci_low,
        label_arrival_rate_ci_high, label_latency_p50, label_latency_p95, prediction_mean, prediction_variance, actual_mean,
        actual_variance, extra,
-       as_of, plan_id, duplicates, ambiguous, finalized_at, label_age
+       as_of, plan_id, duplicates, ambiguous, finalized_at, label_age, source_gone_at
 from trueup.window_revisions
 where superseded_as_of is null and not removed;
 comment on view trueup.window_history is 'The latest revision of each measurement, one wide row per window, cohort and model version. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about: a count of rows is no count of windows there, and a mean over time weighs a day as much as a minute does later.';
@@ -437,7 +450,7 @@ select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.model_ver
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
-       m.as_of - m.window_end as label_age
+       m.as_of - m.window_end as label_age, w.source_gone_at
 from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
@@ -447,7 +460,7 @@ comment on view trueup.metric_revisions is 'Every revision of every metric, one 
 
 create view trueup.metric_history as
 select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
-       status, revision, computed_at, as_of, label_age
+       status, revision, computed_at, as_of, label_age, source_gone_at
 from trueup.metric_revisions
 where superseded_as_of is null and not removed;
 comment on view trueup.metric_history is 'The latest revision of each metric, one long row per metric: what a chart or a pivot wants. Of rolling windows older than `[retention] rolling` (90 days) one a day is there, the last by UTC, and those that alerts of incidents were about.';
@@ -563,6 +576,7 @@ begin
                 ('duplicates', 'Predictions left out because their key is not unique.'),
                 ('ambiguous', 'Predictions left out because their labels disagree.'),
                 ('finalized_at', 'When the window became final. Null while provisional.'),
+                ('source_gone_at', 'When it was found that the source no longer has all that was measured here. The numbers stay as they were. Null: it has.'),
                 ('first_reported', 'True for the revision that was reported first.'),
                 ('metric', 'Name of the metric.'),
                 ('value', 'Value of the metric. Null when there was nothing to average.'),

@@ -33,6 +33,9 @@ pub struct BackfillArgs {
     /// Distance of rolling windows, such as `1h`. Default: one at each scheduled tick
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub step: Option<TimeDelta>,
+    /// Take over what the source says now, also where it no longer has what was measured
+    #[arg(long)]
+    pub accept_loss: bool,
     /// Whom to tell: a backfill never moves an alert, and `none` is the only choice so far
     #[arg(long, value_enum, default_value_t = BackfillNotify::None)]
     pub notify: BackfillNotify,

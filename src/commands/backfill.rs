@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 
 use super::{context, jobs, output, progress, user_error};
 use crate::cli::{BackfillArgs, BackfillNotify, Global};
-use crate::pipeline::backfill::{self, Progress, Request};
+use crate::pipeline::backfill::{self, Finished, Progress, Request};
 use crate::pipeline::enter::{Asked, enter};
 use crate::pipeline::execute;
 use crate::pipeline::failure::RunError;
@@ -31,12 +31,18 @@ pub(super) async fn run(global: &Global, args: &BackfillArgs) -> Result<ExitCode
         bar.at(count(progress.windows_done), count(progress.windows_total));
         bar.say(&format!("{} predictions", progress.predictions));
     };
-    let request = Request { range: args.from..args.to, step: args.step };
+    let request = Request { range: args.from..args.to, step: args.step, accept_loss: args.accept_loss };
     let work = backfill::run(pool, &job, &claim, &request, &mut report);
     let done = execute::leased(pool, &claim, settings.lease, work).await;
     bar.finish();
     match done {
-        Ok(done) => {
+        Ok(Finished { done, kept }) => {
+            if kept > 0 {
+                output::note(&format!(
+                    "{kept} buckets and windows keep what they have, because the source no longer has it; --accept-loss takes over what \
+                     it has now"
+                ));
+            }
             output::print(&format!(
                 "{}: {} predictions read, {} buckets rebuilt, {} measurements written",
                 job.name, done.rows_read, done.buckets_recomputed, done.windows_written

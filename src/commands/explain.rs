@@ -12,6 +12,7 @@ use crate::measure::session::{self, Bind};
 use crate::measure::source::{self, SourceError};
 use crate::notify::matcher::Labels;
 use crate::notify::route::Routing;
+use crate::pipeline;
 use crate::pipeline::failure::RunError;
 use crate::plan::PlannedJob;
 use crate::plan::duration;
@@ -45,7 +46,7 @@ pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<Ex
         true => {
             let known = store::register(&mut transaction, &job.name).await?;
             let fingerprint = format!("explain {}", uuid::Uuid::new_v4());
-            store::plan(&mut transaction, known.id, &fingerprint, &job.spec, &job.dimension_names()).await?.id
+            pipeline::register_plan(&mut transaction, &job, known.id, &fingerprint).await?.id
         }
         false => 0,
     };

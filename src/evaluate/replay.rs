@@ -318,6 +318,7 @@ mod tests {
             label_due: TimeDelta::days(2),
             horizon: TimeDelta::days(7),
             lookback: TimeDelta::days(1),
+            shrink: 0.1,
         }
     }
 

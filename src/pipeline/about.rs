@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
+use crate::plan::build::builtin::{RUN_FAILED, SOURCE_SHRANK};
 use crate::plan::metric;
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
@@ -49,13 +50,18 @@ pub(super) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> About {
     About { job: job_facts(job), rule: facts, notify: slo.notify.clone(), needs_labels: true }
 }
 
-/// Of a built-in rule about runs.
-pub(super) fn runs(job: &PlannedJob, rule: &str, condition: &str) -> About {
+/// Of a built-in rule about runs, or about the source.
+pub(super) fn beside_windows(job: &PlannedJob, rule: &str) -> About {
+    let (metric, window, condition) = match rule {
+        RUN_FAILED => ("the schedule", "runs", "failed"),
+        SOURCE_SHRANK => ("the source", "horizon", "lost what was measured"),
+        _ => ("the schedule", "runs", "late"),
+    };
     let facts = RuleFacts {
         name: rule.to_owned(),
         severity: Severity::Ticket.as_str().to_owned(),
-        metric: "the schedule".to_owned(),
-        window: "runs".to_owned(),
+        metric: metric.to_owned(),
+        window: window.to_owned(),
         condition: condition.to_owned(),
         persistence: 1,
         lasting: String::new(),
@@ -85,8 +91,15 @@ pub(super) fn budget_query(job: &PlannedJob, slo: &Slo) -> String {
     )
 }
 
-/// SQL that shows the last runs.
-pub(super) fn runs_query(job: &PlannedJob) -> String {
+/// SQL that shows the last runs, or the windows whose source is gone.
+pub(super) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
+    if rule == SOURCE_SHRANK {
+        return format!(
+            "select window_name, window_start, window_end, labeled, source_gone_at\nfrom trueup.window_history\nwhere job = {} and \
+             cohort = 'all' and model_version is null and source_gone_at is not null\norder by window_end desc limit 20;",
+            text_literal(&job.name)
+        );
+    }
     format!(
         "select scheduled_for, trigger, state, failure, reason\nfrom trueup.run_history\nwhere job = {}\norder by \
          scheduled_for desc limit 20;",

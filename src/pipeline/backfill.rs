@@ -1,5 +1,6 @@
 //! Past windows, computed from all that is known now. Chunk by chunk, so that a kill costs one chunk; never an alert.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,15 +8,18 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
-use super::{fence, inspect, publish, stages};
+use super::shrink::{self, Rows};
+use super::{fence, inspect, publish, register_plan, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
+use crate::measure::reconcile::Compared;
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::plan::window;
 use crate::postgres::held;
 use crate::store::backfill::{self as ledger, Asked, BackfillRow};
+use crate::store::gone;
 use crate::store::job::{self, PlanRow};
 use crate::store::measured;
 use crate::store::measurement::Publisher;
@@ -28,6 +32,16 @@ pub struct Request {
     pub range: Range<DateTime<Utc>>,
     /// Distance of rolling windows; None: one at each scheduled tick.
     pub step: Option<TimeDelta>,
+    /// History follows the source, whatever that no longer has.
+    pub accept_loss: bool,
+}
+
+/// What a backfill came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Finished {
+    pub done: Done,
+    /// Buckets and windows that stayed as they are, because the source no longer has what was measured there.
+    pub kept: usize,
 }
 
 /// How far it is.
@@ -53,15 +67,15 @@ pub async fn run(
     claim: &Claim,
     request: &Request,
     report: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Done, RunError> {
+) -> Result<Finished, RunError> {
     let prepared = held::within_own_settings(pool, failure::deadline(job.schedule.timeout), async |connection| {
         prepare(connection, job, claim, request).await
     });
     let Prepared { plan, facts, now, windows, row } = prepared.await?;
     let Some((span, row)) = row else {
-        return finish(pool, claim, &plan, now, Done::default(), None).await;
+        return finish(pool, claim, &plan, now, Finished::default(), None).await;
     };
-    let work = Work { pool, job, facts: &facts, plan: &plan, claim, row: &row };
+    let work = Work { pool, job, facts: &facts, plan: &plan, claim, row: &row, accept_loss: request.accept_loss };
     let outcome = work.chunks((&windows, span, &request.range), report).await;
     if let Err(error) = &outcome
         && error.cure() == failure::Cure::Fail
@@ -89,7 +103,7 @@ async fn prepare(
     request: &Request,
 ) -> Result<Prepared, RunError> {
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
-    let plan = job::plan(connection, claim.job_id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
+    let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
     let facts = inspect(connection, job).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now);
@@ -115,6 +129,7 @@ struct Work<'a> {
     plan: &'a PlanRow,
     claim: &'a Claim,
     row: &'a BackfillRow,
+    accept_loss: bool,
 }
 
 impl Work<'_> {
@@ -122,9 +137,9 @@ impl Work<'_> {
         &self,
         (windows, span, asked): (&[DueWindow], Range<DateTime<Utc>>, &Range<DateTime<Utc>>),
         report: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Done, RunError> {
+    ) -> Result<Finished, RunError> {
         let (job, row) = (self.job, self.row);
-        let mut done = Done::default();
+        let Finished { mut done, mut kept } = Finished::default();
         let mut generations = Vec::new();
         let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
         // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
@@ -136,6 +151,7 @@ impl Work<'_> {
             let rebuilt = self.rebuild(&chunk).await?;
             done.buckets_recomputed += rebuilt.buckets;
             done.rows_read += rebuilt.predictions;
+            kept += rebuilt.kept;
             generations.push(rebuilt.generation);
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
             // Merging windows is most of the work, and they have nothing to do with each other.
@@ -146,6 +162,7 @@ impl Work<'_> {
             let mut published = stream::iter(batches).map(|batch| self.publish(batch)).buffer_unordered(beside);
             while let Some(batch) = published.try_next().await? {
                 done.windows_written += batch.written;
+                kept += batch.kept;
                 next += batch.windows;
                 report(Progress { windows_done: next, windows_total: windows.len(), predictions: done.rows_read });
             }
@@ -159,7 +176,7 @@ impl Work<'_> {
             job::clear_due_of(connection, self.plan.id, &generations, asked).await
         });
         cleared.await?;
-        Ok(done)
+        Ok(Finished { done, kept })
     }
 
     /// Rebuilds a chunk, on a connection of its own: one that goes silent is noticed at the end of the job's time limit.
@@ -167,7 +184,7 @@ impl Work<'_> {
         let limit = self.job.schedule.timeout;
         held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
             failure::limit_time(connection, limit, self.claim.lease()).await?;
-            rebuild_chunk(connection, self.job, self.facts, self.plan, self.claim, self.row, chunk).await
+            self.rebuild_chunk(connection, chunk).await
         })
         .await
     }
@@ -177,9 +194,7 @@ impl Work<'_> {
         let limit = self.job.schedule.timeout;
         held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
             failure::limit_time(connection, limit, self.claim.lease()).await?;
-            let written =
-                publish_batch(connection, self.job, self.facts, self.plan, self.claim, self.row, batch).await?;
-            Ok(Batch { windows: batch.len(), written })
+            self.publish_batch(connection, batch).await
         })
         .await
     }
@@ -189,6 +204,8 @@ impl Work<'_> {
 struct Batch {
     windows: usize,
     written: i64,
+    /// Windows that keep what they have.
+    kept: usize,
 }
 
 /// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
@@ -217,76 +234,103 @@ struct Rebuilt {
     buckets: i64,
     predictions: i64,
     generation: i64,
+    /// Buckets that stay as they are.
+    kept: usize,
 }
 
-/// Rebuilds the buckets of a chunk from the source, and its residuals where they are kept. Returns buckets and predictions.
-async fn rebuild_chunk(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    claim: &Claim,
-    row: &BackfillRow,
-    chunk: &Range<DateTime<Utc>>,
-) -> Result<Rebuilt, RunError> {
-    let mut transaction = connection.begin().await?;
-    job::lock_stages(&mut transaction, plan.id).await?;
-    fence(&mut transaction, claim).await?;
-    let opened = job::open_stage(&mut transaction, plan.id, row.as_of).await?;
-    let before = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
-    let build = Build { plan_id: plan.id, as_of: row.as_of, range: chunk.clone(), from_scratch: false };
-    rebuild::range(&mut transaction, job, facts, &build).await?;
-    // The next run recomputes buckets from residuals: they must know what the source knows.
-    if let Some(progress) = plan.progress.filter(|progress| job.is_incremental() && chunk.end > progress.residual_from)
-    {
-        let reread = Reread {
-            plan_id: plan.id,
-            as_of: row.as_of,
-            range: chunk.start.max(progress.residual_from)..chunk.end,
-            generation: opened.generation,
-            from_scratch: false,
+impl Work<'_> {
+    /// Rebuilds the buckets of a chunk from the source, and its residuals where they are kept.
+    async fn rebuild_chunk(
+        &self,
+        connection: &mut PgConnection,
+        chunk: &Range<DateTime<Utc>>,
+    ) -> Result<Rebuilt, RunError> {
+        let Self { job, plan, .. } = *self;
+        let mut transaction = connection.begin().await?;
+        job::lock_stages(&mut transaction, plan.id).await?;
+        fence(&mut transaction, self.claim).await?;
+        let opened = job::open_stage(&mut transaction, plan.id, self.row.as_of).await?;
+        let before = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        let kept = self.rebuild_buckets(&mut transaction, chunk, opened.generation).await?;
+        stages::limit_cells(&mut transaction, plan.id).await?;
+        let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        // Windows beside the range that was asked for, and all of them should this be cut off, are the next run's to revise.
+        let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        let starts: Vec<DateTime<Utc>> = before.into_iter().chain(after).collect();
+        if plan.progress.is_some() {
+            job::note_due(&mut transaction, plan.id, opened.generation, &starts).await?;
+        }
+        transaction.commit().await?;
+        Ok(Rebuilt { buckets, predictions, generation: opened.generation, kept })
+    }
+
+    /// Returns how many buckets stay as they are.
+    async fn rebuild_buckets(
+        &self,
+        connection: &mut PgConnection,
+        chunk: &Range<DateTime<Utc>>,
+        generation: i64,
+    ) -> Result<usize, RunError> {
+        let Self { job, facts, plan, .. } = *self;
+        let as_of = self.row.as_of;
+        // The next run recomputes buckets from residuals: they must know what the source knows.
+        let recent = plan.progress.filter(|progress| job.is_incremental() && chunk.end > progress.residual_from);
+        let recent = recent.map(|progress| chunk.start.max(progress.residual_from)..chunk.end);
+        if self.accept_loss {
+            gone::forget(connection, plan.id, chunk, &[]).await?;
+            gone::unmark(connection, self.claim.job_id, chunk).await?;
+        } else {
+            let compared = Compared { facts, plan_id: plan.id, as_of, range: chunk, starts: None };
+            let shrink::Verdict { apply, withheld } = shrink::compare(connection, job, &compared).await?;
+            if !withheld.is_empty() {
+                rebuild::starts(connection, job, facts, plan.id, as_of, &apply).await?;
+                let recent: Vec<DateTime<Utc>> =
+                    apply.into_iter().filter(|start| recent.as_ref().is_some_and(|r| r.contains(start))).collect();
+                arrivals::reread_buckets(connection, job, facts, plan.id, as_of, &recent, generation).await?;
+                return Ok(withheld.len());
+            }
+        }
+        let build = Build { plan_id: plan.id, as_of, range: chunk.clone(), from_scratch: false };
+        rebuild::range(connection, job, facts, &build).await?;
+        if let Some(range) = recent {
+            let reread = Reread { plan_id: plan.id, as_of, range, generation, from_scratch: false };
+            arrivals::reread(connection, job, facts, &reread).await?;
+        }
+        Ok(0)
+    }
+
+    async fn publish_batch(&self, connection: &mut PgConnection, batch: &[DueWindow]) -> Result<Batch, RunError> {
+        let Self { job, facts, plan, claim, row, .. } = *self;
+        let mut transaction = connection.begin().await?;
+        // Beside its like, and never beside a stage that writes buckets.
+        job::lock_stages_shared(&mut transaction, plan.id).await?;
+        fence(&mut transaction, claim).await?;
+        let mut measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
+        let rows = if plan.is_current || plan.reads_the_same { Rows::Same } else { Rows::Others };
+        let kept = match self.accept_loss {
+            true => BTreeSet::new(),
+            false => shrink::keeping(&mut transaction, job, rows, batch, &measurements).await?,
         };
-        arrivals::reread(&mut transaction, job, facts, &reread).await?;
+        let is_kept = |name: &str, end| kept.iter().any(|n| batch[*n].name == name && batch[*n].slice.end == end);
+        measurements.retain(|m| !is_kept(&m.window, m.slice.end));
+        let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
+        let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
+        let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
+        let ids = measured::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
+        let marked: Vec<i64> = kept.iter().map(|n| ids[*n]).collect();
+        gone::mark(&mut transaction, &marked, row.as_of).await?;
+        let Claim { run_id, job_id, .. } = *claim;
+        let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
+        let all = ids.iter().copied().zip(batch).enumerate();
+        let pairs: Vec<(i64, &DueWindow)> = all.filter(|(n, _)| !kept.contains(n)).map(|(_, pair)| pair).collect();
+        let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
+        let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
+        let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();
+        measured::finalize(&mut transaction, &final_now, row.as_of).await?;
+        transaction.commit().await?;
+        let written = i64::try_from(written.len()).unwrap_or(i64::MAX);
+        Ok(Batch { windows: batch.len(), written, kept: kept.len() })
     }
-    stages::limit_cells(&mut transaction, plan.id).await?;
-    let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
-    // Windows beside the range that was asked for, and all of them should this be cut off, are the next run's to revise.
-    let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
-    let starts: Vec<DateTime<Utc>> = before.into_iter().chain(after).collect();
-    if plan.progress.is_some() {
-        job::note_due(&mut transaction, plan.id, opened.generation, &starts).await?;
-    }
-    transaction.commit().await?;
-    Ok(Rebuilt { buckets, predictions, generation: opened.generation })
-}
-
-async fn publish_batch(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
-    plan: &PlanRow,
-    claim: &Claim,
-    row: &BackfillRow,
-    batch: &[DueWindow],
-) -> Result<i64, RunError> {
-    let mut transaction = connection.begin().await?;
-    // Beside its like, and never beside a stage that writes buckets.
-    job::lock_stages_shared(&mut transaction, plan.id).await?;
-    fence(&mut transaction, claim).await?;
-    let measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
-    let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
-    let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
-    let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
-    let ids = measured::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
-    let Claim { run_id, job_id, .. } = *claim;
-    let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
-    let pairs: Vec<(i64, &DueWindow)> = ids.iter().copied().zip(batch).collect();
-    let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
-    let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
-    let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();
-    measured::finalize(&mut transaction, &final_now, row.as_of).await?;
-    transaction.commit().await?;
-    Ok(i64::try_from(written.len()).unwrap_or(i64::MAX))
 }
 
 async fn finish(
@@ -294,19 +338,19 @@ async fn finish(
     claim: &Claim,
     plan: &PlanRow,
     as_of: DateTime<Utc>,
-    done: Done,
+    finished: Finished,
     backfill_id: Option<i64>,
-) -> Result<Done, RunError> {
+) -> Result<Finished, RunError> {
     held::within(pool, held::SHORT, async |connection| {
         let mut transaction = connection.begin().await?;
         if let Some(id) = backfill_id {
             ledger::finish(&mut transaction, id).await?;
         }
-        if !run::finish_ok(&mut transaction, claim, plan.id, as_of, done).await? {
+        if !run::finish_ok(&mut transaction, claim, plan.id, as_of, finished.done).await? {
             return Err(RunError::LostLease);
         }
         transaction.commit().await?;
-        Ok(done)
+        Ok(finished)
     })
     .await
 }

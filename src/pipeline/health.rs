@@ -1,4 +1,4 @@
-//! The built-in rules about runs: one failed, or none came for too long. They need no measurement and no publishing run.
+//! The built-in rules that judge no window: a run failed, none came for too long, or the source lost what was measured.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::evaluate::state::State;
 use crate::notify::message::AlertFacts;
 use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
-use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE};
+use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE, SOURCE_SHRANK};
 use crate::plan::duration;
 use crate::plan::rule::Severity;
 use crate::postgres::held;
@@ -119,13 +119,26 @@ fn lateness(job: &PlannedJob, standing: &Standing) -> Option<(String, DateTime<U
     (standing.now - missed > allowed).then(|| (words(), newest.last().copied().unwrap_or(missed)))
 }
 
-/// Makes an alert about runs fire, and tells: in words, and of which slot. False when it fires already.
+/// Makes an alert fire, and announces it: in words, and of which slot. False when it fires already.
 async fn raise(
     connection: &mut PgConnection,
     origin: Origin<'_>,
     rule: &str,
-    (words, news_of): (&str, DateTime<Utc>),
+    what: (&str, DateTime<Utc>),
     routing: &Routing,
+) -> Result<bool, RunError> {
+    let fired = fire(connection, origin, rule, what).await?;
+    if fired {
+        announce::changes(connection, origin.cause(false), routing).await?;
+    }
+    Ok(fired)
+}
+
+async fn fire(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    rule: &str,
+    (words, news_of): (&str, DateTime<Utc>),
 ) -> Result<bool, RunError> {
     // Two runners may see the same: the job's row lets one in.
     job::lock_published(connection, origin.job_id).await?;
@@ -136,34 +149,52 @@ async fn raise(
     if from == State::Firing || known.first().and_then(|alert| alert.ignore_until).is_some_and(is_old) {
         return Ok(false);
     }
-    let facts = facts(origin, State::Firing, Some(origin.as_of), words);
+    let facts = facts(origin, rule, (State::Firing, Some(origin.as_of)), words);
     let alert_id = change(connection, origin, rule, (from, State::Firing), words, &facts).await?;
     let incident = incident::join(connection, origin.job_id, Severity::Ticket.as_str(), &[alert_id]).await?;
     incident::freeze(connection, incident, &[alert_id], &[json!({ "alert": facts, "as_of": origin.as_of })]).await?;
-    announce::changes(connection, origin.cause(false), routing).await?;
     Ok(true)
 }
 
 /// Ends the alerts about runs: one has published.
 pub(super) async fn recovered(connection: &mut PgConnection, origin: Origin<'_>) -> Result<Vec<Told>, RunError> {
-    let names = [RUN_FAILED.to_owned(), RUN_LATE.to_owned()];
-    let mut told = Vec::new();
-    for rule in alert::firing(connection, origin.job_id, &names).await? {
+    resolve(connection, origin, &[RUN_FAILED.to_owned(), RUN_LATE.to_owned()], "a run published").await
+}
+
+/// Raises the alert that the source no longer has what was measured, in the words of what it lacks, or ends it.
+pub(super) async fn shrank(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    words: Option<&str>,
+) -> Result<Vec<Told>, RunError> {
+    let Some(words) = words else {
+        let why = "history keeps nothing any more that the source lacks";
+        return resolve(connection, origin, &[SOURCE_SHRANK.to_owned()], why).await;
+    };
+    let watched = origin.job.run_rules.iter().any(|name| name == SOURCE_SHRANK);
+    let fired = watched && fire(connection, origin, SOURCE_SHRANK, (words, origin.as_of)).await?;
+    Ok(fired.then(|| told(SOURCE_SHRANK, State::Inactive, State::Firing)).into_iter().collect())
+}
+
+async fn resolve(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    names: &[String],
+    words: &str,
+) -> Result<Vec<Told>, RunError> {
+    let mut ended = Vec::new();
+    for rule in alert::firing(connection, origin.job_id, names).await? {
         let since = alert::of_rule(connection, origin.job_id, &rule).await?.first().and_then(|alert| alert.since);
-        let words = "a run published";
-        let facts = facts(origin, State::Resolved, since, words);
+        let facts = facts(origin, &rule, (State::Resolved, since), words);
         change(connection, origin, &rule, (State::Firing, State::Resolved), words, &facts).await?;
-        told.push(Told {
-            rule,
-            cohort: "all".to_owned(),
-            model_version: None,
-            from: State::Firing,
-            to: State::Resolved,
-            value: None,
-            limit: None,
-        });
+        ended.push(told(&rule, State::Firing, State::Resolved));
     }
-    Ok(told)
+    Ok(ended)
+}
+
+fn told(rule: &str, from: State, to: State) -> Told {
+    let cohort = "all".to_owned();
+    Told { rule: rule.to_owned(), cohort, model_version: None, from, to, value: None, limit: None }
 }
 
 async fn change(
@@ -174,7 +205,6 @@ async fn change(
     reason: &str,
     facts: &AlertFacts,
 ) -> Result<i64, RunError> {
-    let condition = if rule == RUN_FAILED { "failed" } else { "late" };
     let key = RuleKey {
         job_id: origin.job_id,
         run_id: origin.run_id,
@@ -193,12 +223,12 @@ async fn change(
         since: facts.since,
         fired_at: (to == State::Firing).then_some(origin.as_of),
         evidence: json!(facts),
-        about: Some(json!(about::runs(origin.job, rule, condition))),
+        about: Some(json!(about::beside_windows(origin.job, rule))),
     };
     Ok(alert::transition(connection, key, &transition).await?)
 }
 
-fn facts(origin: Origin<'_>, state: State, since: Option<DateTime<Utc>>, words: &str) -> AlertFacts {
+fn facts(origin: Origin<'_>, rule: &str, (state, since): (State, Option<DateTime<Utc>>), words: &str) -> AlertFacts {
     let at = origin.as_of;
     AlertFacts {
         id: None,
@@ -208,7 +238,7 @@ fn facts(origin: Origin<'_>, state: State, since: Option<DateTime<Utc>>, words: 
         fired_at: None,
         acknowledged_by: None,
         closed: None,
-        query: about::runs_query(origin.job),
+        query: about::query_beside_windows(origin.job, rule),
         cohort: "all".to_owned(),
         model_version: None,
         state: state.as_str().to_owned(),

@@ -21,6 +21,7 @@ mod publish;
 mod reconcile;
 pub mod remind;
 pub mod replay;
+mod shrink;
 mod stages;
 mod tell;
 
@@ -36,7 +37,7 @@ use crate::plan::due::Since;
 use crate::plan::measurement::Measurement;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held;
-use crate::store::job::{PlanRow, Progress};
+use crate::store::job::{NewPlan, PlanRow, Progress};
 use crate::store::run::{Claim, Done};
 use crate::store::{job, run};
 use failure::RunError;
@@ -122,7 +123,7 @@ async fn run_on(
     if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
         return Ok(skipped);
     }
-    let plan = job::plan(connection, known.id, &job.fingerprint(), &job.spec, &job.dimension_names()).await?;
+    let plan = register_plan(connection, job, known.id, &job.fingerprint()).await?;
     let facts = inspect(connection, job).await?;
     let run = Run { job, facts: &facts, plan: &plan, claim, as_of, routing };
 
@@ -159,9 +160,7 @@ async fn dry_run_on(
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
-    let plan =
-        job::plan(connection, known.id, &format!("dry run {}", Uuid::new_v4()), &job.spec, &job.dimension_names())
-            .await?;
+    let plan = register_plan(connection, job, known.id, &format!("dry run {}", Uuid::new_v4())).await?;
     let from = job.windows.reach(as_of);
     let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
     crate::measure::rebuild::range(connection, job, &facts, &build).await?;
@@ -170,6 +169,18 @@ async fn dry_run_on(
     let measured = crate::measure::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
     transaction.rollback().await?;
     Ok(measured)
+}
+
+/// Registers what a job measures under a fingerprint, or finds it.
+pub async fn register_plan(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    job_id: i64,
+    fingerprint: &str,
+) -> Result<PlanRow, RunError> {
+    let (source, dimensions) = (job.source_fingerprint(), job.dimension_names());
+    let new = NewPlan { fingerprint, source: &source, spec: &job.spec, dimensions: &dimensions };
+    Ok(job::plan(connection, job_id, new).await?)
 }
 
 /// Compares a job with the tables it names.

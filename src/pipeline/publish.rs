@@ -7,12 +7,14 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
+use super::shrink::{self, Rows};
 use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, Run, announce, fence, health, incidents, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
 use crate::plan::window::Slice;
+use crate::store::gone;
 use crate::store::job;
 use crate::store::measured;
 use crate::store::measurement::{self, Batch, NewMeasurement, Publisher};
@@ -44,8 +46,9 @@ pub(super) async fn publish(
     // A first run may have a thousand windows: no more of them are held than are judged or shown.
     for some in stored.chunks(AT_ONCE) {
         let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
-        let measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
-        written.extend(store_measurements(&mut transaction, run, some, &measured).await?);
+        let mut measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
+        let some = keep_whole(&mut transaction, run, some, &mut measured).await?;
+        written.extend(store_measurements(&mut transaction, run, &some, &measured).await?);
         measurements.extend(measured.into_iter().filter(|m| shown.contains(&(m.window.clone(), m.slice.end))));
     }
     let bench =
@@ -54,6 +57,7 @@ pub(super) async fn publish(
     let decided = tell::apply(&mut transaction, run, &bench).await?;
     let mut transitions = decided.told;
     transitions.extend(health::recovered(&mut transaction, run.origin()).await?);
+    transitions.extend(tell_of_losses(&mut transaction, run).await?);
     incidents::open(&mut transaction, run, decided.fired).await?;
     announce::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
@@ -78,6 +82,39 @@ pub(super) async fn publish(
     }
     transaction.commit().await?;
     Ok(Outcome::Ok(Published { done, measurements, transitions }))
+}
+
+/// Leaves out the windows that another definition of the job measured with more than this one finds in the source: what that
+/// forgot meanwhile is no reason to forget the number.
+async fn keep_whole(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    windows: &[MeasuredWindow],
+    measured: &mut Vec<Measurement>,
+) -> Result<Vec<MeasuredWindow>, RunError> {
+    if run.plan.is_current {
+        return Ok(windows.to_vec());
+    }
+    let due: Vec<DueWindow> = windows.iter().map(|window| window.window.clone()).collect();
+    let rows = if run.plan.reads_the_same { Rows::Same } else { Rows::Others };
+    let kept = shrink::keeping(connection, run.job, rows, &due, measured).await?;
+    let is_kept =
+        |name: &str, end: DateTime<Utc>| kept.iter().any(|n| due[*n].name == name && due[*n].slice.end == end);
+    measured.retain(|m| !is_kept(&m.window, m.slice.end));
+    let ids: Vec<i64> = kept.iter().map(|n| windows[*n].id).collect();
+    gone::mark(connection, &ids, run.as_of).await?;
+    Ok(windows.iter().enumerate().filter(|(n, _)| !kept.contains(n)).map(|(_, window)| window.clone()).collect())
+}
+
+/// Marks the windows that hold what the source no longer has, and raises the ticket or ends it.
+async fn tell_of_losses(connection: &mut PgConnection, run: &Run<'_>) -> Result<Vec<tell::Told>, RunError> {
+    let since = run.job.windows.horizon_start(run.as_of);
+    let standing = gone::standing(connection, run.plan.id, since).await?;
+    if standing.is_some() {
+        gone::mark_windows(connection, run.plan.id).await?;
+    }
+    let words = standing.map(|standing| shrink::words(run.job, &standing));
+    health::shrank(connection, run.origin(), words.as_deref()).await
 }
 
 impl Run<'_> {

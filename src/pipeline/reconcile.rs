@@ -6,8 +6,9 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
 use super::stages::{END_OF_TIME, Read, Summed, limit_cells};
-use super::{Run, fence};
-use crate::measure::{arrivals, rebuild, reconcile};
+use super::{Run, fence, shrink};
+use crate::measure::reconcile::Compared;
+use crate::measure::{arrivals, rebuild};
 use crate::store::job;
 
 /// Whether this run looks at the whole horizon: when asked to, and every `schedule.reconcile` otherwise.
@@ -32,7 +33,8 @@ pub(super) async fn repair(
     job::lock_stages(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
-    let differing = reconcile::differing(&mut transaction, job, run.facts, plan_id, as_of, &range).await?;
+    let compared = Compared { facts: run.facts, plan_id, as_of, range: &range, starts: None };
+    let differing = shrink::compare(&mut transaction, job, &compared).await?.apply;
     let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::{MOST_CELLS, RunError};
-use super::{Run, fence};
+use super::{Run, fence, shrink};
 use crate::measure::arrivals::{self, Arrivals, Cells, Reread};
 use crate::measure::rebuild::Build;
+use crate::measure::reconcile::Compared;
 use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
 use crate::plan::due::Since;
@@ -176,17 +177,18 @@ async fn build(
 ) -> Result<(), RunError> {
     let (plan_id, grain) = (run.plan.id, run.job.windows.grain());
     let from_scratch = run.plan.progress.is_none();
-    // Windows whose last prediction is gone change too.
-    let before = if from_scratch { Vec::new() } else { job::bucket_starts(connection, plan_id, grain, range).await? };
-    let build = Build { plan_id, as_of: run.as_of, range: range.clone(), from_scratch };
-    rebuild::range(connection, run.job, run.facts, &build).await?;
-    let (buckets, predictions) = job::range_counts(connection, plan_id, grain, range).await?;
-    summed.buckets += buckets;
-    summed.rebuilt_from = Some(predictions);
-    if !from_scratch {
-        let after = job::bucket_starts(connection, plan_id, grain, range).await?;
-        summed.touched.extend(before.into_iter().chain(after).collect::<BTreeSet<_>>());
+    if from_scratch {
+        let build = Build { plan_id, as_of: run.as_of, range: range.clone(), from_scratch };
+        rebuild::range(connection, run.job, run.facts, &build).await?;
+    } else {
+        let compared = Compared { facts: run.facts, plan_id, as_of: run.as_of, range, starts: None };
+        let apply = shrink::compare(connection, run.job, &compared).await?.apply;
+        rebuild::starts(connection, run.job, run.facts, plan_id, run.as_of, &apply).await?;
+        summed.touched.extend(apply);
     }
+    let (buckets, predictions) = job::range_counts(connection, plan_id, grain, range).await?;
+    summed.buckets += if from_scratch { buckets } else { i64::try_from(summed.touched.len()).unwrap_or(i64::MAX) };
+    summed.rebuilt_from = Some(predictions);
     Ok(())
 }
 
@@ -198,11 +200,26 @@ async fn recompute(
     summed: &mut Summed,
 ) -> Result<(), RunError> {
     buckets::recompute(connection, run.job, run.plan.id, run.as_of, &read.recent).await?;
-    rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &read.older).await?;
-    let touched: BTreeSet<DateTime<Utc>> = read.recent.starts.iter().chain(&read.older).copied().collect();
+    let older = rebuild_older(connection, run, &read.older).await?;
+    let touched: BTreeSet<DateTime<Utc>> = read.recent.starts.iter().copied().chain(older).collect();
     summed.buckets += i64::try_from(touched.len()).unwrap_or(i64::MAX);
     summed.touched.extend(touched);
     Ok(())
+}
+
+/// Rebuilds touched buckets whose residuals are no longer kept, as far as the source still has what is in them.
+async fn rebuild_older(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    older: &[DateTime<Utc>],
+) -> Result<Vec<DateTime<Utc>>, RunError> {
+    let (Some(first), Some(last)) = (older.iter().min(), older.iter().max()) else { return Ok(Vec::new()) };
+    let range = *first..*last + run.job.windows.bucket;
+    let compared =
+        Compared { facts: run.facts, plan_id: run.plan.id, as_of: run.as_of, range: &range, starts: Some(older) };
+    let apply = shrink::compare(connection, run.job, &compared).await?.apply;
+    rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &apply).await?;
+    Ok(apply)
 }
 
 /// The windows to measure: those that ended, those with touched buckets, and stored ones that are final now.

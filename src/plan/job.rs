@@ -88,6 +88,8 @@ pub struct Windows {
     pub horizon: TimeDelta,
     /// The longest time that anything looks back: the longest window, or the period of an objective.
     pub lookback: TimeDelta,
+    /// Share of a window's pairs or predictions that the source may take away as a correction.
+    pub shrink: f64,
 }
 
 impl Windows {
@@ -178,6 +180,18 @@ impl PlannedJob {
             self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),
             (&self.sums, self.histograms(), &self.extras, self.parameters.tolerance, self.parameters.huber_delta)
         );
-        Sha256::digest(meaning.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(Sha256::digest(meaning.as_bytes()).as_slice())
     }
+
+    /// Identifies the rows that are read, whatever is measured of them.
+    pub fn source_fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let (p, l) = (&self.predictions, &self.labels);
+        let rows = format!("{:?} {:?} {:?} {:?} {:?} {:?}", p.relation, p.id, p.at, p.filter, l.relation, l.id);
+        hexadecimal(Sha256::digest(rows.as_bytes()).as_slice())
+    }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

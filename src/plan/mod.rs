@@ -19,6 +19,7 @@ pub mod query;
 pub mod rollup;
 pub mod rule;
 pub mod schedule;
+pub mod shrink;
 pub mod source;
 pub mod sql;
 pub mod syntax;

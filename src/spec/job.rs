@@ -165,6 +165,9 @@ pub struct WindowsSection {
     pub label_wait: Option<String>,
     /// How late a label may still revise history by itself. Default: `label_wait`, at least `7d`.
     pub horizon: Option<String>,
+    /// Share of the pairs or predictions of a window that may leave the source before it counts as forgotten, and history keeps what
+    /// it has; fewer than 10 are always a correction. Default 0.1; 1 follows the source whatever it says.
+    pub shrink: Option<f64>,
 }
 
 /// How long raw residuals are kept.

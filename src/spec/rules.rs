@@ -165,8 +165,8 @@ pub struct RangeSection {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltInSection {
-    /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`, `run-late`;
-    /// or `all`.
+    /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`,
+    /// `run-late`, `source-shrank`; or `all`.
     #[serde(default)]
     pub off: Vec<String>,
     /// Share of predictions that should have a usable label once they are `label_wait` old. Default 0.9.

@@ -23,6 +23,18 @@ pub struct PlanRow {
     pub reconciled_as_of: Option<DateTime<Utc>>,
     /// The job's newest measurements are of this plan.
     pub is_current: bool,
+    /// The plan of the newest measurements reads the same rows: only what is measured of them differs.
+    pub reads_the_same: bool,
+}
+
+/// What identifies a plan, and what it is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPlan<'a> {
+    pub fingerprint: &'a str,
+    /// Identifies the rows that it reads.
+    pub source: &'a str,
+    pub spec: &'a str,
+    pub dimensions: &'a [String],
 }
 
 /// How far a plan is.
@@ -115,34 +127,31 @@ pub async fn try_lock(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
 }
 
 /// Registers a plan by fingerprint, or finds it.
-pub async fn plan(
-    connection: &mut PgConnection,
-    job_id: i64,
-    fingerprint: &str,
-    spec: &str,
-    dimensions: &[String],
-) -> sqlx::Result<PlanRow> {
+pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) -> sqlx::Result<PlanRow> {
+    let NewPlan { fingerprint, source, spec, dimensions } = new;
     // Another may register it at the same moment: then its row is there for the next statement, not for this one.
     sqlx::query!(
         r#"
-        insert into trueup.plan (job_id, fingerprint, spec, dimensions)
-        select $1, $2, $3, $4
+        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source)
+        select $1, $2, $3, $4, $5
         where not exists (select from trueup.plan where job_id = $1 and fingerprint = $2)
         on conflict (job_id, fingerprint) do nothing
         "#,
         job_id,
         fingerprint,
         spec,
-        dimensions
+        dimensions,
+        source
     )
     .execute(&mut *connection)
     .await?;
     let row = sqlx::query!(
         r#"
         select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of,
-               coalesce(j.published_plan_id = p.id, false) as "is_current!"
+               coalesce(j.published_plan_id = p.id, false) as "is_current!", coalesce(before.source = p.source, false) as "reads_the_same!"
         from trueup.plan p
         join trueup.job j on j.id = p.job_id
+        left join trueup.plan before on before.id = j.published_plan_id
         where p.job_id = $1 and p.fingerprint = $2
         "#,
         job_id,
@@ -162,6 +171,7 @@ pub async fn plan(
         progress: progress.filter(|_| row.is_current),
         reconciled_as_of: row.reconciled_as_of,
         is_current: row.is_current,
+        reads_the_same: row.reads_the_same,
     })
 }
 

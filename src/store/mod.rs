@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod evidence;
 mod expired;
 pub mod gauges;
+pub mod gone;
 pub mod history;
 pub mod incident;
 pub mod job;

@@ -24,6 +24,7 @@ pub(super) async fn plans(connection: &mut PgConnection, most: i64) -> sqlx::Res
                or exists (select from trueup.residual r where r.plan_id = p.id)
                or exists (select from trueup.bucket b where b.plan_id = p.id)
                or exists (select from trueup.due_bucket d where d.plan_id = p.id)
+               or exists (select from trueup.gone_bucket g where g.plan_id = p.id)
                or exists (select from trueup.cell c where c.plan_id = p.id))
         -- Some may be in use, and stay so for long: another round looks at others.
         order by random()
@@ -97,6 +98,10 @@ async fn empty(connection: &mut PgConnection, plan_id: i64, most: i64) -> sqlx::
         .execute(&mut *connection)
         .await?
         .rows_affected();
+    rows += sqlx::query!("delete from trueup.gone_bucket where plan_id = $1", plan_id)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
     rows += sqlx::query!(
         "delete from trueup.residual where ctid = any(array(select ctid from trueup.residual where plan_id = $1 limit $2))",
         plan_id,
@@ -141,6 +146,7 @@ pub(super) async fn empty_plans(connection: &mut PgConnection, before: DateTime<
               and not exists (select from trueup.residual r where r.plan_id = p.id)
               and not exists (select from trueup.bucket b where b.plan_id = p.id)
               and not exists (select from trueup.cell c where c.plan_id = p.id)
+              and not exists (select from trueup.gone_bucket g where g.plan_id = p.id)
               and not exists (select from trueup.backfill b where b.plan_id = p.id)
             limit $2
         ))

@@ -116,12 +116,12 @@ async fn a_backfill_cut_off_goes_on_where_it_stopped() {
     // A busy machine answers more at each poll: small steps, so that there are several pieces on any.
     for polls in (15..).step_by(8) {
         let claim = enter(&cut.db.pool, &cut.job, Asked::Backfill, "test", LEASE).await.unwrap().unwrap();
-        let request = Request { range: range.clone(), step };
+        let request = Request { range: range.clone(), step, accept_loss: false };
         let mut report = |_| {};
         pieces += 1;
         match cut_off(backfill::run(&cut.db.pool, &cut.job, &claim, &request, &mut report), polls).await {
             Some(done) => {
-                read = done.unwrap().rows_read;
+                read = done.unwrap().done.rows_read;
                 break;
             }
             None => expire(&cut).await,

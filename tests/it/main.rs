@@ -40,6 +40,7 @@ mod romania;
 mod serve;
 mod servers;
 mod settings;
+mod shrink;
 mod silence;
 mod silences;
 mod storage;

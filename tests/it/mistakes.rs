@@ -363,6 +363,12 @@ fn a_job_that_is_right_has_no_findings() {
     "window-too-long",
     "overlap each other"
 )]
+#[case::bad_shrink(
+    "rolling = [\"6h\", \"30m\"]",
+    "rolling = [\"6h\"]\nshrink = 10.0",
+    "out-of-range",
+    "`shrink` is not a share"
+)]
 fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[case] code: &str, #[case] words: &str) {
     let mut toml = good();
     if code == "no-version" {

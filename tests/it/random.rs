@@ -152,7 +152,7 @@ impl Shape {
             "[job]\nname = \"random\"\n[schedule]\nevery = \"1h\"\noverlap = \"10m\"\nreconcile = \"{}\"\n\
              [predictions]\n{predictions}\nid = {id}\nat = \"at\"\nvalue = \"predicted\"\n{version}{seen}\
              [labels]\n{labels}\nid = {id}\nvalue = \"actual\"\non_duplicate = \"{}\"\n{seen}\
-             [windows]\nrolling = [\"6h\"]\ntumbling = [\"6h\", \"1d\"]\nlabel_wait = \"12h\"\nhorizon = \"20d\"\nbucket = \"{}\"\n{zone}\
+             [windows]\nrolling = [\"6h\"]\ntumbling = [\"6h\", \"1d\"]\nlabel_wait = \"12h\"\nhorizon = \"20d\"\nshrink = 1.0\nbucket = \"{}\"\n{zone}\
              [residuals]\nkeep = \"{}\"\n{cohorts}",
             if self.reconciles { "1s" } else { "900d" },
             if seen.is_empty() && self.on_duplicate != "error" { "latest" } else { self.on_duplicate },

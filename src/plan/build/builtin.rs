@@ -8,13 +8,23 @@ use crate::plan::window::Window;
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
 
-/// Names of all of them. The last two are about runs, and are judged by the ledger.
-pub const NAMES: [&str; 7] =
-    ["labels-stopped", "coverage-low", "labels-late", "no-predictions", "contradictions", RUN_FAILED, RUN_LATE];
+/// Names of all of them. The last three judge no window: they are about runs and the source.
+pub const NAMES: [&str; 8] = [
+    "labels-stopped",
+    "coverage-low",
+    "labels-late",
+    "no-predictions",
+    "contradictions",
+    RUN_FAILED,
+    RUN_LATE,
+    SOURCE_SHRANK,
+];
 /// A run failed.
 pub const RUN_FAILED: &str = "run-failed";
 /// No run for two intervals.
 pub const RUN_LATE: &str = "run-late";
+/// The source no longer has what was measured.
+pub const SOURCE_SHRANK: &str = "source-shrank";
 
 const COVERAGE: f64 = 0.9;
 const ARRIVAL: f64 = 0.99;
@@ -33,16 +43,8 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
                 .hint(hint);
         }
     }
-    let share = |key: &str, value: Option<f64>, default: f64, notes: &mut Notes<'_>| {
-        if value.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-            notes
-                .error(&format!("builtin.{key}"), "out-of-range", format!("`{key}` is not a share"))
-                .hint("use a ratio from 0 to 1, such as 0.9");
-        }
-        value.unwrap_or(default)
-    };
-    let coverage = share("coverage", section.coverage, COVERAGE, notes);
-    let arrival = share("arrival", section.arrival, ARRIVAL, notes);
+    let coverage = notes.share("builtin.coverage", section.coverage).unwrap_or(COVERAGE);
+    let arrival = notes.share("builtin.arrival", section.arrival).unwrap_or(ARRIVAL);
     let wanted = |name: &str| !section.off.iter().any(|off| off == "all" || off == name);
     let mut rules = Vec::new();
     if let Some(shortest) = job.windows.iter().min_by_key(|window| (window.longest(), !is_tumbling(window))) {
@@ -66,7 +68,8 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
         rules.push(twice(rule(job, "labels-late", shortest, late, true)));
     }
     rules.retain(|rule| wanted(&rule.name));
-    let runs = [RUN_FAILED, RUN_LATE].into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
+    let runs =
+        [RUN_FAILED, RUN_LATE, SOURCE_SHRANK].into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
     (rules, runs)
 }
 

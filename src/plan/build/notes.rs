@@ -70,6 +70,16 @@ impl<'a> Notes<'a> {
         }
     }
 
+    /// A ratio from 0 to 1 that may be missing.
+    pub(super) fn share(&mut self, path: &str, value: Option<f64>) -> Option<f64> {
+        if value.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            let key = path.rsplit('.').next().unwrap_or(path);
+            self.error(path, "out-of-range", format!("`{key}` is not a share"))
+                .hint("use a ratio from 0 to 1, such as 0.9");
+        }
+        value
+    }
+
     /// An IANA time zone. Default UTC.
     pub(super) fn zone(&mut self, path: &str, text: Option<&str>) -> Tz {
         let Some(text) = text else { return Tz::UTC };

@@ -7,6 +7,7 @@ use super::notes::Notes;
 use crate::plan::duration::{self, greatest_common_divisor};
 use crate::plan::job::Windows;
 use crate::plan::schedule::Schedule;
+use crate::plan::shrink::DEFAULT_SHARE;
 use crate::plan::window::{Window, WindowKind};
 use crate::spec::job::WindowsSection;
 
@@ -68,6 +69,7 @@ pub(super) fn build(
         label_due: label_due.unwrap_or(label_wait),
         horizon,
         lookback,
+        shrink: notes.share("windows.shrink", spec.shrink).unwrap_or(DEFAULT_SHARE),
     })
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use trueup::notify::route::Routing;
-use trueup::pipeline::backfill::{self, Request};
+use trueup::pipeline::backfill::{self, Finished, Request};
 use trueup::pipeline::enter::{Asked, Refused, enter};
 use trueup::pipeline::execute::{self, Ended};
 use trueup::pipeline::{Published, execute::leased};
@@ -58,6 +58,17 @@ impl World {
         }
     }
 
+    /// Compares the whole horizon with the source, as of the database's now.
+    pub async fn reconcile(&self) -> Published {
+        let claim = enter(&self.db.pool, &self.job, Asked::Reconcile, "test", LEASE).await.expect("the ledger");
+        let claim = claim.expect("a claim");
+        let as_of = claim.scheduled_for;
+        match execute::execute(&self.db.pool, &self.job, &claim, as_of, LEASE, &self.routing).await {
+            Ended::Ok(published) => published,
+            other => panic!("the reconciliation ended as {other:?}"),
+        }
+    }
+
     /// Runs the job as of a time.
     pub async fn try_run_at(&self, time: DateTime<Utc>) -> Result<Ended, Refused> {
         let claim = enter(&self.db.pool, &self.job, Asked::RunAt(time), "test", LEASE).await.expect("the ledger")?;
@@ -77,11 +88,15 @@ impl World {
 
     /// Backfills a range, rolling windows at each tick or step.
     pub async fn backfill(&self, range: Range<DateTime<Utc>>, step: Option<TimeDelta>) -> Done {
+        self.backfill_with(Request { range, step, accept_loss: false }).await.done
+    }
+
+    /// Runs a backfill.
+    pub async fn backfill_with(&self, request: Request) -> Finished {
         let claim = enter(&self.db.pool, &self.job, Asked::Backfill, "test", LEASE)
             .await
             .expect("the ledger")
             .expect("a claim");
-        let request = Request { range, step };
         let mut report = |_| {};
         let work = backfill::run(&self.db.pool, &self.job, &claim, &request, &mut report);
         leased(&self.db.pool, &claim, LEASE, work).await.expect("a backfill")

@@ -1,0 +1,219 @@
+//! What of a smaller source is a correction, and what would take history away.
+//!
+//! Sources forget: by retention, dropped partitions, purged labels, a table that is truncated and loaded again. History must not
+//! follow. A window that would lose too much keeps all of its buckets as they are, so that none is half old and half new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::plan::job::Windows;
+use crate::plan::window::WindowKind;
+
+/// Fewer pairs or predictions than these are always a correction.
+pub const LEAST: i64 = 10;
+/// Share of a window that may go as a correction, where the job does not say.
+pub const DEFAULT_SHARE: f64 = 0.1;
+
+/// How much a bucket or window holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub predictions: i64,
+    /// Pairs that are averaged.
+    pub labeled: i64,
+}
+
+impl Extent {
+    fn plus(self, other: Self) -> Self {
+        Self { predictions: self.predictions + other.predictions, labeled: self.labeled + other.labeled }
+    }
+
+    /// What is less in `other`; negative where that has more.
+    pub fn less(self, other: Self) -> Self {
+        Self { predictions: self.predictions - other.predictions, labeled: self.labeled - other.labeled }
+    }
+
+    /// Whether losing `lost` of this is more than a correction.
+    pub fn is_shrunk_by(self, lost: Self, share: f64) -> bool {
+        let much = |lost: i64, of: i64| lost >= LEAST && as_number(lost) > share * as_number(of);
+        much(lost.predictions, self.predictions) || much(lost.labeled, self.labeled)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn as_number(count: i64) -> f64 {
+    count as f64
+}
+
+/// A bucket that the source says otherwise than history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference {
+    pub start: DateTime<Utc>,
+    /// In history.
+    pub before: Extent,
+    /// In the source.
+    pub after: Extent,
+}
+
+impl Difference {
+    /// Negative where it grows.
+    pub fn loss(&self) -> Extent {
+        self.before.less(self.after)
+    }
+
+    pub fn shrinks(&self) -> bool {
+        self.after.predictions < self.before.predictions || self.after.labeled < self.before.labeled
+    }
+}
+
+/// What history has around the buckets that differ.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub buckets: BTreeMap<DateTime<Utc>, Extent>,
+    /// What buckets lost earlier, a little at a time.
+    pub corrected: BTreeMap<DateTime<Utc>, Extent>,
+}
+
+/// Starts of the buckets that must stay as they are, because a window would lose more than `share` of what it holds.
+pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Difference]) -> BTreeSet<DateTime<Utc>> {
+    let sums = Sums::new(known, differences);
+    let shrinking = || differences.iter().filter(|difference| difference.shrinks());
+    let mut withheld = BTreeSet::new();
+    for slice in windows.all.iter().flat_map(|window| shrinking().flat_map(|d| around(windows, &window.kind, d.start)))
+    {
+        let (held, lost) = sums.within(&slice);
+        if held.is_shrunk_by(lost, share) {
+            withheld.extend(differences.iter().map(|d| d.start).filter(|start| slice.contains(start)));
+        }
+    }
+    withheld
+}
+
+/// The windows of a kind that a bucket decides about: the one of the calendar, or those that begin or end with it.
+fn around(windows: &Windows, kind: &WindowKind, start: DateTime<Utc>) -> Vec<Range<DateTime<Utc>>> {
+    let ends_at = |end: DateTime<Utc>, length: TimeDelta| end - length..end;
+    match kind {
+        WindowKind::Rolling(length) => {
+            vec![ends_at(start + windows.bucket, *length), ends_at(start + *length, *length)]
+        }
+        WindowKind::Tumbling(grain) => {
+            let slice = grain.slice(start, windows.zone);
+            vec![slice.start..slice.end]
+        }
+    }
+}
+
+/// Sums up to each bucket, so that those of a range are a difference of two.
+struct Sums {
+    starts: Vec<DateTime<Utc>>,
+    /// One more than `starts`.
+    up_to: Vec<(Extent, Extent)>,
+}
+
+impl Sums {
+    fn new(known: &Known, differences: &[Difference]) -> Self {
+        let mut all: BTreeMap<DateTime<Utc>, (Extent, Extent)> =
+            known.buckets.iter().map(|(start, extent)| (*start, (*extent, Extent::default()))).collect();
+        for difference in differences {
+            all.insert(difference.start, (difference.before, difference.loss()));
+        }
+        for (start, corrected) in &known.corrected {
+            let (held, lost) = all.entry(*start).or_default();
+            (*held, *lost) = (held.plus(*corrected), lost.plus(*corrected));
+        }
+        let mut up_to = vec![(Extent::default(), Extent::default())];
+        for (held, lost) in all.values() {
+            let (held_before, lost_before) = up_to.last().copied().unwrap_or_default();
+            up_to.push((held_before.plus(*held), lost_before.plus(*lost)));
+        }
+        Self { starts: all.into_keys().collect(), up_to }
+    }
+
+    /// What the buckets of a range held, and what of it is lost.
+    fn within(&self, range: &Range<DateTime<Utc>>) -> (Extent, Extent) {
+        let at = |time: DateTime<Utc>| self.up_to[self.starts.partition_point(|start| *start < time)];
+        let (from, to) = (at(range.start), at(range.end));
+        (to.0.less(from.0), to.1.less(from.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::window::Window;
+
+    fn hour(n: i64) -> DateTime<Utc> {
+        DateTime::<Utc>::UNIX_EPOCH + TimeDelta::hours(n)
+    }
+
+    fn windows(all: &[Window]) -> Windows {
+        Windows {
+            all: all.to_vec(),
+            zone: chrono_tz::UTC,
+            bucket: TimeDelta::hours(1),
+            label_wait: TimeDelta::days(1),
+            label_due: TimeDelta::days(1),
+            horizon: TimeDelta::days(7),
+            lookback: TimeDelta::days(1),
+            shrink: DEFAULT_SHARE,
+        }
+    }
+
+    fn extent(n: i64) -> Extent {
+        Extent { predictions: n, labeled: n }
+    }
+
+    fn known(buckets: impl Iterator<Item = (DateTime<Utc>, Extent)>) -> Known {
+        Known { buckets: buckets.collect(), corrected: BTreeMap::new() }
+    }
+
+    /// Hours `gone` of four days with one pair an hour are no longer in the source.
+    fn of_hours(window: Window, gone: Range<i64>, each: i64) -> Vec<i64> {
+        let known = known((0..96).map(|n| (hour(n), extent(each))));
+        let differences: Vec<Difference> =
+            gone.map(|n| Difference { start: hour(n), before: extent(each), after: extent(0) }).collect();
+        let withheld = withheld(&windows(&[window]), DEFAULT_SHARE, &known, &differences);
+        withheld.into_iter().map(|start| (start - hour(0)).num_hours()).collect()
+    }
+
+    #[test]
+    fn a_window_that_would_lose_much_keeps_all_and_one_that_would_lose_little_is_corrected() {
+        let day = || Window::tumbling("1d").expect("a window");
+        assert_eq!(of_hours(day(), 0..40, 1), (0..40).collect::<Vec<_>>());
+        assert_eq!(of_hours(day(), 0..9, 1), Vec::<i64>::new(), "nine pairs are a correction");
+        assert_eq!(of_hours(day(), 15..26, 1), Vec::<i64>::new(), "nine of one day and two of the next");
+        assert_eq!(of_hours(day(), 15..27, 2), (15..24).collect::<Vec<_>>(), "eighteen of one, six of the other");
+        assert_eq!(of_hours(day(), 3..5, 100), Vec::<i64>::new(), "200 of 2,400");
+        assert_eq!(of_hours(day(), 3..6, 100), vec![3, 4, 5], "300 of 2,400");
+    }
+
+    #[test]
+    fn of_rolling_windows_any_that_begins_or_ends_with_the_loss_counts() {
+        let rolling = || Window::rolling("12h").expect("a window");
+        assert_eq!(of_hours(rolling(), 20..31, 1), (20..31).collect::<Vec<_>>());
+        assert_eq!(of_hours(rolling(), 20..29, 1), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn what_went_a_little_at_a_time_adds_up() {
+        let day = [Window::tumbling("1d").expect("a window")];
+        let difference = Difference { start: hour(3), before: extent(1), after: extent(0) };
+        for (lost, is_withheld) in [(8, false), (9, true)] {
+            let mut known = known((0..24).map(|n| (hour(n), extent(1))));
+            // Of another bucket.
+            known.corrected.insert(hour(7), extent(lost));
+            assert_eq!(!withheld(&windows(&day), DEFAULT_SHARE, &known, &[difference]).is_empty(), is_withheld);
+        }
+    }
+
+    #[test]
+    fn predictions_that_move_within_a_window_are_no_loss() {
+        let day = [Window::tumbling("1d").expect("a window")];
+        let known = known((0..24).map(|n| (hour(n), extent(20 * (n % 2)))));
+        let moved =
+            |n: i64| Difference { start: hour(n), before: extent(20 * (n % 2)), after: extent(20 * ((n + 1) % 2)) };
+        let differences: Vec<Difference> = (0..24).map(moved).collect();
+        assert!(withheld(&windows(&day), DEFAULT_SHARE, &known, &differences).is_empty());
+    }
+}
