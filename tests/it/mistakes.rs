@@ -364,7 +364,7 @@ fn a_job_that_is_right_has_no_findings() {
     "overlap each other"
 )]
 #[case::bad_shrink(
-    "rolling = [\"6h\", \"30m\"]",
+    "rolling = [\"6h\"]",
     "rolling = [\"6h\"]\nshrink = 10.0",
     "out-of-range",
     "`shrink` is not a share"
