@@ -122,6 +122,37 @@ create table trueup.due_bucket (
     primary key (plan_id, bucket_start, generation)
 );
 
+-- Evaluates an expression of a job on one row, given as an object; NULL where it fails. A block with a handler costs some microseconds,
+-- so only expressions that have failed come here. With the rights of the caller, who may run the expression by itself.
+create function trueup.guarded(statement text, source jsonb) returns text
+language plpgsql stable set search_path = pg_catalog
+as $$
+declare
+    value text;
+begin
+    execute statement into value using source;
+    return value;
+exception when others then
+    return null;
+end
+$$;
+comment on function trueup.guarded is 'An expression of a job on one row; NULL where it fails.';
+
+create function trueup.fails(statement text, source jsonb) returns boolean
+language plpgsql stable set search_path = pg_catalog
+as $$
+declare
+    value text;
+begin
+    execute statement into value using source;
+    return false;
+exception when others then
+    return true;
+end
+$$;
+comment on function trueup.fails is 'Whether an expression of a job fails on one row.';
+revoke execute on function trueup.guarded, trueup.fails from public;
+
 -- Count, sum and centred sum of squares, by the server's own accumulator (Youngs and Cramer), merged by Chan's formula.
 create aggregate trueup.moments (float8)
     (sfunc = float8_accum, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);

@@ -12,6 +12,7 @@ use super::jobs::{self, JobFile};
 use super::output::{self, Table};
 use super::{progress, user_error};
 use crate::cli::{Global, Output};
+use crate::measure::source::{self, SourceError};
 use crate::plan::source::Relation;
 use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
@@ -152,6 +153,17 @@ fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, find
         ),
         false => findings.ok("server", format!("Postgres {}", server.version)),
     }
+    if server.is_standby {
+        findings.error(
+            "server",
+            "it is a standby, which takes no writes",
+            "connect to the primary: trueup writes its history",
+        );
+    } else if server.is_read_only {
+        let mend =
+            format!("alter role \"{}\" reset default_transaction_read_only, or the same of the database", server.role);
+        findings.error("server", "transactions of this role are read-only, and trueup writes its history", mend);
+    }
     let apart = (now - server.now).abs();
     match apart > CLOCKS {
         true => findings.warning(
@@ -226,12 +238,43 @@ async fn rights(
                     format!("{table} may be written, which no runner needs"),
                     format!("revoke insert, update, delete on {table} from \"{}\"", server.role),
                 );
-            } else {
-                findings.ok(&about, format!("{table} can be read"));
             }
         }
+        readable(connection, job, findings).await?;
     }
     Ok(missing.is_empty())
+}
+
+/// Reads a row of each source with the columns of the job, as a run would.
+async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mut Findings) -> Result<()> {
+    let about = format!("source of {}", job.name);
+    connect::settle(connection).await?;
+    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    let looked = match source::inspect(connection, job).await {
+        Ok(_) => source::look(connection, job).await,
+        Err(SourceError::Mistakes(mistakes)) => Ok(mistakes),
+        Err(SourceError::Database(error)) => Err(error),
+    };
+    sqlx::query("reset default_transaction_read_only").execute(connection).await?;
+    let mistakes = match looked {
+        Ok(mistakes) => mistakes,
+        Err(error) => {
+            findings.error(
+                &about,
+                format!("it could not be read: {}", connect::why(&error)),
+                format!("trueup check, with the file of {}", job.name),
+            );
+            return Ok(());
+        }
+    };
+    for mistake in &mistakes {
+        let said = mistake.said.as_ref().map_or_else(String::new, |said| format!("; Postgres says: {said}"));
+        findings.error(&about, format!("{}: {}{said}", mistake.path, mistake.message), mistake.hint.clone());
+    }
+    if mistakes.is_empty() {
+        findings.ok(&about, "a row of each table can be read, with the columns of the job");
+    }
+    Ok(())
 }
 
 async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &mut Findings) -> Result<()> {
@@ -381,6 +424,8 @@ mod tests {
             is_superuser: false,
             may_define: false,
             temp_file_limit: "10GB".to_owned(),
+            is_standby: false,
+            is_read_only: false,
             connections_used: 90,
             connections_most: 97,
         };

@@ -33,6 +33,12 @@ pub struct ColumnType {
     pub type_name: String,
 }
 
+/// Whether an error, by its SQLSTATE, is about a value that could not be computed, and not about the statement or the server.
+pub fn is_about_a_value(code: &str) -> bool {
+    // Data exceptions; constraints of domains; what a function raises.
+    ["22", "21", "38", "39", "P0"].iter().any(|class| code.starts_with(class)) || code == "23514"
+}
+
 /// Runs a statement; says how many rows it touched.
 pub async fn execute(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<u64> {
     Ok(query(sql, binds).execute(connection).await?.rows_affected())

@@ -60,8 +60,29 @@ const CHUNK: TimeDelta = TimeDelta::days(14);
 const WINDOWS_AT_ONCE: usize = 250;
 /// Of these so many at the same time, each on a connection of its own beside the one that rebuilds and the lease's.
 const AT_THE_SAME_TIME: u32 = 3;
-/// Runs a claimed backfill. `report` is told after every chunk.
+
+/// Runs a claimed backfill. `report` is called after every chunk. Where an expression fails on a row, it goes on row by row.
 pub async fn run(
+    pool: &PgPool,
+    job: &PlannedJob,
+    claim: &Claim,
+    request: &Request,
+    report: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Finished, RunError> {
+    match run_once(pool, job, claim, request, report).await {
+        Err(error) if error.is_about_a_value() && job.has_expressions() => {
+            let guard = held::within(pool, held::SHORT, async |connection| {
+                let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
+                job::guard(connection, plan.id).await?;
+                Ok::<bool, RunError>(plan.guarded)
+            });
+            if guard.await? { Err(error) } else { run_once(pool, job, claim, request, report).await }
+        }
+        done => done,
+    }
+}
+
+async fn run_once(
     pool: &PgPool,
     job: &PlannedJob,
     claim: &Claim,
@@ -104,7 +125,7 @@ async fn prepare(
 ) -> Result<Prepared, RunError> {
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
-    let facts = inspect(connection, job).await?;
+    let facts = inspect(connection, job, plan.guarded).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 
+use crate::measure::session;
 use crate::measure::source::SourceMistake;
 use crate::postgres::held;
 
@@ -46,6 +47,12 @@ impl From<sqlx::Error> for RunError {
 }
 
 impl RunError {
+    /// Whether a value of the source could not be computed with.
+    pub fn is_about_a_value(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.as_database_error().and_then(|e| e.code()).is_some_and(|code| session::is_about_a_value(&code))
+    }
+
     /// What to do about it, by SQLSTATE.
     pub fn cure(&self) -> Cure {
         match self {
@@ -124,7 +131,8 @@ impl std::error::Error for RunError {}
 fn words(code: &str) -> &'static str {
     match code {
         "57014" => "a statement took longer than `schedule.timeout`",
-        "42501" => "the role lacks a right",
+        "42501" => "the role lacks a right, or a policy would hide rows from it; `trueup check` says which",
+        "08001" | "HV000" | "HV00L" => "the server could not reach another one, such as that of a foreign table",
         "53100" => "the database's disk is full",
         "53300" => "the database has too many connections",
         "53400" => "it needs more temporary space on the server's disk than `temp_file_limit` allows",

@@ -27,6 +27,7 @@ mod tell;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::measure::rebuild::Build;
@@ -124,9 +125,30 @@ async fn run_on(
         return Ok(skipped);
     }
     let plan = register_plan(connection, job, known.id, &job.fingerprint()).await?;
-    let facts = inspect(connection, job).await?;
-    let run = Run { job, facts: &facts, plan: &plan, claim, as_of, routing };
+    let first = run_planned(connection, job, claim, as_of, routing, &plan).await;
+    match first {
+        Err(error) if error.is_about_a_value() && !plan.guarded && job.has_expressions() => {
+            // What failed is rolled back with its transaction; what was committed before is what this run would do again.
+            warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
+            job::guard(connection, plan.id).await?;
+            let plan = PlanRow { guarded: true, ..plan };
+            run_planned(connection, job, claim, as_of, routing, &plan).await
+        }
+        done => done,
+    }
+}
 
+/// The stages of a run whose plan is known.
+async fn run_planned(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    claim: &Claim,
+    as_of: DateTime<Utc>,
+    routing: &Routing,
+    plan: &PlanRow,
+) -> Result<Outcome, RunError> {
+    let facts = inspect(connection, job, plan.guarded).await?;
+    let run = Run { job, facts: &facts, plan, claim, as_of, routing };
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
     if reconcile::is_due(&run) {
@@ -146,16 +168,24 @@ impl Outcome {
 /// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
 pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
     let limit = failure::deadline(job.schedule.timeout);
-    held::within_own_settings(pool, limit, async |connection| dry_run_on(connection, job, as_of).await).await
+    let dry_run = async |guarded| {
+        held::within_own_settings(pool, limit, async |connection| dry_run_on(connection, job, as_of, guarded).await)
+            .await
+    };
+    match dry_run(false).await {
+        Err(error) if error.is_about_a_value() && job.has_expressions() => dry_run(true).await,
+        done => done,
+    }
 }
 
 async fn dry_run_on(
     connection: &mut PgConnection,
     job: &PlannedJob,
     as_of: DateTime<Utc>,
+    guarded: bool,
 ) -> Result<Vec<Measurement>, RunError> {
     failure::limit_time(connection, job.schedule.timeout, job.schedule.timeout).await?;
-    let facts = inspect(connection, job).await?;
+    let facts = inspect(connection, job, guarded).await?;
     let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
@@ -183,12 +213,15 @@ pub async fn register_plan(
     Ok(job::plan(connection, job_id, new).await?)
 }
 
-/// Compares a job with the tables it names.
-pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
-    source::inspect(connection, job).await.map_err(|error| match error {
+/// Compares a job with the tables it names. `guarded`: its expressions are evaluated row by row.
+pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob, guarded: bool) -> Result<SourceFacts, RunError> {
+    let facts = source::inspect(connection, job).await.map_err(|error| match error {
         SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
         SourceError::Database(error) => RunError::Database(error),
-    })
+    })?;
+    // Workers of a sharded database have no such function.
+    let guards = if guarded && !facts.sharded { source::column_types(connection, job).await? } else { None };
+    Ok(SourceFacts { guards, ..facts })
 }
 
 /// Fails unless the claim still holds: a runner that lost its lease writes nothing more.

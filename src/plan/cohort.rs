@@ -30,6 +30,10 @@ impl Dimension {
         }
     }
 
+    pub fn is_column(&self) -> bool {
+        matches!(self.value, DimensionValue::Column(_))
+    }
+
     /// The columns of the prediction row that it names.
     pub fn columns(&self) -> BTreeSet<String> {
         match &self.value {

@@ -168,6 +168,13 @@ impl PlannedJob {
         }
     }
 
+    /// Whether anything of the job is computed by an expression, which may fail on a row.
+    pub fn has_expressions(&self) -> bool {
+        self.predictions.filter.is_some()
+            || !self.extras.is_empty()
+            || self.dimensions.iter().any(|dimension| !dimension.is_column())
+    }
+
     /// Identifies what is measured: buckets of another fingerprint never mix with these.
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};

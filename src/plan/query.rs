@@ -2,6 +2,7 @@
 //!
 //! Like an expression it is printed from a tree of our own, see [`syntax`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::plan::syntax::{self, Granted, Grants, Query};
@@ -21,6 +22,11 @@ impl SelectQuery {
     /// allows beyond those of our list.
     pub fn parse(text: &str, grants: &Grants) -> Result<Self, String> {
         syntax::query(text, grants).map(Self)
+    }
+
+    /// The tables and views that it reads, as they are written in SQL.
+    pub fn tables(&self) -> BTreeSet<String> {
+        self.0.tables()
     }
 
     /// The functions of other schemas that it calls.

@@ -1,5 +1,7 @@
 //! Where predictions and labels are, and what is known about those tables.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::plan::expression::Expression;
 use crate::plan::name::{Identifier, TableName};
 use crate::plan::query::SelectQuery;
@@ -17,6 +19,18 @@ impl Relation {
         match self {
             Self::Table(table) => table.to_string(),
             Self::Query(query) => format!("({query})"),
+        }
+    }
+
+    pub fn is_query(&self) -> bool {
+        matches!(self, Self::Query(_))
+    }
+
+    /// The tables and views that are read, as they are written in SQL.
+    pub fn tables(&self) -> BTreeSet<String> {
+        match self {
+            Self::Table(table) => BTreeSet::from([table.to_string()]),
+            Self::Query(query) => query.tables(),
         }
     }
 }
@@ -52,7 +66,7 @@ pub enum OnDuplicate {
 }
 
 /// What the catalog says about the source tables. Statements are planned from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFacts {
     pub predicted: NumberType,
     pub actual: NumberType,
@@ -69,6 +83,8 @@ pub struct SourceFacts {
     /// A label that arrives finds all it needs in its residual: a key of one column has at most one prediction and one
     /// label. The type that such a key is written and read back as.
     pub relabeled_by: Option<&'static str>,
+    /// Expressions of the job fail on some rows, and are evaluated one row at a time: the types of the prediction's columns.
+    pub guards: Option<BTreeMap<String, String>>,
 }
 
 /// How a numeric column becomes a float8 without failing.

@@ -16,9 +16,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that is idle for this long is closed by the pool. The server waits twice as long.
 const SERVING_IDLE: Duration = Duration::from_secs(30);
 
-/// Puts a session into a known state: nothing depends on the settings of a role or a server.
+/// Puts a session into a known state: nothing depends on the settings of a role or a server. Without `row_security` Postgres
+/// refuses to read what a policy would filter: numbers of a part of the rows would look like those of all.
 const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
+                       set row_security = off; \
                        set standard_conforming_strings = on; \
                        set statement_timeout = '60s'; set lock_timeout = '10s'; \
                        set client_min_messages = warning; \
@@ -99,6 +101,11 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
         .connect_with(options.application_name("trueup"))
         .await
         .with_context(|| format!("could not connect to the database at {place}"))
+}
+
+/// Puts a connection that is of no pool into the state that those of pools are in.
+pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
+    connection.execute(SESSION).await.map(drop)
 }
 
 /// Brings a session into the known state.

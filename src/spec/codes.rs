@@ -135,6 +135,11 @@ pub const CODES: &[Code] = &[
         "Use a shorter `duration`, or a cron expression that comes less often.",
     ),
     code(
+        "failing-value",
+        "An expression fails on a row of the source: a division by zero, a text that is no number.",
+        "Handle the value in the expression, with nullif or case. Such a row is left out of what the expression is for.",
+    ),
+    code(
         "fires-on-one",
         "One bad prediction or window would fire this burn rate.",
         "Raise `min_samples`, or use a longer window.",
@@ -161,6 +166,11 @@ pub const CODES: &[Code] = &[
         "Add the key that the hint names, such as `tolerance`.",
     ),
     code("missing-key", "A key that is needed is not there.", "Add it, as the hint shows."),
+    code(
+        "moving-source",
+        "A view behind the job depends on the moment at which it is read, so rows leave it by themselves.",
+        "Read the table behind the view. History keeps what leaves.",
+    ),
     code("never-due", "The schedule has no time at all, such as the 31st of February.", "Check day and month."),
     code("never-enough", "The rule needs more windows than are ever looked at.", "Use fewer windows, or a longer one."),
     code(
@@ -250,6 +260,16 @@ pub const CODES: &[Code] = &[
         "Add `notify` to the rule or to `[job]`, or a route to trueup.toml.",
     ),
     code("not-a-number", "The column is no number.", "Name a column of floats, integers or numerics."),
+    code(
+        "not-compared",
+        "The database refused a statement that compares the job with its tables.",
+        "Mend what Postgres says; a run would fail in the same way.",
+    ),
+    code(
+        "null-key",
+        "A key, an event time or an arrival time is NULL in some rows, which are counted nowhere.",
+        "Fill it in the table, or in a query with coalesce.",
+    ),
     code("open-secret", "A password stands in the settings file.", "Write `{ env = \"NAME\" }`."),
     code(
         "open-web",
@@ -266,6 +286,11 @@ pub const CODES: &[Code] = &[
     code("repeated-job", "Two files declare a job of one name.", "Rename one of them."),
     code("reserved-name", "The name is taken by something built in.", "Use another one."),
     code(
+        "row-security",
+        "Row-level security hides rows of the source from the role, so numbers would be of a part of the rows.",
+        "Let the role bypass it: alter role … bypassrls.",
+    ),
+    code(
         "short-horizon",
         "Labels would still be waited for when they may not correct anything any more.",
         "Make `horizon` at least as long as `label_wait`.",
@@ -281,9 +306,20 @@ pub const CODES: &[Code] = &[
         "Keep them for a week or longer.",
     ),
     code(
+        "short-source",
+        "The source does not reach back as far as the horizon.",
+        "Use a shorter `windows.horizon`, or keep the source for longer. History keeps what leaves the source.",
+    ),
+    code(
         "short-window",
         "The window is shorter than the time between two runs: what happens between is never judged.",
         "Run more often, or use a longer window.",
+    ),
+    code("source-writes", "Reading the source writes to the database.", "Read the tables behind the view or function."),
+    code(
+        "text-encoding",
+        "A text of the job has letters that the encoding of the database lacks.",
+        "Write it in other letters, or keep the history in a database in UTF8.",
     ),
     code(
         "ticket-without-runbook",
@@ -338,6 +374,11 @@ pub const CODES: &[Code] = &[
         "unreadable-file",
         "The file is no text in UTF-8, or it cannot be opened. The other jobs are not affected.",
         "Save it as UTF-8, let the user that runs trueup read it, or move it out of the folder.",
+    ),
+    code(
+        "unreadable-source",
+        "The source cannot be read as a run would read it.",
+        "Grant what the hint says, or mend what Postgres says.",
     ),
     code(
         "unusable-receiver",

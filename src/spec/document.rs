@@ -55,6 +55,14 @@ impl Document {
         }
     }
 
+    /// Every text in the file, with its path.
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let (table, _) = DeTable::parse_recoverable(&self.text);
+        let mut found = Vec::new();
+        texts_of(&DeValue::Table(table.into_inner()), "", &mut found);
+        found
+    }
+
     /// Whether the file itself has a value at the path.
     pub fn has(&self, path: &str) -> bool {
         self.places.contains_key(path)
@@ -70,6 +78,25 @@ fn syntax_mistake(mistake: &toml::de::Error, text: &str) -> Diagnostic {
     let span = mistake.span().unwrap_or(0..text.len().min(1));
     Diagnostic::error("toml-syntax", span, mistake.message().trim().to_owned())
         .hint("mend the TOML syntax; strings stand in double quotes, tables in [brackets]")
+}
+
+fn texts_of(value: &DeValue<'_>, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        DeValue::String(text) => found.push((path.to_owned(), text.clone().into_owned())),
+        DeValue::Table(table) => {
+            for (key, value) in table.iter() {
+                let name: &str = key.get_ref();
+                let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                texts_of(value.get_ref(), &child, found);
+            }
+        }
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                texts_of(item.get_ref(), &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn place_table(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Range<usize>>) {

@@ -16,6 +16,10 @@ pub struct Server {
     pub may_define: bool,
     /// Of temporary files that a session may have open, as the server shows it; `-1` is any.
     pub temp_file_limit: String,
+    /// It follows another server, and takes no writes.
+    pub is_standby: bool,
+    /// Transactions of this role are read-only unless they say otherwise.
+    pub is_read_only: bool,
     pub connections_used: i64,
     pub connections_most: i64,
 }
@@ -29,6 +33,7 @@ pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
                (select rolsuper from pg_roles where rolname = current_user) as "is_superuser!",
                coalesce(has_schema_privilege(to_regnamespace('trueup')::oid, 'create'), false) as "may_define!",
                current_setting('temp_file_limit') as "temp_file_limit!",
+               pg_is_in_recovery() as "is_standby!", current_setting('default_transaction_read_only')::boolean as "is_read_only!",
                (select count(*) from pg_stat_activity where backend_type = 'client backend') as "connections_used!",
                (current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint) as "connections_most!"
         "#

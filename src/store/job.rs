@@ -25,6 +25,8 @@ pub struct PlanRow {
     pub is_current: bool,
     /// The plan of the newest measurements reads the same rows: only what is measured of them differs.
     pub reads_the_same: bool,
+    /// Expressions are evaluated row by row, because one failed.
+    pub guarded: bool,
 }
 
 /// What identifies a plan, and what it is made of.
@@ -147,7 +149,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     .await?;
     let row = sqlx::query!(
         r#"
-        select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of,
+        select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of, p.guarded,
                coalesce(j.published_plan_id = p.id, false) as "is_current!", coalesce(before.source = p.source, false) as "reads_the_same!"
         from trueup.plan p
         join trueup.job j on j.id = p.job_id
@@ -172,7 +174,22 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
         reconciled_as_of: row.reconciled_as_of,
         is_current: row.is_current,
         reads_the_same: row.reads_the_same,
+        guarded: row.guarded,
     })
+}
+
+/// Has the expressions of a plan evaluated row by row from now on.
+pub async fn guard(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.plan set guarded = true where id = $1", plan_id).execute(connection).await.map(drop)
+}
+
+/// Whether the expressions of the plan that a job published last are evaluated row by row.
+pub async fn is_guarded(connection: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "select p.guarded from trueup.job j join trueup.plan p on p.id = j.published_plan_id where j.name = $1",
+        job
+    );
+    Ok(found.fetch_optional(connection).await?.unwrap_or(false))
 }
 
 /// Keeps two runners from writing the residuals, buckets or windows of one plan at the same time, until the transaction ends.

@@ -149,7 +149,9 @@ async fn check_compares_with_the_database() {
     // Not compared, and said so; what is no job file; what is not there.
     let alone = folder.run(&["check"]).ok().stderr;
     assert!(alone.contains("the jobs were not compared with a database: set DATABASE_URL"), "{alone}");
-    let unreachable = folder.run(&["check", "--database", "postgres://nobody@127.0.0.1:1/none"]).ok().stderr;
+    let unreached = folder.run(&["check", "--database", "postgres://nobody@127.0.0.1:1/none"]);
+    assert_eq!(unreached.code, Some(2));
+    let unreachable = unreached.stderr;
     assert!(
         unreachable.contains("not compared with the database") && unreachable.matches("os error").count() <= 1,
         "{unreachable}"
@@ -195,7 +197,7 @@ async fn check_finds_what_the_tables_do_not_have() {
     for (change, code, words) in [
         (("public.p\"", "public.q\""), "error[no-table]", "the table does not exist"),
         (("value = \"predicted\"", "value = \"region\""), "error[not-a-number]", "`region` is text, not a number"),
-        (("public.l\"", "public.keyed\""), "error[key-types]", "cast one side"),
+        (("public.l\"", "public.keyed\""), "error[key-types]", "in place of `table`"),
         (("public.p\"", "public.copied\""), "warning[no-unique-key]", "no unique index guarantees"),
         (("public.p\"", "public.copied\""), "warning[no-index]", "create index concurrently on \"public\".\"copied\""),
         (("public.p\"", "public.many\""), "warning[many-cohorts]", "more than 1000 values"),

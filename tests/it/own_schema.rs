@@ -152,19 +152,21 @@ async fn other_encodings_than_utf_8_keep_their_letters() {
     }
 }
 
-/// What the encoding cannot hold is in the job file: the run says so, and the next file stands.
+/// What the encoding cannot hold is named at its place by `check`, and fails the run with words that say so.
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_of_a_job_that_the_encoding_cannot_hold_are_named_or_written_otherwise() {
+async fn texts_of_a_job_that_the_encoding_cannot_hold_are_named() {
     let db = empty("encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'").await;
     fill(&db).await;
-    let rule = "[[alerts]]\nname = \"large\"\nmetric = \"mse\"\nwindow = \"tumbling 1d\"\nabove = 0.0001\n";
     let folder = Folder::new("own-text");
-    measures(
-        &db,
-        &folder,
-        &hourly(&format!("{WINDOWS}{rule}")).replace("[job]\n", "[job]\ndescription = \"東京 ≥ Łódź\"\n"),
-    )
-    .await;
-    let firing: i64 = db.scalar("select count(*) from trueup.alert_history where state = 'firing'").await;
-    assert!(firing > 0);
+    let job = hourly(WINDOWS);
+    let described = |text: &str| job.replace("[job]\n", &format!("[job]\ndescription = \"{text}\"\n"));
+    measures(&db, &folder, &described("Prévision à Zürich")).await;
+    folder.write("jobs/hourly.toml", &described("東京 ≥ Zürich"));
+    let checked = run(&folder, &db, &["check"]);
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    for words in ["error[text-encoding]", "in LATIN1, which has no `東`, `京`, `≥`", "jobs/hourly.toml:3:"] {
+        assert!(checked.stdout.contains(words), "{words}: {}", checked.stdout);
+    }
+    let ran = run(&folder, &db, &["run", "hourly", "--at", "2024-05-03T07:00:00Z"]);
+    assert!(ran.stderr.contains("the encoding of the database cannot hold a character"), "{}", ran.stderr);
 }

@@ -81,6 +81,7 @@ fn facts(sharded: bool) -> SourceFacts {
         predictions_indexed: true,
         labels_unique: true,
         key_is_integer: true,
+        guards: None,
     }
 }
 

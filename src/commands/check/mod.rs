@@ -1,5 +1,7 @@
 //! `check`: every mistake of the job files and the settings, at once.
 
+mod compare;
+mod encoding;
 mod report;
 
 use std::collections::BTreeMap;
@@ -7,21 +9,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::TimeDelta;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::output::{self, Table};
-use super::{context, jobs, progress};
+use super::{context, jobs};
 use crate::cli::{Global, Output};
-use crate::measure::indexes;
-use crate::measure::source::{self, SourceError};
-use crate::plan::{PlannedJob, duration};
 use crate::postgres::connect;
 use crate::postgres::local::LocalDatabase;
 use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::diagnostic::did_you_mean;
-use crate::spec::{Diagnostic, Document, Level, codes};
+use crate::spec::{Diagnostic, Level, codes};
 use jobs::JobFile;
 use report::Found;
 
@@ -32,18 +28,20 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     let settings = loaded.settings.as_ref().unwrap_or(&none);
     let mut files = jobs::load_all(path.unwrap_or(&global.jobs), settings)?;
     repeated_names(&mut files);
-    let notes = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
-        (Some(url), _) => compare_with_database(connect::options(url), &mut files).await,
+    let compared = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
+        (Some(url), _) => compare::with_database(connect::options(url), &mut files).await,
         // What other commands use without an address; it is not started for this alone where it never was.
         (None, true) => {
             let local = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
             let options = local.options(LocalDatabase::Main.name());
-            compare_with_database(Ok(options), &mut files).await
+            compare::with_database(Ok(options), &mut files).await
         }
-        (None, false) => vec![
-            "note: the jobs were not compared with a database: set DATABASE_URL, and tables, columns and types are checked too"
-                .to_owned(),
-        ],
+        (None, false) => {
+            output::note(
+                "note: the jobs were not compared with a database: set DATABASE_URL, and tables, columns and types are checked too",
+            );
+            Ok(())
+        }
     };
     match global.output {
         Output::Table => show(&loaded, &files)?,
@@ -51,8 +49,8 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
         Output::Github => output::print_lines(&report::github(&all(&loaded, &files)))?,
         other => output::print_table(&table(&loaded, &files), other)?,
     }
-    // Last, where they are read: a check that was not made is no check that passed.
-    notes.iter().for_each(|note| output::note(note));
+    // A check that was not made is no check that passed.
+    compared?;
     let failed = loaded.findings.iter().any(|f| f.level == Level::Error) || files.iter().any(JobFile::has_errors);
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -107,141 +105,6 @@ fn repeated_names(files: &mut [JobFile]) {
             None => drop(seen.insert(job.name.clone(), file.path.clone())),
         }
     }
-}
-
-/// Compares the jobs with their tables, where the database can be reached. Says what could not be compared.
-async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [JobFile]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let spinner = progress::spinner("comparing with the database");
-    let pool = match options {
-        // Asked once first: a pool would try again and again until its time is over.
-        Ok(options) => match options.clone().connect().await {
-            Ok(connection) => {
-                drop(connection.close().await);
-                connect::pool(options, 2).await
-            }
-            Err(error) => Err(anyhow::anyhow!("{}: {}", connect::place(&options), connect::why(&error))),
-        },
-        Err(error) => Err(error),
-    };
-    match pool {
-        Err(error) => notes.push(format!("note: the jobs were not compared with the database: {}", brief(&error))),
-        Ok(pool) => {
-            for file in files {
-                if file.job.is_none() {
-                    notes.push(format!(
-                        "note: `{}` is compared with the database once its mistakes are mended",
-                        file.path
-                    ));
-                } else if let Err(error) = compare(&pool, file).await {
-                    notes.push(format!("note: `{}` was not compared with the database: {error}", file.path));
-                }
-            }
-        }
-    }
-    spinner.finish();
-    notes
-}
-
-/// What failed, and why at the bottom: what lies between says the same again.
-fn brief(error: &anyhow::Error) -> String {
-    let (first, root) = (error.to_string(), error.root_cause().to_string());
-    if first.contains(&root) { first } else { format!("{first}: {root}") }
-}
-
-async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
-    let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
-    let mut connection = pool.acquire().await?;
-    // Not in one transaction: the first mistake would end it, and hide the others.
-    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
-    match source::inspect(&mut connection, job).await {
-        Ok(facts) => {
-            if !facts.predictions_unique {
-                let finding = Diagnostic::warning(
-                    "no-unique-key",
-                    document.locate("predictions.id"),
-                    "no unique index guarantees one prediction per key",
-                );
-                file.findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
-            }
-            let missing = indexes::missing_indexes(&mut connection, job).await?;
-            let indexed = missing.is_empty();
-            if !facts.labels_unique && job.labels.arrived_at.is_none() {
-                let finding = Diagnostic::warning(
-                    "no-unique-key",
-                    document.locate("labels.id"),
-                    "no unique index guarantees one label per key, and nothing says which of several is the latest",
-                );
-                file.findings.push(finding.hint(
-                    "name `arrived_at`, or make the key unique: a key whose labels differ is left out as ambiguous",
-                ));
-            }
-            for missing in missing {
-                let span = document.locate(missing.path);
-                let finding =
-                    Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
-                file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
-            }
-            let habits = source::habits(&mut connection, job, indexed).await?;
-            file.findings.extend(unusual(job, document, &habits));
-            file.size = size(job, &habits);
-        }
-        Err(SourceError::Mistakes(mistakes)) => {
-            let finding =
-                |m: source::SourceMistake| Diagnostic::error(m.code, document.locate(&m.path), m.message).hint(m.hint);
-            file.findings.extend(mistakes.into_iter().map(finding));
-        }
-        Err(SourceError::Database(error)) => return Err(error),
-    }
-    Ok(())
-}
-
-/// How much a first build and each run after it have to read, in words.
-fn size(job: &PlannedJob, habits: &source::Habits) -> Option<String> {
-    let (predictions, labels) = (habits.rows.0?, habits.rows.1?);
-    let overlap = duration::format(job.schedule.overlap);
-    let each = match (job.is_incremental(), habits.each_run) {
-        (true, Some((predictions, labels))) => format!(
-            "each run what arrived since the last and {overlap} before it, lately {predictions} predictions and {labels} labels"
-        ),
-        (true, None) => format!("each run what arrived since the last and {overlap} before it"),
-        (false, _) => format!(
-            "each run the last {} again, because `arrived_at` is not on both tables",
-            duration::format(job.windows.horizon)
-        ),
-    };
-    Some(format!(
-        "{}: about {predictions:.0} predictions and {labels:.0} labels; the first run reads those of its windows once, {each}",
-        job.name
-    ))
-}
-
-/// What of the data does not go with the job.
-fn unusual(job: &PlannedJob, document: &Document, habits: &source::Habits) -> Vec<Diagnostic> {
-    let mut findings = Vec::new();
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a few years")]
-    if let Some(latency) = habits.label_latency.filter(|seconds| *seconds > job.windows.label_wait.num_seconds() as f64)
-    {
-        let needed = TimeDelta::hours((latency / 3_600.0).ceil() as i64);
-        let message = format!(
-            "95 % of the labels need up to {}, and windows are final after {}",
-            duration::format(needed),
-            duration::format(job.windows.label_wait)
-        );
-        let finding = Diagnostic::warning("short-label-wait", document.locate("windows.label_wait"), message);
-        findings.push(
-            finding
-                .hint(format!("use `label_wait = \"{}\"`, or judge without them knowingly", duration::format(needed))),
-        );
-    }
-    let many = |(place, values): (usize, &i64)| (*values > i64::from(source::MOST_VALUES)).then_some(place);
-    for place in habits.cardinality.iter().enumerate().filter_map(many) {
-        let name = job.dimensions.get(place).map_or("", |dimension| dimension.name.as_str());
-        let message = format!("`{name}` has more than {} values among the newest predictions", source::MOST_VALUES);
-        let finding = Diagnostic::warning("many-cohorts", document.locate("cohorts[0]"), message);
-        findings.push(finding.hint("set `top`, or group the values by an expression"));
-    }
-    findings
 }
 
 fn show(loaded: &Loaded, files: &[JobFile]) -> Result<()> {

@@ -4,6 +4,7 @@
 
 pub mod bucket;
 pub mod cell;
+pub mod guard;
 pub mod import;
 pub mod look;
 pub mod probe;

@@ -4,7 +4,7 @@ use crate::plan::PlannedJob;
 use crate::plan::name::Identifier;
 use crate::plan::pair;
 use crate::plan::source::{OnDuplicate, SourceFacts};
-use crate::plan::sql::{appended, list};
+use crate::plan::sql::{appended, guard, list};
 
 /// Which predictions are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +91,8 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
 fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &str, fence: Fence) -> String {
     let hash =
         if facts.key_is_integer { "hashint8extended(c.number, c.hash)" } else { "hashtextextended(c.key, c.hash)" };
-    let columns = pair::columns(&job.extras);
-    let extras = job
-        .extras
-        .iter()
-        .enumerate()
-        .map(|(n, extra)| format!(", case when c.class = 0 then {} end as x{}", extra.sql(&columns, "c"), n + 1));
+    let extras = (0..job.extras.len())
+        .map(|n| format!(", case when c.class = 0 then {} end as x{}", guard::extra(job, facts, n), n + 1));
     format!(
         r"(
     select x.*, {digest} as digest
@@ -266,7 +262,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     let version =
         source.version.as_ref().map_or("''".to_owned(), |column| format!("coalesce(a.{column}::text, '(null)')"));
     let dims: String =
-        job.dimensions.iter().enumerate().map(|(n, d)| format!(", ({})::text as d{}", d.sql(), n + 1)).collect();
+        (0..job.dimensions.len()).map(|n| format!(", {} as d{}", guard::dimension(job, facts, n), n + 1)).collect();
     let join = match selection {
         Selection::Arrivals | Selection::Keys => {
             let on = source.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));
@@ -284,7 +280,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     let mut conditions: Vec<String> = source.id.iter().map(|column| format!("a.{column} is not null")).collect();
     conditions.push(placeable(&format!("a.{}", source.at)));
     conditions.extend(source.arrived_at.as_ref().map(|column| format!("a.{column} <= $2")));
-    conditions.extend(source.filter.as_ref().map(ToString::to_string));
+    conditions.extend(guard::filter(job, facts));
     conditions.extend(bound.map(str::to_owned));
     format!(
         "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims}{carried} from {join} where {}",

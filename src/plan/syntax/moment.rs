@@ -5,6 +5,7 @@ use super::literal::Literal;
 use super::read_call;
 use super::tree::{Function, Query, Scalar};
 use super::types::SqlType;
+use super::walk::values;
 
 const WORDS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
@@ -63,26 +64,26 @@ fn refusal() -> String {
 /// one to the other.
 pub fn expect_fixed(query: &Query) -> Result<(), String> {
     let (mut named, mut casts) = (false, false);
-    query.visit(&mut |part| match part {
+    query.visit(&mut values(|part| match part {
         Scalar::Cast(of, to) | Scalar::CastCall(of, to) => match of.as_ref() {
             // As such a literal is taken; a name of a key in JSON is not cast.
             Scalar::Literal(Literal::Text(text)) => named |= is_named_in(text),
             _ => casts |= to.is_moment(),
         },
         _ => {}
-    });
+    }));
     if named && casts { Err(refusal()) } else { Ok(()) }
 }
 
 /// Whether a value depends on a column or a point in time that is written out: constants alone are written as one literal.
 fn has_data(value: &Scalar) -> bool {
     let mut found = false;
-    value.visit(&mut |part| match part {
+    value.visit(&mut values(|part| match part {
         Scalar::Column(_) => found = true,
         Scalar::Cast(_, to) => found |= to.is_moment(),
         Scalar::Call(call) => found |= read_call::gives_moment(call),
         _ => {}
-    });
+    }));
     found
 }
 

@@ -42,6 +42,11 @@ impl SqlType {
         Self { base: "text", modifiers: Vec::new(), is_array: false }
     }
 
+    /// `float8`.
+    pub fn float8() -> Self {
+        Self { base: "float8", modifiers: Vec::new(), is_array: false }
+    }
+
     /// A type by the name it has in `pg_catalog`.
     pub fn named(name: &str) -> Option<Self> {
         Self::with(name, Vec::new())

@@ -4,17 +4,36 @@ use std::collections::BTreeSet;
 
 use super::function::Granted;
 use super::literal::Literal;
-use super::operator::Is;
-use super::tree::{Body, Bound, Call, Distinct, From, Function, Group, Item, On, Query, Scalar, Select, Sort, Source};
+use super::operator::Unary;
+use crate::plan::name::TableName;
 
-type Look<'a, 't> = &'a mut dyn FnMut(&'t Scalar);
+use super::tree::{Body, Bound, Call, Distinct, From, Function, Group, Item, On, Query, Scalar, Select, Sort, Source};
+use super::types::SqlType;
+
+/// What a walk comes by.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'t> {
+    Value(&'t Scalar),
+    Table(&'t TableName),
+}
+
+/// Looks at the values alone.
+pub(super) fn values<'t>(mut look: impl FnMut(&'t Scalar)) -> impl FnMut(Part<'t>) {
+    move |part| {
+        if let Part::Value(value) = part {
+            look(value);
+        }
+    }
+}
+
+type Look<'a, 't> = &'a mut dyn FnMut(Part<'t>);
 
 impl Scalar {
     /// The columns it names, as the catalog spells them. For expressions, which have no subqueries.
     pub fn columns(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         self.visit(&mut |part| {
-            if let Scalar::Column(names) = part
+            if let Part::Value(Scalar::Column(names)) = part
                 && let [name] = names.as_slice()
             {
                 found.insert(name.as_str().to_owned());
@@ -29,15 +48,21 @@ impl Scalar {
         Scalar::Case { operand: None, branches: vec![(self, number("1"))], otherwise: Some(Box::new(number("0"))) }
     }
 
-    /// Itself where another value is not NULL, else NULL.
+    /// Itself where another number is known, finite and not too large to be summed, else NULL.
     pub fn where_known(self, other: Self) -> Self {
-        let known = Scalar::Is { of: Box::new(other), is: Is::Null, negated: true };
+        let bound = || Box::new(Scalar::Literal(Literal::Number("1e100".to_owned())));
+        let known = Scalar::Between {
+            of: Box::new(Scalar::Cast(Box::new(other), SqlType::float8())),
+            low: Box::new(Scalar::Unary(Unary::Minus, bound())),
+            high: bound(),
+            negated: false,
+        };
         Scalar::Case { operand: None, branches: vec![(known, self)], otherwise: None }
     }
 
     /// Looks at this and everything below it.
     pub(super) fn visit<'t>(&'t self, look: Look<'_, 't>) {
-        look(self);
+        look(Part::Value(self));
         match self {
             Scalar::Column(_) | Scalar::Literal(_) => {}
             Scalar::Unary(_, of)
@@ -116,13 +141,24 @@ impl Query {
     pub fn granted(&self) -> Vec<Granted> {
         let mut found = BTreeSet::new();
         self.visit(&mut |part| {
-            if let Scalar::Call(call) = part
+            if let Part::Value(Scalar::Call(call)) = part
                 && let Function::Granted(granted) = &call.function
             {
                 found.insert(granted.clone());
             }
         });
         found.into_iter().collect()
+    }
+
+    /// The tables and views that it reads, each once.
+    pub fn tables(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        self.visit(&mut |part| {
+            if let Part::Table(table) = part {
+                found.insert(table.to_string());
+            }
+        });
+        found
     }
 
     pub(super) fn visit<'t>(&'t self, look: Look<'_, 't>) {
@@ -176,7 +212,8 @@ fn joined<'t>(from: &'t From, look: Look<'_, 't>) {
 
 fn source<'t>(rows: &'t Source, look: Look<'_, 't>) {
     match rows {
-        Source::Table(..) | Source::Cte(..) => {}
+        Source::Table(table, _) => look(Part::Table(table)),
+        Source::Cte(..) => {}
         Source::Derived { query, .. } => query.visit(look),
         Source::Function { arguments, .. } => each(arguments, look),
         Source::Nested(from) => joined(from, look),

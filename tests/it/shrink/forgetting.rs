@@ -95,7 +95,7 @@ impl Oracle {
             let (before, after) = (amount(self.known.get(&hour)), amount(source.get(&hour)));
             if after.0 < before.0 || after.1 < before.1 {
                 let lost = self.lost.entry(hour).or_default();
-                *lost = (lost.0 + before.0 - after.0, lost.1 + before.1 - after.1);
+                *lost = (lost.0 + (before.0 - after.0).max(0), lost.1 + (before.1 - after.1).max(0));
                 totals.corrected += 1;
             }
             match source.get(&hour) {
@@ -241,6 +241,16 @@ async fn arrive(world: &World, since: DateTime<Utc>, known: &mut Buckets) {
     for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&world.db.pool).await.expect("rows") {
         let (id, at): (i64, i64) = (row.get(0), row.get(1));
         known.entry(at.div_euclid(BUCKET)).or_default().insert(id, row.get(2));
+    }
+    // A label whose prediction left the source in the meantime finds it in what is known.
+    let sql = format!(
+        "select id, actual, (id % 11)::float8 from public.l where seen > '{since}' and id not in (select id from public.p)"
+    );
+    for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&world.db.pool).await.expect("rows") {
+        let (id, actual, predicted): (i64, f64, f64) = (row.get(0), row.get(1), row.get(2));
+        if let Some(error) = known.values_mut().find_map(|pairs| pairs.get_mut(&id)) {
+            *error = Some(predicted - actual);
+        }
     }
 }
 

@@ -1,6 +1,14 @@
 //! Compares a job with the tables it names: types, time zones, uniqueness. Read before every run, because tables change.
 
-use sqlx::{PgConnection, Row as _};
+mod habits;
+mod hint;
+mod look;
+mod mistake;
+mod nulls;
+mod types;
+mod volatile;
+
+use sqlx::PgConnection;
 
 use crate::measure::indexes::{is_indexed, is_unique};
 use crate::measure::session::{self, ColumnType};
@@ -11,84 +19,14 @@ use crate::plan::sql::{PlannedSql, probe};
 use crate::plan::syntax::Granted;
 use crate::spec::diagnostic::did_you_mean;
 
-/// Something about the source that keeps the job from running.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceMistake {
-    /// Where in the job file: `predictions.at`.
-    pub path: String,
-    pub code: &'static str,
-    pub message: String,
-    pub hint: String,
-}
-
-/// What went wrong while looking at the source.
-#[derive(Debug)]
-pub enum SourceError {
-    /// The job does not fit the tables.
-    Mistakes(Vec<SourceMistake>),
-    /// The tables could not be looked at.
-    Database(sqlx::Error),
-}
-
-impl From<sqlx::Error> for SourceError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-/// What the data say about a job beyond its types.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Habits {
-    /// Seconds until 95 % of the labels had arrived.
-    pub label_latency: Option<f64>,
-    /// Values of each cohort dimension, in the order of the job's, each counted up to `MOST_VALUES` + 1.
-    pub cardinality: Vec<i64>,
-    /// Rows of predictions and of labels, as the planner estimates them. None where it does not know, or of a query.
-    pub rows: (Option<f64>, Option<f64>),
-    /// Predictions and labels that a run reads: those that arrived between two runs, and in the overlap. None where indexes
-    /// for it are missing.
-    pub each_run: Option<(i64, i64)>,
-}
-
-/// Values of a cohort dimension above which it is probably not meant as one.
-pub const MOST_VALUES: u32 = 1_000;
-
-/// Looks at the newest predictions.
-pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
-    let mut habits = Habits::default();
-    if let Some(sql) = probe::label_latency(job) {
-        let rows = session::fetch(connection, &sql, &[]).await?;
-        habits.label_latency = rows.first().map(|row| row.try_get("latency")).transpose()?.flatten();
-    }
-    if let Some(sql) = probe::cardinality(job, MOST_VALUES) {
-        let rows = session::fetch(connection, &sql, &[]).await?;
-        habits.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
-    }
-    habits.rows =
-        (estimate(connection, &job.predictions.relation).await?, estimate(connection, &job.labels.relation).await?);
-    let span = job.schedule.cadence.usual_gap() + job.schedule.overlap;
-    if let Some([predictions, labels]) = probe::arrivals(job, span.num_seconds()).filter(|_| indexed) {
-        let mut counts = Vec::new();
-        for sql in [predictions, labels] {
-            let rows = session::fetch(connection, &sql, &[]).await?;
-            counts.extend(rows.first().map(|row| row.try_get::<i64, _>("n")).transpose()?);
-        }
-        habits.each_run = counts.first().copied().zip(counts.get(1).copied());
-    }
-    Ok(habits)
-}
-
-/// How many rows the planner believes a table to have.
-async fn estimate(connection: &mut PgConnection, relation: &Relation) -> sqlx::Result<Option<f64>> {
-    let Relation::Table(table) = relation else { return Ok(None) };
-    let rows: Option<f64> =
-        sqlx::query_scalar("select nullif(reltuples, -1)::float8 from pg_class where oid = to_regclass($1)")
-            .bind(table.to_string())
-            .fetch_optional(connection)
-            .await?
-            .flatten();
-    Ok(rows)
-}
+pub use habits::{Habits, MOST_VALUES, habits};
+use hint::{Conversion, Side};
+pub use look::{failing, look};
+use mistake::user_code;
+pub use mistake::{SourceError, SourceMistake};
+pub use nulls::{begins_late, nulls};
+pub use types::column_types;
+pub use volatile::moving;
 
 /// What the catalog says about the source, or every way in which the job does not fit it.
 pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, SourceError> {
@@ -123,36 +61,12 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         columns(connection, "labels", &l.relation, &probe::label_columns(job), &label_names, &mut mistakes).await?;
     expressions(connection, job, &mut mistakes).await?;
     functions(connection, job, &mut mistakes).await?;
+    volatile::refuse(connection, job, &mut mistakes).await?;
     let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
-    expect_instants(&prediction_names, &predictions, &mut mistakes);
-    expect_instants(&label_names, &labels, &mut mistakes);
-    let predicted = expect_number("predictions.value", &predictions[1], &mut mistakes);
-    let actual = expect_number("labels.value", &labels[0], &mut mistakes);
-    check(
-        connection,
-        "labels.id",
-        "key-types",
-        &probe::join(job),
-        "cast one side in a `query` so that the keys have one type",
-        &mut mistakes,
-    )
-    .await?;
-    for (p_type, l_type) in predictions.iter().rev().zip(labels.iter().rev()).take(p.id.len()) {
-        if !same_key_type(&p_type.type_name, &l_type.type_name) {
-            mistakes.push(SourceMistake {
-                path: "labels.id".to_owned(),
-                code: "key-types",
-                message: format!(
-                    "`{}` is {} and `{}` of the predictions is {}",
-                    l_type.name,
-                    l_type.type_name.to_lowercase(),
-                    p_type.name,
-                    p_type.type_name.to_lowercase()
-                ),
-                hint: "cast one side in a `query` so that the keys have one type".to_owned(),
-            });
-        }
-    }
+    expect_types(job, Side::Predictions, &prediction_names, &predictions, &mut mistakes);
+    expect_types(job, Side::Labels, &label_names, &labels, &mut mistakes);
+    let (predicted, actual) = (NumberType::of(&predictions[1].type_name), NumberType::of(&labels[0].type_name));
+    keys(connection, job, &predictions, &labels, &mut mistakes).await?;
     let (Some(predicted), Some(actual), true) = (predicted, actual, mistakes.is_empty()) else {
         return Err(SourceError::Mistakes(mistakes));
     };
@@ -177,7 +91,44 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         key_is_integer: p.id.len() == 1
             && predictions.last().is_some_and(|id| matches!(id.type_name.as_str(), "INT2" | "INT4" | "INT8")),
         relabeled_by,
+        guards: None,
     })
+}
+
+/// Refuses keys that are not compared as they are.
+async fn keys(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    predictions: &[ColumnType],
+    labels: &[ColumnType],
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<()> {
+    let before = mistakes.len();
+    // The key comes last among the columns.
+    for (p_type, l_type) in predictions.iter().rev().zip(labels.iter().rev()).take(job.predictions.id.len()) {
+        if !same_key_type(&p_type.type_name, &l_type.type_name) {
+            let message = format!(
+                "`{}` is {} and `{}` of the predictions is {}",
+                l_type.name,
+                l_type.type_name.to_lowercase(),
+                p_type.name,
+                p_type.type_name.to_lowercase()
+            );
+            let hint = match hint::key(p_type, l_type) {
+                Some((side, conversion)) => hint::convert(job, side, &[conversion]),
+                None => {
+                    "no key can be both: name the column of the labels that holds the key of the prediction".to_owned()
+                }
+            };
+            mistakes.push(SourceMistake::new("labels.id", "key-types", message, hint));
+        }
+    }
+    if mistakes.len() > before {
+        return Ok(());
+    }
+    let hint =
+        "the server has no `=` for two of this type where trueup looks; convert both to text in a `query` on each side";
+    check(connection, "labels.id", "key-types", &probe::join(job), hint, mistakes).await
 }
 
 /// The type to read a key of a type back as from its text. None where that is not known to give the same key.
@@ -247,8 +198,8 @@ async fn functions(
                 Some(false) => continue,
                 None => format!("there is no function `{name}`"),
             };
-            let hint = "declare it `stable` or `immutable` in Postgres, or do without it".to_owned();
-            mistakes.push(SourceMistake { path: path.to_owned(), code: "bad-function", message, hint });
+            let hint = "declare it `stable` or `immutable` in Postgres, or do without it";
+            mistakes.push(SourceMistake::new(path, "bad-function", message, hint));
         }
     }
     Ok(())
@@ -269,8 +220,7 @@ async fn volatility(connection: &mut PgConnection, function: &Granted) -> sqlx::
 fn no_column(path: &str, name: &str, section: &str, known: &[&str]) -> SourceMistake {
     let hint = did_you_mean(name, known.iter().copied())
         .map_or_else(|| format!("its columns are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-    let message = format!("there is no column `{name}` in the {section} table");
-    SourceMistake { path: path.to_owned(), code: "no-column", message, hint }
+    SourceMistake::new(path, "no-column", format!("there is no column `{name}` in the {section} table"), hint)
 }
 
 /// Types of the named columns. None when the table or a column is not there, which is then among the mistakes.
@@ -286,9 +236,16 @@ async fn columns(
         Ok(columns) => return Ok(Some(columns)),
         Err(error) => error,
     };
-    let Some(code) = user_code(&error) else { return Err(error) };
+    if user_code(&error).is_none() {
+        return Err(error);
+    }
     let all = match session::describe(connection, &probe::all_columns(relation)).await {
         Ok(all) => all,
+        Err(second) if look::is_policy(&second) => {
+            let path = format!("{section}.{}", if relation.is_query() { "query" } else { "table" });
+            mistakes.push(look::refusal(connection, path, relation, second).await?);
+            return Ok(None);
+        }
         Err(second) if user_code(&second).is_some() => {
             let (path, hint) = match relation {
                 Relation::Table(_) => {
@@ -296,12 +253,7 @@ async fn columns(
                 }
                 Relation::Query(_) => (format!("{section}.query"), "run the query in psql to see what is wrong"),
             };
-            mistakes.push(SourceMistake {
-                path,
-                code: "no-table",
-                message: in_our_words(&code),
-                hint: hint.to_owned(),
-            });
+            mistakes.push(SourceMistake::refused(path, "no-table", &second, hint));
             return Ok(None);
         }
         Err(second) => return Err(second),
@@ -311,44 +263,41 @@ async fn columns(
         mistakes.push(no_column(path, name.as_str(), section, &known));
     }
     if mistakes.is_empty() {
-        mistakes.push(SourceMistake {
-            path: section.to_owned(),
-            code: "no-table",
-            message: in_our_words(&code),
-            hint: "check that the role may select from it".to_owned(),
-        });
+        mistakes.push(SourceMistake::refused(section, "no-table", &error, "check that the role may select from it"));
     }
     Ok(None)
 }
 
-fn expect_instants(names: &[(&str, &Identifier)], columns: &[ColumnType], mistakes: &mut Vec<SourceMistake>) {
+/// Refuses columns of the wrong type, with a hint that converts all of them at once.
+fn expect_types(
+    job: &PlannedJob,
+    side: Side,
+    names: &[(&str, &Identifier)],
+    columns: &[ColumnType],
+    mistakes: &mut Vec<SourceMistake>,
+) {
+    let mut wrong = Vec::new();
     for ((path, name), column) in names.iter().zip(columns) {
-        if (path.ends_with(".at") || path.ends_with(".arrived_at")) && column.type_name != "TIMESTAMPTZ" {
-            mistakes.push(SourceMistake {
-                path: (*path).to_owned(),
-                code: "no-timezone",
-                message: format!("`{}` is {}, not timestamptz", name.as_str(), column.type_name.to_lowercase()),
-                hint: format!(
-                    "use a `query` that says its zone, such as `{} at time zone 'UTC' as {}`",
-                    name.as_str(),
-                    name.as_str()
-                ),
-            });
+        let kind = column.type_name.to_lowercase();
+        let is_instant = path.ends_with(".at") || path.ends_with(".arrived_at");
+        if is_instant && column.type_name != "TIMESTAMPTZ" {
+            let message = format!("`{}` is {kind}, not timestamptz", name.as_str());
+            wrong.push((path, "no-timezone", message, hint::instant(column), column));
+        } else if path.ends_with(".value") && NumberType::of(&column.type_name).is_none() {
+            let message = format!("`{}` is {kind}, not a number", name.as_str());
+            wrong.push((path, "not-a-number", message, hint::number(column), column));
         }
     }
-}
-
-fn expect_number(path: &str, column: &ColumnType, mistakes: &mut Vec<SourceMistake>) -> Option<NumberType> {
-    let found = NumberType::of(&column.type_name);
-    if found.is_none() {
-        mistakes.push(SourceMistake {
-            path: path.to_owned(),
-            code: "not-a-number",
-            message: format!("`{}` is {}, not a number", column.name, column.type_name.to_lowercase()),
-            hint: format!("use a `query` that casts it, such as `{}::float8 as {}`", column.name, column.name),
-        });
+    let conversion =
+        |(_, _, _, sql, column): &(_, _, _, Option<String>, &ColumnType)| Some((column.name.clone(), sql.clone()?));
+    let conversions: Vec<Conversion> = wrong.iter().filter_map(conversion).collect();
+    for (path, code, message, sql, _) in wrong {
+        let hint = match sql {
+            Some(_) => hint::convert(job, side, &conversions),
+            None => "no conversion is known for this type; name another column, or convert it in a `query`".to_owned(),
+        };
+        mistakes.push(SourceMistake::new(*path, code, message, hint));
     }
-    found
 }
 
 /// Lets the server parse a statement; a refusal is a mistake of the job.
@@ -362,42 +311,12 @@ async fn check(
 ) -> sqlx::Result<()> {
     match session::describe(connection, sql).await {
         Ok(_) => Ok(()),
-        Err(error) => match user_code(&error) {
-            Some(state) => {
-                mistakes.push(SourceMistake {
-                    path: path.to_owned(),
-                    code,
-                    message: in_our_words(&state),
-                    hint: hint.to_owned(),
-                });
-                Ok(())
-            }
-            None => Err(error),
-        },
+        Err(error) if user_code(&error).is_some() => {
+            mistakes.push(SourceMistake::refused(path, code, &error, hint));
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
-}
-
-/// SQLSTATE of an error that is the job's fault: wrong names, types, rights. None for any other.
-fn user_code(error: &sqlx::Error) -> Option<String> {
-    let code = error.as_database_error()?.code()?.into_owned();
-    (code.starts_with("42") || code.starts_with("22") || code.starts_with("3F")).then_some(code)
-}
-
-/// The server's own text may hold data of the source, so its state is put in our words.
-fn in_our_words(code: &str) -> String {
-    let words = match code {
-        "42P01" => "the table does not exist",
-        "3F000" => "the schema does not exist",
-        "42501" => "the role may not read the table",
-        "42703" => "a column does not exist",
-        "42883" => "an operator or function does not exist for these types",
-        "42804" => "the types do not fit",
-        "42846" => "a value cannot be cast to the type that is needed",
-        "22P02" | "22007" | "22008" => "a literal does not have the form of its type",
-        "42601" => "the statement is not valid SQL",
-        _ => "Postgres refuses the statement",
-    };
-    format!("{words} (SQLSTATE {code})")
 }
 
 async fn is_sharded(connection: &mut PgConnection) -> sqlx::Result<bool> {

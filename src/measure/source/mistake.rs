@@ -1,0 +1,73 @@
+//! What is wrong with a source, in words.
+
+/// Something about the source that keeps the job from running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceMistake {
+    /// Where in the job file: `predictions.at`.
+    pub path: String,
+    pub code: &'static str,
+    pub message: String,
+    pub hint: String,
+    /// What Postgres said, for whoever sits in front of it. It may name data of the source: it is shown, and never stored.
+    pub said: Option<String>,
+}
+
+impl SourceMistake {
+    pub(super) fn new(
+        path: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { path: path.into(), code, message: message.into(), hint: hint.into(), said: None }
+    }
+
+    /// One that Postgres found, in our words and in its own.
+    pub(super) fn refused(path: impl Into<String>, code: &'static str, error: &sqlx::Error, hint: &str) -> Self {
+        let state = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        let said = error.as_database_error().map(|error| error.message().to_owned());
+        Self { said, ..Self::new(path, code, in_our_words(&state), hint) }
+    }
+}
+
+/// What went wrong while looking at the source.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The job does not fit the tables.
+    Mistakes(Vec<SourceMistake>),
+    /// The tables could not be looked at.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for SourceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// SQLSTATE of an error that is the job's fault: wrong names, types, rights. None for any other.
+pub(super) fn user_code(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?.into_owned();
+    (code.starts_with("42") || code.starts_with("22") || code.starts_with("3F")).then_some(code)
+}
+
+/// The server's own text may hold data of the source, so its state is put in our words.
+pub(super) fn in_our_words(code: &str) -> String {
+    let words = match code {
+        "42P01" => "the table does not exist",
+        "3F000" => "the schema does not exist",
+        "42501" => "the role may not read the table",
+        "42703" => "a column does not exist",
+        "42883" => "an operator or function does not exist for these types",
+        "42804" => "the types do not fit",
+        "42846" => "a value cannot be cast to the type that is needed",
+        "22P02" | "22007" | "22008" => "a literal does not have the form of its type",
+        "42601" => "the statement is not valid SQL",
+        "42702" => "a column name is ambiguous",
+        "42P18" | "42P22" => "a type or collation cannot be told",
+        "25006" => "reading it writes to the database",
+        "08001" | "HV000" | "HV00L" => "another server, of a foreign table, cannot be reached",
+        _ => "Postgres refuses the statement",
+    };
+    format!("{words} (SQLSTATE {code})")
+}

@@ -1,0 +1,33 @@
+//! Rows that are counted nowhere, and sources that are younger than the horizon.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row as _};
+
+use super::mistake::SourceMistake;
+use crate::measure::session;
+use crate::plan::PlannedJob;
+use crate::plan::sql::probe;
+
+/// Columns that must not be NULL and are, in a sample of each table: such rows are never read.
+pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
+    let mut found = Vec::new();
+    for probe in probe::nulls(job) {
+        let rows = session::fetch(connection, &probe.sql, &[]).await?;
+        let Some(row) = rows.first() else { continue };
+        let (rows, nulls): (i64, i64) = (row.try_get("rows")?, row.try_get("nulls")?);
+        if nulls > 0 {
+            let message = format!("`{}` is NULL in {nulls} of {rows} rows: they are counted nowhere", probe.column);
+            let hint = "fill it in the table, or in a `query` with coalesce";
+            found.push(SourceMistake::new(probe.path, "null-key", message, hint));
+        }
+    }
+    Ok(found)
+}
+
+/// The oldest event of a source that begins within the horizon, although the job has been there for longer. None where it
+/// reaches back far enough.
+pub async fn begins_late(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let seconds = job.windows.horizon.num_seconds();
+    let rows = session::fetch(connection, &probe::oldest(job, seconds), &[]).await?;
+    rows.first().map(|row| row.try_get("oldest")).transpose().map(Option::flatten)
+}

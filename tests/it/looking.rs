@@ -1,0 +1,280 @@
+//! `check` and `doctor` read the source as a run would, and call nothing fine that they could not look at.
+
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Run};
+use crate::support::world::{TABLES, hourly, quarter_hours};
+
+const WINDOWS: &str = "[windows]\ntumbling = [\"1d\"]\n[metrics]\ninclude = [\"mse\", \"rmse\"]\n";
+const RUN: [&str; 4] = ["run", "hourly", "--at", "2024-05-03T06:00:00Z"];
+
+struct Bench {
+    db: TestDatabase,
+    folder: Folder,
+    url: String,
+    /// The role of a runner, where one was made.
+    role: String,
+}
+
+impl Bench {
+    async fn new(scene: &str) -> Self {
+        let db = TestDatabase::new().await;
+        db.execute(TABLES).await;
+        db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
+        db.execute(scene).await;
+        let url = db.url();
+        Self { db, folder: Folder::new("looking"), url, role: String::new() }
+    }
+
+    /// With a role that has the grants that trueup prints, and nothing else.
+    async fn as_runner() -> Self {
+        let mut bench = Self::new("").await;
+        let role = format!("look_{}", &bench.db.name[5..17]);
+        bench.folder.write("jobs/hourly.toml", &hourly(WINDOWS));
+        let (group, reader) = (format!("{role}_group"), format!("{role}_reader"));
+        let grants = bench.run(&["migrate", "--print-grants", "--runner", &group, "--reader", &reader]).ok().stdout;
+        bench.db.execute(&format!("create role {role} login; {grants}; grant {group} to {role}")).await;
+        bench.url = bench.db.url().replace("trueup@", &format!("{role}@"));
+        Self { role, ..bench }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(self.folder.trueup(arguments).env("DATABASE_URL", &self.url).output().expect("the program"))
+    }
+
+    fn check(&self, job: &str) -> Run {
+        self.folder.write("jobs/hourly.toml", job);
+        self.run(&["check"])
+    }
+
+    /// `check` fails and says so in these words.
+    fn is_refused(&self, job: &str, code: &str, words: &[&str]) {
+        let checked = self.check(job);
+        assert_eq!(checked.code, Some(1), "{}{}", checked.stdout, checked.stderr);
+        assert!(checked.stdout.contains(&format!("error[{code}]")), "{code}: {}", checked.stdout);
+        for word in words {
+            assert!(checked.stdout.contains(word), "{word}: {}", checked.stdout);
+        }
+    }
+
+    /// So do `doctor` and a run.
+    fn is_refused_everywhere(&self, code: &str, words: &[&str]) {
+        self.is_refused(&hourly(WINDOWS), code, words);
+        let sick = self.run(&["doctor"]);
+        assert!(sick.code == Some(1) && sick.stdout.contains("error    source of hourly"), "{}", sick.stdout);
+        let ran = self.run(&RUN);
+        assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_policy_hides_are_refused_not_left_out() {
+    for table in ["p", "l"] {
+        let bench = Bench::as_runner().await;
+        bench.check(&hourly(WINDOWS)).ok();
+        bench.db.execute(&format!("alter table public.{table} enable row level security; create policy few on public.{table} using (id < 30)")).await;
+        bench.is_refused_everywhere("row-security", &["bypassrls", "row-level security"]);
+        // The hint works.
+        bench.db.execute(&format!("alter role {} bypassrls", bench.role)).await;
+        bench.check(&hourly(WINDOWS)).ok();
+        bench.run(&RUN).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_without_a_grant_is_named_with_the_grant_that_is_missing() {
+    let bench = Bench::as_runner().await;
+    let group = format!("{}_group", bench.role);
+    bench
+        .db
+        .execute(&format!(
+            "revoke select on public.p from {group}; grant select (id, at, predicted, version) on public.p to {group}"
+        ))
+        .await;
+    bench.is_refused_everywhere("unreadable-source", &["seen", "grant select (region, seen)"]);
+    let checked = bench.check(&hourly(WINDOWS));
+    let flat = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let grant = flat.split("help: ").find(|part| part.starts_with("grant select")).expect("a hint");
+    let grant = grant.split(" error").next().unwrap_or(grant).split(" 1 job file").next().unwrap_or(grant);
+    bench.db.execute(grant).await;
+    bench.check(&hourly(WINDOWS)).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_that_is_down_is_named() {
+    let scene = "create extension postgres_fdw; create server distant foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1');
+        create user mapping for public server distant options (user 'x');
+        alter table public.l rename to kept;
+        create foreign table public.l (id bigint, actual float8, seen timestamptz) server distant";
+    Bench::new(scene).await.is_refused_everywhere("unreadable-source", &["distant"]);
+}
+
+/// Views and functions that write, however deep: named by the catalog, and by Postgres where that cannot know.
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_that_write_or_change_by_themselves_are_refused() {
+    let audit = "create table public.audit (n int);
+        create function public.writes(x float8) returns float8 language plpgsql as 'begin insert into public.audit values (1); return x; end';
+        create function public.hides(x float8) returns float8 language plpgsql stable as 'begin return public.writes(x); end';
+        create function public.pure(x float8) returns float8 language sql immutable as 'select x + 0';
+        create sequence public.s; alter table public.p rename to p0;";
+    let from = "version, region, seen from public.p0";
+    for (view, code, words) in [
+        (
+            format!("select id, at, public.writes(predicted) as predicted, {from}"),
+            "bad-function",
+            vec!["writes(", "volatile"],
+        ),
+        (format!("select id, at, predicted + random() as predicted, {from}"), "bad-function", vec!["random()"]),
+        (
+            format!("select id, at, predicted, version, region, clock_timestamp() as seen from public.p0"),
+            "bad-function",
+            vec!["clock_timestamp()"],
+        ),
+        (format!("select id, at, nextval('public.s')::float8 as predicted, {from}"), "bad-function", vec!["nextval("]),
+        (
+            format!("select * from (select id, at, public.writes(predicted) as predicted, {from}) q"),
+            "bad-function",
+            vec!["writes("],
+        ),
+        (
+            format!("select id, at, public.hides(predicted) as predicted, {from}"),
+            "source-writes",
+            vec!["writes to the database", "read-only"],
+        ),
+    ] {
+        let views = "create view public.p as select * from public.inner_view";
+        let bench = Bench::new(&format!("{audit} create view public.inner_view as {view}; {views}")).await;
+        bench.is_refused(&hourly(WINDOWS), code, &words);
+        if code == "bad-function" {
+            let ran = bench.run(&RUN);
+            assert!(ran.code != Some(0) && ran.stderr.contains("volatile"), "{}{}", ran.stdout, ran.stderr);
+        }
+        assert_eq!(bench.db.scalar::<i64>("select count(*) from public.audit").await, 0, "{view}");
+    }
+    let pure = format!("{audit} create view public.p as select id, at, public.pure(predicted) as predicted, {from}");
+    let bench = Bench::new(&pure).await;
+    bench.check(&hourly(WINDOWS)).ok();
+    bench.run(&RUN).ok();
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_fails_the_check() {
+    let folder = Folder::new("unreached");
+    folder.write("jobs/hourly.toml", &hourly(WINDOWS));
+    for url in ["postgres://u@127.0.0.1:1/x", "postgres://nobody@localhost/none?host=/nowhere"] {
+        let run = Run::of(folder.trueup(&["check"]).env("DATABASE_URL", url).output().expect("the program"));
+        assert_eq!(run.code, Some(2), "{}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains("not compared with the database"), "{}", run.stderr);
+        assert!(run.stdout.contains("1 job file checked: 0 errors"), "what could be checked is shown: {}", run.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_knows_a_role_that_may_only_read() {
+    let bench = Bench::as_runner().await;
+    bench.db.execute(&format!("alter role {} set default_transaction_read_only = on", bench.role)).await;
+    let sick = bench.run(&["doctor"]);
+    assert!(sick.code == Some(1) && sick.stdout.contains("are read-only"), "{}", sick.stdout);
+    bench.db.execute(&format!("alter role {} reset default_transaction_read_only", bench.role)).await;
+    let well = bench.run(&["doctor"]).stdout;
+    assert!(!well.contains("read-only") && well.contains("a row of each table can be read"), "{well}");
+}
+
+/// Rows that are counted nowhere are said to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn null_in_a_key_or_an_arrival_time_is_counted_by_check() {
+    let scene = "alter table public.p drop constraint p_pkey; alter table public.p alter id drop not null; alter table public.p alter seen drop not null;
+        alter table public.l alter seen drop not null; update public.p set seen = null where id % 2 = 0;
+        update public.p set id = null where region = 'a' and at < '2024-05-01T06:00:00Z'; update public.l set seen = null where id % 4 = 1";
+    let checked = Bench::new(scene).await.check(&hourly(WINDOWS)).ok().stdout;
+    for words in
+        ["`seen` is NULL in 96 of 192 rows", "`id` is NULL in 12 of 192 rows", "`seen` is NULL in 48 of 192 rows"]
+    {
+        assert!(checked.contains(words), "{words}: {checked}");
+    }
+}
+
+/// Each hint about a type is SQL for the job file, and works when it is put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_about_types_are_applied_and_work() {
+    for (table, column, change) in [
+        ("p", "at", "date using at::date"),
+        ("p", "at", "bigint using extract(epoch from at)::bigint"),
+        ("p", "at", "float8 using extract(epoch from at)"),
+        ("p", "at", "text using at::text"),
+        ("p", "at", "timestamp using at at time zone 'UTC'"),
+        ("p", "seen", "date using seen::date"),
+        ("l", "seen", "text using seen::text"),
+        ("p", "predicted", "text using predicted::text"),
+        ("p", "predicted", "jsonb using to_jsonb(predicted)"),
+        ("l", "actual", "boolean using actual > 0"),
+        ("p", "id", "text using id::text"),
+        ("l", "id", "text using id::text"),
+        ("l", "id", "numeric using id::numeric"),
+        ("p", "id", "numeric using id::numeric"),
+    ] {
+        let bench = Bench::new(&format!("alter table public.{table} alter {column} type {change}")).await;
+        let rest = "[[cohorts]]\nby = [\"region\"]\n[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error)\"\n";
+        let job = hourly(&format!("{WINDOWS}{rest}"));
+        let checked = bench.check(&job);
+        assert_eq!(checked.code, Some(1), "{change}: {}", checked.stdout);
+        let again = bench.check(&with_hint(&job, &checked.stdout));
+        assert_eq!(again.code, Some(0), "{change}: {}\n{}", checked.stdout, again.stdout);
+        bench.run(&RUN).ok();
+    }
+}
+
+/// Puts the query of a hint in place of the table of its section.
+fn with_hint(job: &str, shown: &str) -> String {
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let hint = flat.split("help: in [").nth(1).unwrap_or_else(|| panic!("no hint in {shown}"));
+    let section = hint.split(']').next().expect("a section");
+    let query = hint.split("'''").nth(1).expect("a query");
+    let table = if section == "predictions" { "table = \"public.p\"" } else { "table = \"public.l\"" };
+    job.replacen(table, &format!("query = '''{query}'''"), 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postgres_says_stands_beside_what_we_say() {
+    let bench = Bench::new("").await;
+    let query = "query = \"select p.id, p.at, p.predicted, p.version, p.seen, l.id from public.p p join public.l l on l.id = p.id\"";
+    let shown = bench.check(&hourly(WINDOWS).replace("table = \"public.p\"", query)).stdout;
+    assert!(shown.contains("Postgres says: column reference \"id\" is ambiguous"), "{shown}");
+    let custom = hourly(&format!("{WINDOWS}[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) > 2\"\n"));
+    let shown = bench.check(&custom).stdout;
+    assert!(shown.contains("Postgres says: ") && shown.contains("boolean"), "{shown}");
+}
+
+/// An expression that fails on a row is named with the row.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_expressions_on_real_rows() {
+    let scene = "alter table public.p add qty int default 4, add meta jsonb default '{\"num\": \"7\"}';
+        update public.p set qty = 0, meta = '{\"num\": \"n/a\"}' where id = 77;";
+    for (rest, value) in [
+        ("[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error)/qty\"\n", "{\"qty\": 0}"),
+        ("[[metrics.custom]]\nname = \"c\"\nsum = \"(meta->>'num')::float8\"\n", "n/a"),
+        ("[[cohorts]]\nby = [{ name = \"d\", expr = \"100/qty\" }]\n", "{\"qty\": 0}"),
+    ] {
+        let shown = Bench::new(scene).await.check(&hourly(&format!("{WINDOWS}{rest}"))).ok().stdout;
+        for words in ["warning[failing-value]", "with the key 77", value] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+    }
+    let filtered = hourly(WINDOWS).replace("version = \"version\"", "version = \"version\"\nwhere = \"100/qty > 1\"");
+    let shown = Bench::new(scene).await.check(&filtered).ok().stdout;
+    assert!(shown.contains("warning[failing-value]") && shown.contains("division by zero"), "{shown}");
+}
+
+/// A view whose rows depend on the clock, and a horizon that is longer than the source.
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_that_forget_are_warned_about() {
+    for clock in ["now() - interval '5 years'", "current_date - 2000"] {
+        let view = format!(
+            "alter table public.p rename to p0; create view public.p as select * from public.p0 where at > {clock}"
+        );
+        let shown = Bench::new(&view).await.check(&hourly(WINDOWS)).ok().stdout;
+        assert!(shown.contains("warning[moving-source]"), "{shown}");
+    }
+    let young = Bench::new("update public.p set at = now() - (192 - id) * interval '15 minutes'").await;
+    let shown = young.check(&hourly(&WINDOWS.replace("tumbling", "horizon = \"30d\"\ntumbling"))).ok().stdout;
+    assert!(shown.contains("warning[short-source]"), "{shown}");
+}
