@@ -50,7 +50,7 @@ impl Bench {
     fn is_refused(&self, job: &str, code: &str, words: &[&str]) {
         let checked = self.check(job);
         assert_eq!(checked.code, Some(1), "{}{}", checked.stdout, checked.stderr);
-        assert!(checked.stdout.contains(&format!("error[{code}]")), "{code}: {}", checked.stdout);
+        assert!(checked.stdout.contains(code), "{code}: {}", checked.stdout);
         for word in words {
             assert!(checked.stdout.contains(word), "{word}: {}", checked.stdout);
         }
@@ -72,7 +72,7 @@ async fn rows_that_a_policy_hides_are_refused_not_left_out() {
         let bench = Bench::as_runner().await;
         bench.check(&hourly(WINDOWS)).ok();
         bench.db.execute(&format!("alter table public.{table} enable row level security; create policy few on public.{table} using (id < 30)")).await;
-        bench.is_refused_everywhere("row-security", &["bypassrls", "row-level security"]);
+        bench.is_refused_everywhere("error[row-security]", &["bypassrls", "row-level security"]);
         // The hint works.
         bench.db.execute(&format!("alter role {} bypassrls", bench.role)).await;
         bench.check(&hourly(WINDOWS)).ok();
@@ -90,7 +90,7 @@ async fn a_column_without_a_grant_is_named_with_the_grant_that_is_missing() {
             "revoke select on public.p from {group}; grant select (id, at, predicted, version) on public.p to {group}"
         ))
         .await;
-    bench.is_refused_everywhere("unreadable-source", &["seen", "grant select (region, seen)"]);
+    bench.is_refused_everywhere("error[unreadable-source]", &["seen", "grant select (region, seen)"]);
     let checked = bench.check(&hourly(WINDOWS));
     let flat = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let grant = flat.split("help: ").find(|part| part.starts_with("grant select")).expect("a hint");
@@ -105,7 +105,7 @@ async fn another_server_that_is_down_is_named() {
         create user mapping for public server distant options (user 'x');
         alter table public.l rename to kept;
         create foreign table public.l (id bigint, actual float8, seen timestamptz) server distant";
-    Bench::new(scene).await.is_refused_everywhere("unreadable-source", &["distant"]);
+    Bench::new(scene).await.is_refused_everywhere("error[unreadable-source]", &["distant"]);
 }
 
 /// Views and functions that write, however deep: named by the catalog, and by Postgres where that cannot know.
@@ -120,31 +120,35 @@ async fn sources_that_write_or_change_by_themselves_are_refused() {
     for (view, code, words) in [
         (
             format!("select id, at, public.writes(predicted) as predicted, {from}"),
-            "bad-function",
+            "error[bad-function]",
             vec!["writes(", "volatile"],
         ),
-        (format!("select id, at, predicted + random() as predicted, {from}"), "bad-function", vec!["random()"]),
+        (format!("select id, at, predicted + random() as predicted, {from}"), "error[bad-function]", vec!["random()"]),
         (
             format!("select id, at, predicted, version, region, clock_timestamp() as seen from public.p0"),
-            "bad-function",
+            "error[bad-function]",
             vec!["clock_timestamp()"],
         ),
-        (format!("select id, at, nextval('public.s')::float8 as predicted, {from}"), "bad-function", vec!["nextval("]),
+        (
+            format!("select id, at, nextval('public.s')::float8 as predicted, {from}"),
+            "error[bad-function]",
+            vec!["nextval("],
+        ),
         (
             format!("select * from (select id, at, public.writes(predicted) as predicted, {from}) q"),
-            "bad-function",
+            "error[bad-function]",
             vec!["writes("],
         ),
         (
             format!("select id, at, public.hides(predicted) as predicted, {from}"),
-            "source-writes",
+            "error[source-writes]",
             vec!["writes to the database", "read-only"],
         ),
     ] {
         let views = "create view public.p as select * from public.inner_view";
         let bench = Bench::new(&format!("{audit} create view public.inner_view as {view}; {views}")).await;
         bench.is_refused(&hourly(WINDOWS), code, &words);
-        if code == "bad-function" {
+        if code == "error[bad-function]" {
             let ran = bench.run(&RUN);
             assert!(ran.code != Some(0) && ran.stderr.contains("volatile"), "{}{}", ran.stdout, ran.stderr);
         }
@@ -277,4 +281,23 @@ async fn sources_that_forget_are_warned_about() {
     let young = Bench::new("update public.p set at = now() - (192 - id) * interval '15 minutes'").await;
     let shown = young.check(&hourly(&WINDOWS.replace("tumbling", "horizon = \"30d\"\ntumbling"))).ok().stdout;
     assert!(shown.contains("warning[short-source]"), "{shown}");
+}
+
+/// What Postgres refuses for a reason that nobody foresaw is an error of the check, not a note.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_postgres_refuses_is_an_error() {
+    let bench = Bench::new("").await;
+    let mut other = bench.db.connection().await;
+    let lock = "begin; lock table public.l in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut other).await.expect("a lock");
+    bench.is_refused(&hourly(WINDOWS), "error[not-compared]", &["lock timeout"]);
+    sqlx::raw_sql("rollback").execute(&mut other).await.expect("its end");
+    // Times that are infinite are no reason.
+    bench
+        .db
+        .execute(
+            "update public.l set seen = 'infinity' where id = 3; update public.p set seen = '-infinity' where id = 4",
+        )
+        .await;
+    bench.check(&hourly(WINDOWS)).ok();
 }

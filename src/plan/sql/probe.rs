@@ -266,7 +266,7 @@ pub fn label_latency(job: &PlannedJob) -> Option<PlannedSql> {
     let on = job.predictions.id.iter().zip(&job.labels.id).map(|(p, l)| format!("p.{p} = l.{l}"));
     Some(PlannedSql::new(format!(
         "select percentile_cont(0.95) within group (order by extract(epoch from l.{arrived} - p.{at})::float8) as latency
-         from (select * from {} as a order by a.{at} desc limit 20000) as p join {} as l on {}",
+         from (select * from {} as a where isfinite(a.{at}) order by a.{at} desc limit 20000) as p join {} as l on {} and isfinite(l.{arrived})",
         job.predictions.relation.sql(),
         job.labels.relation.sql(),
         on.collect::<Vec<_>>().join(" and "),
@@ -280,7 +280,7 @@ pub fn arrivals(job: &PlannedJob, seconds: i64) -> Option<[PlannedSql; 2]> {
         let relation = relation.sql();
         PlannedSql::new(format!(
             "select count(*) as n from {relation} as a
-             where a.{arrived} > (select max(a.{arrived}) from {relation} as a) - {seconds} * interval '1 second'"
+             where a.{arrived} > (select max(a.{arrived}) from {relation} as a where isfinite(a.{arrived})) - {seconds} * interval '1 second'"
         ))
     };
     let (p, l) = (&job.predictions, &job.labels);
