@@ -26,3 +26,19 @@ pub async fn load<E: From<sqlx::Error>>(
 pub async fn index(connection: &mut PgConnection, table: &Identifier, column: &Identifier) -> sqlx::Result<()> {
     session::execute(connection, &import::index(table, column), &[]).await.map(|_| ())
 }
+
+/// Makes columns the key of such a table; false where its rows have none.
+pub async fn key(connection: &mut PgConnection, table: &Identifier, columns: &[&Identifier]) -> sqlx::Result<bool> {
+    let mut transaction = connection.begin().await?;
+    for statement in import::key(table, columns) {
+        match session::execute(&mut transaction, &statement, &[]).await {
+            Ok(_) => {}
+            // A NULL or a row twice.
+            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("23")) => {
+                return transaction.rollback().await.map(|()| false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    transaction.commit().await.map(|()| true)
+}

@@ -22,6 +22,8 @@ mod fuzz;
 mod history;
 mod hostile;
 mod init;
+mod init_columns;
+mod init_csv;
 mod injection;
 mod local_postgres;
 mod messages;

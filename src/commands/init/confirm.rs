@@ -18,20 +18,21 @@ pub(super) async fn columns(
     asker: &Asker,
 ) -> Result<Found> {
     let (mut proposal, doubts, notes) = decided(connection, proposal, named).await?;
-    if !asker.asks() {
-        if let Some(doubt) = doubts.into_iter().next() {
-            return Err(user_error(doubt.to_string()));
+    match (doubts.first(), asker.asks()) {
+        (Some(doubt), false) => return Err(user_error(doubt.to_string())),
+        (Some(_), true) => {
+            let asked = ask(connection, tables, proposal, doubts, asker).await?;
+            return Ok(shown(looked_at(connection, asked).await?, &[]));
         }
-        refine(connection, &mut proposal).await?;
-        return shown(looked_at(connection, proposal).await?, &notes);
+        (None, _) => {}
     }
-    let first = proposal.clone();
-    if doubts.is_empty() {
-        refine(connection, &mut proposal).await?;
+    refine(connection, &mut proposal).await?;
+    let found = shown(looked_at(connection, proposal).await?, &notes);
+    if !asker.asks() {
+        return Ok(found);
     }
-    let found = shown(looked_at(connection, proposal).await?, &notes)?;
     let asked = ask(connection, tables, found.proposal.clone(), doubts, asker).await?;
-    if asked == first { Ok(found) } else { looked_at(connection, asked).await }
+    if asked == found.proposal { Ok(found) } else { looked_at(connection, asked).await }
 }
 
 /// The pair with what names and rows say of its values, what they leave open, and what to say of it.
@@ -95,7 +96,7 @@ async fn looked_at(connection: &mut PgConnection, proposal: Proposal) -> Result<
 }
 
 /// Says what is taken for what.
-fn shown(found: Found, notes: &[String]) -> Result<Found> {
+fn shown(found: Found, notes: &[String]) -> Found {
     let p = &found.proposal;
     let (predictions, labels) = (p.predictions.written(), p.labels.written());
     output::note(&format!("predictions: {predictions} (key {}, time {}, value {})", p.id.0, p.at, p.value));
@@ -113,7 +114,7 @@ fn shown(found: Found, notes: &[String]) -> Result<Found> {
     }
     let share = 100.0 * choose::share(&found.matches);
     output::note(&format!("{share:.0} % of {} predictions have a label", found.matches.predictions));
-    Ok(found)
+    found
 }
 
 /// The pair as a person has it. What is in doubt has no answer that an empty line would take.

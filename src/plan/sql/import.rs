@@ -37,3 +37,12 @@ pub fn analyze(table: &NewTable) -> PlannedSql {
 pub fn index(table: &Identifier, column: &Identifier) -> PlannedSql {
     PlannedSql::new(format!("create index on {SCHEMA}.{table} ({column})"))
 }
+
+/// Makes columns the key of a table: none of them NULL, no row twice. One statement each.
+pub fn key(table: &Identifier, columns: &[&Identifier]) -> Vec<PlannedSql> {
+    let filled =
+        columns.iter().map(|column| format!("alter table {SCHEMA}.{table} alter column {column} set not null"));
+    let names = columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let unique = format!("create unique index on {SCHEMA}.{table} ({names})");
+    filled.chain([unique]).map(PlannedSql::new).collect()
+}

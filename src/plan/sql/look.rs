@@ -98,10 +98,7 @@ pub fn agreement(proposal: &Proposal, values: &[&str], actuals: &[&str]) -> Resu
     Ok(PlannedSql::new(format!(
         "with s as (select * from {p} where {pk} is not null limit {SAMPLE}),
          m as materialized (
-             -- One label for each: several of them would weigh more than one.
-             select array[{x}] as xs, l.ys
-             from s cross join lateral (select array[{y}] as ys from {l} as l where l.{lk} = s.{pk} limit 1) as l
-             limit {rows}
+             select array[{x}] as xs, array[{y}] as ys from s join {l} as l on l.{lk} = s.{pk} limit {rows}
          ),
          c as (
              select x.n as value, y.n as actual, x.v as x, y.v as y

@@ -3,6 +3,7 @@
 mod column;
 mod dialect;
 mod header;
+mod indexes;
 mod missing;
 mod mistake;
 mod number;
@@ -17,12 +18,12 @@ use anyhow::Result;
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
-use super::{output, progress, user_error};
+use super::{progress, user_error};
 use crate::measure::import;
 use crate::plan::name::Identifier;
-use crate::plan::propose::Proposal;
 use crate::plan::sql::import::{NewTable, SCHEMA};
 use dialect::Source;
+pub(super) use indexes::make as index;
 use progress::Progress;
 use records::{Record, Records};
 use shape::{Column, Shape};
@@ -161,33 +162,6 @@ fn line_of(source: &Source, row: u64) -> Option<u64> {
         records.next().ok()??;
     }
     records.next().ok()?.map(|record| record.line)
-}
-
-/// Makes the indexes that a run of the job looks for.
-pub(super) async fn index(connection: &mut PgConnection, proposal: &Proposal) -> Result<()> {
-    let both = proposal.arrived_at.is_some() && proposal.label_arrived_at.is_some();
-    let arrived = |column: &Option<String>| column.clone().filter(|_| both);
-    let (p, l) = (&proposal.predictions.name, &proposal.labels.name);
-    let wanted = [
-        (p, Some(proposal.id.0.clone())),
-        (p, Some(proposal.at.clone())),
-        (p, arrived(&proposal.arrived_at)),
-        (l, Some(proposal.id.1.clone())),
-        (l, arrived(&proposal.label_arrived_at)),
-    ];
-    for (table, column) in wanted {
-        let Some(column) = column else { continue };
-        let (table, column) =
-            (Identifier::new(table).map_err(user_error)?, Identifier::new(&column).map_err(user_error)?);
-        if let Err(error) = import::index(connection, &table, &column).await {
-            // Keys may be longer than a page of an index holds: a run is slower without it, and right.
-            match error.as_database_error() {
-                Some(refused) => output::note(&format!("note: no index on {column}: {}", refused.message())),
-                None => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A table's name from a file's, unlike those that are taken.
