@@ -3,6 +3,9 @@
 
 pub mod agree;
 pub mod column;
+mod dictionary;
+mod label;
+mod value;
 pub mod words;
 
 use words::Says;

@@ -1,6 +1,11 @@
 //! What the name of a column or table says: words of several languages in, how plainly they speak of a prediction, a label, a
 //! time or an arrival out.
 
+use super::dictionary::{
+    ABOUT_ARRIVAL, ACTUAL, ACTUAL_EXACTLY, ARRIVAL, BESIDE, ESTIMATED, ESTIMATED_EXACTLY, EVENT, EVENT_ALONE, FILLING,
+    HISTORY, KNOWN_LATER, NOT_PREDICTED, PREDICTED, PREDICTED_EXACTLY,
+};
+
 /// How plainly a name says what a column is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Says {
@@ -13,347 +18,6 @@ pub enum Says {
     Rather,
     Plainly,
 }
-
-/// Words begin so.
-const PREDICTED: &[&str] = &[
-    "predict",
-    "predic",
-    "pradik",
-    "predik",
-    "forecast",
-    "fcst",
-    "prognos",
-    "prognoz",
-    "pronostic",
-    "vorhersag",
-    "vorhergesag",
-    "prevision",
-    "previsao",
-    "previst",
-    "predit",
-    "voorspel",
-    "ennust",
-    "tahmin",
-    "predpoved",
-    "przewid",
-    "predvid",
-    "napoved",
-    "elorejel",
-    "прогноз",
-    "предсказ",
-    "予測",
-    "预测",
-    "預測",
-    "예측",
-];
-const PREDICTED_EXACTLY: &[&str] = &["pred", "preds", "yhat", "ypred", "prevu", "prevue"];
-/// Models and their indexes, not what they say.
-const NOT_PREDICTED: &[&str] = &["predictor", "predictive", "predictab", "predicat"];
-const ESTIMATED: &[&str] = &[
-    "score",
-    "scoring",
-    "estim",
-    "expect",
-    "inferen",
-    "probab",
-    "quote",
-    "quoting",
-    "output",
-    "schatz",
-    "schaetz",
-    "geschatz",
-    "stima",
-    "stimat",
-    "szacow",
-    "odhad",
-    "erwart",
-    "esperad",
-    "atteso",
-    "attendu",
-    "verwacht",
-    "scor",
-    "punteggio",
-];
-const ESTIMATED_EXACTLY: &[&str] = &["p", "fc", "est", "prob", "eta", "puntuacion", "punkte"];
-/// Beside a word of the above they say nothing more.
-const FILLING: &[&str] = &[
-    "model", "value", "val", "y", "raw", "final", "the", "mean", "median", "p50", "q50", "output", "valor", "wert",
-    "valeur", "valore",
-];
-/// At the beginning or the end of a name they make it another thing.
-const BESIDE: &[&str] = &[
-    "lower",
-    "upper",
-    "low",
-    "high",
-    "lo",
-    "hi",
-    "min",
-    "max",
-    "std",
-    "sd",
-    "se",
-    "stddev",
-    "var",
-    "variance",
-    "sigma",
-    "error",
-    "err",
-    "residual",
-    "interval",
-    "ci",
-    "n",
-    "horizon",
-    "lead",
-    "step",
-    "lag",
-    "previous",
-    "last",
-    "old",
-    "naive",
-    "baseline",
-    "weight",
-    "latency",
-    "elapsed",
-    "version",
-    "rank",
-    "confidence",
-    "uncertainty",
-    "bound",
-    "range",
-    "width",
-    "status",
-    "type",
-    "flag",
-    "drift",
-    "threshold",
-    "prior",
-];
-const ACTUAL: &[&str] = &[
-    "actual",
-    "label",
-    "outcome",
-    "truth",
-    "observ",
-    "measure",
-    "realized",
-    "realised",
-    "realizat",
-    "effettiv",
-    "osservat",
-    "misurat",
-    "medido",
-    "mesur",
-    "tatsach",
-    "gemess",
-    "beobacht",
-    "werkelijk",
-    "gemeten",
-    "rzeczywist",
-    "skutecn",
-    "skutocn",
-    "faktisk",
-    "verklig",
-    "toteutu",
-    "gercek",
-    "masurat",
-    "obser",
-    "факт",
-    "実績",
-    "实际",
-    "實際",
-    "실제",
-];
-const ACTUAL_EXACTLY: &[&str] =
-    &["true", "gt", "y", "ist", "istwert", "real", "reale", "reel", "reelle", "target", "observe"];
-const KNOWN_LATER: &[&str] = &[
-    "settled",
-    "result",
-    "reading",
-    "sold",
-    "paid",
-    "response",
-    "resolved",
-    "final",
-    "realiz",
-    "realis",
-    "effective",
-    "efectiv",
-];
-const EVENT: &[&str] = &[
-    "event",
-    "target",
-    "interval",
-    "valid",
-    "delivery",
-    "start",
-    "date",
-    "day",
-    "hour",
-    "time",
-    "at",
-    "ts",
-    "ds",
-    "datetime",
-    "timestamp",
-    "zeit",
-    "datum",
-    "fecha",
-    "data",
-    "heure",
-    "hora",
-    "dia",
-    "czas",
-    "giorno",
-    "pickup",
-    "departs",
-    "due",
-    "period",
-];
-/// As a whole name.
-const EVENT_ALONE: &[&str] = &[
-    "at",
-    "ts",
-    "ds",
-    "time",
-    "timestamp",
-    "datetime",
-    "date",
-    "event_time",
-    "event_at",
-    "event_ts",
-    "zeit",
-    "datum",
-    "fecha",
-];
-/// Times of something that was long before.
-const HISTORY: &[&str] = &[
-    "last",
-    "first",
-    "previous",
-    "prev",
-    "birth",
-    "born",
-    "dob",
-    "registered",
-    "registration",
-    "since",
-    "signup",
-    "joined",
-    "opened",
-    "expires",
-    "expiry",
-    "expired",
-    "member",
-    "account",
-    "customer",
-    "user",
-    "manufactured",
-    "built",
-    "purchased",
-];
-/// In the order in which they say when a row became visible.
-pub(super) const ARRIVAL: &[&str] = &[
-    "inserted",
-    "ingested",
-    "loaded",
-    "arrived",
-    "received",
-    "stored",
-    "written",
-    "added",
-    "saved",
-    "logged",
-    "recorded",
-    "published",
-    "issued",
-    "delivered",
-    "created",
-    "made",
-    "generated",
-    "produced",
-    "computed",
-    "calculated",
-    "scored",
-    "predicted",
-    "forecasted",
-    "inferred",
-    "run",
-    "known",
-    "labeled",
-    "labelled",
-    "settled",
-    "reported",
-    "confirmed",
-    "resolved",
-    "finalized",
-    "finalised",
-    "verified",
-    "available",
-    "updated",
-    "modified",
-    "erstellt",
-    "angelegt",
-    "eingefugt",
-    "geladen",
-    "gespeichert",
-    "creado",
-    "insertado",
-    "cree",
-    "creato",
-    "inserito",
-    "criado",
-    "inserido",
-    "utworzono",
-    "dodano",
-    "creat",
-    "inserat",
-    "skapad",
-    "oprettet",
-    "aangemaakt",
-];
-/// What may stand beside them without changing what they say.
-const ABOUT_ARRIVAL: &[&str] = &[
-    "at",
-    "on",
-    "ts",
-    "time",
-    "timestamp",
-    "date",
-    "datetime",
-    "dt",
-    "utc",
-    "row",
-    "record",
-    "db",
-    "prediction",
-    "predictions",
-    "pred",
-    "forecast",
-    "label",
-    "labels",
-    "actual",
-    "score",
-    "result",
-    "value",
-    "model",
-    "inference",
-    "last",
-    "is",
-    "when",
-    "was",
-    "am",
-    "el",
-    "le",
-    "il",
-    "em",
-    "la",
-    "de",
-    "job",
-    "batch",
-    "system",
-    "sys",
-];
 
 /// The words of a name in small letters without accents: `YPred_2` is `y`, `pred`, `2`.
 pub fn tokens(name: &str) -> Vec<String> {
@@ -399,12 +63,12 @@ fn plain(c: char, word: &mut String) {
     word.push(plain);
 }
 
-fn begins(word: &str, with: &[&str]) -> bool {
-    with.iter().any(|stem| word.starts_with(stem))
+fn begins(word: &str, with: &str) -> bool {
+    with.split_whitespace().any(|stem| word.starts_with(stem))
 }
 
-fn is_one_of(word: &str, words: &[&str]) -> bool {
-    words.contains(&word)
+fn is_one_of(word: &str, words: &str) -> bool {
+    words.split_whitespace().any(|known| known == word)
 }
 
 /// Whether a name speaks of a prediction.
@@ -441,8 +105,7 @@ fn is_beside(words: &[String]) -> bool {
         !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && digits != "50"
     };
     let edge = [words.first(), words.last()].into_iter().flatten().any(|word| is_one_of(word, BESIDE));
-    edge || words.iter().any(quantile)
-        || words.iter().any(|word| word == "lag" || begins(word, &["quantile", "percentile"]))
+    edge || words.iter().any(quantile) || words.iter().any(|word| word == "lag" || begins(word, "quantile percentile"))
 }
 
 /// Whether a name speaks of what really happened.
@@ -482,20 +145,18 @@ pub(super) fn arrival(name: &str) -> Option<usize> {
     if !words.iter().all(is_known) {
         return None;
     }
-    words.iter().filter_map(|word| ARRIVAL.iter().position(|known| known == word)).min()
+    words.iter().filter_map(|word| ARRIVAL.split_whitespace().position(|known| known == word)).min()
 }
 
 /// Whether a number or a time has a name that times have: `ts`, `event_time`, `created`.
 pub fn is_time(name: &str) -> bool {
     let words = tokens(name);
-    let times = ["epoch", "unix", "when", "epochs", "millis"];
-    let is_event = |word: &String| {
-        is_one_of(word, EVENT) && !is_one_of(word, &["target", "day", "data", "dia", "delivery", "due"])
-    };
+    let times = "epoch unix when epochs millis";
+    let is_event = |word: &String| is_one_of(word, EVENT) && !is_one_of(word, "target day data dia delivery due");
     words.iter().any(|word| {
         is_event(word)
             || is_one_of(word, ARRIVAL)
-            || is_one_of(word, &times)
+            || is_one_of(word, times)
             || word.ends_with("time")
             || word.ends_with("timestamp")
     })
@@ -504,8 +165,8 @@ pub fn is_time(name: &str) -> bool {
 /// Names of a key or of another thing's key.
 pub(super) fn is_key(name: &str) -> bool {
     let words = tokens(name);
-    let ends = ["id", "ids", "key", "no", "uuid", "guid", "pk", "hash", "token", "rownum", "nr"];
-    words.last().is_some_and(|word| is_one_of(word, &ends)) || ["index", "idx"].contains(&words.join("_").as_str())
+    let ends = "id ids key no uuid guid pk hash token rownum nr";
+    words.last().is_some_and(|word| is_one_of(word, ends)) || ["index", "idx"].contains(&words.join("_").as_str())
 }
 
 /// How plainly a table or a column is called after predictions: 0 or 1, as a weight.

@@ -114,7 +114,7 @@ fn month(text: &str) -> Option<u32> {
     let text = text.to_ascii_lowercase();
     let is_it =
         |name: &&str| text.len() >= 3 && (name.starts_with(&text) || (text == "sept" && **name == *"september"));
-    MONTHS.iter().position(|name| is_it(name)).and_then(|n| u32::try_from(n + 1).ok())
+    MONTHS.iter().position(is_it).and_then(|n| u32::try_from(n + 1).ok())
 }
 
 fn number(digits: &str) -> Option<u32> {
