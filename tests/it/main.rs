@@ -25,6 +25,7 @@ mod init;
 mod init_columns;
 mod init_csv;
 mod injection;
+mod leads;
 mod local_postgres;
 mod messages;
 mod metrics;
