@@ -147,7 +147,7 @@ async fn among_features_the_column_that_predicts_is_taken_and_the_reason_is_said
         ),
         (
             "two models, one much better",
-            format!(", s.price + 9000 * public.e(n, 9) as pred_old_b, s.price + 300 * public.e(n, 10) as pred_new_b"),
+            ", s.price + 9000 * public.e(n, 9) as pred_old_b, s.price + 300 * public.e(n, 10) as pred_new_b".to_owned(),
             "pred_new_b",
             vec!["2 columns are called predictions"],
         ),
@@ -194,6 +194,16 @@ async fn what_neither_names_nor_rows_decide_is_refused_with_the_flag_that_decide
                 "is much nearer to `price`",
                 "--value`: prediction, m1",
             ],
+        ),
+        (
+            "last year's price beside one without a name",
+            ", s.price + 900 * public.e(n, 15) as price_last_year, s.price + 500 * public.e(n, 16) as m1".to_owned(),
+            vec!["cannot be seen from the rows: `m1` (", "`price_last_year` ("],
+        ),
+        (
+            "a feature that shares a word with the label",
+            ", s.price / 1000 + 3 * public.e(n, 17) as expected_price_class".to_owned(),
+            vec!["no column of `public.car` is called a prediction"],
         ),
         (
             "a name on another scale against rows",
@@ -269,6 +279,35 @@ async fn the_label_is_found_among_other_numbers_of_its_table() {
     db.execute("alter table public.sale add column gross float8; update public.sale set gross = price + 1").await;
     init(&folder, &db, &[])
         .refuses("two labels", &["which column of `public.sale` is the label", "`--actual`: price, gross"]);
+}
+
+/// One table of both, and a label's name that the rows contradict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_both_is_read_twice_and_a_wrong_name_is_found_out() {
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("init-both");
+    let csv = (0..300_i64).map(|n| {
+        let at = chrono::DateTime::from_timestamp(1_746_057_600 + n * 3_600, 0).unwrap().format("%Y-%m-%d %H:%M:%S");
+        let price = 900 + n * 37 % 400;
+        format!("{n},{at},{},{price},{},{}\n", n % 9, price + n % 11, price * 3)
+    });
+    folder.write("both.csv", &("id,at,rooms,price,prediction,tax\n".to_owned() + &csv.collect::<String>()));
+    let run = trueup_csv(&folder, &db, &["both.csv", "both.csv"]).ok();
+    assert!(run.stderr.contains("value prediction)") && run.stderr.contains("(key id, value price)"), "{}", run.stderr);
+    db.execute(&cars(&format!(", {NEAR} as prediction"))).await;
+    db.execute(
+        "alter table public.sale add column real_estate_tax float8; update public.sale set real_estate_tax = id % 7",
+    )
+    .await;
+    init(&folder, &db, &[]).refuses(
+        "a label by name only",
+        &["`real_estate_tax` is called a label, but the prediction is near `price`", "--actual"],
+    );
+}
+
+fn trueup_csv(folder: &Folder, db: &TestDatabase, files: &[&str]) -> Run {
+    let arguments = [&["init", "--csv"], files, &["--name", "both"]].concat();
+    Run::of(folder.trueup(&arguments).env("DATABASE_URL", db.url()).output().unwrap())
 }
 
 /// A probability is far from labels of 0 and 1, and it is the prediction.

@@ -126,6 +126,7 @@ async fn every_way_of_writing_a_file_is_the_same_table() {
         ("Excel's own line", Style { separator: ";", before: "sep=;\r\n", end: "\r\n", ..PLAIN }),
         ("old line ends", Style { end: "\r", ..PLAIN }),
         ("blank lines", Style { end: "\n\n", before: "\n", ..PLAIN }),
+        ("empty rows of a sheet", Style { separator: ";", end: "\r\n;;\r\n", ..PLAIN }),
         ("pandas without a zone", Style { time: |at| at.format("%Y-%m-%d %H:%M:%S").to_string(), ..PLAIN }),
         (
             "pandas with a zone",
@@ -332,6 +333,8 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
             [vec![0xff, 0xfe], "id,at\n".encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(),
             "`p.csv`, line 1: it is not UTF-8 but UTF-16",
         ),
+        ("gzip", vec![0x1f, 0x8b, 8, 0], "it is not a CSV file but compressed by gzip"),
+        ("a sheet of Excel", b"PK\x03\x04abc".to_vec(), "it is not a CSV file but an archive"),
         (
             "too large behind blank lines",
             b"id,v\r\n\r\n1,1.5\r\n\r\n2,1e400\r\n".to_vec(),

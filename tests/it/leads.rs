@@ -25,7 +25,8 @@ async fn each_lead_time_has_its_own_error_against_one_label() {
     }
     assert_eq!(done, 3);
     // By hand: every forecast of a lead is off by that lead.
-    let by_lead = "select cohort, round(rmse::numeric, 6)::text, labeled = predictions as complete from trueup.window_history
+    let by_lead =
+        "select cohort, round(rmse::numeric, 6)::text, labeled = predictions as complete from trueup.window_history
                    where window_name = 'rolling 24h' and cohort <> 'all' and labeled > 0 order by rmse";
     let lines = db.lines(by_lead).await;
     let expected = ["lead_hours=1 | 1.000000", "lead_hours=6 | 6.000000", "lead_hours=24 | 24.000000"];

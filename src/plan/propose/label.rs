@@ -17,15 +17,32 @@ pub(super) fn choose(
     }
     let chosen =
         |column: &str, why: &str| Ok(Choice { column: column.to_owned(), why: why.to_owned(), notes: Vec::new() });
+    let doubt = |why: String, candidates: &[&str]| {
+        Err(Doubt { why, flag: "--actual", candidates: candidates.iter().map(|name| (*name).to_owned()).collect() })
+    };
+    // A table may hold both, and be given twice.
+    let predicted = |name: &&&str| words::prediction(name) >= Says::Rather;
+    let actuals: Vec<&str> = match actuals.iter().filter(|name| !predicted(name)).copied().collect::<Vec<_>>() {
+        none if none.is_empty() => actuals.to_vec(),
+        others => others,
+    };
+    let named_values: Vec<&str> = match &named.value {
+        Some(_) => values.to_vec(),
+        None => values.iter().filter(predicted).copied().collect(),
+    };
     let called: Vec<&str> = actuals.iter().copied().filter(|name| words::label(name) == Says::Plainly).collect();
-    match (actuals, called.as_slice()) {
+    match (actuals.as_slice(), called.as_slice()) {
         ([only], _) => return chosen(only, "it is the only column with numbers"),
-        (_, [only]) => return chosen(only, "its name says so"),
+        (_, [only]) => match nearest_label(&actuals, &named_values, evidence) {
+            Some(rival) if rival != *only && !named_values.is_empty() => {
+                let why = format!("`{only}` is called a label, but the prediction is near `{rival}`");
+                return doubt(why, &[only, rival]);
+            }
+            _ => return chosen(only, "its name says so"),
+        },
         _ => {}
     }
-    let predicted = |name: &&&str| named.value.is_some() || words::prediction(name) >= Says::Rather;
-    let named_values: Vec<&str> = values.iter().filter(predicted).copied().collect();
-    let among: Vec<&str> = if called.is_empty() { actuals.to_vec() } else { called };
+    let among = if called.is_empty() { actuals } else { called };
     let of_value: Vec<&str> =
         among.iter().copied().filter(|name| named_values.iter().any(|value| shared(value, name))).collect();
     if let [only] = of_value.as_slice() {
@@ -40,13 +57,13 @@ pub(super) fn choose(
     if let [only] = weak.as_slice() {
         return chosen(only, "its name may say so");
     }
-    let why = format!("which column of `{}` is the label cannot be seen from names or rows", proposal.labels.written());
-    Err(Doubt { why, flag: "--actual", candidates: among.iter().map(|name| (*name).to_owned()).collect() })
+    let table = proposal.labels.written();
+    doubt(format!("which column of `{table}` is the label cannot be seen from names or rows"), &among)
 }
 
 /// The label that something is near to, and clearly nearer than to any other.
 fn nearest_label<'a>(actuals: &[&'a str], values: &[&str], evidence: &[Agreement]) -> Option<&'a str> {
-    let is_named = values.iter().all(|value| words::prediction(value) >= Says::Rather);
+    let is_named = !values.is_empty() && values.iter().all(|value| words::prediction(value) >= Says::Rather);
     let best = |actual: &str| {
         let of_it = evidence.iter().filter(|a| a.actual == actual && values.contains(&a.value.as_str()));
         // A feature that stands in both tables says nothing.

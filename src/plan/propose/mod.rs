@@ -247,10 +247,12 @@ pub fn keys(predictions: &TableInfo, labels: &TableInfo) -> Vec<Key> {
             let named = match &p.name {
                 // The row numbers of whoever wrote a file.
                 name if name.to_lowercase() == "index" => -9,
-                name if name.ends_with("id") || name.ends_with("key") => 4,
+                name if words::is_key(name) => 4,
+                // What was predicted or measured is no key, whole numbers or not.
+                name if words::prediction(name) > Says::Nothing || words::label(name) > Says::Nothing => -9,
                 _ => 0,
             } - 20 * i32::from(is_time(p));
-            let about = 3 * words::of_predictions(&l.name);
+            let about = 3 * words::of_predictions(&l.name) * i32::from(words::is_key(&l.name));
             // `id` and `id` are mostly two different things.
             let both_plain = if same && p.name == "id" { -2 } else { 0 };
             let score = named + about + both_plain + 8 * i32::from(l.is_unique) + 6 * i32::from(p.is_unique);

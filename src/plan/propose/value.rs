@@ -4,6 +4,9 @@ use super::agree::{Agreement, CLEARLY, Choice, Doubt, Grade, SAME_SCALE, shared}
 use super::words::{self, Says};
 use super::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 
+/// Without a name that says so: last year's price is near this year's as well.
+const VERY_CLEARLY: f64 = 2.5;
+
 struct Candidate<'a> {
     name: &'a str,
     says: Says,
@@ -11,7 +14,20 @@ struct Candidate<'a> {
     grade: Grade,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    fn new(name: &'a str, actual: &str, agreement: Option<&'a Agreement>) -> Self {
+        let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
+        let mut candidate = Self { name, says: words::prediction(name), agreement, grade };
+        candidate.says = match candidate.says {
+            // `expected_price` of a `price`, unless it is something else about it.
+            Says::Weakly if shared(name, actual) && candidate.is_on_scale() => Says::Rather,
+            // Forecasts and what came of them are often called the same, or `value`.
+            Says::Nothing if name == actual || words::tokens(name) == ["value"] => Says::Weakly,
+            says => says,
+        };
+        candidate
+    }
+
     fn distance(&self) -> f64 {
         self.agreement.and_then(|a| a.distance).unwrap_or(f64::INFINITY)
     }
@@ -33,6 +49,15 @@ impl Candidate<'_> {
     }
 }
 
+/// Columns that may be the prediction of a label, and what was left out.
+struct Field<'a> {
+    table: &'a TableInfo,
+    actual: &'a str,
+    /// The likeliest by the rows first.
+    candidates: Vec<Candidate<'a>>,
+    left_out: Vec<String>,
+}
+
 /// The prediction of a label, of columns that may be it.
 pub(super) fn choose(
     proposal: &Proposal,
@@ -40,84 +65,89 @@ pub(super) fn choose(
     actual: &str,
     evidence: &[Agreement],
 ) -> Result<Choice, Doubt> {
-    let found = |name: &str| evidence.iter().find(|a| a.value == name && a.actual == actual);
-    let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
-    let is_label = |name: &str| words::label(name) == Says::Plainly && name != actual;
-    let only_labels = values.iter().all(|name| is_label(name));
-    for name in values {
-        let (says, agreement) = (says(name, actual), found(name));
-        if says < Says::Rather && agreement.is_some_and(Agreement::is_copy) {
-            left_out.push(format!(
-                "`{name}` equals `{actual}` in every row: it is taken for the label, not for a prediction"
-            ));
-        } else if says != Says::Beside && (says >= Says::Rather || !is_label(name) || only_labels) {
-            let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
-            candidates.push(Candidate { name, says, agreement, grade });
-        }
-    }
-    // As the likeliest come first, so do they in messages.
-    candidates.sort_by(|a, b| b.grade.cmp(&a.grade).then(a.distance().total_cmp(&b.distance())));
-    let doubt = |why: String, candidates: &[&Candidate]| {
-        let why = [vec![why], left_out.clone()].concat().join("; ");
-        Doubt { why, flag: "--value", candidates: candidates.iter().map(|c| c.name.to_owned()).collect() }
-    };
-    let (table, all): (String, Vec<&Candidate>) = (proposal.predictions.written(), candidates.iter().collect());
+    let field = Field::new(&proposal.predictions, values, actual, evidence);
+    let candidates = &field.candidates;
     let top = candidates.iter().map(|c| c.says).filter(|says| *says >= Says::Rather).max();
     if top.is_none()
-        && let Some(text) = named_text(&proposal.predictions)
+        && let Some(text) = named_text(field.table)
     {
-        let why = format!("`{text}` of `{table}` is called a prediction and holds no numbers");
-        return Err(doubt(why, &all));
+        let why = format!("`{text}` of `{}` is called a prediction and holds no numbers", field.table.written());
+        return Err(field.doubt(why, candidates.iter()));
     }
     let picked = match top {
-        Some(top) => by_name(&candidates, top, actual),
-        None => by_weak_name(&candidates).or_else(|| by_agreement(&candidates)),
+        Some(top) => by_name(candidates, top, actual),
+        None => by_weak_name(candidates).or_else(|| by_agreement(candidates)),
     };
     let Some((chosen, why)) = picked else {
-        let called = top.map_or("no column of", |_| "more than one column of");
-        let shown = all.iter().take(3).map(|c| c.describe()).collect::<Vec<_>>().join(", ");
-        let why = match (top, all.as_slice()) {
+        return Err(field.doubt(field.undecided(top.is_some()), candidates.iter()));
+    };
+    if let Some(rival) = contradiction(chosen, candidates) {
+        let (one, other) = (chosen.describe(), rival.describe());
+        let why = format!("{one} is called a prediction, but {other} is much nearer to `{actual}`");
+        return Err(field.doubt(why, [chosen, rival].into_iter()));
+    }
+    Ok(field.chosen(chosen, &why))
+}
+
+impl<'a> Field<'a> {
+    fn new(table: &'a TableInfo, values: &[&'a str], actual: &'a str, evidence: &'a [Agreement]) -> Self {
+        let found = |name: &str| evidence.iter().find(|a| a.value == name && a.actual == actual);
+        let is_label = |name: &str| words::label(name) == Says::Plainly && name != actual;
+        let only_labels = values.iter().all(|name| is_label(name));
+        let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
+        for name in values {
+            let agreement = found(name);
+            let candidate = Candidate::new(name, actual, agreement);
+            let is_named = candidate.says >= Says::Rather;
+            if !is_named && agreement.is_some_and(Agreement::is_copy) {
+                left_out.push(format!(
+                    "`{name}` equals `{actual}` in every row: it is taken for the label, not for a prediction"
+                ));
+            } else if candidate.says != Says::Beside && (is_named || !is_label(name) || only_labels) {
+                candidates.push(candidate);
+            }
+        }
+        candidates.sort_by(|a, b| b.grade.cmp(&a.grade).then(a.distance().total_cmp(&b.distance())));
+        Self { table, actual, candidates, left_out }
+    }
+
+    fn doubt<'c>(&self, why: String, candidates: impl Iterator<Item = &'c Candidate<'c>>) -> Doubt {
+        let why = [vec![why], self.left_out.clone()].concat().join("; ");
+        Doubt { why, flag: "--value", candidates: candidates.map(|c| c.name.to_owned()).collect() }
+    }
+
+    /// Why none was picked.
+    fn undecided(&self, is_called: bool) -> String {
+        let (table, actual) = (self.table.written(), self.actual);
+        match (is_called, self.candidates.as_slice()) {
             (_, []) => format!("`{table}` has no column with numbers that could predict `{actual}`"),
-            (None, [only]) => format!(
+            (false, [only]) => format!(
                 "{} is the only column of `{table}` with numbers, is not called a prediction and is not near `{actual}`",
                 only.describe()
             ),
-            _ => format!(
-                "{called} `{table}` is called a prediction, and which one predicts `{actual}` cannot be seen from the rows: {shown}"
-            ),
-        };
-        return Err(doubt(why, &all));
-    };
-    if let Some(rival) = contradiction(chosen, &candidates) {
-        let why = format!(
-            "{} is called a prediction, but {} is much nearer to `{actual}`",
-            chosen.describe(),
-            rival.describe()
-        );
-        return Err(doubt(why, &[chosen, rival]));
+            (is_called, several) => {
+                let called = if is_called { "more than one column of" } else { "no column of" };
+                let shown = several.iter().take(3).map(Candidate::describe).collect::<Vec<_>>().join(", ");
+                format!(
+                    "{called} `{table}` is called a prediction, and which one predicts `{actual}` cannot be seen from the rows: {shown}"
+                )
+            }
+        }
     }
-    let mut notes = left_out;
-    if let Some(second) = all.iter().find(|other| other.name != chosen.name) {
-        notes.push(format!("next would be {}", second.describe()));
-    }
-    if chosen.grade == Grade::Apart || !chosen.is_on_scale() {
-        notes.push(format!(
-            "`{}` is hardly near `{actual}`: look whether it is the prediction, or name another with `--value`",
-            chosen.name
-        ));
-    }
-    let agreement = chosen.agreement.map_or(String::new(), |agreement| format!(" ({agreement})"));
-    Ok(Choice { column: chosen.name.to_owned(), why: format!("{why}{agreement}"), notes })
-}
 
-/// What a name says of a prediction of this label.
-fn says(name: &str, actual: &str) -> Says {
-    let shares = shared(name, actual);
-    match words::prediction(name) {
-        Says::Weakly if shares => Says::Rather,
-        // Forecasts and what came of them are often called the same, or `value`.
-        Says::Nothing if name == actual || words::tokens(name) == ["value"] => Says::Weakly,
-        says => says,
+    fn chosen(&self, chosen: &Candidate, why: &str) -> Choice {
+        let mut notes = self.left_out.clone();
+        if let Some(second) = self.candidates.iter().find(|other| other.name != chosen.name) {
+            notes.push(format!("next would be {}", second.describe()));
+        }
+        if !chosen.is_on_scale() {
+            notes.push(format!(
+                "`{}` is hardly near `{}`: look whether it is the prediction, or name another with `--value`",
+                chosen.name, self.actual
+            ));
+        }
+        let agreement = chosen.agreement.map_or(String::new(), |agreement| format!(" ({agreement})"));
+        Choice { column: chosen.name.to_owned(), why: format!("{why}{agreement}"), notes }
     }
 }
 
@@ -135,7 +165,7 @@ fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> 
     if let [only] = called.as_slice() {
         return Some((only, "its name says so".to_owned()));
     }
-    if let Some(nearest) = nearest(&called) {
+    if let Some(nearest) = nearest(&called, CLEARLY) {
         return Some((
             nearest,
             format!("{} columns are called predictions, and it is the nearest to `{actual}`", called.len()),
@@ -154,7 +184,7 @@ fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == Says::Weakly && c.is_on_scale()).collect();
     let picked = match called.as_slice() {
         [only] => Some(*only),
-        several => nearest(several),
+        several => nearest(several, CLEARLY),
     }?;
     let nearer =
         candidates.iter().any(|c| c.name != picked.name && c.grade == Grade::Near && picked.grade != Grade::Near);
@@ -167,16 +197,17 @@ fn by_agreement<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
         return only.is_on_scale().then(|| (only, "it is the only column with numbers".to_owned()));
     }
     let all: Vec<&Candidate> = candidates.iter().collect();
-    nearest(&all).map(|nearest| (nearest, "no name says so, and it is the only one near the label".to_owned()))
+    nearest(&all, VERY_CLEARLY)
+        .map(|nearest| (nearest, "no name says so, and it is the only one near the label".to_owned()))
 }
 
 /// The one that is near, and clearly nearer than any other.
-fn nearest<'a, 'b>(candidates: &[&'a Candidate<'b>]) -> Option<&'a Candidate<'b>> {
+fn nearest<'a, 'b>(candidates: &[&'a Candidate<'b>], clearly: f64) -> Option<&'a Candidate<'b>> {
     let mut near: Vec<&&Candidate> = candidates.iter().filter(|c| c.grade == Grade::Near).collect();
     near.sort_by(|a, b| a.distance().total_cmp(&b.distance()));
     match near.as_slice() {
         [only] => Some(only),
-        [first, second, ..] if first.distance() * CLEARLY < second.distance() => Some(first),
+        [first, second, ..] if first.distance() * clearly < second.distance() => Some(first),
         _ => None,
     }
 }

@@ -151,7 +151,7 @@ pub(super) fn arrival(name: &str) -> Option<usize> {
 /// Whether a number or a time has a name that times have: `ts`, `event_time`, `created`.
 pub fn is_time(name: &str) -> bool {
     let words = tokens(name);
-    let times = "epoch unix when epochs millis";
+    let times = "t epoch unix when epochs millis";
     let is_event = |word: &String| is_one_of(word, EVENT) && !is_one_of(word, "target day data dia delivery due");
     words.iter().any(|word| {
         is_event(word)

@@ -16,6 +16,15 @@ const LOOKED_AT: usize = 100;
 /// The likeliest first, where the records do not decide.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// Files of other kinds by their first bytes.
+const OTHERS: [(&[u8], &str); 5] = [
+    (&[0xff, 0xfe], "it is not UTF-8 but UTF-16: save the file as UTF-8"),
+    (&[0xfe, 0xff], "it is not UTF-8 but UTF-16: save the file as UTF-8"),
+    (&[0x1f, 0x8b], "it is not a CSV file but compressed by gzip: unpack it first"),
+    (b"PK\x03\x04", "it is not a CSV file but an archive, as Excel writes one: save the sheet as CSV in UTF-8"),
+    (b"PAR1", "it is not a CSV file but Parquet: write it as CSV"),
+];
+
 /// A file that can be read from its header on, any number of times.
 pub(super) struct Source<'a> {
     pub path: &'a Path,
@@ -35,8 +44,8 @@ impl<'a> Source<'a> {
         let size = file.metadata().map_err(failed)?.len();
         let mut sample = Vec::with_capacity(SAMPLE);
         file.take(SAMPLE as u64).read_to_end(&mut sample).map_err(failed)?;
-        if sample.starts_with(&[0xff, 0xfe]) || sample.starts_with(&[0xfe, 0xff]) {
-            return Err(mistake(path, 1, None, "it is not UTF-8 but UTF-16: save the file as UTF-8"));
+        if let Some((_, why)) = OTHERS.iter().find(|(begins, _)| sample.starts_with(begins)) {
+            return Err(mistake(path, 1, None, why));
         }
         let mark = if sample.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
         let said = said(&sample[mark..]);

@@ -62,6 +62,11 @@ impl Record {
     fn is_blank(&self) -> bool {
         self.bytes.is_empty() && self.ends.is_empty()
     }
+
+    /// Separators and nothing else, as spreadsheets write empty rows.
+    fn is_hollow(&self) -> bool {
+        self.bytes.is_empty() && !self.ends.is_empty()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,7 @@ impl<R: Read> Records<R> {
         Self { input, buffer: vec![0; BUFFER], at: 0, filled: 0, separator, line, taken: 0, record: Record::default() }
     }
 
-    /// The next record that is no blank line.
+    /// The next record that has anything in it.
     pub(super) fn next(&mut self) -> Result<Option<&Record>, Broken> {
         let (mut state, mut opened) = (State::Start, self.line);
         let mut begins = self.line;
@@ -103,6 +108,7 @@ impl<R: Read> Records<R> {
                 return match state {
                     State::Quoted => Err(Broken::OpenQuotes { line: opened, column: self.record.len() + 1 }),
                     State::Start if self.record.is_blank() => Ok(None),
+                    _ if self.record.is_hollow() => Ok(None),
                     _ => Ok(Some(self.ended(begins))),
                 };
             };
@@ -122,8 +128,8 @@ impl<R: Read> Records<R> {
                 }
                 (_, b'\n' | b'\r') => {
                     self.end_line(byte)?;
-                    if state == State::Start && self.record.is_blank() {
-                        begins = self.line;
+                    if (state == State::Start && self.record.is_blank()) || self.record.is_hollow() {
+                        (state, begins) = (State::Start, self.line);
                         self.record.clear(self.line);
                     } else {
                         return Ok(Some(self.ended(begins)));
@@ -213,6 +219,7 @@ mod tests {
         assert_eq!(read(b"\n \n", b',').unwrap(), of(&[]));
         assert_eq!(read(b"a\tb c\n", b'\t').unwrap(), of(&[(1, &["a", "b c"])]));
         assert_eq!(read(b"\"\"\n", b',').unwrap(), of(&[(1, &[""])]));
+        assert_eq!(read(b"a,b\n,\n1,\n,\"\"\n, \n,", b',').unwrap(), of(&[(1, &["a", "b"]), (3, &["1", ""])]));
     }
 
     #[test]
