@@ -1,5 +1,5 @@
 //! Which tables of a database look like predictions and labels, and which of their columns are what: a first proposal from
-//! names, types and keys ([`pair`]), then what samples of the rows say ([`agree`], [`column`]).
+//! names, types and keys ([`pair`]), then what samples of the rows say ([`agree`], [`mod@column`]).
 
 pub mod agree;
 pub mod column;

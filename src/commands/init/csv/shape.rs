@@ -37,9 +37,13 @@ pub(super) fn scan(source: &Source, progress: &Progress) -> Result<Shape> {
     let first = header.map_or(1, |header| header.line);
     let names = header::names(path, header)?;
     let (width, mut tallies, mut rows) = (names.len(), vec![Tally::default(); names.len()], 0_u64);
-    let mut last = first;
+    let (mut last, mut drawn) = (first, 0);
     loop {
-        progress.at(records.taken, source.size);
+        // Drawing takes longer than reading.
+        if records.taken - drawn > 1 << 20 {
+            drawn = records.taken;
+            progress.at(drawn, source.size);
+        }
         let Some(record) = records.next().map_err(|why| broken(path, &why))? else { break };
         last = record.line;
         expect_width(source, first, record, width)?;
