@@ -298,6 +298,11 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
             "`p.csv`, line 2, column 3: `1,234` may have decimals or thousands behind its comma",
         ),
         (
+            "thousands or decimals behind a point",
+            few("id;at;predicted", &["1;2025-05-01;1.234", "2;2025-05-02;12.345"]).into(),
+            "`p.csv`, line 2, column 3: `1.234` may have decimals or thousands behind its point",
+        ),
+        (
             "two decimal signs",
             few("id;at;predicted", &["1;2025-05-01;1,5", "2;2025-05-02;2.5"]).into(),
             "`p.csv`, line 2, column 3: `1,5` has a comma for decimals, and `2.5` in line 3 a point",
@@ -361,6 +366,14 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
     let run = init(&folder, &db, &[]).ok();
     assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1.007);
     assert!(run.stderr.contains("`seen` of `p.csv` is taken as text (line 2: `5/1/2025` may have"), "{}", run.stderr);
+    folder.write("p.csv", &rows(|n| format!("1.{:03};{},5;5/{}/2025", n, n, 1 + n % 9)));
+    let run = init(&folder, &db, &[]).ok();
+    assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1007.0);
+    assert!(
+        run.stderr.contains("`predicted` of `p.csv` has points between thousands, as in `1.000`"),
+        "{}",
+        run.stderr
+    );
     folder.write("p.csv", &rows(|n| format!("1,{:03};{}.5;5/{}/2025", n, n, 1 + n % 29)));
     let run = init(&folder, &db, &[]).ok();
     assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1007.0);

@@ -1,6 +1,7 @@
 //! Two CSV files as tables: each is read once for the types of its columns, and once more to be loaded. Neither is ever in memory.
 
 mod column;
+mod decide;
 mod dialect;
 mod header;
 mod indexes;

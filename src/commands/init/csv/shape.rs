@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::column::{Example, Reading, Tally};
+use super::column::{Reading, Tally};
+use super::decide;
 use super::dialect::Source;
 use super::header::{self, Name};
 use super::mistake::{broken, mistake, not_utf8, shown};
@@ -96,7 +97,7 @@ impl Shape {
             Name::Nothing => return,
             Name::Index(_) if tally.is_count() || tally.filled == 0 => {
                 self.notes.push(format!(
-                    "note: the first column of `{file}` has no name and counts the rows: it is left out"
+                    "note: the first column of `{file}` has no name and counts the rows: it is left out (name it if it is the key)"
                 ));
                 return;
             }
@@ -120,7 +121,9 @@ impl Shape {
                 tally if tally.is_booleans() => Reading::Boolean,
                 tally if tally.is_codes() => Reading::Text,
                 tally if tally.is_numbers() => self.numbers(source, column, decimal)?,
-                tally if tally.is_times() => match time_order(source, column, order)? {
+                tally if tally.is_times() => match decide::order(tally, order)
+                    .map_err(|(line, why)| mistake(source.path, line, Some(column.place + 1), why))?
+                {
                     Some(order) => Reading::Time(order),
                     None => {
                         open.push(n);
@@ -194,7 +197,7 @@ impl Shape {
                 format!("`{}` is outside the range of numbers (about 1e-308 to 1e308)", shown(value)),
             ));
         }
-        Ok(Reading::Number(match decimal_of(tally, of_file) {
+        Ok(Reading::Number(match decide::decimal(tally, of_file, source.separator) {
             Ok(decimal) => decimal,
             Err(mistake) => return wrong(mistake),
         }))
@@ -219,7 +222,10 @@ impl Shape {
                 ))
             }
             Reading::Epoch(unit) => Some(format!("note: {place} is read as Unix {}", unit.name())),
-            Reading::Number(Decimal::Comma) => Some(format!("note: {place} has a comma for decimals")),
+            Reading::Number(Decimal::Comma) => Some(match &tally.maybe_point.first {
+                Some((_, value)) => format!("note: {place} has points between thousands, as in `{}`", shown(value)),
+                None => format!("note: {place} has a comma for decimals"),
+            }),
             Reading::Number(Decimal::Point) => {
                 let (_, value) = tally.maybe_comma.first.as_ref()?;
                 Some(format!("note: {place} has commas between thousands, as in `{}`", shown(value)))
@@ -243,53 +249,6 @@ impl Shape {
             let place = format!("`{}` of `{}`", column.name.as_str(), source.path.display());
             self.notes.push(format!("note: {place}: {} read as NULL", words.join(", ")));
         }
-    }
-}
-
-/// The decimal sign of a column of numbers, or the line where it cannot be told.
-fn decimal_of(tally: &Tally, of_file: Option<Decimal>) -> Result<Decimal, (u64, String)> {
-    let sure = |seen: &Option<Example>| seen.clone().unwrap_or_default();
-    match (tally.point.is_any(), tally.comma.is_any()) {
-        (true, true) => {
-            let ((line, point), (other, comma)) = (sure(&tally.point.first), sure(&tally.comma.first));
-            let (point, comma) = (shown(&point), shown(&comma));
-            Err((
-                other,
-                format!("`{comma}` has a comma for decimals, and `{point}` in line {line} a point: use one of them"),
-            ))
-        }
-        (true, false) => Ok(Decimal::Point),
-        (false, true) => Ok(Decimal::Comma),
-        (false, false) => match (&tally.maybe_comma.first, of_file) {
-            (_, Some(decimal)) => Ok(decimal),
-            (None, None) => Ok(Decimal::Point),
-            (Some((line, value)), None) => Err((
-                *line,
-                format!(
-                    "`{}` may have decimals or thousands behind its comma, and no other value decides: write numbers without \
-                     separators of thousands",
-                    shown(value)
-                ),
-            )),
-        },
-    }
-}
-
-/// Whether the day or the month comes first. None where no row says so.
-fn time_order(source: &Source, column: &Column, of_file: Option<Order>) -> Result<Option<Order>> {
-    let tally = &column.tally;
-    match (&tally.day_first.first, &tally.month_first.first) {
-        (Some((day, one)), Some((month, other))) => {
-            let (one, other) = (shown(one), shown(other));
-            let why = format!(
-                "`{other}` has the month first, and `{one}` in line {day} the day: write times as 2025-05-31 00:00"
-            );
-            Err(mistake(source.path, *month, Some(column.place + 1), why))
-        }
-        (Some(_), None) => Ok(Some(Order::DayFirst)),
-        (None, Some(_)) => Ok(Some(Order::MonthFirst)),
-        (None, None) if tally.either.is_any() => Ok(of_file),
-        (None, None) => Ok(Some(Order::DayFirst)),
     }
 }
 
