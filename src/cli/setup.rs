@@ -23,7 +23,7 @@ pub struct InitArgs {
     /// Name of the job. Default: from the table of predictions
     #[arg(long)]
     pub name: Option<String>,
-    /// Take what is proposed, without asking
+    /// Take what is proposed, without asking; what names and rows do not decide is refused
     #[arg(long)]
     pub yes: bool,
     /// Two files instead of tables: they are loaded into the database, which is a private one unless DATABASE_URL is set

@@ -24,6 +24,15 @@ pub(super) fn bar(length: u64, what: &'static str) -> Progress {
     Progress(ProgressBar::new(length).with_style(style))
 }
 
+/// A bar of bytes with a message.
+pub(super) fn bytes(length: u64, message: &str) -> Progress {
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let progress = Progress(ProgressBar::new(length).with_style(style));
+    progress.say(message);
+    progress
+}
+
 impl Progress {
     /// Says what is being done.
     pub(super) fn say(&self, message: &str) {

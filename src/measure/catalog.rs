@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use crate::measure::session;
+use crate::plan::propose::agree::Agreement;
+use crate::plan::propose::column::Profile;
 use crate::plan::propose::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 use crate::plan::sql::look;
 
@@ -132,22 +135,55 @@ pub async fn usual_error(connection: &mut PgConnection, proposal: &Proposal) -> 
     Ok(usual.zip(Some(row.try_get("days")?)))
 }
 
-/// Fills in how many values columns have that the planner knows nothing about yet.
-pub async fn count_values(connection: &mut PgConnection, table: &mut TableInfo) -> Result<(), LookError> {
-    const MOST: u32 = 51;
-    let unknown: Vec<String> = table
-        .columns
-        .iter()
-        .filter(|c| c.distinct.is_none() && matches!(c.kind, ColumnKind::Text | ColumnKind::Boolean))
-        .map(|c| c.name.clone())
-        .collect();
-    for name in unknown {
-        let rows = session::fetch(connection, &look::distinct(table, &name, MOST)?, &[]).await?;
-        let n: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("n")?;
-        #[expect(clippy::cast_precision_loss, reason = "a small count")]
-        if let Some(column) = table.columns.iter_mut().find(|column| column.name == name) {
-            column.distinct = Some(n as f64);
-        }
+/// What a sample says about columns.
+pub async fn profiles(
+    connection: &mut PgConnection,
+    table: &TableInfo,
+    columns: &[String],
+) -> Result<Vec<Profile>, LookError> {
+    if columns.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let rows = session::fetch(connection, &look::profile(table, columns)?, &[]).await?;
+    let profile = |(row, column): (&PgRow, &String)| {
+        Ok(Profile {
+            column: column.clone(),
+            rows: row.try_get("rows")?,
+            filled: row.try_get("filled")?,
+            distinct: row.try_get("distinct_values")?,
+            longest: row.try_get("longest")?,
+        })
+    };
+    rows.iter().zip(columns).map(profile).collect()
+}
+
+/// How each of the values goes with each of the actuals. Empty where the server cannot compare them.
+pub async fn agreement(
+    connection: &mut PgConnection,
+    proposal: &Proposal,
+    values: &[&str],
+    actuals: &[&str],
+) -> Result<Vec<Agreement>, LookError> {
+    if values.is_empty() || actuals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = session::fetch(connection, &look::agreement(proposal, values, actuals)?, &[]).await?;
+    let of = |row: &PgRow, list: &[&str], column: &str| -> sqlx::Result<String> {
+        let place: i64 = row.try_get(column)?;
+        let name = usize::try_from(place - 1).ok().and_then(|n| list.get(n));
+        name.map(|name| (*name).to_owned()).ok_or(sqlx::Error::RowNotFound)
+    };
+    let agreement = |row: &PgRow| {
+        Ok(Agreement {
+            value: of(row, values, "value")?,
+            actual: of(row, actuals, "actual")?,
+            pairs: row.try_get("pairs")?,
+            rank: row.try_get("rank")?,
+            distance: row.try_get("distance")?,
+            equal: row.try_get("equal")?,
+            inside: row.try_get("inside")?,
+            positive: row.try_get("positive")?,
+        })
+    };
+    rows.iter().map(agreement).collect()
 }

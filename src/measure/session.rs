@@ -63,13 +63,23 @@ pub async fn each(
     Ok(())
 }
 
-/// Sends rows to a `copy ... from stdin`. Returns how many there were.
-pub async fn copy_in(connection: &mut PgConnection, sql: &PlannedSql, rows: &[u8]) -> sqlx::Result<u64> {
+/// Sends rows to a `copy ... from stdin`, part by part until there is none. Returns how many rows there were.
+pub async fn copy_in<E: From<sqlx::Error>>(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    mut next: impl FnMut() -> Result<Option<Vec<u8>>, E>,
+) -> Result<u64, E> {
     let mut copy = connection.copy_in_raw(sql.as_str()).await?;
-    for part in rows.chunks(1 << 20) {
-        copy.send(part).await?;
+    loop {
+        match next() {
+            Ok(Some(part)) => _ = copy.send(part).await?,
+            Ok(None) => return Ok(copy.finish().await?),
+            Err(error) => {
+                copy.abort("the rows could not be read").await?;
+                return Err(error);
+            }
+        }
     }
-    copy.finish().await
 }
 
 /// Lets the server parse a statement without running it, for the types of its result columns.

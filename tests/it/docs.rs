@@ -7,7 +7,7 @@ use crate::support::program::{Folder, Process, Run};
 use crate::support::world::{TABLES, hourly, quarter_hours};
 
 /// Blocks of a kind in a page, in order.
-fn blocks(page: &str) -> Vec<(String, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = page;
     while let Some(start) = rest.find("\n```") {
@@ -42,12 +42,12 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// The commands of a block: each line as it is written, with its arguments.
-fn commands(body: &str) -> Vec<(&str, Vec<String>)> {
+pub(crate) fn commands(body: &str) -> Vec<(&str, Vec<String>)> {
     let lines = body.lines().filter(|line| line.starts_with("trueup "));
     lines.map(|line| (line, words(line).split_off(1))).collect()
 }
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a page")
 }
 

@@ -26,11 +26,11 @@ impl Asker {
         !self.is_quiet
     }
 
-    /// One answer that is allowed.
-    pub(super) fn choice(&self, what: &str, proposed: &str, allowed: &dyn Fn(&str) -> bool) -> Result<String> {
+    /// One answer that is allowed. Where nothing is proposed, an empty line is none.
+    pub(super) fn choice(&self, what: &str, proposed: Option<&str>, allowed: &dyn Fn(&str) -> bool) -> Result<String> {
         let known =
             |given: &str| if allowed(given) { Ok(given.to_owned()) } else { Err(format!("`{given}` is not there")) };
-        self.answer(what, proposed, proposed.to_owned(), &known)
+        self.answer(what, proposed.unwrap_or("?"), proposed.map(str::to_owned), &known)
     }
 
     /// An answer that may be none, which is written `-`.
@@ -45,7 +45,7 @@ impl Asker {
             given if allowed(given) => Ok(Some(given.to_owned())),
             given => Err(format!("`{given}` will not do; `-` is none")),
         };
-        self.answer(what, proposed.unwrap_or("-"), proposed.map(str::to_owned), &known)
+        self.answer(what, proposed.unwrap_or("-"), Some(proposed.map(str::to_owned)), &known)
     }
 
     /// Any number of answers, with commas between them; none is written `-`.
@@ -59,14 +59,14 @@ impl Asker {
             }
         };
         let shown = if proposed.is_empty() { "-".to_owned() } else { proposed.join(", ") };
-        self.answer(what, &shown, proposed.to_vec(), &known)
+        self.answer(what, &shown, Some(proposed.to_vec()), &known)
     }
 
-    fn answer<T>(
+    fn answer<T: Clone>(
         &self,
         what: &str,
         shown: &str,
-        proposed: T,
+        proposed: Option<T>,
         read: &dyn Fn(&str) -> std::result::Result<T, String>,
     ) -> Result<T> {
         loop {
@@ -76,7 +76,10 @@ impl Asker {
                 return Err(user_error("nothing was written: the answers ended"));
             }
             match answer.trim() {
-                "" => return Ok(proposed),
+                "" => match &proposed {
+                    Some(proposed) => return Ok(proposed.clone()),
+                    None => output::note("this cannot be seen from names or rows: write it"),
+                },
                 given => match read(given) {
                     Ok(answer) => return Ok(answer),
                     Err(why) => output::note(&why),

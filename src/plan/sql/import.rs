@@ -23,12 +23,26 @@ pub fn make(table: &NewTable) -> [PlannedSql; 3] {
     ]
 }
 
-/// Takes rows as CSV without a header; an empty value is NULL.
+/// Takes rows as text: tabs between values, `\N` for NULL, a line for each row.
 pub fn copy(table: &NewTable) -> PlannedSql {
-    PlannedSql::new(format!("copy {SCHEMA}.{} from stdin with (format csv)", table.name))
+    PlannedSql::new(format!("copy {SCHEMA}.{} from stdin with (format text)", table.name))
 }
 
 /// Lets the planner know what is in it.
 pub fn analyze(table: &NewTable) -> PlannedSql {
     PlannedSql::new(format!("analyze {SCHEMA}.{}", table.name))
+}
+
+/// Makes an index on a column.
+pub fn index(table: &Identifier, column: &Identifier) -> PlannedSql {
+    PlannedSql::new(format!("create index on {SCHEMA}.{table} ({column})"))
+}
+
+/// Makes columns the key of a table: none of them NULL, no row twice. One statement each.
+pub fn key(table: &Identifier, columns: &[&Identifier]) -> Vec<PlannedSql> {
+    let filled =
+        columns.iter().map(|column| format!("alter table {SCHEMA}.{table} alter column {column} set not null"));
+    let names = columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let unique = format!("create unique index on {SCHEMA}.{table} ({names})");
+    filled.chain([unique]).map(PlannedSql::new).collect()
 }

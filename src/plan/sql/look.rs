@@ -67,13 +67,71 @@ pub fn usual_error(proposal: &Proposal) -> Result<PlannedSql, String> {
     )))
 }
 
-/// How many values a column has in a sample, at most one more than `most`.
-pub fn distinct(table: &TableInfo, column: &str, most: u32) -> Result<PlannedSql, String> {
-    let (table, column) = (name(table)?, Identifier::new(column)?);
+/// Of each column in a sample: rows, those with a value, different values, and characters of the longest. One row each.
+pub fn profile(table: &TableInfo, columns: &[String]) -> Result<PlannedSql, String> {
+    let table = name(table)?;
+    let mut parts = Vec::new();
+    for (n, column) in columns.iter().enumerate() {
+        let column = Identifier::new(column)?;
+        parts.push(format!(
+            "select {n} as n, count(*) as rows, count({column}) as filled, count(distinct {column}) as distinct_values,
+                    coalesce(max(length({column}::text)), 0)::bigint as longest from s"
+        ));
+    }
     Ok(PlannedSql::new(format!(
-        "select count(*) as n from (select distinct {column} from (select {column} from {table} limit {SAMPLE}) as s limit {}) as d",
-        most + 1
+        "with s as materialized (select * from {table} limit {SAMPLE}) {} order by n",
+        parts.join(" union all ")
     )))
+}
+
+/// Values of predictions and of labels that are compared, each with each.
+const COMPARED: usize = 200_000;
+
+/// How each of the values goes with each of the actuals over rows that have both: `value` and `actual` as places in the lists
+/// from 1, `pairs`, Spearman's `rank` correlation, `distance` as [`Agreement`](crate::plan::propose::agree::Agreement) has it,
+/// and the shares `equal`, `inside` and `positive`.
+pub fn agreement(proposal: &Proposal, values: &[&str], actuals: &[&str]) -> Result<PlannedSql, String> {
+    let (p, l) = (name(&proposal.predictions)?, name(&proposal.labels)?);
+    let (pk, lk) = (Identifier::new(&proposal.id.0)?, Identifier::new(&proposal.id.1)?);
+    let rows = (COMPARED / (values.len() * actuals.len()).max(1)).clamp(200, 5_000);
+    let (x, y) = (unfolded("s", values)?, unfolded("l", actuals)?);
+    Ok(PlannedSql::new(format!(
+        "with s as (select * from {p} where {pk} is not null limit {SAMPLE}),
+         m as materialized (
+             select array[{x}] as xs, array[{y}] as ys from s join {l} as l on l.{lk} = s.{pk} limit {rows}
+         ),
+         c as (
+             select x.n as value, y.n as actual, x.v as x, y.v as y
+             from m cross join lateral unnest(m.xs) with ordinality as x(v, n)
+                    cross join lateral unnest(m.ys) with ordinality as y(v, n)
+             where abs(x.v) < 1e70 and abs(y.v) < 1e70
+         ),
+         g as (
+             select value, actual, stddev_pop(y) as spread, percentile_cont(0.5) within group (order by y) as middle, min(y) as low,
+                    max(y) as high, count(distinct y) as ys
+             from c group by value, actual
+         ),
+         r as (
+             -- Equals share the mean of their ranks.
+             select value, actual, x, y,
+                    rank() over by_x + (count(*) over equal_x - 1) / 2.0 as rx, rank() over by_y + (count(*) over equal_y - 1) / 2.0 as ry
+             from c
+             window by_x as (partition by value, actual order by x), equal_x as (partition by value, actual, x),
+                    by_y as (partition by value, actual order by y), equal_y as (partition by value, actual, y)
+         )
+         select value, actual, count(*) as pairs, corr(rx, ry) as rank,
+                least(avg(abs(x - y)) / nullif(avg(abs(y - middle)), 0), sqrt(avg((x - y) * (x - y))) / nullif(max(spread), 0)) as distance,
+                avg((x = y)::int)::float8 as equal, avg((x between low and high)::int)::float8 as inside,
+                case when max(ys) = 2 then avg((y = high)::int)::float8 end as positive
+         from r join g using (value, actual) group by value, actual"
+    )))
+}
+
+/// Columns of a row as a list of floats.
+fn unfolded(row: &str, columns: &[&str]) -> Result<String, String> {
+    let columns: Result<Vec<String>, String> =
+        columns.iter().map(|column| Ok(format!("{row}.{}::float8", Identifier::new(column)?))).collect();
+    Ok(columns?.join(", "))
 }
 
 fn name(table: &TableInfo) -> Result<String, String> {

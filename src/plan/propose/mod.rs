@@ -1,5 +1,14 @@
-//! Which tables of a database look like predictions and labels, and which of their columns are what: from names, types and
-//! keys alone. A proposal is checked against the data before anybody sees it.
+//! Which tables of a database look like predictions and labels, and which of their columns are what: a first proposal from
+//! names, types and keys ([`pair`]), then what samples of the rows say ([`agree`], [`mod@column`]).
+
+pub mod agree;
+pub mod column;
+mod dictionary;
+mod label;
+mod value;
+pub mod words;
+
+use words::Says;
 
 /// A table or view as the catalog describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +53,8 @@ pub struct Proposal {
     /// Of predictions, and of labels.
     pub id: (String, String),
     pub at: String,
+    /// Times that are as likely as `at` by their names.
+    pub rivals: Vec<String>,
     pub value: String,
     pub actual: String,
     pub version: Option<String>,
@@ -92,37 +103,6 @@ impl std::fmt::Display for Misfit {
 
 impl std::error::Error for Misfit {}
 
-const PREDICTION_WORDS: [&str; 9] =
-    ["predict", "forecast", "yhat", "y_hat", "estimate", "inference", "score", "expected", "quote"];
-const LABEL_WORDS: [&str; 12] = [
-    "actual", "label", "outcome", "truth", "observ", "measure", "realized", "realised", "settled", "result", "reading",
-    "sold",
-];
-const EVENT_WORDS: [&str; 11] =
-    ["event", "target", "interval", "valid", "delivery", "start", "date", "day", "hour", "time", "at"];
-const ARRIVAL_WORDS: [&str; 17] = [
-    "created",
-    "inserted",
-    "loaded",
-    "arrived",
-    "ingested",
-    "received",
-    "recorded",
-    "labeled",
-    "labelled",
-    "updated",
-    "written",
-    "settled",
-    "delivered",
-    "reported",
-    "confirmed",
-    "stored",
-    "known",
-];
-const VERSION_WORDS: [&str; 4] = ["model_version", "version", "model_id", "model"];
-/// Values of a column that make cohorts.
-const FEW: std::ops::RangeInclusive<f64> = 2.0..=50.0;
-
 impl TableInfo {
     /// As it is written in a job file.
     pub fn written(&self) -> String {
@@ -157,66 +137,76 @@ pub fn pairs(tables: &[TableInfo], named: &Named) -> Vec<Proposal> {
     found
 }
 
-/// A pair, if every column that a job needs can be found. What was named goes before what is likely.
+/// A pair, if every column that a job needs can be found. What was named goes before what is likely. Values are as likely as
+/// their names say: [`agree::decide`] looks at the rows.
 pub fn pair(predictions: &TableInfo, labels: &TableInfo, named: &Named) -> Result<Proposal, Misfit> {
     let (id, key_score) = match &named.id {
         Some((one, other)) => ((exact(predictions, one)?, exact(labels, other)?), 0),
-        None => key(predictions, labels).ok_or_else(|| Misfit::Key(predictions.written(), labels.written()))?,
+        None => {
+            let likeliest = keys(predictions, labels).into_iter().next();
+            likeliest.ok_or_else(|| Misfit::Key(predictions.written(), labels.written()))?
+        }
     };
-    let is_key = |name: &str| name == id.0 || name == id.1;
-    let (at, time_score) = match &named.at {
-        Some(at) => (exact(predictions, at)?, 0),
-        None => best(
-            predictions,
-            |c| c.kind == ColumnKind::Instant,
-            |name| hints(name, &EVENT_WORDS) - 3 * hints(name, &ARRIVAL_WORDS),
-        )
-        .ok_or_else(|| Misfit::Time(predictions.written()))?,
+    let (at, rivals, time_score) = match &named.at {
+        Some(at) => (exact(predictions, at)?, Vec::new(), 0),
+        None => time(predictions)?,
     };
-    let number = |c: &ColumnInfo| matches!(c.kind, ColumnKind::Number | ColumnKind::Integer) && !is_key(&c.name);
-    let likely = |table: &TableInfo, named: &Option<String>, for_it: &[&str], against: &[&str]| match named {
-        Some(name) => Ok((exact(table, name)?, 0)),
-        None => best(table, number, |name| {
-            4 * hints(name, for_it) + hints(name, &["value"]) - 3 * hints(name, against) - foreign(name)
-        })
-        .ok_or_else(|| Misfit::Number(table.written())),
-    };
-    let (value, value_score) = likely(predictions, &named.value, &PREDICTION_WORDS, &LABEL_WORDS)?;
-    let (actual, actual_score) = likely(labels, &named.actual, &LABEL_WORDS, &PREDICTION_WORDS)?;
-    let names = 6 * hints(&predictions.name, &PREDICTION_WORDS) - 6 * hints(&predictions.name, &LABEL_WORDS)
-        + 6 * hints(&labels.name, &LABEL_WORDS)
-        - 6 * hints(&labels.name, &PREDICTION_WORDS);
-    let arrival = |table: &TableInfo, not: &str| {
-        let instant = |c: &ColumnInfo| c.kind == ColumnKind::Instant && c.name != not;
-        best(table, instant, |name| hints(name, &ARRIVAL_WORDS)).filter(|(_, score)| *score > 0).map(|(name, _)| name)
-    };
-    let version = VERSION_WORDS.iter().find_map(|word| predictions.column(word)).map(|column| column.name.clone());
-    let taken = |name: &str| is_key(name) || name == at || name == value || version.as_deref() == Some(name);
-    let mut cohorts: Vec<&ColumnInfo> = predictions
-        .columns
-        .iter()
-        .filter(|c| matches!(c.kind, ColumnKind::Text | ColumnKind::Boolean) && !taken(&c.name))
-        .filter(|c| c.distinct.is_some_and(|distinct| FEW.contains(&distinct)))
-        .collect();
-    cohorts.sort_by(|a, b| a.distinct.unwrap_or_default().total_cmp(&b.distinct.unwrap_or_default()));
-    let says = |name: &str, words: &[&str]| hints(name, words) > 0;
+    let (value, value_score) = likely(predictions, &id.0, &named.value, words::prediction)?;
+    let (actual, actual_score) = likely(labels, &id.1, &named.actual, words::label)?;
+    let says = |name: &str| words::of_predictions(name) - words::of_labels(name);
+    let is_hinted =
+        [words::of_predictions(&predictions.name), words::of_predictions(&value), words::of_labels(&labels.name)]
+            .into_iter()
+            .chain([words::of_labels(&actual)])
+            .any(|hint| hint > 0);
     Ok(Proposal {
-        is_hinted: says(&predictions.name, &PREDICTION_WORDS)
-            || says(&value, &PREDICTION_WORDS)
-            || says(&labels.name, &LABEL_WORDS)
-            || says(&actual, &LABEL_WORDS),
-        arrived_at: arrival(predictions, &at),
-        label_arrived_at: arrival(labels, ""),
-        cohorts: cohorts.iter().take(2).map(|column| column.name.clone()).collect(),
-        score: names + key_score + time_score + value_score + actual_score,
+        is_hinted,
+        version: column::version_by_name(predictions),
+        arrived_at: column::arrivals(predictions, &[&at, &id.0]).into_iter().next(),
+        label_arrived_at: column::arrivals(labels, &[&id.1]).into_iter().next(),
+        cohorts: Vec::new(),
+        score: 6 * (says(&predictions.name) - says(&labels.name)) + key_score + time_score + value_score + actual_score,
         predictions: predictions.clone(),
         labels: labels.clone(),
         id,
         at,
+        rivals,
         value,
         actual,
-        version,
     })
+}
+
+/// The number that a name makes likeliest, and a weight for it.
+fn likely(
+    table: &TableInfo,
+    key: &str,
+    named: &Option<String>,
+    says: fn(&str) -> Says,
+) -> Result<(String, i32), Misfit> {
+    if let Some(name) = named {
+        return Ok((exact(table, name)?, 0));
+    }
+    let rank = |name: &str| (says(name), i32::from(words::tokens(name).iter().any(|word| word == "value")));
+    let values = agree::numbers(table, key, None);
+    // The first of equals: columns are mostly in the order of their importance.
+    let best = values.into_iter().reduce(|best, one| if rank(one) > rank(best) { one } else { best });
+    let best = best.ok_or_else(|| Misfit::Number(table.written()))?;
+    let weight = 4 * i32::from(says(best) > Says::Nothing) + rank(best).1 - 9 * i32::from(words::is_key(best));
+    Ok((best.to_owned(), weight))
+}
+
+/// The time that predictions are about, others that are as likely, and a weight for it.
+fn time(table: &TableInfo) -> Result<(String, Vec<String>, i32), Misfit> {
+    let times: Vec<(i32, &str)> = table
+        .columns
+        .iter()
+        .filter(|c| c.kind == ColumnKind::Instant)
+        .map(|c| (words::event(&c.name), c.name.as_str()))
+        .collect();
+    let best = times.iter().map(|(score, _)| *score).max().ok_or_else(|| Misfit::Time(table.written()))?;
+    let mut equals = times.iter().filter(|(score, _)| *score == best).map(|(_, name)| (*name).to_owned());
+    let first = equals.next().ok_or_else(|| Misfit::Time(table.written()))?;
+    Ok((first, equals.collect(), best))
 }
 
 /// A column that was named.
@@ -230,10 +220,19 @@ fn exact(table: &TableInfo, name: &str) -> Result<String, Misfit> {
     }
 }
 
-/// The columns that both tables have in common as a key, and how likely they are one.
-fn key(predictions: &TableInfo, labels: &TableInfo) -> Option<((String, String), i32)> {
-    let can = |c: &&ColumnInfo| matches!(c.kind, ColumnKind::Integer | ColumnKind::Text | ColumnKind::Uuid);
-    let mut best: Option<((String, String), i32)> = None;
+/// A key of predictions and of labels, and how likely it is one.
+type Key = ((String, String), i32);
+
+/// Columns that both tables have in common as a key, the likeliest first.
+pub fn keys(predictions: &TableInfo, labels: &TableInfo) -> Vec<Key> {
+    // A time is a key where there is no other, as of one forecast for each hour; an arrival is none.
+    let is_time = |c: &ColumnInfo| c.kind == ColumnKind::Instant;
+    let can = |c: &&ColumnInfo| match c.kind {
+        ColumnKind::Integer | ColumnKind::Text | ColumnKind::Uuid => true,
+        ColumnKind::Instant => words::event(&c.name) > 0,
+        _ => false,
+    };
+    let mut found: Vec<Key> = Vec::new();
     for p in predictions.columns.iter().filter(can) {
         for l in labels.columns.iter().filter(can) {
             if p.kind != l.kind {
@@ -241,45 +240,28 @@ fn key(predictions: &TableInfo, labels: &TableInfo) -> Option<((String, String),
             }
             // `id` of one table is `prediction_id` of the other.
             let same = p.name == l.name;
-            let refers =
-                l.name.strip_suffix("_id").is_some_and(|of| p.name == "id" && hints(of, &PREDICTION_WORDS) > 0);
+            let refers = l.name.strip_suffix("_id").is_some_and(|of| p.name == "id" && words::of_predictions(of) > 0);
             if !same && !refers {
                 continue;
             }
-            let named = if p.name.ends_with("id") || p.name.ends_with("key") { 4 } else { 0 };
-            let about = 3 * hints(&l.name, &PREDICTION_WORDS);
+            let named = match &p.name {
+                // The row numbers of whoever wrote a file.
+                name if name.to_lowercase() == "index" => -9,
+                name if words::is_key(name) => 4,
+                // What was predicted or measured is no key, whole numbers or not.
+                name if words::prediction(name) > Says::Nothing || words::label(name) > Says::Nothing => -9,
+                _ => 0,
+            } - 20 * i32::from(is_time(p));
+            let about = 3 * words::of_predictions(&l.name) * i32::from(words::is_key(&l.name));
             // `id` and `id` are mostly two different things.
             let both_plain = if same && p.name == "id" { -2 } else { 0 };
             let score = named + about + both_plain + 8 * i32::from(l.is_unique) + 6 * i32::from(p.is_unique);
-            if best.as_ref().is_none_or(|(_, known)| score > *known) {
-                best = Some(((p.name.clone(), l.name.clone()), score));
-            }
+            found.push(((p.name.clone(), l.name.clone()), score));
         }
     }
-    best
-}
-
-/// The column that fits best by its name.
-fn best(table: &TableInfo, can: impl Fn(&ColumnInfo) -> bool, score: impl Fn(&str) -> i32) -> Option<(String, i32)> {
-    let scored = table.columns.iter().filter(|column| can(column)).map(|c| (c.name.clone(), score(&c.name)));
-    // The first of equals: columns are mostly in the order of their importance.
-    scored.reduce(|best, one| if one.1 > best.1 { one } else { best })
-}
-
-/// How many of the words a name has in it.
-fn hints(name: &str, words: &[&str]) -> i32 {
-    let name = name.to_lowercase();
-    let has = |word: &&&str| match word.len() {
-        // Short words stand alone.
-        0..=3 => name.split('_').any(|part| part == **word),
-        _ => name.contains(**word),
-    };
-    i32::try_from(words.iter().filter(has).count()).unwrap_or(0).min(2)
-}
-
-/// Numbers that name something else are no values.
-fn foreign(name: &str) -> i32 {
-    if name == "id" || name.ends_with("_id") || name.ends_with("_key") || name.ends_with("_no") { 9 } else { 0 }
+    // The first of equals stays first: columns are mostly in the order of their importance.
+    found.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
+    found
 }
 
 #[cfg(test)]
@@ -342,7 +324,6 @@ mod tests {
             (found.version.as_deref(), found.arrived_at.as_deref(), found.label_arrived_at.as_deref()),
             (Some("model_version"), Some("created_at"), Some("recorded_at"))
         );
-        assert_eq!(found.cohorts, ["store"]);
     }
 
     #[test]

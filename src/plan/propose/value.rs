@@ -1,0 +1,223 @@
+//! The prediction among the numbers of its table: by its name, by how near it is to the label, or a doubt.
+
+use super::agree::{Agreement, CLEARLY, Choice, Doubt, Grade, SAME_SCALE, shared};
+use super::words::{self, Says};
+use super::{ColumnInfo, ColumnKind, Proposal, TableInfo};
+
+/// Without a name that says so: last year's price is near this year's as well.
+const VERY_CLEARLY: f64 = 2.5;
+
+struct Candidate<'a> {
+    name: &'a str,
+    says: Says,
+    agreement: Option<&'a Agreement>,
+    grade: Grade,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(name: &'a str, actual: &str, agreement: Option<&'a Agreement>) -> Self {
+        let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
+        let mut candidate = Self { name, says: words::prediction(name), agreement, grade };
+        candidate.says = match candidate.says {
+            // `expected_price` of a `price`, unless it is something else about it.
+            Says::Weakly if shared(name, actual) && candidate.is_on_scale() => Says::Rather,
+            // Forecasts and what came of them are often called the same, or `value`.
+            Says::Nothing if name == actual || words::tokens(name) == ["value"] => Says::Weakly,
+            says => says,
+        };
+        candidate
+    }
+
+    fn distance(&self) -> f64 {
+        self.agreement.and_then(|a| a.distance).unwrap_or(f64::INFINITY)
+    }
+
+    fn is_on_scale(&self) -> bool {
+        match self.grade {
+            Grade::Near | Grade::Unknown => true,
+            // A probability of something rare is far from the label's 0 and 1, and on its scale all the same.
+            Grade::Follows => self.distance() < SAME_SCALE || self.agreement.is_some_and(Agreement::is_probability),
+            Grade::Apart => false,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.agreement {
+            Some(agreement) => format!("`{}` ({agreement})", self.name),
+            None => format!("`{}`", self.name),
+        }
+    }
+}
+
+/// Columns that may be the prediction of a label, and what was left out.
+struct Field<'a> {
+    table: &'a TableInfo,
+    actual: &'a str,
+    /// The likeliest by the rows first.
+    candidates: Vec<Candidate<'a>>,
+    left_out: Vec<String>,
+}
+
+/// The prediction of a label, of columns that may be it.
+pub(super) fn choose(
+    proposal: &Proposal,
+    values: &[&str],
+    actual: &str,
+    evidence: &[Agreement],
+) -> Result<Choice, Doubt> {
+    let field = Field::new(&proposal.predictions, values, actual, evidence);
+    let candidates = &field.candidates;
+    let top = candidates.iter().map(|c| c.says).filter(|says| *says >= Says::Rather).max();
+    if top.is_none()
+        && let Some(text) = named_text(field.table)
+    {
+        let why = format!("`{text}` of `{}` is called a prediction and holds no numbers", field.table.written());
+        return Err(field.doubt(why, candidates.iter()));
+    }
+    let picked = match top {
+        Some(top) => by_name(candidates, top, actual),
+        None => by_weak_name(candidates).or_else(|| by_agreement(candidates)),
+    };
+    let Some((chosen, why)) = picked else {
+        return Err(field.doubt(field.undecided(top.is_some()), candidates.iter()));
+    };
+    if let Some(rival) = contradiction(chosen, candidates) {
+        let (one, other) = (chosen.describe(), rival.describe());
+        let why = format!("{one} is called a prediction, but {other} is much nearer to `{actual}`");
+        return Err(field.doubt(why, [chosen, rival].into_iter()));
+    }
+    Ok(field.chosen(chosen, &why))
+}
+
+impl<'a> Field<'a> {
+    fn new(table: &'a TableInfo, values: &[&'a str], actual: &'a str, evidence: &'a [Agreement]) -> Self {
+        let found = |name: &str| evidence.iter().find(|a| a.value == name && a.actual == actual);
+        let is_label = |name: &str| words::label(name) == Says::Plainly && name != actual;
+        let only_labels = values.iter().all(|name| is_label(name));
+        let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
+        for name in values {
+            let agreement = found(name);
+            let candidate = Candidate::new(name, actual, agreement);
+            let is_named = candidate.says >= Says::Rather;
+            if !is_named && agreement.is_some_and(Agreement::is_copy) {
+                left_out.push(format!(
+                    "`{name}` equals `{actual}` in every row: it is taken for the label, not for a prediction"
+                ));
+            } else if candidate.says != Says::Beside && (is_named || !is_label(name) || only_labels) {
+                candidates.push(candidate);
+            }
+        }
+        candidates.sort_by(|a, b| b.grade.cmp(&a.grade).then(a.distance().total_cmp(&b.distance())));
+        Self { table, actual, candidates, left_out }
+    }
+
+    fn doubt<'c>(&self, why: String, candidates: impl Iterator<Item = &'c Candidate<'c>>) -> Doubt {
+        let why = [vec![why], self.left_out.clone()].concat().join("; ");
+        Doubt { why, flag: "--value", candidates: candidates.map(|c| c.name.to_owned()).collect() }
+    }
+
+    /// Why none was picked.
+    fn undecided(&self, is_called: bool) -> String {
+        let (table, actual) = (self.table.written(), self.actual);
+        match (is_called, self.candidates.as_slice()) {
+            (_, []) => format!("`{table}` has no column with numbers that could predict `{actual}`"),
+            (false, [only]) => format!(
+                "{} is the only column of `{table}` with numbers, is not called a prediction and is not near `{actual}`",
+                only.describe()
+            ),
+            (is_called, several) => {
+                let called = if is_called { "more than one column of" } else { "no column of" };
+                let shown = several.iter().take(3).map(Candidate::describe).collect::<Vec<_>>().join(", ");
+                format!(
+                    "{called} `{table}` is called a prediction, and which one predicts `{actual}` cannot be seen from the rows: {shown}"
+                )
+            }
+        }
+    }
+
+    fn chosen(&self, chosen: &Candidate, why: &str) -> Choice {
+        let mut notes = self.left_out.clone();
+        if let Some(second) = self.candidates.iter().find(|other| other.name != chosen.name) {
+            notes.push(format!("next would be {}", second.describe()));
+        }
+        if !chosen.is_on_scale() {
+            notes.push(format!(
+                "`{}` is hardly near `{}`: look whether it is the prediction, or name another with `--value`",
+                chosen.name, self.actual
+            ));
+        }
+        let agreement = chosen.agreement.map_or(String::new(), |agreement| format!(" ({agreement})"));
+        Choice { column: chosen.name.to_owned(), why: format!("{why}{agreement}"), notes }
+    }
+}
+
+/// A column that is called a prediction and is text, as one is in a file with a word among its numbers.
+fn named_text(table: &TableInfo) -> Option<&str> {
+    let is_text = |c: &&ColumnInfo| c.kind == ColumnKind::Text && words::prediction(&c.name) == Says::Plainly;
+    table.columns.iter().filter(is_text).find(|c| !words::is_key(&c.name)).map(|c| c.name.as_str())
+}
+
+type Picked<'a, 'b> = Option<(&'a Candidate<'b>, String)>;
+
+/// The one whose name says so; of several the one that is near the label, or that is called after it.
+fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> Picked<'a, 'b> {
+    let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == top).collect();
+    if let [only] = called.as_slice() {
+        return Some((only, "its name says so".to_owned()));
+    }
+    if let Some(nearest) = nearest(&called, CLEARLY) {
+        return Some((
+            nearest,
+            format!("{} columns are called predictions, and it is the nearest to `{actual}`", called.len()),
+        ));
+    }
+    let known = called.iter().any(|c| c.grade == Grade::Near);
+    let after: Vec<&&Candidate> = called.iter().filter(|c| shared(c.name, actual) && c.is_on_scale()).collect();
+    match after.as_slice() {
+        [only] if !known => Some((only, format!("it is called a prediction of `{actual}`"))),
+        _ => None,
+    }
+}
+
+/// The only one with a word that features have too, where it is near the label or nothing speaks against it.
+fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
+    let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == Says::Weakly && c.is_on_scale()).collect();
+    let picked = match called.as_slice() {
+        [only] => Some(*only),
+        several => nearest(several, CLEARLY),
+    }?;
+    let nearer =
+        candidates.iter().any(|c| c.name != picked.name && c.grade == Grade::Near && picked.grade != Grade::Near);
+    (!nearer).then(|| (picked, "its name may say so, and nothing speaks against it".to_owned()))
+}
+
+/// The one that is near the label, where no name says anything; or the only one there is.
+fn by_agreement<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
+    if let [only] = candidates {
+        return only.is_on_scale().then(|| (only, "it is the only column with numbers".to_owned()));
+    }
+    let all: Vec<&Candidate> = candidates.iter().collect();
+    nearest(&all, VERY_CLEARLY)
+        .map(|nearest| (nearest, "no name says so, and it is the only one near the label".to_owned()))
+}
+
+/// The one that is near, and clearly nearer than any other.
+fn nearest<'a, 'b>(candidates: &[&'a Candidate<'b>], clearly: f64) -> Option<&'a Candidate<'b>> {
+    let mut near: Vec<&&Candidate> = candidates.iter().filter(|c| c.grade == Grade::Near).collect();
+    near.sort_by(|a, b| a.distance().total_cmp(&b.distance()));
+    match near.as_slice() {
+        [only] => Some(only),
+        [first, second, ..] if first.distance() * clearly < second.distance() => Some(first),
+        _ => None,
+    }
+}
+
+/// Another column that is near where the chosen one is not.
+fn contradiction<'a, 'b>(chosen: &Candidate, candidates: &'a [Candidate<'b>]) -> Option<&'a Candidate<'b>> {
+    let is_refuted = match chosen.grade {
+        Grade::Near | Grade::Unknown => false,
+        Grade::Follows | Grade::Apart => true,
+    };
+    let rival = candidates.iter().find(|c| c.name != chosen.name && c.grade == Grade::Near)?;
+    (is_refuted && rival.distance() * CLEARLY < chosen.distance()).then_some(rival)
+}
