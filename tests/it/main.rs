@@ -7,6 +7,7 @@
 )]
 
 mod acting;
+mod addresses;
 mod alerts;
 mod architecture;
 mod backfill;
@@ -30,6 +31,7 @@ mod mistakes;
 mod months;
 mod outages;
 mod peers;
+mod poolers;
 mod queries;
 mod random;
 mod replay;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool};
 
 use super::output::{self, Table};
 use super::{context, jobs, progress};
@@ -17,8 +17,8 @@ use crate::cli::{Global, Output};
 use crate::measure::indexes;
 use crate::measure::source::{self, SourceError};
 use crate::plan::{PlannedJob, duration};
-use crate::postgres::connect;
 use crate::postgres::local::LocalDatabase;
+use crate::postgres::{connect, pooler, refused};
 use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::{Diagnostic, Document, Level, codes};
@@ -36,12 +36,12 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     }
     repeated_names(&mut files);
     let notes = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
-        (Some(url), _) => compare_with_database(connect::options(url), &mut files).await,
+        (Some(url), _) => compare_with_database(context::options(url)?, &mut files).await?,
         // What other commands use without an address; it is not started for this alone where it never was.
         (None, true) => {
             let local = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
             let options = local.options(LocalDatabase::Main.name());
-            compare_with_database(Ok(options), &mut files).await
+            compare_with_database(options, &mut files).await?
         }
         (None, false) => vec![
             "note: the jobs were not compared with a database: set DATABASE_URL, and tables, columns and types are checked too"
@@ -113,19 +113,24 @@ fn repeated_names(files: &mut [JobFile]) {
 }
 
 /// Compares the jobs with their tables, where the database can be reached. Says what could not be compared.
-async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [JobFile]) -> Vec<String> {
+async fn compare_with_database(options: PgConnectOptions, files: &mut [JobFile]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let spinner = progress::spinner("comparing with the database");
-    let pool = match options {
-        // Asked once first: a pool would try again and again until its time is over.
-        Ok(options) => match options.clone().connect().await {
-            Ok(connection) => {
-                drop(connection.close().await);
-                connect::pool(options, 2).await
+    // Asked once first: a pool would try again and again until its time is over.
+    let pool = match pooler::connect(&options).await {
+        Ok(connection) => {
+            drop(connection.close().await);
+            connect::pool(options, 2).await
+        }
+        Err(error) => {
+            let why = format!("{}: {}", connect::place(&options), refused::why(&error));
+            // No run would work either.
+            if matches!(error, sqlx::Error::Configuration(_)) {
+                spinner.finish();
+                return Err(super::user_error(why));
             }
-            Err(error) => Err(anyhow::anyhow!("{}: {}", connect::place(&options), connect::why(&error))),
-        },
-        Err(error) => Err(error),
+            Err(anyhow::anyhow!(why))
+        }
     };
     match pool {
         Err(error) => notes.push(format!("note: the jobs were not compared with the database: {}", brief(&error))),
@@ -143,7 +148,7 @@ async fn compare_with_database(options: Result<PgConnectOptions>, files: &mut [J
         }
     }
     spinner.finish();
-    notes
+    Ok(notes)
 }
 
 /// What failed, and why at the bottom: what lies between says the same again.

@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub mod bouncer;
 pub mod cluster;
 pub mod data;
 pub mod database;
