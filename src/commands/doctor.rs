@@ -249,7 +249,7 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
     if outbox.dead_lately > 0 {
         findings.warning(
             "outbox",
-            format!("messages that were given up in the last week: {}", outbox.dead_lately),
+            format!("messages that were given up, or refused by an address, in the last week: {}", outbox.dead_lately),
             "trueup deliveries --state dead, then trueup deliveries retry",
         );
     }

@@ -34,6 +34,7 @@ mod peers;
 mod poolers;
 mod queries;
 mod random;
+mod recipients;
 mod replay;
 mod roles;
 mod romania;

@@ -145,7 +145,7 @@ fn toml_text(text: &str) -> String {
 #[test]
 fn a_template_that_is_stopped_costs_nobody_the_message() {
     for (name, bomb) in BOMBS {
-        let templates = Templates { title: None, text: Some(template(bomb)) };
+        let templates = Templates { text: Some(template(bomb)), ..Templates::default() };
         let mut notice = samples::notice("firing", "region=north");
         templates.fill(&mut notice);
         assert!(notice.text.contains("(the template `text` failed: "), "{name}: {}", notice.text);

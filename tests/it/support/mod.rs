@@ -8,6 +8,7 @@ pub mod dice;
 pub mod faulty;
 pub mod fleet;
 pub mod link;
+pub mod mailboxes;
 pub mod peers;
 pub mod program;
 pub mod proxy;
