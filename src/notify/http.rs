@@ -208,6 +208,7 @@ mod tests {
             Delivery::Failed { .. } => "failed",
             Delivery::Refused { .. } => "refused",
             Delivery::Gone { .. } => "gone",
+            Delivery::Partly { .. } => "partly",
         };
         for (code, expected) in [
             (200, "accepted"),

@@ -19,6 +19,10 @@ impl Body {
     pub fn new(shape: Map<String, Json>) -> Result<Self, String> {
         match texts(&shape) {
             0 => Err("the body has no text to fill".to_owned()),
+            // What a date of TOML becomes.
+            _ if has_key(&Json::Object(shape.clone()), "$__toml_private_datetime") => {
+                Err("JSON has no dates: write a date as a text".to_owned())
+            }
             n if n > MOST_TEXTS => Err(format!("the body has {n} texts, and {MOST_TEXTS} is the most")),
             _ => Ok(Self(shape)),
         }
@@ -54,6 +58,14 @@ fn filled(shape: &Json, fill: &mut impl FnMut(&str) -> String) -> Json {
         Json::Array(parts) => parts.iter().map(|part| filled(part, fill)).collect(),
         Json::Object(parts) => parts.iter().map(|(key, part)| (key.clone(), filled(part, fill))).collect(),
         other => other.clone(),
+    }
+}
+
+fn has_key(shape: &Json, key: &str) -> bool {
+    match shape {
+        Json::Array(parts) => parts.iter().any(|part| has_key(part, key)),
+        Json::Object(parts) => parts.contains_key(key) || parts.values().any(|part| has_key(part, key)),
+        _ => false,
     }
 }
 
