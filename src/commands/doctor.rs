@@ -249,8 +249,8 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
     if outbox.dead_lately > 0 {
         findings.warning(
             "outbox",
-            format!("messages that were given up, or refused by an address, in the last week: {}", outbox.dead_lately),
-            "trueup deliveries --state dead, then trueup deliveries retry",
+            format!("messages that an address refused or that were given up in the last week: {}", outbox.dead_lately),
+            "trueup deliveries, then trueup deliveries retry",
         );
     }
     for receiver in outbox.troubled {

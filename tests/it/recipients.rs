@@ -6,8 +6,10 @@ use trueup::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
 use trueup::notify::receiver::Transport;
 use trueup::outbox::{self, Receivers};
 
+use crate::support::database::TestDatabase;
 use crate::support::fleet::until;
 use crate::support::mailboxes::{Mailbox, Mailboxes};
+use crate::support::peers;
 use crate::support::program::{Folder, Process, Run};
 use crate::support::world::{World, fired_and_resolved};
 
@@ -107,7 +109,7 @@ async fn an_address_that_is_refused_is_refused_once_and_shown() {
     });
     assert_eq!(sent.count(), 2, "{listed}");
     let doctor = run(&["doctor"]);
-    assert!(doctor.stdout.contains("refused by an address"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("an address refused"), "{}", doctor.stdout);
 
     let test = run(&["notify", "test", "mail"]);
     assert_eq!(test.code, Some(1), "{}{}", test.stdout, test.stderr);
@@ -211,4 +213,81 @@ fn an_international_domain_is_written_as_servers_know_it_and_an_international_na
     let refused = folder.run(&["check"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.stdout.contains("error[bad-address]") && refused.stdout.contains("SMTPUTF8"), "{}", refused.stdout);
+}
+
+/// A mail server that shares no code with ours, whose mailboxes answer as a file says.
+const MAIL_SERVER: &str = r#"
+import email, json, sys, time
+from aiosmtpd.controller import Controller
+
+port, folder = int(sys.argv[1]), sys.argv[2]
+
+class Boxes:
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        with open(f"{folder}/answers.json") as file:
+            answer = json.load(file).get(address)
+        if answer:
+            return answer
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
+
+    async def handle_DATA(self, server, session, envelope):
+        kept = {"to": envelope.rcpt_tos, "id": email.message_from_bytes(envelope.content)["Message-ID"]}
+        with open(f"{folder}/mails.jsonl", "a") as file:
+            file.write(json.dumps(kept) + "\n")
+        return "250 kept"
+
+controller = Controller(Boxes(), hostname="127.0.0.1", port=port)
+controller.start()
+while True:
+    time.sleep(1)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_mail_server_is_told_for_each_address_and_again_only_for_those_that_did_not_take_it() {
+    let Some(python) = peers::python_with("aiosmtpd") else { return };
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("real-mailboxes");
+    let port = peers::free_port();
+    folder.write("server.py", MAIL_SERVER).write("mails.jsonl", "");
+    folder.write(
+        "answers.json",
+        "{\"full@example.org\": \"452 4.2.2 full\", \"gone@example.org\": \"550 5.1.1 unknown\"}",
+    );
+    let mut command = std::process::Command::new(python);
+    command.arg(folder.0.join("server.py")).args([port.to_string(), folder.0.display().to_string()]);
+    let _server = peers::start(&mut command, port);
+    folder.write(
+        "trueup.toml",
+        &format!(
+            "[receivers.mail]\ntype = \"email\"\nto = [\"full@example.org\", \"Gone <gone@example.org>\", \"a@example.org\", \"b@example.org\"]\nfrom = \"trueup@example.org\"\nsmtp = {{ host = \"127.0.0.1\", port = {port}, tls = \"none\" }}\n"
+        ),
+    );
+    let run = |arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap());
+    let mails = || std::fs::read_to_string(folder.0.join("mails.jsonl")).unwrap();
+    let test = run(&["notify", "test", "mail"]);
+    assert_eq!(test.code, Some(1), "{}", test.stdout);
+    for words in [
+        "full@example.org: the mail server answered 452 (4.2.2 full)",
+        "gone@example.org: the mail server answered 550 (5.1.1 unknown)",
+    ] {
+        assert!(test.stderr.contains(words), "{}", test.stderr);
+    }
+    let lines = |mails: &str, to: &str| mails.lines().filter(|line| line.contains(to)).count();
+    assert_eq!(
+        (lines(&mails(), "a@example.org"), lines(&mails(), "b@example.org"), mails().lines().count()),
+        (1, 1, 2)
+    );
+
+    folder.write("answers.json", "{\"gone@example.org\": \"550 5.1.1 unknown\"}");
+    run(&["deliveries", "retry", "--receiver", "mail"]).ok();
+    let all = mails();
+    assert_eq!(
+        (lines(&all, "full@example.org"), lines(&all, "a@example.org"), all.lines().count()),
+        (1, 1, 3),
+        "{all}"
+    );
+    let mut ids: Vec<_> = all.lines().map(|line| line.split("\"id\": ").nth(1).unwrap().to_owned()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one id for everybody: {all}");
 }
