@@ -256,6 +256,8 @@ create table trueup.notification (
     epoch           integer not null default 0,
     created_at      timestamptz not null default clock_timestamp(),
     settled_at      timestamptz,
+    -- Of a mail: each address that needs no other attempt. Null: it took the message. Else: why it refused it for good.
+    recipients      jsonb not null default '{}',
     -- When the fallback receiver was told instead, or as well.
     fallback_at     timestamptz,
     constraint notification_kind_is_known check (kind in ('firing', 'resolved', 'acknowledged', 'test', 'heartbeat')),
@@ -279,7 +281,8 @@ create table trueup.delivery_attempt (
     failure         text,
     next_attempt_at timestamptz,
     constraint delivery_outcome_is_known check (outcome in ('sent', 'retry', 'dead')),
-    constraint delivery_failure_is_explained check ((outcome = 'sent') = (failure is null))
+    -- What was sent may have a failure too: an address among several that refused it.
+    constraint delivery_failure_is_explained check (outcome = 'sent' or failure is not null)
 );
 create index delivery_attempt_by_notification on trueup.delivery_attempt (notification_id, attempt);
 
@@ -384,7 +387,7 @@ begin
             ('delivery_history', 'attempted_at', 'When it was tried.'),
             ('delivery_history', 'outcome', 'sent, retry (see next_attempt_at) or dead (given up).'),
             ('delivery_history', 'status_code', 'HTTP status or SMTP reply code, if there was an answer.'),
-            ('delivery_history', 'failure', 'What went wrong, in our words.'),
+            ('delivery_history', 'failure', 'What went wrong, in our words; of a mail, by address. One that was sent has a failure where an address refused it.'),
             ('delivery_history', 'next_attempt_at', 'When it is tried again. Null when settled.'),
             ('delivery_history', 'duration_ms', 'How long the attempt took, in milliseconds.')
         ) as d(view_name, column_name, text) on d.view_name = c.relname and d.column_name = a.attname

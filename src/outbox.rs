@@ -1,5 +1,7 @@
 //! Sends what is in the outbox: leased, in order per receiver and topic, every attempt recorded.
 
+mod mail;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::{info, warn};
 
 use crate::notify::message::Notice;
-use crate::notify::receiver::{Delivery, Receiver};
+use crate::notify::receiver::{Delivery, Receiver, Transport};
 use crate::notify::retry;
 use crate::postgres::held;
 use crate::store::sending::{self, Attempted, Health, Leased};
@@ -92,7 +94,7 @@ pub async fn drain(
         let leased =
             held::within(pool, held::SHORT, async |connection| lease(connection, name, run_id, &mut began).await);
         let Some(leased) = leased.await? else { break };
-        let attempted = attempt(receivers, &leased).await;
+        let attempted = attempt(pool, receivers, &leased).await;
         // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
         let recorded = held::within(pool, held::SHORT, async |connection| {
             let mut transaction = connection.begin().await?;
@@ -125,6 +127,8 @@ async fn note_health(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     let health = match attempted.outcome {
         "sent" => Health::Well,
+        // The server took the mail for one address: another's trouble is no trouble of the server.
+        "retry" if attempted.is_partly => return Ok(None),
         // One that was not even asked says nothing about itself: settings are no failure of the receiver.
         _ if leased.is_gone && attempted.status_code.is_none() => return Ok(None),
         _ if !matches!(receivers.by_name.get(&leased.receiver), Some(Ok(_))) => return Ok(None),
@@ -190,9 +194,9 @@ async fn lease(
     sending::lease(connection, receiver, run_id, due_by, LEASE).await
 }
 
-async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
+async fn attempt(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Attempted {
     let started = Instant::now();
-    let delivery = match tokio::time::timeout(ATTEMPT_DEADLINE, send(receivers, leased)).await {
+    let delivery = match tokio::time::timeout(ATTEMPT_DEADLINE, send(pool, receivers, leased)).await {
         Ok(delivery) => delivery,
         Err(_) => Delivery::Failed {
             status: None,
@@ -200,15 +204,21 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
             retry_after: None,
         },
     };
+    let asked = match &delivery {
+        Delivery::Failed { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    let is_partly = matches!(delivery, Delivery::Partly { .. });
     let (outcome, status, failure, wait) = match delivery {
         Delivery::Accepted { status } => ("sent", status, None, None),
+        Delivery::Partly { status, failure, is_final: true } => ("sent", status, Some(failure), None),
         Delivery::Refused { status, failure } | Delivery::Gone { status, failure } => {
             ("dead", status, Some(failure), None)
         }
         // A late heartbeat says nothing; the next one does.
         Delivery::Failed { status, failure, .. } if leased.kind == "heartbeat" => ("dead", status, Some(failure), None),
-        Delivery::Failed { status, failure, retry_after } => {
-            match retry::wait(leased.attempt, leased.waiting, retry_after) {
+        Delivery::Failed { status, failure, .. } | Delivery::Partly { status, failure, .. } => {
+            match retry::wait(leased.attempt, leased.waiting, asked) {
                 Some(wait) => ("retry", status, Some(failure), Some(wait)),
                 None => ("dead", status, Some(format!("{failure}; given up after a day")), None),
             }
@@ -219,11 +229,12 @@ async fn attempt(receivers: &Receivers, leased: &Leased) -> Attempted {
         outcome,
         status_code: status.map(i32::from),
         failure,
+        is_partly,
         wait,
     }
 }
 
-async fn send(receivers: &Receivers, leased: &Leased) -> Delivery {
+async fn send(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Delivery {
     let refused = |failure: String| Delivery::Refused { status: None, failure };
     let waits = |failure: String| Delivery::Failed { status: None, failure, retry_after: None };
     let notice: Notice = match serde_json::from_value(leased.body.clone()) {
@@ -234,7 +245,17 @@ async fn send(receivers: &Receivers, leased: &Leased) -> Delivery {
         return refused("the receiver said that it is gone for good; a test that gets through ends that".to_owned());
     }
     match receivers.by_name.get(&leased.receiver) {
-        Some(Ok(receiver)) => receiver.deliver(leased.id, &leased.receiver, notice).await,
+        Some(Ok(receiver)) => {
+            let notice = receiver.worded(notice);
+            match &receiver.transport {
+                Transport::Email(email) => mail::deliver(pool, email, leased, &notice).await,
+                Transport::Webhook(webhook) => {
+                    let body = receiver.templates.body.as_ref().map(|body| body.render(&notice));
+                    webhook.deliver(leased.id, &leased.receiver, notice, body).await
+                }
+                Transport::Alertmanager(alertmanager) => alertmanager.deliver(notice).await,
+            }
+        }
         // Both can be mended in the settings, so the message waits.
         Some(Err(why)) => waits(format!("the receiver cannot be used: {why}")),
         None => waits("the receiver is not in the settings".to_owned()),
@@ -248,6 +269,9 @@ fn log(leased: &Leased, attempted: &Attempted, held: bool) {
             warn!(notification.id = %id, receiver.name = %receiver, "a delivery took longer than its lease; it may be repeated with the same id")
         }
         (None, true) => info!(notification.id = %id, receiver.name = %receiver, attempt, "delivered"),
+        (Some(failure), true) if attempted.outcome == "sent" => {
+            warn!(notification.id = %id, receiver.name = %receiver, attempt, "delivered, but not to everyone: {failure}")
+        }
         (Some(failure), true) => {
             warn!(notification.id = %id, receiver.name = %receiver, attempt, outcome = attempted.outcome, "not delivered: {failure}")
         }

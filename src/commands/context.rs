@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{Connection, PgPool};
 
 use super::{progress, user_error};
 use crate::cli::Global;
@@ -15,7 +15,8 @@ use crate::notify::webhook::WebhookReceiver;
 use crate::outbox::Receivers;
 use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use crate::postgres::migrate::{self, Standing};
-use crate::postgres::{connect, held};
+use crate::postgres::refused::Refused;
+use crate::postgres::{address, connect, held, pooler};
 use crate::settings::{Settings, environment};
 
 /// A server that does not answer for this long is away.
@@ -55,8 +56,9 @@ pub(super) async fn serving_database(global: &Global, settings: &Settings) -> Re
     Ok(Database { pool, place, _local: None })
 }
 
-fn options(url: &str) -> Result<PgConnectOptions> {
-    connect::options(url).map_err(|error| user_error(error.to_string()))
+/// Options from `DATABASE_URL`. A mistake in it is the user's.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
+    address::options(url).map_err(|error| user_error(error.to_string()))
 }
 
 /// Connects to `DATABASE_URL`, or starts the private Postgres. The schema must be, or is then, up to date.
@@ -65,9 +67,9 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
         Some(url) => {
             let options = options(url)?;
             let place = connect::place(&options);
-            // At the same time: the first says at once what the pool would try again for a while.
-            let ((), pool) =
-                tokio::try_join!(expect_migrated(&options), connect::pool(options.clone(), settings.max_connections))?;
+            // First, because it says at once what the pool would try again for a while.
+            expect_migrated(&options).await?;
+            let pool = connect::pool(options, settings.max_connections).await?;
             Ok(Database { pool, place, _local: None })
         }
         None => {
@@ -85,22 +87,15 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
 async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     let place = connect::place(options);
     let look = async {
-        let mut connection = options.clone().connect().await?;
+        let mut connection = pooler::connect(options).await?;
         let standing = migrate::standing(&mut connection).await?;
         connection.close().await?;
         Ok(standing)
     };
     let looked = tokio::time::timeout(ANSWER_WITHIN, look).await;
-    let standing = looked.unwrap_or_else(|_| Err(held::silence(ANSWER_WITHIN))).map_err(|error: sqlx::Error| {
-        let message = format!("could not connect to the database at {place}: {}", connect::why(&error));
-        let refused = error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default().into_owned();
-        match refused.get(..2).unwrap_or_default() {
-            // A wrong password or database is the caller's to correct; a server that is away is not.
-            "28" | "3D" => user_error(message),
-            "" | "08" | "53" | "57" | "58" | "XX" => Away(message).into(),
-            _ => anyhow::anyhow!(message),
-        }
-    })?;
+    let standing = looked
+        .unwrap_or_else(|_| Err(held::silence(ANSWER_WITHIN)))
+        .map_err(|error: sqlx::Error| sorted(Refused::new(options, error)))?;
     match standing {
         Standing::UpToDate => Ok(()),
         Standing::Behind(n) => {
@@ -110,6 +105,16 @@ async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
             "the `trueup` schema at {place} has {n} migrations that this program does not know: a newer trueup made them; \
              use that one, or restore the backup from before"
         ))),
+    }
+}
+
+/// An error of connecting, by who can do something about it.
+pub(super) fn sorted(refused: Refused) -> anyhow::Error {
+    let message = refused.to_string();
+    match (refused.is_mistake(), refused.may_pass()) {
+        (true, _) => user_error(message),
+        (_, true) => Away(message).into(),
+        _ => refused.into(),
     }
 }
 

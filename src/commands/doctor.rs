@@ -6,17 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use super::jobs::{self, JobFile};
 use super::output::{self, Table};
-use super::{progress, user_error};
+use super::{context, progress, user_error};
 use crate::cli::{Global, Output};
 use crate::measure::source::{self, SourceError};
 use crate::plan::source::Relation;
 use crate::plan::{PlannedJob, duration};
-use crate::postgres::connect;
 use crate::postgres::migrate::{self, Standing};
+use crate::postgres::{connect, pooler, refused};
 use crate::settings::Settings;
 use crate::store::{doctor, run};
 
@@ -66,16 +66,16 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode> {
             "`doctor` looks at the database that jobs run on: set DATABASE_URL=postgres://user@host/database",
         ));
     };
-    let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
+    let options = context::options(url)?;
     let settings = jobs::settings(global)?;
     let spinner = progress::spinner("looking");
     let mut findings = Findings::default();
     let planned = planned(global, &settings, &mut findings)?;
     findings.ok("program", format!("trueup {}", env!("CARGO_PKG_VERSION")));
-    match options.clone().connect().await {
+    match pooler::connect(&options).await {
         Err(error) => findings.error(
             "database",
-            format!("{} cannot be reached: {}", connect::place(&options), connect::why(&error)),
+            format!("{} cannot be reached: {}", connect::place(&options), refused::why(&error)),
             "check DATABASE_URL, and that the server runs and lets this machine in",
         ),
         Ok(mut connection) => {
@@ -261,7 +261,7 @@ async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mu
         Err(error) => {
             findings.error(
                 &about,
-                format!("it could not be read: {}", connect::why(&error)),
+                format!("it could not be read: {}", refused::why(&error)),
                 format!("trueup check, with the file of {}", job.name),
             );
             return Ok(());
@@ -292,8 +292,8 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
     if outbox.dead_lately > 0 {
         findings.warning(
             "outbox",
-            format!("messages that were given up in the last week: {}", outbox.dead_lately),
-            "trueup deliveries --state dead, then trueup deliveries retry",
+            format!("messages that an address refused or that were given up in the last week: {}", outbox.dead_lately),
+            "trueup deliveries, then trueup deliveries retry",
         );
     }
     for receiver in outbox.troubled {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::grants::{self, Roles};
-use super::{context, output, user_error};
+use super::{context, output};
 use crate::cli::{Global, MigrateArgs};
 use crate::postgres::{connect, migrate};
 
@@ -16,8 +16,11 @@ pub(super) async fn run(global: &Global, args: &MigrateArgs) -> Result<ExitCode>
     }
     let place = match &global.database_url {
         Some(url) => {
-            let options = connect::options(url).map_err(|error| user_error(error.to_string()))?;
-            migrate::run(&options).await?;
+            let options = context::options(url)?;
+            migrate::run(&options).await.map_err(|error| match error.downcast() {
+                Ok(refused) => context::sorted(refused),
+                Err(other) => other,
+            })?;
             connect::place(&options)
         }
         // Connecting to the local database migrates it.

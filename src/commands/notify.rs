@@ -58,6 +58,10 @@ pub(super) async fn test(global: &Global, receiver: &str) -> Result<ExitCode> {
     let rows = deliveries::list(&mut *database.pool.acquire().await?, &filter).await?;
     let row = rows.into_iter().find(|row| row.id == id).context("the test message is not in the outbox")?;
     match row.state.as_str() {
+        "sent" if row.failure.is_some() => {
+            let failure = row.failure.unwrap_or_default();
+            Err(user_error(format!("`{receiver}` took the test message {id}, but not for every address: {failure}")))
+        }
         "sent" => {
             output::print(&format!("`{receiver}` took the test message {id}"))?;
             Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! Email by SMTP: text, HTML and a chart, the same Message-ID on every retry, one thread per incident.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -7,10 +8,9 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tracing::warn;
 use uuid::Uuid;
 
 use crate::notify::chart;
@@ -73,7 +73,7 @@ impl EmailReceiver {
             Ok(Ok(false)) => Err("the mail server does not answer as one".to_owned()),
             Ok(Err(error)) => match failed(&error) {
                 Delivery::Failed { failure, .. } | Delivery::Refused { failure, .. } => Err(failure),
-                Delivery::Accepted { .. } | Delivery::Gone { .. } => {
+                Delivery::Accepted { .. } | Delivery::Partly { .. } | Delivery::Gone { .. } => {
                     Err("the mail server could not be reached".to_owned())
                 }
             },
@@ -81,33 +81,25 @@ impl EmailReceiver {
         }
     }
 
-    /// Makes one attempt.
-    pub async fn deliver(&self, id: Uuid, notice: &Notice) -> Delivery {
-        let message = match self.message(id, notice) {
-            Ok(message) => message,
-            Err(error) => {
-                return Delivery::Refused { status: None, failure: format!("the mail could not be written: {error}") };
-            }
-        };
-        let (envelope, text) = (message.envelope().clone(), message.formatted());
-        let together = self.send(&envelope, &text).await;
-        if envelope.to().len() < 2 || !matches!(together, Delivery::Refused { .. }) {
-            return together;
-        }
-        // One address that is refused must not keep the others from being told.
-        let mut told = None;
-        for address in envelope.to() {
-            let Ok(alone) = Envelope::new(envelope.from().cloned(), vec![address.clone()]) else { continue };
-            match self.send(&alone, &text).await {
-                accepted @ Delivery::Accepted { .. } => told = Some(accepted),
-                _ => warn!(notification.id = %id, "one of several addresses was refused; the others are told"),
-            }
-        }
-        told.unwrap_or(together)
+    /// Who the mail goes to, each once.
+    pub fn addresses(&self) -> Vec<Address> {
+        let mut seen = BTreeSet::new();
+        self.to.iter().map(|to| to.email.clone()).filter(|address| seen.insert(address.to_string())).collect()
     }
 
-    async fn send(&self, envelope: &Envelope, text: &[u8]) -> Delivery {
-        match tokio::time::timeout(TIMEOUT * 2, self.transport.send_raw(envelope, text)).await {
+    /// The mail as it travels, the same for each address and each attempt, or why it cannot be written.
+    pub fn written(&self, id: Uuid, notice: &Notice) -> Result<Vec<u8>, String> {
+        let message = self.message(id, notice).map_err(|error| format!("the mail could not be written: {error}"))?;
+        Ok(message.formatted())
+    }
+
+    /// Sends it to one address: what a server says to one says nothing about another.
+    pub async fn send(&self, address: &Address, mail: &[u8]) -> Delivery {
+        let envelope = match Envelope::new(Some(self.from.email.clone()), vec![address.clone()]) {
+            Ok(envelope) => envelope,
+            Err(error) => return Delivery::Refused { status: None, failure: error.to_string() },
+        };
+        match tokio::time::timeout(TIMEOUT * 2, self.transport.send_raw(&envelope, mail)).await {
             Ok(Ok(response)) => Delivery::Accepted { status: Some(response.code().into()) },
             Ok(Err(error)) => failed(&error),
             Err(_) => Delivery::Failed {
@@ -166,11 +158,24 @@ fn threads(notice: &Notice) -> Vec<String> {
     }
 }
 
+/// The server's own words about an address or a mail. What it says about a password may repeat a part of it.
+fn answer(error: &lettre::transport::smtp::Error) -> Option<String> {
+    const ABOUT_PASSWORDS: std::ops::RangeInclusive<u16> = 530..=539;
+    let is_about_passwords = error.status().is_some_and(|code| ABOUT_PASSWORDS.contains(&code.into()));
+    let words = std::error::Error::source(error).filter(|_| !is_about_passwords)?.to_string();
+    let words = words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = words.collect::<Vec<_>>().join(" ");
+    Some(clipped(&words, 200)).filter(|words| !words.is_empty())
+}
+
 /// A permanent refusal ends it; everything else, a greylisting 4xx or a broken connection, is worth another attempt.
 fn failed(error: &lettre::transport::smtp::Error) -> Delivery {
     let status = error.status().map(u16::from);
     let failure = match status {
-        Some(code) => format!("the mail server answered {code}"),
+        Some(code) => match answer(error) {
+            Some(words) => format!("the mail server answered {code} ({words})"),
+            None => format!("the mail server answered {code}"),
+        },
         None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
         None if error.is_tls() => "TLS with the mail server failed".to_owned(),
         None => "the mail server could not be reached".to_owned(),

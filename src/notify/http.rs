@@ -155,12 +155,22 @@ fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
 fn unreachable(error: &reqwest::Error) -> String {
     let words = if error.is_timeout() {
         "the receiver did not answer in time"
+    } else if error.is_connect() && has_proxy() {
+        "the receiver could not be connected to (webhooks go straight to it: the proxy of `HTTPS_PROXY` is not used)"
     } else if error.is_connect() {
         "the receiver could not be connected to"
     } else {
         "the request failed"
     };
     words.to_owned()
+}
+
+/// Whether the environment names a proxy, which nothing here uses: it would look names up itself, and the address that is
+/// connected to could not be checked.
+fn has_proxy() -> bool {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Installs the TLS provider, once per process: without one the HTTP client would panic.
@@ -198,6 +208,7 @@ mod tests {
             Delivery::Failed { .. } => "failed",
             Delivery::Refused { .. } => "refused",
             Delivery::Gone { .. } => "gone",
+            Delivery::Partly { .. } => "partly",
         };
         for (code, expected) in [
             (200, "accepted"),

@@ -1,7 +1,6 @@
 //! A receiver, and what one attempt to deliver to it came to.
 
 use chrono::TimeDelta;
-use uuid::Uuid;
 
 use crate::notify::alertmanager::AlertmanagerReceiver;
 use crate::notify::email::EmailReceiver;
@@ -32,6 +31,8 @@ pub enum Transport {
 pub enum Delivery {
     /// The receiver took it: 2xx, or the SMTP reply to the end of the data.
     Accepted { status: Option<u16> },
+    /// Some took it. The others refused it for good, or are asked again.
+    Partly { status: Option<u16>, failure: String, is_final: bool },
     /// Worth another attempt.
     Failed { status: Option<u16>, failure: String, retry_after: Option<TimeDelta> },
     /// Another attempt would end the same.
@@ -56,13 +57,9 @@ impl Receiver {
         }
     }
 
-    /// Makes one attempt. It ends within seconds, one way or the other.
-    pub async fn deliver(&self, id: Uuid, name: &str, mut notice: Notice) -> Delivery {
+    /// A message in the words that its users want.
+    pub fn worded(&self, mut notice: Notice) -> Notice {
         self.templates.fill(&mut notice);
-        match &self.transport {
-            Transport::Email(email) => email.deliver(id, &notice).await,
-            Transport::Webhook(webhook) => webhook.deliver(id, name, notice).await,
-            Transport::Alertmanager(alertmanager) => alertmanager.deliver(notice).await,
-        }
+        notice
     }
 }

@@ -1,11 +1,13 @@
 //! Texts that users write themselves: Jinja templates over the facts of a message. Strict, and with an end.
 
+pub mod body;
 mod budget;
 mod guard;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 
 use crate::notify::message::{Notice, clipped, single_line};
+use body::Body;
 use budget::Budget;
 
 /// Steps a template may take: far more than any message needs, and milliseconds.
@@ -22,6 +24,8 @@ const MOST: u64 = 4 << 20;
 pub struct Templates {
     pub title: Option<String>,
     pub text: Option<String>,
+    /// Of a webhook, in a shape of the user's own.
+    pub body: Option<Body>,
 }
 
 impl Templates {
@@ -100,6 +104,7 @@ mod tests {
     fn a_template_sees_the_facts_and_our_own_words() {
         let templates = Templates {
             title: Some("{{ notice.job.name }}: {{ notice.rules[0].alerts[0].value | round(1) }}".into()),
+            body: None,
             text: Some("{{ notice.title }}!{% for rule in notice.rules %} {{ rule.name }}{% endfor %}".into()),
         };
         let mut notice = samples::notice("firing", "region=north");
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn a_template_that_fails_costs_nobody_the_message() {
         for wrong in ["{{ notice.nothing }}", "{% for x in range(9999999) %}x{% endfor %}", "{{ 1 / 0 }}"] {
-            let templates = Templates { title: Some(wrong.into()), text: None };
+            let templates = Templates { title: Some(wrong.into()), ..Templates::default() };
             let mut notice = samples::notice("firing", "all");
             templates.fill(&mut notice);
             assert!(notice.title.starts_with("[FIRING]"), "{wrong}: {}", notice.title);
@@ -126,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_template_cannot_break_a_line_of_a_header() {
-        let templates = Templates { title: Some("{{ notice.rules[0].alerts[0].cohort }}".into()), text: None };
+        let templates =
+            Templates { title: Some("{{ notice.rules[0].alerts[0].cohort }}".into()), ..Templates::default() };
         let mut notice = samples::notice("firing", "x\r\nBcc: all@example.org");
         templates.fill(&mut notice);
         assert!(!notice.title.contains(['\r', '\n']));

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -55,11 +56,12 @@ impl WebhookReceiver {
         Self { endpoint, format: Format::Trueup, secrets: Vec::new(), routing_key: None }
     }
 
-    /// Makes one attempt.
-    pub async fn deliver(&self, id: Uuid, name: &str, notice: Notice) -> Delivery {
+    /// Makes one attempt, with a body of the user's own instead of one in the receiver's format if there is one.
+    pub async fn deliver(&self, id: Uuid, name: &str, notice: Notice, own: Option<Json>) -> Delivery {
         let key = self.routing_key.as_ref().map(|key| key.expose_secret());
         let mut last = Delivery::Accepted { status: None };
-        for body in format::bodies(self.format, notice, name, key) {
+        let bodies = own.map_or_else(|| format::bodies(self.format, notice, name, key), |own| vec![own]);
+        for body in bodies {
             last = self.post(id, body.to_string().into_bytes()).await;
             // The whole message is repeated: whoever took the first part knows it by its key.
             if !matches!(last, Delivery::Accepted { .. }) {

@@ -114,8 +114,9 @@ impl fmt::Display for RunError {
             Self::TimedOut(limit) => {
                 write!(f, "it took longer than `schedule.timeout` ({})", crate::plan::duration::format(*limit))
             }
-            Self::Database(error) => match error.as_database_error().and_then(|e| e.code()) {
-                Some(code) => write!(f, "{} (SQLSTATE {code})", words(&code)),
+            Self::Database(error) => match error.as_database_error().and_then(|e| Some((e.code()?, e.message()))) {
+                Some((code, message)) if is_about_connecting(&code) => write!(f, "{message} (SQLSTATE {code})"),
+                Some((code, _)) => write!(f, "{} (SQLSTATE {code})", words(&code)),
                 None => match error {
                     sqlx::Error::PoolTimedOut => write!(f, "no database connection became free in time"),
                     sqlx::Error::Io(_) | sqlx::Error::Tls(_) => write!(f, "the connection to the database was lost"),
@@ -128,16 +129,22 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+/// States in which the server refuses a session before any data are read: what it says then names a role or a database,
+/// and says more than we could.
+fn is_about_connecting(code: &str) -> bool {
+    code == "53300" || code == "57P03" || code.starts_with("28") || code.starts_with("3D")
+}
+
 fn words(code: &str) -> &'static str {
     match code {
         "57014" => "a statement took longer than `schedule.timeout`",
         "42501" => "the role lacks a right, or a policy would hide rows from it; `trueup check` says which",
         "08001" | "HV000" | "HV00L" => "the server could not reach another one, such as that of a foreign table",
         "53100" => "the database's disk is full",
-        "53300" => "the database has too many connections",
         "53400" => "it needs more temporary space on the server's disk than `temp_file_limit` allows",
         "55P03" => "another session holds a lock on a table that it needs",
         "08P01" => "a value cannot be sent to the server",
+        "42P05" | "26000" => "a pooler gave the transaction another session; set `pool_mode = session`",
         "25006" => "the database is read-only",
         "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
         "22021" => "a text of the source is not valid in the encoding of the database",

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::time::timeout;
 
+use super::refused::{self, Refused};
 use super::{held, keepalive};
 
 /// How long to wait for a connection before saying that the database cannot be reached.
@@ -29,14 +30,6 @@ const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'U
 
 /// Ends whatever a session was left in. The `begin` keeps the server from warning that there was nothing to end.
 const LET_GO: &str = "begin; rollback; select pg_advisory_unlock_all()";
-
-/// Options from a `postgres://` address.
-pub fn options(url: &str) -> Result<PgConnectOptions> {
-    // The address may hold a password: the error must not repeat it.
-    let problem = || anyhow::anyhow!("`DATABASE_URL` is not a postgres:// address");
-    anyhow::ensure!(url.starts_with("postgres://") || url.starts_with("postgresql://"), problem());
-    url.parse().map_err(|_| problem())
-}
 
 /// A pool of at most `max_connections`, for a command. Fails when the database cannot be reached.
 ///
@@ -64,9 +57,12 @@ struct Patience {
 }
 
 async fn build(options: PgConnectOptions, max_connections: u32, patience: Patience) -> Result<PgPool> {
-    let place = place(&options);
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("trueup"),
+    };
     let address = options.clone();
-    PgPoolOptions::new()
+    let connected = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(SERVING_IDLE)
@@ -98,9 +94,12 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
                 .map(|()| true)
             })
         })
-        .connect_with(options.application_name("trueup"))
-        .await
-        .with_context(|| format!("could not connect to the database at {place}"))
+        .connect_with(options.clone())
+        .await;
+    match connected {
+        Ok(pool) => Ok(pool),
+        Err(error) => Err(Refused::new(&options, refused::reason(&options, error).await).into()),
+    }
 }
 
 /// Puts a connection that is of no pool into the state that those of pools are in.
@@ -130,22 +129,13 @@ async fn answered(statements: impl Future<Output = sqlx::Result<()>>) -> sqlx::R
     }
 }
 
-/// Why a connection could not be made, in a line: the server's own words without where in its source they stand.
-pub fn why(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(refused) => refused.message().to_owned(),
-        None => match error {
-            sqlx::Error::Io(error) => error.to_string(),
-            other => other.to_string(),
-        },
-    }
-}
-
 /// Host and database, for messages: never user or password.
 pub fn place(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
     let host = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
+        None if host.contains(':') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     };
     format!("{host}, database `{}`", options.get_database().unwrap_or("(default)"))
 }

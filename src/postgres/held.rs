@@ -13,6 +13,8 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::refused;
+
 /// For statements about our own tables, which take milliseconds: one that takes this long has lost its connection.
 pub const SHORT: Duration = Duration::from_secs(20);
 /// How long giving a connection back may take: a few small statements.
@@ -66,7 +68,10 @@ async fn borrow<T, E: From<sqlx::Error>>(
 ) -> Result<T, E> {
     let is_borrowed = AtomicBool::new(false);
     let borrowed = async {
-        let mut held = Held(Some(pool.acquire().await?));
+        let mut held = match pool.acquire().await {
+            Ok(connection) => Held(Some(connection)),
+            Err(error) => return Err(refused::reason(&pool.connect_options(), error).await.into()),
+        };
         is_borrowed.store(true, Ordering::Relaxed);
         let done = work(held.connection()).await;
         held.give_back(reset || done.is_err());

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::pooler;
+use super::refused::Refused;
 
 /// All migrations, compiled in. What was applied is noted in the schema itself: the default place may belong to another
 /// application that migrates with the same library.
@@ -22,7 +25,8 @@ pub const OLDEST_SERVER: i32 = 140_000;
 ///
 /// A failed migration keeps its advisory lock, so it runs on a connection of its own, which is closed whatever happens.
 pub async fn run(options: &PgConnectOptions) -> Result<()> {
-    let mut connection = options.clone().connect().await.context("could not connect to migrate")?;
+    let connected = pooler::connect(options).await;
+    let mut connection = connected.map_err(|error| Refused::new(options, error))?;
     let outcome = apply(&mut connection).await;
     let closed = connection.close().await;
     outcome?;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use chrono::TimeDelta;
+use lettre::Address;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 
@@ -13,16 +14,19 @@ use crate::notify::alertmanager::AlertmanagerReceiver;
 use crate::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
 use crate::notify::format::Format;
 use crate::notify::http::{Endpoint, header_name};
+use crate::notify::message::Notice;
 use crate::notify::message::samples;
 use crate::notify::network::AllowedNetworks;
 use crate::notify::receiver::{Receiver, Transport};
+use crate::notify::template::body::Body;
 use crate::notify::template::{self, Templates};
 use crate::notify::webhook::{SigningSecret, WebhookReceiver};
 use crate::plan::duration;
 use crate::spec::Document;
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::receivers::{
-    OneOrMany, ReceiverKind, ReceiverSpec, SecretSpec, SmtpSpec, SmtpTls, TextOrSecret, WatchdogSpec, WebhookFormat,
+    OneOrMany, ReceiverKind, ReceiverSpec, SecretSpec, SmtpSpec, SmtpTls, TemplatesSpec, TextOrSecret, WatchdogSpec,
+    WebhookFormat,
 };
 
 /// A receiver as it was declared and checked.
@@ -119,6 +123,24 @@ pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
         },
         _ => Err("a secret names either `env` or `file`".to_owned()),
     }
+}
+
+/// Messages of every kind, in our own words.
+fn messages() -> impl Iterator<Item = (&'static str, Notice)> {
+    ["firing", "resolved", "test"].into_iter().map(|kind| {
+        let mut notice = samples::notice(kind, "region=north");
+        Templates::default().fill(&mut notice);
+        (kind, notice)
+    })
+}
+
+/// An international domain as mail servers and name servers know it: `xn--...`.
+fn ascii_domain(domain: &str) -> Option<String> {
+    if domain.is_ascii() {
+        return Some(domain.to_owned());
+    }
+    let url = reqwest::Url::parse(&format!("http://{domain}/")).ok()?;
+    url.host_str().filter(|host| host.is_ascii()).map(str::to_owned)
 }
 
 fn security(smtp: &SmtpSpec) -> SmtpSecurity {
@@ -235,11 +257,22 @@ impl Checker<'_> {
     }
 
     fn mailbox(&mut self, key: &str, text: &str) -> Option<Mailbox> {
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
+        let Ok(parsed) = text.parse::<Mailbox>() else {
             self.error(key, "bad-address", format!("`{text}` is not a mail address"), "write `name@example.org`");
+            return None;
+        };
+        if !parsed.email.user().is_ascii() {
+            let message = format!("`{text}` has letters before the `@` that many mail servers do not take (SMTPUTF8)");
+            self.error(key, "bad-address", message, "use an address whose name has letters a to z and digits only");
+            return None;
         }
-        parsed
+        let domain = ascii_domain(parsed.email.domain());
+        let email = domain.and_then(|domain| Address::new(parsed.email.user(), domain).ok());
+        if email.is_none() {
+            let message = format!("`{text}` has a domain that cannot be written in ASCII letters");
+            self.error(key, "bad-address", message, "write the domain as `xn--...`, or correct it");
+        }
+        Some(Mailbox::new(parsed.name, email?))
     }
 
     fn smtp(&mut self, smtp: &SmtpSpec) {
@@ -388,17 +421,31 @@ impl Checker<'_> {
         let Some(given) = &spec.templates else { return Templates::default() };
         for (name, text) in [("title", &given.title), ("text", &given.text)] {
             let Some(text) = text else { continue };
-            let mistakes = ["firing", "resolved", "test"].into_iter().filter_map(|kind| {
-                let mut notice = samples::notice(kind, "region=north");
-                Templates::default().fill(&mut notice);
-                template::render(name, text, &notice).err().map(|mistake| (kind, mistake))
-            });
-            if let Some((kind, mistake)) = mistakes.into_iter().next() {
+            let mut mistakes =
+                messages().filter_map(|(kind, notice)| Some((kind, template::render(name, text, &notice).err()?)));
+            if let Some((kind, mistake)) = mistakes.next() {
                 let message = format!("the template fails on a message of kind `{kind}`: {mistake}");
                 let hint = "it sees one name, `notice`: `{{ notice.title }}`, `{{ notice.job.name }}`, `{{ notice.rules[0].alerts[0].value }}`";
                 self.error(&format!("templates.{name}"), "bad-template", message, hint);
             }
         }
-        Templates { title: given.title.clone(), text: given.text.clone() }
+        Templates { title: given.title.clone(), text: given.text.clone(), body: self.body(spec, given) }
+    }
+
+    /// A body of the user's own takes the place of a format.
+    fn body(&mut self, spec: &ReceiverSpec, given: &TemplatesSpec) -> Option<Body> {
+        let shape = given.body.clone()?;
+        let is_webhook = spec.kind == ReceiverKind::Webhook;
+        if !is_webhook || spec.format.is_some() {
+            let kind = if is_webhook { "a webhook that has a `format`" } else { "a receiver that is no webhook" };
+            self.misplaced(&[("templates.body", true)], kind);
+            return None;
+        }
+        let hint = "each text in it is a template: `templates = { body = { text = \"{{ notice.text }}\" } }`";
+        let tried = Body::new(shape).and_then(|body| match messages().find_map(|(_, notice)| body.mistake(&notice)) {
+            Some(mistake) => Err(format!("the body fails on a message: {mistake}")),
+            None => Ok(body),
+        });
+        tried.map_err(|message| self.error("templates.body", "bad-template", message, hint)).ok()
     }
 }

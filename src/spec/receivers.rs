@@ -248,6 +248,8 @@ pub struct TemplatesSpec {
     pub title: Option<String>,
     /// The whole message as plain text.
     pub text: Option<String>,
+    /// webhook: the body as a table, for a service with a format of its own. Each text in it is a template.
+    pub body: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// One secret, or several.

@@ -76,12 +76,14 @@ impl<'a> Checker<'a> {
     fn table(&mut self, schema: &'a Json, table: &DeTable<'_>, span: Range<usize>, path: &str) {
         let properties = schema.get("properties").and_then(Json::as_object);
         let open = schema.get("additionalProperties").filter(|extra| extra.is_object());
+        let takes_anything = schema.get("additionalProperties") == Some(&Json::Bool(true));
         for (key, value) in table.iter() {
             let name: &str = key.get_ref();
             let child = join(path, name);
             match (properties.and_then(|known| known.get(name)), open) {
                 (Some(known), _) => self.value(known, value, &child),
                 (None, Some(any)) => self.value(any, value, &child),
+                (None, None) if takes_anything => {}
                 (None, None) => self.findings.push(unknown_key(name, key.span(), path, properties)),
             }
         }

@@ -55,19 +55,25 @@ pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sql
 }
 
 /// Makes notifications due again that were given up, with the same ids: these, or all of a receiver of the last day that no
-/// later one has overtaken. Returns how many. What waits for its next attempt is tried now.
+/// later one has overtaken. A mail that some of its addresses refused is one of them. Returns how many. What waits for its next attempt is tried now.
 pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option<&str>) -> sqlx::Result<u64> {
     let retried = sqlx::query!(
         r#"
         update trueup.notification
-        set state = 'pending', settled_at = null, next_attempt_at = clock_timestamp(), first_due_at = clock_timestamp(), lease_until = null
+        set state = 'pending', settled_at = null, next_attempt_at = clock_timestamp(), first_due_at = clock_timestamp(), lease_until = null,
+            -- Addresses that refused it are asked again, those that took it are not.
+            recipients = (
+                select coalesce(jsonb_object_agg(r.key, r.value), '{}') from jsonb_each(recipients) r where r.value = 'null'
+            )
         where (id = any($1) or receiver = $2 and created_at > clock_timestamp() - interval '1 day' and not exists (
                   -- What a later message has overtaken would bring back what is over.
                   select from trueup.notification later
                   where later.receiver = notification.receiver and later.topic = notification.topic and later.state = 'sent'
                     and later.sequence > notification.sequence
               )) and kind <> 'heartbeat'
-          and (state = 'dead' or (state = 'pending' and attempt > 0 and (lease_until is null or lease_until < clock_timestamp())))
+          and (state = 'dead'
+               or state = 'sent' and exists (select from jsonb_each(recipients) r where r.value <> 'null')
+               or (state = 'pending' and attempt > 0 and (lease_until is null or lease_until < clock_timestamp())))
         "#,
         ids,
         receiver

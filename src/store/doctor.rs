@@ -105,7 +105,8 @@ pub async fn outbox(connection: &mut PgConnection) -> sqlx::Result<Outbox> {
         select count(*) filter (where state = 'pending') as "waiting!",
                extract(epoch from max(clock_timestamp() - coalesce(first_due_at, next_attempt_at))
                    filter (where state = 'pending' and coalesce(first_due_at, next_attempt_at) <= clock_timestamp()))::float8 as oldest_seconds,
-               count(*) filter (where state = 'dead' and settled_at > clock_timestamp() - interval '7 days') as "dead_lately!",
+               count(*) filter (where settled_at > clock_timestamp() - interval '7 days' and (state = 'dead'
+                   or state = 'sent' and exists (select from jsonb_each(recipients) r where r.value <> 'null'))) as "dead_lately!",
                (select coalesce(array_agg(receiver order by receiver), '{}') from trueup.receiver_health
                 where gone or open_until > clock_timestamp()) as "troubled!"
         from trueup.notification where kind <> 'heartbeat'

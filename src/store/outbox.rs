@@ -75,6 +75,8 @@ pub async fn is_waiting(connection: &mut PgConnection, receiver: &str, topic: &s
         r#"
         select exists (
             select from trueup.notification where receiver = $1 and topic = $2 and state = 'pending' and kind in ('firing', 'resolved')
+              -- A mail that waits for one full mailbox keeps nothing from the others.
+              and not exists (select from jsonb_each(recipients) r where r.value = 'null')
         ) as "waiting!"
         "#,
         receiver,

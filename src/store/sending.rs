@@ -1,8 +1,10 @@
 //! Messages on their way: leased by whoever sends them, in order per receiver and topic, and what each attempt came to.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value as Json;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::store::run::interval;
@@ -15,7 +17,7 @@ pub struct Leased {
     pub receiver: String,
     pub topic: String,
     pub kind: String,
-    pub body: Json,
+    pub body: serde_json::Value,
     /// The attempt that is about to be made, from 1.
     pub attempt: i32,
     pub epoch: i32,
@@ -23,7 +25,14 @@ pub struct Leased {
     pub waiting: TimeDelta,
     /// The receiver said that it is gone for good.
     pub is_gone: bool,
+    /// Of a mail, what is settled about its addresses.
+    pub recipients: Recipients,
+    /// The same of each earlier message of its topic that still waits for some of its addresses.
+    pub earlier: Vec<Recipients>,
 }
+
+/// What is settled about addresses: one took the message (None), or refused it for good, and why.
+pub type Recipients = BTreeMap<String, Option<String>>;
 
 /// Receivers that something can be sent to now. One that failed again and again is left alone for a while.
 pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
@@ -55,11 +64,13 @@ pub async fn lease(
             where n.receiver = $1 and n.state = 'pending' and n.next_attempt_at <= $4
               and (n.lease_until is null or n.lease_until < clock_timestamp())
               and ($2::bigint is null or (n.run_id = $2 and n.attempt = 0))
-              -- In order: nothing overtakes an earlier one about the same.
+              -- In order: nothing overtakes an earlier one about the same. A mail that some of its addresses took waits for
+              -- the others alone.
               and not exists (
                   select from trueup.notification earlier
                   where earlier.receiver = n.receiver and earlier.topic = n.topic and earlier.state = 'pending'
                     and earlier.sequence < n.sequence
+                    and not exists (select from jsonb_each(earlier.recipients) r where r.value = 'null')
               )
             order by n.sequence
             limit 1
@@ -71,7 +82,13 @@ pub async fn lease(
         from candidate where n.id = candidate.id
         returning n.id, n.job_id, n.receiver, n.topic, n.kind, n.body, n.attempt, n.epoch,
                   clock_timestamp() - n.first_due_at as "waiting!: sqlx::postgres::types::PgInterval",
-                  exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.gone) as "is_gone!"
+                  exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.gone) as "is_gone!",
+                  n.recipients as "recipients: Json<Recipients>",
+                  (
+                      select coalesce(jsonb_agg(earlier.recipients), '[]') from trueup.notification earlier
+                      where earlier.receiver = n.receiver and earlier.topic = n.topic and earlier.state = 'pending'
+                        and earlier.sequence < n.sequence
+                  ) as "earlier!: Json<Vec<Recipients>>"
         "#,
         receiver,
         run_id,
@@ -91,7 +108,31 @@ pub async fn lease(
         epoch: row.epoch,
         waiting: TimeDelta::microseconds(row.waiting.microseconds) + TimeDelta::days(i64::from(row.waiting.days)),
         is_gone: row.is_gone,
+        recipients: row.recipients.0,
+        earlier: row.earlier.0,
     }))
+}
+
+/// Notes that an address took a mail, or refused it for good. False when the lease was lost.
+pub async fn settle_recipient(
+    connection: &mut PgConnection,
+    leased: &Leased,
+    address: &str,
+    refused: Option<&str>,
+) -> sqlx::Result<bool> {
+    let noted = sqlx::query!(
+        r#"
+        update trueup.notification set recipients = recipients || jsonb_build_object($3::text, $4::text)
+        where id = $1 and epoch = $2 and state = 'pending'
+        "#,
+        leased.id,
+        leased.epoch,
+        address,
+        refused
+    )
+    .execute(connection)
+    .await?;
+    Ok(noted.rows_affected() == 1)
 }
 
 /// What an attempt came to.
@@ -103,6 +144,8 @@ pub struct Attempted {
     pub outcome: &'static str,
     pub status_code: Option<i32>,
     pub failure: Option<String>,
+    /// Some of its addresses have it.
+    pub is_partly: bool,
     /// For `retry`: how long to wait.
     pub wait: Option<TimeDelta>,
 }
@@ -220,13 +263,13 @@ pub async fn note_health(
 pub struct Overdue {
     pub id: Uuid,
     pub receiver: String,
-    pub body: Json,
+    pub body: serde_json::Value,
     /// What the last attempt came to, if there was one.
     pub failure: Option<String>,
 }
 
 /// Firing messages that have waited longer than `patience` for a receiver that fails, or that `unusable` names, or were
-/// given up, and that nobody was told instead yet. Locked until the transaction ends.
+/// given up or refused by an address, and that nobody was told instead yet. Locked until the transaction ends.
 pub async fn overdue(
     connection: &mut PgConnection,
     fallback: &str,
@@ -245,6 +288,8 @@ pub async fn overdue(
               and (n.attempt > 0 or n.receiver = any($2)
                    or exists (select from trueup.receiver_health h where h.receiver = n.receiver and h.failures > 0))
               or n.state = 'dead' and n.settled_at > clock_timestamp() - interval '1 day'
+              or n.state = 'sent' and n.settled_at > clock_timestamp() - interval '1 day'
+                 and exists (select from jsonb_each(n.recipients) r where r.value <> 'null')
         )
         order by n.sequence
         limit 100
@@ -264,7 +309,7 @@ pub async fn fall_back(
     overdue: &Overdue,
     id: Uuid,
     fallback: &str,
-    body: &Json,
+    body: &serde_json::Value,
     alerts: &[i64],
 ) -> sqlx::Result<()> {
     // A group of its own: nothing is folded into what stands in for another's message.

@@ -179,7 +179,7 @@ fn no_file_brings_about_a_panic() {
         }
         drop(Endpoint::new(&short, true, &AllowedNetworks::default()));
         let mut notice = samples::notice("firing", &short);
-        let templates = Templates { title: Some(short.clone()), text: None };
+        let templates = Templates { title: Some(short.clone()), ..Templates::default() };
         templates.fill(&mut notice);
         drop((notice.html(true), notice.plain_text()));
         if tried.is_multiple_of(50) {

@@ -7,6 +7,7 @@
 )]
 
 mod acting;
+mod addresses;
 mod alerts;
 mod architecture;
 mod backfill;
@@ -37,8 +38,10 @@ mod months;
 mod outages;
 mod own_schema;
 mod peers;
+mod poolers;
 mod queries;
 mod random;
+mod recipients;
 mod replay;
 mod roles;
 mod romania;

@@ -222,7 +222,10 @@ async fn doctor_finds_messages_that_wait_or_were_given_up_and_jobs_that_nobody_r
     world.db.execute("update trueup.notification set state = 'dead', settled_at = clock_timestamp()").await;
     let found = findings();
     let dead = of(&found, "outbox", "warning");
-    assert!(dead.len() == 1 && dead[0].contains("messages that were given up in the last week: 2"), "{dead:?}");
+    assert!(
+        dead.len() == 1 && dead[0].contains("that an address refused or that were given up in the last week: 2"),
+        "{dead:?}"
+    );
     assert!(dead[0].contains("trueup deliveries retry") && of(&found, "outbox", "error").is_empty(), "{dead:?}");
 }
 

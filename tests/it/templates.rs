@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
+use trueup::commands::demo::receivers::LocalReceiver;
 use trueup::notify::message::samples;
 use trueup::notify::template::{self, Templates};
 
+use crate::support::database::TestDatabase;
 use crate::support::program::{Folder, Run};
 use crate::support::world::hourly;
 
@@ -145,7 +147,7 @@ fn toml_text(text: &str) -> String {
 #[test]
 fn a_template_that_is_stopped_costs_nobody_the_message() {
     for (name, bomb) in BOMBS {
-        let templates = Templates { title: None, text: Some(template(bomb)) };
+        let templates = Templates { text: Some(template(bomb)), ..Templates::default() };
         let mut notice = samples::notice("firing", "region=north");
         templates.fill(&mut notice);
         assert!(notice.text.contains("(the template `text` failed: "), "{name}: {}", notice.text);
@@ -162,4 +164,63 @@ fn a_large_message_leaves_room_for_its_template() {
     let text = "{% for rule in notice.rules %}{% for a in rule.alerts %}{{ a.cohort ~ ' ' ~ a.value|round(1) }}\n{% endfor %}{{ rule.alerts|length }}{% endfor %}";
     let rendered = template::render("text", text, &notice).expect("it has room");
     assert!(rendered.contains("region=north 412.3"), "{rendered}");
+}
+
+/// What Teams, Discord or Google Chat get: their own shape, whatever the words are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_posts_a_body_in_the_shape_that_the_settings_give() {
+    let db = TestDatabase::new().await;
+    let hook = LocalReceiver::http().await.expect("a receiver");
+    let folder = Folder::new("own-body");
+    let settings = format!(
+        r#"
+[receivers.hook]
+type = "webhook"
+url = "http://{}/"
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+[receivers.hook.templates]
+title = "about \"{{{{ notice.job.name }}}}\""
+[receivers.hook.templates.body]
+type = "message"
+important = true
+parts = [{{ size = 2, text = "{{{{ notice.title }}}}" }}, {{ text = "{{{{ notice.kind }}}}\n{{{{ notice.text[:10] }}}}" }}]
+"#,
+        hook.address
+    );
+    folder.write("trueup.toml", &settings);
+    let mut command = folder.trueup(&["notify", "test", "hook"]);
+    let sent = command.env("DATABASE_URL", db.url()).output().expect("the program");
+    let sent = Run::of(sent).ok();
+    assert!(sent.stdout.contains("took the test message"), "{}", sent.stdout);
+    let received = hook.book.all().pop().expect("a request");
+    let body: serde_json::Value = serde_json::from_str(&received.body).expect("JSON");
+    assert_eq!(body["type"], "message");
+    assert_eq!(body["important"], true);
+    assert_eq!((&body["parts"][0]["size"], &body["parts"][0]["text"]), (&2.into(), &"about \"load\"".into()));
+    let text = body["parts"][1]["text"].as_str().expect("a text");
+    assert!(text.starts_with("test\n") && text.chars().count() == 15, "{text}");
+    assert!(received.header("webhook-id").is_some());
+}
+
+#[test]
+fn a_body_that_fails_or_has_no_effect_is_said_by_check() {
+    let folder = Folder::new("wrong-body");
+    folder.write("jobs/hourly.toml", &hourly("[windows]\ntumbling = [\"1h\"]\n"));
+    let hook = "type = \"webhook\"\nurl = \"https://example.org/\"";
+    let mail =
+        "type = \"email\"\nto = [\"a@example.org\"]\nfrom = \"b@example.org\"\nsmtp = { host = \"m.example.org\" }";
+    for (receiver, body, words) in [
+        (hook, "{ text = \"{{ notice.nothing }}\" }", "error[bad-template]: the body fails on a message"),
+        (hook, "{ parts = [{ text = \"{{ notice\" }] }", "error[bad-template]: the body fails on a message"),
+        (hook, "{ size = 1 }", "the body has no text to fill"),
+        (hook, "{ text = \"x\", day = 2026-01-01 }", "write a date as a text"),
+        (mail, "{ text = \"x\" }", "a receiver that is no webhook"),
+        (&format!("{hook}\nformat = \"slack\""), "{ text = \"x\" }", "a webhook that has a `format`"),
+    ] {
+        folder.write("trueup.toml", &format!("[receivers.one]\n{receiver}\ntemplates = {{ body = {body} }}\n"));
+        let run = folder.run(&["check"]);
+        assert_eq!(run.code, Some(1), "{body}: {}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains(words), "{body}: {}", run.stdout);
+    }
 }

@@ -1,30 +1,29 @@
 //! Compares jobs with the database: what they name, what a run would read, and whether the data are what they seem.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::encoding;
 use crate::commands::jobs::JobFile;
-use crate::commands::progress;
+use crate::commands::{progress, user_error};
 use crate::measure::indexes;
 use crate::measure::source::{self, SourceError, SourceMistake};
 use crate::plan::source::SourceFacts;
 use crate::plan::{PlannedJob, duration};
-use crate::postgres::connect;
+use crate::postgres::{connect, pooler, refused};
 use crate::spec::{Diagnostic, Document};
 
 /// Compares every job that has no mistakes of its own. What is found, and what keeps a job from being compared, are findings of its
 /// file; an error is that the database could not be reached.
-pub(super) async fn with_database(options: Result<PgConnectOptions>, files: &mut [JobFile]) -> Result<()> {
+pub(super) async fn with_database(options: PgConnectOptions, files: &mut [JobFile]) -> Result<()> {
     let spinner = progress::spinner("comparing with the database");
-    let pool =
-        reach(options).await.map_err(|error| anyhow!("the jobs were not compared with the database: {error:#}"))?;
+    let pool = reach(options).await.context("the jobs were not compared with the database")?;
     for file in files {
         if let Err(error) = compare(&pool, file).await {
             let refused = error.as_database_error().ok_or_else(|| {
-                anyhow!("`{}` was not compared with the database: {}", file.path, connect::why(&error))
+                anyhow!("`{}` was not compared with the database: {}", file.path, refused::why(&error))
             })?;
             let message = format!("it could not be compared with the database: {}", refused.message());
             let span = file.document.as_ref().map_or(0..0, |document| document.locate("predictions"));
@@ -37,15 +36,18 @@ pub(super) async fn with_database(options: Result<PgConnectOptions>, files: &mut
     Ok(())
 }
 
-async fn reach(options: Result<PgConnectOptions>) -> Result<PgPool> {
-    let options = options?;
+async fn reach(options: PgConnectOptions) -> Result<PgPool> {
     // Asked once first: a pool would try again and again until its time is over.
-    match options.clone().connect().await {
+    match pooler::connect(&options).await {
         Ok(connection) => {
             drop(connection.close().await);
             connect::pool(options, 2).await
         }
-        Err(error) => Err(anyhow!("{}: {}", connect::place(&options), connect::why(&error))),
+        Err(error) => {
+            let why = format!("{}: {}", connect::place(&options), refused::why(&error));
+            // An address that no run could use is the user's to mend.
+            Err(if matches!(error, sqlx::Error::Configuration(_)) { user_error(why) } else { anyhow!(why) })
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use anyhow::Result;
 use super::output::{self, Table};
 use super::{context, jobs};
 use crate::cli::{Global, Output};
-use crate::postgres::connect;
 use crate::postgres::local::LocalDatabase;
 use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::diagnostic::did_you_mean;
@@ -29,12 +28,12 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
     let mut files = jobs::load_all(path.unwrap_or(&global.jobs), settings)?;
     repeated_names(&mut files);
     let compared = match (&global.database_url, Path::new(context::LOCAL_FOLDER).is_dir()) {
-        (Some(url), _) => compare::with_database(connect::options(url), &mut files).await,
+        (Some(url), _) => compare::with_database(context::options(url)?, &mut files).await,
         // What other commands use without an address; it is not started for this alone where it never was.
         (None, true) => {
             let local = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
             let options = local.options(LocalDatabase::Main.name());
-            compare::with_database(Ok(options), &mut files).await
+            compare::with_database(options, &mut files).await
         }
         (None, false) => {
             output::note(

@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub mod bouncer;
 pub mod cluster;
 pub mod data;
 pub mod database;
@@ -7,6 +8,7 @@ pub mod dice;
 pub mod faulty;
 pub mod fleet;
 pub mod link;
+pub mod mailboxes;
 pub mod peers;
 pub mod program;
 pub mod proxy;

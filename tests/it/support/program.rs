@@ -30,6 +30,7 @@ impl Folder {
             .args(arguments)
             .env_remove("DATABASE_URL")
             .env_remove("TRUEUP_LOG")
+            .env_remove("PGPASSWORD")
             .env("NO_COLOR", "1");
         command.stdin(Stdio::null());
         command

@@ -1,0 +1,214 @@
+//! From parameters to the options of the driver. What the driver cannot do is refused by name, not left out.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::Environment;
+use super::parameters::{KNOWN, Origin, Parameters, Support, find};
+
+pub(super) const DEFAULT_PORT: u16 = 5432;
+/// Where servers put their sockets: Debian, others.
+const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// Options of the driver.
+pub(super) fn options(parameters: &Parameters) -> Result<PgConnectOptions> {
+    refuse_unsupported(parameters)?;
+    let mut options = PgConnectOptions::new_without_pgpass()
+        // PgBouncer refuses a session that begins with it; see `connect::SESSION`.
+        .extra_float_digits(None);
+    options = place(options, parameters)?;
+    if let Some(user) = parameters.get("user") {
+        options = options.username(user);
+    }
+    if let Some(password) = parameters.get("password") {
+        options = options.password(password);
+    }
+    if let Some(database) = parameters.get("dbname") {
+        options = options.database(database);
+    }
+    let name = parameters.get("application_name").or_else(|| parameters.get("fallback_application_name"));
+    options = options.application_name(name.unwrap_or("trueup"));
+    encryption(settings(options, parameters)?, parameters)
+}
+
+/// The user of the operating system, who is the default.
+pub(super) fn os_user() -> String {
+    PgConnectOptions::new_without_pgpass().get_username().to_owned()
+}
+
+/// Files in the user's folder that count where no others are named.
+pub(super) fn default_files(parameters: &mut Parameters, environment: Environment) {
+    let Some(home) = environment("HOME").filter(|home| !home.is_empty()) else { return };
+    let folder = PathBuf::from(home).join(".postgresql");
+    let files = [("sslrootcert", "root.crt"), ("sslcert", "postgresql.crt"), ("sslkey", "postgresql.key")];
+    // A certificate is of no use without its key.
+    let has_pair = files[1..].iter().all(|(_, file)| folder.join(file).is_file());
+    for (name, file) in files {
+        let path = folder.join(file);
+        if let (Some(known), true) = (find(name), path.is_file() && (name == "sslrootcert" || has_pair)) {
+            parameters.offer(known, path.display().to_string(), Origin::Environment);
+        }
+    }
+}
+
+fn refuse_unsupported(parameters: &Parameters) -> Result<()> {
+    for known in KNOWN {
+        let (Support::Only(values), Some(value)) = (known.support, parameters.get(known.name)) else { continue };
+        if values.contains(&value) {
+            continue;
+        }
+        let place = parameters.place(known);
+        match values {
+            [] => bail!("{place} asks for something that trueup cannot do; leave it out"),
+            values => bail!("{place} can only be {} here", list(values)),
+        }
+    }
+    Ok(())
+}
+
+fn list(values: &[&str]) -> String {
+    values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Host and port, or a socket.
+fn place(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnectOptions> {
+    let several =
+        ["host", "hostaddr", "port"].into_iter().find(|name| parameters.get(name).is_some_and(|v| v.contains(',')));
+    if let Some(name) = several {
+        let count = parameters.get(name).unwrap_or_default().split(',').count();
+        bail!(
+            "{} names {count} hosts or ports, and trueup connects to one: name the server that takes writes, or a name or \
+             a proxy that leads to it",
+            parameters.place_of(name)
+        );
+    }
+    let port = match parameters.get("port") {
+        None => DEFAULT_PORT,
+        Some(port) => port.trim().parse().ok().filter(|port| *port > 0).with_context(|| {
+            format!(
+                "{} is no number from 1 to 65535; in a password, write `:` as %3A and `@` as %40",
+                parameters.place_of("port")
+            )
+        })?,
+    };
+    let options = options.port(port);
+    if let Some(address) = parameters.get("hostaddr") {
+        let address = address.trim_matches(['[', ']']);
+        let is_address = address.parse::<IpAddr>().is_ok();
+        ensure!(is_address, "{} is no IP address; a name belongs in `host`", parameters.place_of("hostaddr"));
+        return Ok(options.host(address));
+    }
+    let host = parameters.get("host").map_or_else(|| default_host(port), str::to_owned);
+    ensure!(
+        !host.starts_with('@'),
+        "{} is an abstract socket, which the driver does not know",
+        parameters.place_of("host")
+    );
+    Ok(match host.starts_with('/') {
+        true => options.socket(host),
+        false => options.host(host.trim_matches(['[', ']'])),
+    })
+}
+
+fn default_host(port: u16) -> String {
+    let socket = SOCKETS.iter().find(|folder| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists());
+    socket.map_or_else(|| "localhost".to_owned(), |folder| (*folder).to_owned())
+}
+
+/// Settings that the session begins with: `-c name=value` or `--name=value`, spaces and backslashes after a backslash.
+fn settings(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnectOptions> {
+    if let Some(seconds) = parameters.get("connect_timeout") {
+        // The limits of `connect` and `held` are narrower than what is usual here, so it has nothing to add.
+        let place = parameters.place_of("connect_timeout");
+        ensure!(seconds.trim().parse::<i32>().is_ok(), "{place} is a number of seconds");
+    }
+    // The driver reads `PGOPTIONS` by itself.
+    let read_already = std::env::var("PGOPTIONS").unwrap_or_default();
+    let Some(text) = parameters.get("options").filter(|text| *text != read_already) else { return Ok(options) };
+    let mistake = || format!("{} is not made of `-c name=value` and `--name=value`", parameters.place_of("options"));
+    let mut pairs = Vec::new();
+    let mut words = words(text).into_iter();
+    while let Some(word) = words.next() {
+        let pair = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            Some("") => words.next(),
+            other => other.map(str::to_owned),
+        };
+        let (name, value) = pair.as_deref().and_then(|pair| pair.split_once('=')).with_context(mistake)?;
+        pairs.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(options.options(pairs))
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let last = words.last_mut().expect("there is always one");
+        match c {
+            '\\' => last.extend(rest.next()),
+            c if c.is_whitespace() => words.push(String::new()),
+            c => last.push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+const MODES: [(&str, PgSslMode); 6] = [
+    ("disable", PgSslMode::Disable),
+    ("allow", PgSslMode::Allow),
+    ("prefer", PgSslMode::Prefer),
+    ("require", PgSslMode::Require),
+    ("verify-ca", PgSslMode::VerifyCa),
+    ("verify-full", PgSslMode::VerifyFull),
+];
+
+fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnectOptions> {
+    let named = parameters.get("sslmode");
+    let mode = MODES.iter().find(|(name, _)| *name == named.unwrap_or("prefer")).map(|(_, mode)| *mode);
+    let mode = mode.with_context(|| {
+        format!("{} is one of {}", parameters.place_of("sslmode"), list(&MODES.map(|(name, _)| name)))
+    })?;
+    let root = parameters.get("sslrootcert");
+    let mode = match (root, mode) {
+        // As in libpq: the public authorities are trusted for a name only, and a given authority is there to be used.
+        (Some("system"), PgSslMode::VerifyFull) => mode,
+        (Some("system"), _) if named.is_none() => PgSslMode::VerifyFull,
+        (Some("system"), _) => {
+            bail!("{} needs `sslmode=verify-full` with `sslrootcert=system`", parameters.place_of("sslmode"))
+        }
+        (Some(_), PgSslMode::Require) => PgSslMode::VerifyCa,
+        _ => mode,
+    };
+    let is_verified = matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    ensure!(
+        !(parameters.get("hostaddr").is_some()
+            && parameters.get("host").is_some()
+            && matches!(mode, PgSslMode::VerifyFull)),
+        "`hostaddr` cannot be combined with `sslmode=verify-full`: the certificate is compared with `host`, so leave it out"
+    );
+    let mut options = options.ssl_mode(mode);
+    match root.filter(|_| is_verified) {
+        // The driver knows the public authorities anyway, but takes `system` of the environment for a file.
+        Some("system") => options = options.ssl_root_cert_from_pem(Vec::new()),
+        Some(file) => options = options.ssl_root_cert(readable("sslrootcert", file, parameters)?),
+        None => {}
+    }
+    match (parameters.get("sslcert"), parameters.get("sslkey")) {
+        (Some(certificate), Some(key)) => Ok(options
+            .ssl_client_cert(readable("sslcert", certificate, parameters)?)
+            .ssl_client_key(readable("sslkey", key, parameters)?)),
+        (None, None) => Ok(options),
+        _ => bail!("`sslcert` and `sslkey` are given together: a certificate and its key"),
+    }
+}
+
+fn readable<'a>(name: &str, path: &'a str, parameters: &Parameters) -> Result<&'a str> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(path),
+        Err(error) => bail!("{} is a file that cannot be read: {error}", parameters.place_of(name)),
+    }
+}

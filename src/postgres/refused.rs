@@ -1,0 +1,149 @@
+//! Why a connection could not be made, in the server's own words where it said any.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+
+use super::connect;
+
+/// How long the server may take to say why it refuses a connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// A connection that could not be made.
+#[derive(Debug)]
+pub struct Refused {
+    place: String,
+    error: sqlx::Error,
+}
+
+impl Refused {
+    pub fn new(options: &PgConnectOptions, error: sqlx::Error) -> Self {
+        Self { place: connect::place(options), error }
+    }
+
+    /// Whether it is the user's to correct: a wrong password, database, key or pooler. A server that is away is not.
+    pub fn is_mistake(&self) -> bool {
+        matches!(self.error, sqlx::Error::Configuration(_)) || ["28", "3D"].contains(&self.class().as_str())
+    }
+
+    /// Whether the same may work later.
+    pub fn may_pass(&self) -> bool {
+        !self.is_mistake() && ["", "08", "53", "57", "58", "XX"].contains(&self.class().as_str())
+    }
+
+    /// The class of the server's SQLSTATE. Empty where the server said nothing.
+    fn class(&self) -> String {
+        let code = self.error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default();
+        code.chars().take(2).collect()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not connect to the database at {}: {}", self.place, why(&self.error))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What stands behind an error of the pool. A pool tries again where a server has no connection to give, and in the end
+/// says only that its time is over: the server is asked once more, for its words.
+pub(super) async fn reason(options: &PgConnectOptions, error: sqlx::Error) -> sqlx::Error {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return error;
+    }
+    match timeout(ANSWER_WITHIN, options.connect()).await {
+        Ok(Err(refused)) => refused,
+        // It does give connections now, so the pool was too small, or the server was too slow.
+        Ok(Ok(connection)) => {
+            drop(connection.close_hard().await);
+            error
+        }
+        Err(_) => error,
+    }
+}
+
+/// Why a connection could not be made, in a line: the server's own words without where in its source they stand, or the
+/// driver's with the way out.
+pub fn why(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(refused) => with_way_out(refused.message()),
+        sqlx::Error::Io(error) => with_way_out(&error.to_string()),
+        sqlx::Error::Tls(error) => with_way_out(&error.to_string()),
+        sqlx::Error::Configuration(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What the server or the driver said, and what helps.
+fn with_way_out(said: &str) -> String {
+    let way_out = WAYS_OUT.iter().find(|(part, _)| said.contains(part)).map(|(_, way_out)| *way_out);
+    way_out.map_or_else(|| said.to_owned(), |way_out| format!("{said}; {way_out}"))
+}
+
+/// A part of what was said, and what helps: the first that matches counts.
+const WAYS_OUT: &[(&str, &str)] = &[
+    (
+        "UnknownIssuer",
+        "the server's certificate is of an authority that is not trusted here: name the authority's file with \
+         `sslrootcert=…`, or use `sslmode=require`, which encrypts without comparing",
+    ),
+    (
+        "NotValidForName",
+        "the server's certificate is for another name: connect by the name that is in it, or use `sslmode=verify-ca`",
+    ),
+    (
+        "not valid for name",
+        "the server's certificate is for another name: connect by the name that is in it, or use `sslmode=verify-ca`",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "the server's certificate is an authority's own: give the server one that is none (`CA:FALSE`), or use \
+         `sslmode=require`, which encrypts without comparing",
+    ),
+    ("Expired", "renew the server's certificate, or use `sslmode=require`, which encrypts without comparing"),
+    (
+        "certificate expired",
+        "renew the server's certificate, or use `sslmode=require`, which encrypts without comparing",
+    ),
+    (
+        "invalid peer certificate",
+        "the TLS library cannot use the server's certificate, with any `sslmode` that encrypts: give the server one of X.509 \
+         version 3, whose authority `sslrootcert` then names, or, where the network is trusted, use `sslmode=disable`",
+    ),
+    ("prepared statement", "a pooler gives every transaction another session: set `pool_mode = session`"),
+    (
+        "server does not support TLS",
+        "turn `ssl` on at the server, or, where the network is trusted, use `sslmode=prefer`",
+    ),
+    ("no encryption", "the server takes encrypted connections only: use `sslmode=require`"),
+    (
+        "unsupported startup parameter",
+        "a pooler refuses what the session begins with: leave out `options` and `PGOPTIONS`, or let the pooler ignore the \
+         parameter (PgBouncer: `ignore_startup_parameters`)",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_refused_is_said_with_the_way_out() {
+        let io = |text: &str| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
+        for (said, way_out) in [
+            ("invalid peer certificate: Other(OtherError(UnsupportedCertVersion))", "`sslmode=disable`"),
+            ("invalid peer certificate: BadEncoding", "`sslmode=disable`"),
+            ("invalid peer certificate: UnknownIssuer", "`sslrootcert=…`"),
+            ("invalid peer certificate: NotValidForName", "`sslmode=verify-ca`"),
+            ("invalid peer certificate: Expired", "renew"),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "`CA:FALSE`"),
+        ] {
+            let why = why(&io(said));
+            assert!(why.starts_with(said) && why.contains(way_out), "{why}");
+        }
+    }
+}
