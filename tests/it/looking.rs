@@ -125,7 +125,7 @@ async fn sources_that_write_or_change_by_themselves_are_refused() {
         ),
         (format!("select id, at, predicted + random() as predicted, {from}"), "error[bad-function]", vec!["random()"]),
         (
-            format!("select id, at, predicted, version, region, clock_timestamp() as seen from public.p0"),
+            "select id, at, predicted, version, region, clock_timestamp() as seen from public.p0".to_owned(),
             "error[bad-function]",
             vec!["clock_timestamp()"],
         ),
