@@ -31,6 +31,8 @@ pub struct ColumnType {
     pub name: String,
     /// As Postgres calls it, in capitals: `FLOAT8`, `TIMESTAMPTZ`.
     pub type_name: String,
+    /// Its number in the catalog.
+    pub oid: Option<u32>,
 }
 
 /// Whether an error, by its SQLSTATE, is about a value that could not be computed, and not about the statement or the server.
@@ -93,6 +95,7 @@ pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::
     let column = |c: &sqlx::postgres::PgColumn| ColumnType {
         name: c.name().to_owned(),
         type_name: c.type_info().name().to_owned(),
+        oid: c.type_info().oid().map(|oid| oid.0),
     };
     Ok(statement.columns().iter().map(column).collect())
 }

@@ -150,7 +150,9 @@ fn words(code: &str) -> &'static str {
         "22021" => "a text of the source is not valid in the encoding of the database",
         // Raised by our own function that makes months.
         "TU001" => "measurements of that month were detached from the history; attach them again",
-        "3F000" | "42P01" => "a table is missing; run `trueup migrate`",
+        "3F000" | "42P01" => {
+            "a table is missing: of trueup (`trueup migrate`), or one that a function behind the source names without its schema"
+        }
         _ if code.starts_with("22") => "a value in the source cannot be computed with",
         _ if code.starts_with("23") => "a constraint of the history was violated",
         _ if code.starts_with("40") => "the transaction lost against another one",

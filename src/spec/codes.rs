@@ -130,6 +130,11 @@ pub const CODES: &[Code] = &[
         "Use `clear_for`, or put the rule on one metric.",
     ),
     code(
+        "cohort-type",
+        "SQL groups the values of this column otherwise than by their text, as citext does.",
+        "Use an expression that gives one text for all that are equal, such as lower(column::text).",
+    ),
+    code(
         "endless-maintenance",
         "The maintenance begins again before it ends: nobody would ever be told.",
         "Use a shorter `duration`, or a cron expression that comes less often.",

@@ -315,7 +315,7 @@ async fn a_database_without_the_schema_is_told_to_be_migrated() {
     db.execute("drop schema trueup cascade").await;
     let before = run(&folder, &db, &["status"]);
     assert_eq!(before.code, Some(1));
-    assert!(before.stderr.contains("run `trueup migrate`"), "{}", before.stderr);
+    assert!(before.stderr.contains("trueup migrate`"), "{}", before.stderr);
     run(&folder, &db, &["migrate"]).ok();
     run(&folder, &db, &["migrate"]).ok();
     run(&folder, &db, &["status"]).ok();

@@ -18,6 +18,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod docs;
+mod equality;
 mod faults;
 mod folder;
 mod fuzz;

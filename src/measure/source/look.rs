@@ -52,6 +52,12 @@ pub(super) async fn refusal(
                 role(connection).await?
             ),
         ),
+        "42P01" | "42883" | "42704" => (
+            "unreadable-source",
+            "what a function behind the source names without a schema is not found: alter function NAME set search_path = SCHEMA, as its \
+             owner"
+                .to_owned(),
+        ),
         "42501" => ("unreadable-source", grants(connection, relation).await?),
         _ => ("unreadable-source", "run the statement in psql, as the role that trueup connects as".to_owned()),
     };

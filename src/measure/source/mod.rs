@@ -1,5 +1,6 @@
 //! Compares a job with the tables it names: types, time zones, uniqueness. Read before every run, because tables change.
 
+mod equality;
 mod habits;
 mod hint;
 mod look;
@@ -62,6 +63,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     expressions(connection, job, &mut mistakes).await?;
     functions(connection, job, &mut mistakes).await?;
     volatile::refuse(connection, job, &mut mistakes).await?;
+    equality::dimensions(connection, job, &mut mistakes).await?;
     let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
     expect_types(job, Side::Predictions, &prediction_names, &predictions, &mut mistakes);
     expect_types(job, Side::Labels, &label_names, &labels, &mut mistakes);
@@ -77,6 +79,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     // The key comes last among the columns.
     let key_type = predictions.last().map_or("", |column| column.type_name.as_str());
     let key_type = readable_key(key_type).filter(|_| p.id.len() == 1 && labels_unique && !sharded);
+    let key_type = if equality::is_bytewise(connection, job).await? { key_type } else { None };
     let relabeled_by = match key_type {
         Some(_) if !is_unique(connection, &p.relation, &p.id, true).await? => None,
         key_type => key_type,
@@ -106,6 +109,14 @@ async fn keys(
     let before = mistakes.len();
     // The key comes last among the columns.
     for (p_type, l_type) in predictions.iter().rev().zip(labels.iter().rev()).take(job.predictions.id.len()) {
+        let sides = [(Side::Predictions, p_type), (Side::Labels, l_type)];
+        let known = mistakes.len();
+        for (side, column) in sides {
+            mistakes.extend(equality::key(connection, job, side, column).await?);
+        }
+        if mistakes.len() > known {
+            continue;
+        }
         if !same_key_type(&p_type.type_name, &l_type.type_name) {
             let message = format!(
                 "`{}` is {} and `{}` of the predictions is {}",

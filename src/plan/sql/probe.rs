@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::plan::PlannedJob;
+use crate::plan::cohort::Dimension;
 use crate::plan::name::Identifier;
 use crate::plan::pair;
 use crate::plan::source::Relation;
@@ -10,7 +11,10 @@ use crate::plan::sql::{PlannedSql, guard};
 
 /// Selects the prediction columns that the job names, for their types: `at, value, arrived_at?, version?, id …`.
 pub fn prediction_columns(job: &PlannedJob) -> PlannedSql {
-    of_predictions(job, 0)
+    let source = &job.predictions;
+    let optional = [&source.arrived_at, &source.version];
+    let columns = [&source.at, &source.value].into_iter().chain(optional.into_iter().flatten()).chain(&source.id);
+    columns_of(&source.relation, columns, 0)
 }
 
 /// Selects the label columns that the job names: `value, arrived_at?, id …`.
@@ -18,21 +22,20 @@ pub fn label_columns(job: &PlannedJob) -> PlannedSql {
     of_labels(job, 0)
 }
 
-/// One row of the predictions, with the columns that the job names.
+/// One row of the predictions, with the columns that the job and its expressions name.
 pub fn first_prediction(job: &PlannedJob) -> PlannedSql {
-    of_predictions(job, 1)
+    let p = &job.predictions;
+    let named =
+        [Some(&p.at), Some(&p.value), p.arrived_at.as_ref(), p.version.as_ref()].into_iter().flatten().chain(&p.id);
+    let columns: BTreeSet<String> = named.map(|column| column.as_str().to_owned()).chain(named_columns(job)).collect();
+    let columns = columns.iter().map(|name| format!("a.\"{}\"", name.replace('"', "\"\"")));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    PlannedSql::new(format!("select {columns} from {} as a limit 1", p.relation.sql()))
 }
 
 /// One row of the labels, with the columns that the job names.
 pub fn first_label(job: &PlannedJob) -> PlannedSql {
     of_labels(job, 1)
-}
-
-fn of_predictions(job: &PlannedJob, limit: u8) -> PlannedSql {
-    let source = &job.predictions;
-    let optional = [&source.arrived_at, &source.version];
-    let columns = [&source.at, &source.value].into_iter().chain(optional.into_iter().flatten()).chain(&source.id);
-    columns_of(&source.relation, columns, limit)
 }
 
 fn of_labels(job: &PlannedJob, limit: u8) -> PlannedSql {
@@ -192,6 +195,11 @@ fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String 
         l.value,
         l.relation.sql()
     )
+}
+
+/// A dimension as it stands, over no rows.
+pub fn dimension(job: &PlannedJob, dimension: &Dimension) -> PlannedSql {
+    PlannedSql::new(format!("select {} from {} as a limit 0", dimension.sql(), job.predictions.relation.sql()))
 }
 
 /// The types of these columns of the predictions, as SQL names them: `types`, in their order. No row without a prediction.
