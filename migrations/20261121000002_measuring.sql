@@ -153,6 +153,23 @@ $$;
 comment on function trueup.fails is 'Whether an expression of a job fails on one row.';
 revoke execute on function trueup.guarded, trueup.fails from public;
 
+-- Has the planner look at what a first build filled: until then it expects one row of a plan that it does not know. A table that
+-- somebody else analyses just now is left to them.
+create function trueup.analyze_built() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+begin
+    analyze trueup.residual, trueup.bucket, trueup.cell;
+exception when lock_not_available then
+    null;
+end
+$$;
+revoke all on function trueup.analyze_built() from public;
+comment on function trueup.analyze_built is 'Has the planner look at what a first build filled.';
+-- A tenth of all jobs' rows would have to change before the server looks by itself.
+alter table trueup.residual set (autovacuum_analyze_scale_factor = 0.01);
+alter table trueup.bucket set (autovacuum_analyze_scale_factor = 0.01);
+
 -- Count, sum and centred sum of squares, by the server's own accumulator (Youngs and Cramer), merged by Chan's formula.
 create aggregate trueup.moments (float8)
     (sfunc = float8_accum, stype = float8[], combinefunc = float8_combine, initcond = '{0,0,0}', parallel = safe);

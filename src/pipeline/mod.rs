@@ -138,6 +138,9 @@ async fn run_on(
     }
 }
 
+/// Rows of a first build from which its next runs would feel that the planner expects one.
+const WORTH_ANALYZING: i64 = 5_000;
+
 /// The stages of a run whose plan is known.
 async fn run_planned(
     connection: &mut PgConnection,
@@ -151,6 +154,9 @@ async fn run_planned(
     let run = Run { job, facts: &facts, plan, claim, as_of, routing };
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
+    if run.plan.progress.is_none() && summed.rebuilt_from.is_some_and(|rows| rows >= WORTH_ANALYZING) {
+        job::analyze_built(connection).await?;
+    }
     if reconcile::is_due(&run) {
         summed.repaired = Some(reconcile::repair(connection, &run, &read, &mut summed).await?);
     }

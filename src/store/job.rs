@@ -178,6 +178,11 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     })
 }
 
+/// Has the planner look at what a first build filled.
+pub async fn analyze_built(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select trueup.analyze_built()").execute(connection).await.map(drop)
+}
+
 /// Has the expressions of a plan evaluated row by row from now on.
 pub async fn guard(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
     sqlx::query!("update trueup.plan set guarded = true where id = $1", plan_id).execute(connection).await.map(drop)

@@ -99,7 +99,7 @@ async fn the_servers_own_words_say_why_it_refuses() {
         "create role plain login connection limit 1;
          grant usage on schema trueup to plain; grant all on all tables in schema trueup to plain;
          grant all on all sequences in schema trueup to plain; grant execute on all functions in schema trueup to plain;
-         grant select on public.p, public.l to plain; grant select on public._sqlx_migrations to plain",
+         grant select on public.p, public.l to plain",
     )
     .await;
     db.execute("create database closed allow_connections false").await;

@@ -183,6 +183,52 @@ async fn a_scheduled_run_finds_its_rows_by_index() {
     assert!(steps[7].contains("Hash"), "the first build joins once, by a hash:\n{}", steps[7]);
 }
 
+/// A job that the statistics do not know yet, beside a table full of others: nobody analyses, nobody vacuums.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_after_a_first_build_is_looked_up_by_key_whatever_the_statistics_say() {
+    let world = World::new(TABLES, &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"60d\"\n")).await;
+    world.db.execute("alter table trueup.residual set (autovacuum_enabled = off)").await;
+    world.db.execute("insert into trueup.residual (plan_id, key, model_version, bucket_start, cell_id, event_at, class, copies, digest, as_of, generation)
+        select 900 + n % 10, n::text, '', timestamptz '2024-05-01Z' + n * interval '1 minute', 900 + n % 10, timestamptz '2024-05-01Z' + n * interval '1 minute', 1, 1, 0, '2024-05-01Z', 1
+        from generate_series(1, 150000) n; analyze trueup.residual").await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 1_000)).await;
+    world.run_at(at("2024-06-11T00:00:00Z")).await;
+    world.db.execute("update public.p set seen = '2024-06-11T00:30:00Z' where id > 1000; update public.p set version = 'v2' where id between 3901 and 3910").await;
+    let facts = facts(false);
+    let plan: i64 = world.db.scalar("select id from trueup.plan").await;
+    let binds =
+        [Bind::Id(plan), Bind::Time(at("2024-06-11T01:00:00Z")), Bind::Time(at("2024-06-11T00:10:00Z")), Bind::Id(9)];
+    let mut pages = Vec::new();
+    for _ in 0..2 {
+        let mut connection = world.db.connection().await;
+        let mut transaction = sqlx::Connection::begin(&mut connection).await.expect("a transaction");
+        let rows = session::plan_of(&mut transaction, &residual::retire(&world.job, &facts), &binds, true)
+            .await
+            .expect("a plan");
+        transaction.rollback().await.expect("its end");
+        let text: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let read = text.iter().find_map(|line| line.split("shared hit=").nth(1)).expect("buffers");
+        pages.push(read.split_whitespace().next().and_then(|n| n.parse::<i64>().ok()).expect("a number"));
+        assert!(text[0].contains("rows=10 ") || text.iter().any(|line| line.contains("rows=10 ")), "{text:#?}");
+        // The second time the statistics know the plan.
+        world.db.execute("analyze trueup.residual").await;
+    }
+    println!("pages read by a plan that nobody knows, and by one that is known: {pages:?}");
+    assert!(pages[0] <= pages[1] * 3, "{pages:?}");
+}
+
+/// A first build that fills much has the planner look at it before it publishes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_first_build_is_analysed() {
+    let world = World::new(TABLES, &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"60d\"\n")).await;
+    world.db.execute("alter table trueup.residual set (autovacuum_enabled = off); alter table trueup.bucket set (autovacuum_enabled = off)").await;
+    world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 1_400)).await;
+    let known = "select count(*) from pg_stats where schemaname = 'trueup' and tablename in ('residual', 'bucket') and attname = 'plan_id'";
+    assert_eq!(world.db.scalar::<i64>(known).await, 0);
+    world.run_at(at("2024-06-29T00:00:00Z")).await;
+    assert_eq!(world.db.scalar::<i64>(known).await, 2);
+}
+
 /// A first build fills tables, and the next run may come before the server has looked at them.
 #[tokio::test(flavor = "multi_thread")]
 async fn roll_ups_look_their_cells_up_by_key_whatever_the_statistics_say() {

@@ -176,7 +176,7 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     };
     assert_eq!(
         (of("role"), of("grants"), of("source of hourly"), of("schema")),
-        (vec!["ok"], vec!["ok"], vec!["ok", "ok"], vec!["ok"]),
+        (vec!["ok"], vec!["ok"], vec!["ok"], vec!["ok"]),
         "{}",
         well.stdout
     );
@@ -257,9 +257,13 @@ async fn doctor_names_owners_that_nobody_said_are_trusted() {
     world.db.execute(&String::from_utf8(grants.stdout).unwrap()).await;
     let found = doctor("");
     let line = found.lines().find(|line| line.contains("owners: ")).unwrap_or_else(|| panic!("{found}"));
-    for part in
-        ["warning", &format!("`{owner}` owns"), "view inner_view", "function evil(text)", "rights of the runner"]
-    {
+    for part in [
+        "warning",
+        &format!("`{owner}` owns"),
+        "view public.inner_view",
+        "function public.evil(text)",
+        "rights of the runner",
+    ] {
         assert!(line.contains(part), "`{part}` is not in {line}");
     }
     assert!(!line.contains("seen") && found.contains(&format!("trusted_owners = [\"{owner}\"]")), "{found}");
@@ -268,7 +272,7 @@ async fn doctor_names_owners_that_nobody_said_are_trusted() {
     // A query is as good as its tables.
     let query = world.job.spec.replace("table = \"public.p\"", "query = \"select * from public.inner_view\"");
     folder.write("jobs/hourly.toml", &query);
-    assert!(doctor("").contains("function evil(text)"));
+    assert!(doctor("").contains("function public.evil(text)"));
     world
         .db
         .execute(&format!(

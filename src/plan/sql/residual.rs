@@ -130,19 +130,39 @@ order by bucket_start, cell_id",
 /// version, or a row that the filter drops. `$4` is the generation.
 pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = rows::still_there(job, facts);
+    let key = rows::touched_key(job, facts);
+    let which = match facts.sharded {
+        // What a sharded database takes: no place of a row, and no lateral.
+        true => format!(
+            r"from (select distinct {key} as key from touched as t) as changed
+where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
+  and not exists (select from still where still.key = r.key and still.model_version = r.model_version)"
+        ),
+        // Until the table is analysed, its statistics do not know a new plan, and one row is expected of it. The order has the
+        // primary key win over indexes that look as good, `not in` is always hashed, and places are always fetched one by one.
+        false => format!(
+            r"where r.ctid = any(array(
+    select l.place
+    from (select distinct {key} as key from touched as t) as changed
+    cross join lateral (
+        select r.ctid as place, r.key, r.model_version from trueup.residual as r
+        where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
+        order by r.plan_id, r.key, r.model_version offset 0
+    ) as l
+    where (l.key, l.model_version) not in (select key, model_version from still)
+))"
+        ),
+    };
     PlannedSql::new(format!(
         r"with {with}, still as materialized (
     select s.key, s.model_version from {from}
 )
 update trueup.residual as r
 set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4
-from (select distinct {key} as key from touched as t) as changed
-where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
-  and not exists (select from still where still.key = r.key and still.model_version = r.model_version)
+{which}
 returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
         with = rows.with,
         from = rows.from,
-        key = rows::touched_key(job, facts),
     ))
 }
 
