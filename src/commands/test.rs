@@ -37,13 +37,14 @@ pub(super) fn run(global: &Global, path: &Path) -> Result<ExitCode> {
             // A file that cannot be used keeps no other from being tested.
             Err(error) => {
                 unusable += 1;
-                output::print(&format!("FAILED  {error:#}"))?;
+                output::note(&format!("error: {error:#}"));
             }
         }
     }
     output::print(&format!("{passed} passed, {failed} failed"))?;
     if unusable > 0 {
-        return Err(user_error(format!("{unusable} test files have mistakes")));
+        let files = if unusable == 1 { "1 test file has".to_owned() } else { format!("{unusable} test files have") };
+        return Err(user_error(format!("{files} mistakes")));
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

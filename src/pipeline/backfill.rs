@@ -302,7 +302,8 @@ impl Work<'_> {
             gone::unmark(connection, self.claim.job_id, chunk).await?;
         } else {
             let compared = Compared { facts, plan_id: plan.id, as_of, range: chunk, starts: None };
-            let shrink::Verdict { apply, withheld } = shrink::compare(connection, job, &compared).await?;
+            let shrink::Verdict { apply, withheld } =
+                shrink::compare(connection, job, &compared, &stages::Touched::new()).await?;
             if !withheld.is_empty() {
                 rebuild::starts(connection, job, facts, plan.id, as_of, &apply).await?;
                 let recent: Vec<DateTime<Utc>> =

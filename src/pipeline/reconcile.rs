@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
-use super::stages::{END_OF_TIME, Read, Summed, limit_cells};
+use super::stages::{END_OF_TIME, Read, Summed, Touched, limit_cells};
 use super::{Run, fence, shrink};
 use crate::measure::reconcile::Compared;
 use crate::measure::{arrivals, rebuild};
@@ -34,7 +34,7 @@ pub(super) async fn repair(
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
     let compared = Compared { facts: run.facts, plan_id, as_of, range: &range, starts: None };
-    let differing = shrink::compare(&mut transaction, job, &compared).await?.apply;
+    let differing = shrink::compare(&mut transaction, job, &compared, &Touched::new()).await?.apply;
     let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;

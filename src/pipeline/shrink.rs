@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::failure::RunError;
+use super::stages::Touched;
 use crate::measure::reconcile::{self, Compared};
 use crate::measure::windows::DueWindow;
 use crate::plan::PlannedJob;
@@ -24,17 +25,21 @@ pub(super) struct Verdict {
     pub withheld: BTreeSet<DateTime<Utc>>,
 }
 
-/// Compares buckets with the source, and decides which of them follow it. What was decided is noted.
+/// Compares buckets with the source, and decides which of them follow it. What was decided is noted. A loss that rows explain which
+/// arrived and changed is none.
 pub(super) async fn compare(
     connection: &mut PgConnection,
     job: &PlannedJob,
     compared: &Compared<'_>,
+    changed: &Touched,
 ) -> Result<Verdict, RunError> {
     let (plan_id, range) = (compared.plan_id, compared.range);
     let differences = reconcile::differing(connection, job, compared).await?;
-    let withheld = withheld(connection, job, plan_id, &differences).await?;
+    let unexplained: Vec<Difference> =
+        differences.iter().map(|d| d.without(changed.get(&d.start).copied().unwrap_or_default())).collect();
+    let withheld = withheld(connection, job, plan_id, &unexplained).await?;
     let (kept, applied): (Vec<&Difference>, Vec<&Difference>) =
-        differences.iter().partition(|difference| withheld.contains(&difference.start));
+        unexplained.iter().partition(|difference| withheld.contains(&difference.start));
     let losses = |of: Vec<&Difference>| {
         let loss = |d: &Difference| Amount { predictions: d.loss().predictions, labeled: d.loss().labeled };
         of.into_iter().map(|d| (d.start, loss(d))).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! The measuring stages of a run, each in a transaction of its own: what it wrote stays, whatever happens next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -34,8 +34,11 @@ pub(super) struct Read {
     /// What is built straight from the source.
     build: Option<Range<DateTime<Utc>>>,
     /// Touched buckets whose residuals are no longer kept.
-    older: Vec<DateTime<Utc>>,
+    older: Touched,
 }
+
+/// Buckets, and how many of their predictions or labels changed.
+pub(super) type Touched = BTreeMap<DateTime<Utc>, i64>;
 
 /// What the second stage did.
 pub(super) struct Summed {
@@ -90,23 +93,24 @@ async fn arrivals_since(
         gone: upserted.gone,
         recent: Cells::default(),
         build,
-        older: Vec::new(),
+        older: Touched::new(),
     };
-    let mut older = BTreeSet::new();
+    let mut older = Touched::new();
     if !run.facts.predictions_unique {
-        older.extend(arrivals::older_copies(connection, job, arrivals, progress.residual_from).await?);
+        let copies = arrivals::older_copies(connection, job, arrivals, progress.residual_from).await?;
+        older.extend(copies.into_iter().map(|start| (start, 0)));
     }
     for ((start, cell), rows) in upserted.cells {
         if start >= progress.residual_from {
             read.recent.starts.push(start);
             read.recent.cells.push(cell);
         } else if start >= floor {
-            older.insert(start);
+            *older.entry(start).or_default() += rows;
         } else if read.build.as_ref().is_none_or(|build| !build.contains(&start)) {
             read.beyond_horizon += rows;
         }
     }
-    read.older = older.into_iter().filter(|start| *start >= floor).collect();
+    read.older = older.into_iter().filter(|(start, _)| *start >= floor).collect();
     Ok(read)
 }
 
@@ -136,7 +140,7 @@ async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -
         gone: 0,
         recent: Cells::default(),
         build: Some(reach..END_OF_TIME),
-        older: Vec::new(),
+        older: Touched::new(),
     })
 }
 
@@ -182,7 +186,7 @@ async fn build(
         rebuild::range(connection, run.job, run.facts, &build).await?;
     } else {
         let compared = Compared { facts: run.facts, plan_id, as_of: run.as_of, range, starts: None };
-        let apply = shrink::compare(connection, run.job, &compared).await?.apply;
+        let apply = shrink::compare(connection, run.job, &compared, &Touched::new()).await?.apply;
         rebuild::starts(connection, run.job, run.facts, plan_id, run.as_of, &apply).await?;
         summed.touched.extend(apply);
     }
@@ -211,13 +215,14 @@ async fn recompute(
 async fn rebuild_older(
     connection: &mut PgConnection,
     run: &Run<'_>,
-    older: &[DateTime<Utc>],
+    older: &Touched,
 ) -> Result<Vec<DateTime<Utc>>, RunError> {
-    let (Some(first), Some(last)) = (older.iter().min(), older.iter().max()) else { return Ok(Vec::new()) };
+    let starts: Vec<DateTime<Utc>> = older.keys().copied().collect();
+    let (Some(first), Some(last)) = (starts.first(), starts.last()) else { return Ok(Vec::new()) };
     let range = *first..*last + run.job.windows.bucket;
     let compared =
-        Compared { facts: run.facts, plan_id: run.plan.id, as_of: run.as_of, range: &range, starts: Some(older) };
-    let apply = shrink::compare(connection, run.job, &compared).await?.apply;
+        Compared { facts: run.facts, plan_id: run.plan.id, as_of: run.as_of, range: &range, starts: Some(&starts) };
+    let apply = shrink::compare(connection, run.job, &compared, older).await?.apply;
     rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &apply).await?;
     Ok(apply)
 }

@@ -42,14 +42,61 @@ pub enum CatchUp {
     All,
 }
 
+/// A cron expression whose names of schedules, days and months are written as the parser knows them.
+fn in_short(text: &str) -> String {
+    const SCHEDULES: [(&str, &str); 7] = [
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+        ("@monthly", "0 0 1 * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@hourly", "0 * * * *"),
+    ];
+    const NAMES: [&str; 19] = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let mut short = text.trim().to_lowercase();
+    if let Some((_, fields)) = SCHEDULES.iter().find(|(name, _)| *name == short) {
+        return (*fields).to_owned();
+    }
+    for name in NAMES {
+        short = short.replace(name, &name[..3]);
+    }
+    short.to_uppercase()
+}
+
 impl Cadence {
-    /// Parses a cron expression of 5 or 6 fields.
+    /// Parses a cron expression of 5 or 6 fields, or a name such as `@daily`.
     pub fn cron(text: &str, zone: Tz) -> Result<Self, String> {
-        let fields = text.split_whitespace().count();
+        let written = in_short(text);
+        let fields = written.split_whitespace().count();
         if !(5..=6).contains(&fields) {
-            return Err(format!("`{text}` has {fields} fields; a cron expression has 5, or 6 with seconds first"));
+            return Err(format!(
+                "`{text}` has {fields} fields; a cron expression has 5, or 6 with seconds first, or is @hourly, @daily, @weekly, \
+                 @monthly or @yearly"
+            ));
         }
-        let cron = Cron::from_str(text).map_err(|mistake| format!("`{text}` is not a cron expression: {mistake}"))?;
+        let cron =
+            Cron::from_str(&written).map_err(|mistake| format!("`{text}` is not a cron expression: {mistake}"))?;
         Ok(Self::Cron { cron: Box::new(cron), zone })
     }
 
@@ -142,6 +189,24 @@ mod tests {
     fn seconds_may_be_given_first() {
         let cron = Cadence::cron("*/10 * * * * *", Tz::UTC).unwrap();
         assert_eq!(cron.next_after(at("2024-01-01T00:00:00Z")), Some(at("2024-01-01T00:00:10Z")));
+        let monday = Cadence::cron("0 0 * * Monday", Tz::UTC).unwrap();
+        assert_eq!(monday.next_after(at("2024-05-01T00:00:00Z")), Some(at("2024-05-06T00:00:00Z")));
+        let working = Cadence::cron("0 8 * March monday-Friday", Tz::UTC).unwrap();
+        assert_eq!(working.next_after(at("2024-03-01T09:00:00Z")), Some(at("2024-03-04T08:00:00Z")));
+        for (name, next) in [
+            ("@hourly", "2024-05-01T13:00:00Z"),
+            ("@daily", "2024-05-02T00:00:00Z"),
+            ("@Weekly", "2024-05-05T00:00:00Z"),
+            ("@monthly", "2024-06-01T00:00:00Z"),
+            ("@yearly", "2025-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(
+                Cadence::cron(name, Tz::UTC).unwrap().next_after(at("2024-05-01T12:00:00Z")),
+                Some(at(next)),
+                "{name}"
+            );
+        }
+        assert!(Cadence::cron("@often", Tz::UTC).is_err_and(|why| why.contains("@daily")));
         assert!(Cadence::cron("* * * *", Tz::UTC).is_err());
         assert!(Cadence::cron("61 * * * *", Tz::UTC).is_err());
     }

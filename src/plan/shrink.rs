@@ -62,6 +62,16 @@ impl Difference {
         self.before.less(self.after)
     }
 
+    /// The same without the loss of so many predictions and pairs.
+    pub fn without(self, explained: i64) -> Self {
+        let restored = |before: i64, after: i64| if after < before { before.min(after + explained) } else { after };
+        let after = Extent {
+            predictions: restored(self.before.predictions, self.after.predictions),
+            labeled: restored(self.before.labeled, self.after.labeled),
+        };
+        Self { after, ..self }
+    }
+
     pub fn shrinks(&self) -> bool {
         self.after.predictions < self.before.predictions || self.after.labeled < self.before.labeled
     }

@@ -52,7 +52,7 @@ pub struct JobSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSection {
-    /// Cron expression of 5 fields, or 6 with seconds first.
+    /// Cron expression of 5 fields, or 6 with seconds first; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
     pub cron: Option<String>,
     /// Interval such as `15m`, aligned to the Unix epoch. Instead of `cron`.
     pub every: Option<String>,

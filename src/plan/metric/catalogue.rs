@@ -330,7 +330,9 @@ pub const CATALOGUE: &[Metric] = &[
 ];
 
 const fn percentile(name: &'static str, meaning: &'static str, finish: fn(&super::Sums<'_>) -> f64) -> Metric {
-    Metric { name, meaning, needs: Needs::ErrorHistogram, finish, ..PLAIN }
+    // What a histogram estimates lies between the extremes.
+    let sums = &[Sum::LeastAbsError, Sum::GreatestAbsError];
+    Metric { name, meaning, needs: Needs::ErrorHistogram, sums, finish, ..PLAIN }
 }
 
 const fn squared(metric: Metric) -> Metric {

@@ -96,15 +96,24 @@ impl Sums<'_> {
     pub fn abs_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.abs_error, q),
-            None => self.errors.quantile(q).unwrap_or(f64::NAN),
+            None => self.errors.quantile(q).map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
         }
+    }
+
+    /// An estimate of |e| that lies beyond the smallest or the greatest of them is one of these.
+    fn between_extremes(&self, estimate: f64) -> f64 {
+        // Of NaN, for a sum that was not kept, `min` and `max` leave the estimate.
+        estimate.max(self.get(Sum::LeastAbsError)).min(self.get(Sum::GreatestAbsError))
     }
 
     /// A quantile of e², between neighbouring squares; NaN for none.
     pub fn squared_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.squared_error, q),
-            None => self.errors.quantile_of(q, |e| e * e).unwrap_or(f64::NAN),
+            None => {
+                let estimate = self.errors.quantile_of(q, |e| e * e);
+                estimate.map_or(f64::NAN, |square| self.between_extremes(square.sqrt()).powi(2))
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub enum Sum {
     FourthPower,
     /// Greatest |e|.
     GreatestAbsError,
+    LeastAbsError,
     /// Σ|actual|.
     AbsActual,
     GreatestActual,
@@ -63,7 +64,7 @@ impl Sum {
     pub fn merge(self) -> Merge {
         match self {
             Self::GreatestAbsError | Self::GreatestActual => Merge::Greatest,
-            Self::LeastActual => Merge::Least,
+            Self::LeastActual | Self::LeastAbsError => Merge::Least,
             Self::ErrorMoments | Self::PredictedMoments | Self::ActualMoments => Merge::Moments,
             _ => Merge::Add,
         }
@@ -80,7 +81,7 @@ impl Sum {
     pub fn row_sql(self, parameters: &Parameters) -> String {
         let number = |value: Option<f64>| format!("{:e}::float8", value.unwrap_or(f64::NAN));
         match self {
-            Self::AbsError | Self::GreatestAbsError => "abs(e)".to_owned(),
+            Self::AbsError | Self::GreatestAbsError | Self::LeastAbsError => "abs(e)".to_owned(),
             Self::SquaredError => "z2".to_owned(),
             Self::FourthPower => "z2 * z2".to_owned(),
             Self::AbsActual => "abs(a)".to_owned(),
