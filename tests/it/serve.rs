@@ -52,7 +52,8 @@ const SCENE: &str = "
     insert into public.l select id, 0, at from public.p;
     create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
     analyze public.p; analyze public.l;
-    create view public.slow as select p.* from public.p as p, (select pg_sleep(0.01)) as s;";
+    create function public.slowly() returns int language plpgsql stable as 'begin perform pg_sleep(0.01); return 1; end';
+    create view public.slow as select p.* from public.p as p, (select public.slowly()) as s;";
 
 fn serve(folder: &Folder, db: &TestDatabase) -> Process {
     let mut command = folder.trueup(&["serve"]);

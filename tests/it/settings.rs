@@ -103,7 +103,8 @@ async fn a_run_that_takes_longer_than_its_timeout_fails_and_the_next_is_not_kept
     world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24)).await;
     world
         .db
-        .execute("create view public.slow as select p.* from public.p as p, lateral (select pg_sleep(0.2), p.id) as s")
+        .execute("create function public.slowly(bigint) returns bigint language plpgsql stable as 'begin perform pg_sleep(0.2); return $1; end';
+             create view public.slow as select p.* from public.p as p, lateral (select public.slowly(p.id)) as s (slow) where s.slow is not null")
         .await;
     let ended = world.try_run_at(at("2024-05-02T00:00:00Z")).await;
     assert!(matches!(ended, Ok(trueup::pipeline::execute::Ended::Failed(_))), "{ended:?}");
