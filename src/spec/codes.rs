@@ -29,7 +29,7 @@ pub const CODES: &[Code] = &[
     code("bad-address", "This is not a mail address.", "Write `name@example.org`, or `Name <name@example.org>`."),
     code(
         "bad-bucket",
-        "Windows are sums of whole buckets, and this bucket does not divide them, the schedule or the offsets of the time zone.",
+        "Windows are sums of whole buckets, and this bucket does not divide them or the offsets of the time zone.",
         "Leave `bucket` out, or use one that divides all windows.",
     ),
     code(

@@ -159,7 +159,8 @@ pub struct WindowsSection {
     pub tumbling: Vec<String>,
     /// IANA time zone of days, weeks and months. Default `UTC`.
     pub timezone: Option<String>,
-    /// Smallest time slice kept. Default: the coarsest that divides all windows, at most `1h`.
+    /// Smallest time slice kept; it divides all windows. Default: the coarsest that divides the gaps of the schedule, too, at most `1h`. With
+    /// a coarser one a rolling window ends at its last boundary, and a tick before the next brings no new one.
     pub bucket: Option<String>,
     /// A window is final this long after its end. Default `1d`.
     pub label_wait: Option<String>,

@@ -414,3 +414,22 @@ async fn a_backup_as_it_is_written_can_be_restored() {
     trueup(other.url(), &["run", "hourly", "--at", "2024-05-02T07:00:00Z"]);
     assert!(other.lines(history).await.len() > db.lines(history).await.len());
 }
+
+/// A promise whose test was renamed or removed is held by nobody.
+#[test]
+fn every_test_that_holds_a_promise_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/promises.md")).expect("the page");
+    let names: Vec<&str> = page.split('`').filter(|word| word.contains("::")).collect();
+    assert!(names.len() >= 25, "{names:?}");
+    for name in names {
+        let (modules, test) = name.rsplit_once("::").expect("a path");
+        let file = root.join("tests/it").join(format!("{}.rs", modules.replace("::", "/")));
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(text.contains(&format!("fn {test}(")), "there is no test `{name}`");
+    }
+    let promises = std::fs::read_to_string(root.join("README.md")).expect("the README");
+    for number in 1..=10 {
+        assert!(promises.contains(&format!("\n{number}. **")) && page.contains(&format!("| {number}. ")), "promise {number}");
+    }
+}

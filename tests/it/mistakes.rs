@@ -123,7 +123,7 @@ fn a_job_that_is_right_has_no_findings() {
 #[case::bad_window("\"1d\"", "\"1 day\"", "bad-window", "is not a duration")]
 #[case::odd_window("\"1d\"", "\"7h\"", "bad-window", "does not divide a day")]
 #[case::repeated_window("[\"6h\"]", "[\"6h\", \"360m\"]", "repeated-entry", "listed twice")]
-#[case::bad_bucket("[windows]", "[windows]\nbucket = \"45m\"", "bad-bucket", "the largest that does is 1h")]
+#[case::bad_bucket("[windows]", "[windows]\nbucket = \"50m\"", "bad-bucket", "the largest that does is 6h")]
 #[case::short_horizon(
     "[windows]",
     "[windows]\nlabel_wait = \"2d\"\nhorizon = \"1d\"",

@@ -94,7 +94,8 @@ fn read(
     found
 }
 
-/// The bucket must divide every window, the gaps of the schedule, and the offsets of the zone if days follow it.
+/// The bucket must divide every window, and the offsets of the zone if days follow it. One that is not given divides the gaps of the
+/// schedule, too, so that every tick ends a rolling window; one that is given may be coarser than they are.
 fn bucket(
     spec: &WindowsSection,
     all: &[Window],
@@ -103,7 +104,6 @@ fn bucket(
     notes: &mut Notes<'_>,
 ) -> Option<TimeDelta> {
     let mut divisor = all.iter().map(Window::divisor_seconds).fold(0, greatest_common_divisor);
-    divisor = greatest_common_divisor(divisor, schedule.cadence.divisor_seconds());
     if all.iter().any(Window::is_calendar) {
         divisor = greatest_common_divisor(divisor, offset_divisor(zone));
     }
@@ -114,7 +114,7 @@ fn bucket(
         Some(bucket) if divisor % bucket.num_seconds() == 0 => Some(bucket),
         Some(bucket) => {
             let message = format!(
-                "a bucket of {} does not divide all windows, the schedule and the zone's offsets",
+                "a bucket of {} does not divide all windows and the zone's offsets",
                 duration::format(bucket)
             );
             notes
@@ -123,6 +123,7 @@ fn bucket(
             None
         }
         None => {
+            let divisor = greatest_common_divisor(divisor, schedule.cadence.divisor_seconds());
             let parts = (1..).find(|parts| divisor % parts == 0 && divisor / parts <= 3_600)?;
             Some(TimeDelta::seconds(divisor / parts))
         }
