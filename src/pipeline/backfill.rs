@@ -13,6 +13,7 @@ use super::{fence, inspect, publish, register_plan, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
 use crate::measure::reconcile::Compared;
+use crate::measure::source;
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
@@ -127,7 +128,7 @@ async fn prepare(
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
     let facts = inspect(connection, job, plan.guarded).await?;
     let now = run::now(connection).await?;
-    let windows = asked_windows(job, request, now);
+    let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };
     let asked = Asked {
         plan_id: plan.id,
@@ -229,17 +230,40 @@ struct Batch {
     kept: usize,
 }
 
-/// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
-fn asked_windows(job: &PlannedJob, request: &Request, now: DateTime<Utc>) -> Vec<DueWindow> {
+/// The time before which there is neither a prediction nor a window that is stored. None without either.
+async fn beginning(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    job_id: i64,
+) -> Result<Option<DateTime<Utc>>, RunError> {
+    let first = source::first_event(connection, job).await?;
+    let stored = measured::first_start(connection, job_id).await?;
+    Ok(first.into_iter().chain(stored).min())
+}
+
+/// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first. Those before `beginning`
+/// would be empty.
+fn asked_windows(
+    job: &PlannedJob,
+    request: &Request,
+    now: DateTime<Utc>,
+    beginning: Option<DateTime<Utc>>,
+) -> Vec<DueWindow> {
+    let Some(beginning) = beginning else { return Vec::new() };
     let until = request.range.end.min(now);
+    let from = request.range.start.max(beginning);
+    if from >= request.range.end {
+        return Vec::new();
+    }
     let ticks = match request.step {
-        None => job.schedule.cadence.slots(request.range.start - TimeDelta::seconds(1), until, usize::MAX),
+        None => job.schedule.cadence.slots(from - TimeDelta::seconds(1), until, usize::MAX),
         Some(step) => std::iter::successors(Some(request.range.start), |tick| Some(*tick + step))
             .take_while(|tick| *tick <= until)
             .collect(),
     };
-    let ticks: Vec<DateTime<Utc>> = ticks.into_iter().filter(|tick| *tick < request.range.end).collect();
-    let mut windows = job.windows.overlapping(&request.range, now);
+    let ticks: Vec<DateTime<Utc>> =
+        ticks.into_iter().filter(|tick| *tick >= from && *tick < request.range.end).collect();
+    let mut windows = job.windows.overlapping(&(from..request.range.end), now);
     windows.extend(job.windows.rolling_at(&ticks));
     stages::named(windows)
 }

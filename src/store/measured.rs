@@ -38,6 +38,13 @@ pub async fn waiting(connection: &mut PgConnection, job_id: i64, until: DateTime
     .await
 }
 
+/// Start of the oldest window of a job that is stored.
+pub async fn first_start(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select min(window_start) from trueup.measured_window where job_id = $1", job_id)
+        .fetch_one(connection)
+        .await
+}
+
 /// Which of these windows are stored already.
 pub async fn stored(
     connection: &mut PgConnection,

@@ -67,3 +67,31 @@ async fn rolling_windows_are_backfilled_at_each_tick_or_step() {
         assert_eq!(windows, expected, "{step:?}");
     }
 }
+
+/// Decades without a prediction cost nothing; a window that is stored there is looked at, since the source may have lost it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_from_long_before_the_first_prediction_measures_what_there_is() {
+    let toml = hourly("[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\n");
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute(&quarter_hours("2024-05-01T06:00:00Z", 48)).await;
+    let (from, to) = (at("1990-01-01T00:00:00Z"), at("2024-05-04T00:00:00Z"));
+    let count = async || world.db.scalar::<i64>("select count(*) from trueup.measured_window").await;
+    world.backfill(from..to, None).await;
+    // Three days, of which one holds the first prediction in its middle, and an hourly tick each.
+    let windows = count().await;
+    assert!((66..=72).contains(&windows), "{windows}");
+    let first: String = world
+        .db
+        .scalar("select min(window_start)::text from trueup.measured_window where window_name = 'tumbling 1d'")
+        .await;
+    assert!(first.starts_with("2024-05-01 00:00:00"), "{first}");
+    world.db.execute("delete from public.p where at < '2024-05-02Z'").await;
+    let request = trueup::pipeline::backfill::Request { range: from..to, step: None, accept_loss: true };
+    world.backfill_with(request).await;
+    let left = world.db.lines("select window_start::date from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and model_version is null").await;
+    assert_eq!(left, ["2024-05-02", "2024-05-03"]);
+    // Without a prediction there is nothing to measure.
+    world.db.execute("truncate public.p; truncate public.l; truncate trueup.measured_window cascade").await;
+    world.backfill(from..to, None).await;
+    assert_eq!(count().await, 0);
+}

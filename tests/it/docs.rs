@@ -430,6 +430,9 @@ fn every_test_that_holds_a_promise_is_there() {
     }
     let promises = std::fs::read_to_string(root.join("README.md")).expect("the README");
     for number in 1..=10 {
-        assert!(promises.contains(&format!("\n{number}. **")) && page.contains(&format!("| {number}. ")), "promise {number}");
+        assert!(
+            promises.contains(&format!("\n{number}. **")) && page.contains(&format!("| {number}. ")),
+            "promise {number}"
+        );
     }
 }

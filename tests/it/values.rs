@@ -257,7 +257,8 @@ async fn without_arrival_times_every_run_rereads_its_reach_and_sees_deletes() {
 /// Ticks every five minutes over buckets of an hour: a rolling window ends at the last boundary, and most ticks bring no new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_may_be_coarser_than_the_cadence() {
-    let toml = hourly("[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nbucket = \"1h\"\n").replace("every = \"1h\"", "every = \"5m\"");
+    let toml = hourly("[windows]\nrolling = [\"6h\"]\ntumbling = [\"1d\"]\nbucket = \"1h\"\n")
+        .replace("every = \"1h\"", "every = \"5m\"");
     let world = World::new(TABLES, &toml).await;
     world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
     for minute in 0..30 {
@@ -265,7 +266,11 @@ async fn a_bucket_may_be_coarser_than_the_cadence() {
     }
     let windows = world.db.lines("select window_start, window_end, predictions, revision from trueup.window_history where window_name = 'rolling 6h' and cohort = 'all' and model_version is null order by 2").await;
     // Labels come half an hour after their event: the last pairs of a window do in a later tick, which does not measure it again.
-    let expected: Vec<String> = ["04", "05", "06", "07"].iter().zip(["10", "11", "12", "13"]).map(|(from, to)| format!("2024-05-02T{from}:00:00+00:00 | 2024-05-02T{to}:00:00+00:00 | 24 | ")).collect();
+    let expected: Vec<String> = ["04", "05", "06", "07"]
+        .iter()
+        .zip(["10", "11", "12", "13"])
+        .map(|(from, to)| format!("2024-05-02T{from}:00:00+00:00 | 2024-05-02T{to}:00:00+00:00 | 24 | "))
+        .collect();
     assert_eq!(windows.len(), 4, "{windows:?}");
     for (window, expected) in windows.iter().zip(&expected) {
         assert!(window.starts_with(expected), "{window}: {expected}");

@@ -25,7 +25,7 @@ use hint::{Conversion, Side};
 pub use look::{failing, look};
 use mistake::user_code;
 pub use mistake::{SourceError, SourceMistake};
-pub use nulls::{begins_late, nulls};
+pub use nulls::{begins_late, first_event, nulls};
 pub use types::column_types;
 pub use volatile::moving;
 

@@ -24,6 +24,12 @@ pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Res
     Ok(found)
 }
 
+/// The oldest event of a source. None without predictions.
+pub async fn first_event(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let rows = session::fetch(connection, &probe::first_event(job), &[]).await?;
+    rows.first().map(|row| row.try_get("first")).transpose().map(Option::flatten)
+}
+
 /// The oldest event of a source that begins within the horizon, although the job has been there for longer. None where it
 /// reaches back far enough.
 pub async fn begins_late(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {

@@ -113,10 +113,8 @@ fn bucket(
     match notes.duration("windows.bucket", spec.bucket.as_deref()) {
         Some(bucket) if divisor % bucket.num_seconds() == 0 => Some(bucket),
         Some(bucket) => {
-            let message = format!(
-                "a bucket of {} does not divide all windows and the zone's offsets",
-                duration::format(bucket)
-            );
+            let message =
+                format!("a bucket of {} does not divide all windows and the zone's offsets", duration::format(bucket));
             notes
                 .error("windows.bucket", "bad-bucket", message)
                 .hint(format!("the largest that does is {}", duration::format(TimeDelta::seconds(divisor))));

@@ -112,6 +112,15 @@ pub fn nulls(job: &PlannedJob) -> Vec<NullProbe> {
         .collect()
 }
 
+/// The oldest event that is a time: `first`. NULL without predictions.
+pub fn first_event(job: &PlannedJob) -> PlannedSql {
+    let at = &job.predictions.at;
+    PlannedSql::new(format!(
+        "select min(a.{at}) as first from {} as a where a.{at} >= timestamptz '1900-01-01'",
+        job.predictions.relation.sql()
+    ))
+}
+
 /// The oldest event, where it is younger than so many seconds: `oldest`, else NULL. A source whose newest event is older than
 /// that rests, and says nothing.
 pub fn oldest(job: &PlannedJob, seconds: i64) -> PlannedSql {
