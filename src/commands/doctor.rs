@@ -255,7 +255,7 @@ async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mu
         Err(SourceError::Mistakes(mistakes)) => Ok(mistakes),
         Err(SourceError::Database(error)) => Err(error),
     };
-    sqlx::query("reset default_transaction_read_only").execute(connection).await?;
+    sqlx::query("reset default_transaction_read_only").execute(&mut *connection).await?;
     let mistakes = match looked {
         Ok(mistakes) => mistakes,
         Err(error) => {
@@ -273,6 +273,9 @@ async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mu
     }
     if mistakes.is_empty() {
         findings.ok(&about, "a row of each table can be read, with the columns of the job");
+        for lacking in source::nulls(connection, job).await? {
+            findings.warning(&about, format!("{}: {}", lacking.path, lacking.message), lacking.hint);
+        }
     }
     Ok(())
 }

@@ -189,7 +189,10 @@ async fn null_in_a_key_or_an_arrival_time_is_counted_by_check() {
     let scene = "alter table public.p drop constraint p_pkey; alter table public.p alter id drop not null; alter table public.p alter seen drop not null;
         alter table public.l alter seen drop not null; update public.p set seen = null where id % 2 = 0;
         update public.p set id = null where region = 'a' and at < '2024-05-01T06:00:00Z'; update public.l set seen = null where id % 4 = 1";
-    let checked = Bench::new(scene).await.check(&hourly(WINDOWS)).ok().stdout;
+    let bench = Bench::new(scene).await;
+    let checked = bench.check(&hourly(WINDOWS)).ok().stdout;
+    let seen = bench.run(&["doctor"]).stdout;
+    assert!(seen.contains("labels.arrived_at: `seen` is NULL in 48 of 192 rows"), "{seen}");
     for words in [
         "warning[null-key]: `seen` is NULL in 96 of 192 rows",
         "`id` is NULL in 12 of 192 rows",
