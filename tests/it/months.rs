@@ -45,6 +45,10 @@ async fn runs_make_the_months_that_they_write_to_and_no_others() {
     let first: String = world.db.scalar("select min(window_end)::text from trueup.measurement_2024_06").await;
     assert!(first.starts_with("2024-06-01 00:00:00"), "{first}");
     // A backfill makes the months it needs as well, verdicts it has none.
+    world
+        .db
+        .execute("insert into public.p values (900001, '2024-03-30T01:00Z', 1, 'v1', 'a', '2024-03-30T00:00Z')")
+        .await;
     world.backfill(at("2024-03-30T00:00:00Z")..at("2024-04-02T00:00:00Z"), None).await;
     let more = world.db.lines(MONTHS).await;
     let made: Vec<&str> =
