@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::plan::job::Windows;
 use crate::plan::window::WindowKind;
@@ -88,30 +88,45 @@ pub struct Known {
 /// Starts of the buckets that must stay as they are, because a window would lose more than `share` of what it holds.
 pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Difference]) -> BTreeSet<DateTime<Utc>> {
     let sums = Sums::new(known, differences);
-    let shrinking = || differences.iter().filter(|difference| difference.shrinks());
-    let mut withheld = BTreeSet::new();
-    for slice in windows.all.iter().flat_map(|window| shrinking().flat_map(|d| around(windows, &window.kind, d.start)))
-    {
-        let (held, lost) = sums.within(&slice);
-        if held.is_shrunk_by(lost, share) {
-            withheld.extend(differences.iter().map(|d| d.start).filter(|start| slice.contains(start)));
-        }
-    }
-    withheld
+    let shrinking: BTreeSet<DateTime<Utc>> = differences.iter().filter(|d| d.shrinks()).map(|d| d.start).collect();
+    let shrunk = windows.all.iter().flat_map(|window| around(windows, &window.kind, &shrinking)).filter(|slice| {
+        let (held, lost) = sums.within(slice);
+        held.is_shrunk_by(lost, share)
+    });
+    let shrunk = merged(shrunk.collect());
+    let is_in = |start: &DateTime<Utc>| shrunk.iter().any(|slice| slice.contains(start));
+    differences.iter().map(|difference| difference.start).filter(is_in).collect()
 }
 
-/// The windows of a kind that a bucket decides about: the one of the calendar, or those that begin or end with it.
-fn around(windows: &Windows, kind: &WindowKind, start: DateTime<Utc>) -> Vec<Range<DateTime<Utc>>> {
-    let ends_at = |end: DateTime<Utc>, length: TimeDelta| end - length..end;
+/// The windows of a kind that hold one of these buckets: those of the calendar, or those that end at any bucket.
+fn around(windows: &Windows, kind: &WindowKind, shrinking: &BTreeSet<DateTime<Utc>>) -> Vec<Range<DateTime<Utc>>> {
+    let (Some(first), Some(last)) = (shrinking.first(), shrinking.last()) else { return Vec::new() };
     match kind {
         WindowKind::Rolling(length) => {
-            vec![ends_at(start + windows.bucket, *length), ends_at(start + *length, *length)]
+            let ends = std::iter::successors(Some(*first + windows.bucket), |end| Some(*end + windows.bucket));
+            ends.take_while(|end| *end <= *last + *length)
+                .map(|end| end - *length..end)
+                .filter(|slice| shrinking.range(slice.clone()).next().is_some())
+                .collect()
         }
         WindowKind::Tumbling(grain) => {
-            let slice = grain.slice(start, windows.zone);
-            vec![slice.start..slice.end]
+            let slices = shrinking.iter().map(|start| grain.slice(*start, windows.zone));
+            slices.map(|slice| slice.start..slice.end).collect()
         }
     }
+}
+
+/// Ranges that overlap, as one.
+fn merged(mut ranges: Vec<Range<DateTime<Utc>>>) -> Vec<Range<DateTime<Utc>>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<DateTime<Utc>>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// Sums up to each bucket, so that those of a range are a difference of two.
@@ -150,6 +165,8 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::plan::window::Window;
 

@@ -126,15 +126,15 @@ impl Oracle {
     }
 }
 
-/// Start and length of every window that holds one of these hours and begins or ends with a bucket that may decide.
+/// Start and length of every window that holds one of these hours.
 fn windows(hours: BTreeSet<i64>) -> BTreeSet<(i64, i64)> {
     let mut found = BTreeSet::new();
     for hour in hours {
         for length in TUMBLING {
             found.insert((hour.div_euclid(length) * length, length));
         }
-        // Rolling: any that this hour begins or ends.
-        found.extend([(hour, TUMBLING[0]), (hour + 1 - TUMBLING[0], TUMBLING[0])]);
+        // Rolling: any that holds this hour.
+        found.extend((0..TUMBLING[0]).map(|before| (hour - before, TUMBLING[0])));
     }
     found
 }
