@@ -47,7 +47,7 @@ impl Totals {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_keeps_what_a_source_forgets_in_random_histories() {
-    let histories = size("TRUEUP_HISTORIES", 40);
+    let histories = size("TRUEUP_HISTORIES", 20);
     let first = size("TRUEUP_SEED", u64::from(Utc::now().timestamp().unsigned_abs() as u32) << 20);
     println!("{histories} histories of a source that forgets, first seed {first}");
     let totals = stream::iter(0..histories)
