@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
-use crate::plan::sql::{probe, residual};
+use crate::plan::sql::{residual, sample};
 
 /// Predictions that are left out for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ async fn failing(
 ) -> sqlx::Result<Vec<Contradiction>> {
     let Some(types) = &facts.guards else { return Ok(Vec::new()) };
     let mut found: Vec<Contradiction> = Vec::new();
-    for (path, sql) in probe::failing(job, types) {
+    for (path, sql) in sample::failing(job, types) {
         let outcome = format!("`{path}` fails on them");
         // Both sides of a ratio fail on the same rows.
         if found.iter().any(|known| known.outcome == outcome) {

@@ -1,5 +1,7 @@
 //! The validated meaning of a job. No impossible states: what is here can be run.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
@@ -7,6 +9,7 @@ use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::metric::sum::Sum;
 use crate::plan::metric::{JobMetric, Needs, Parameters};
 use crate::plan::objective::Slo;
+use crate::plan::pair;
 use crate::plan::pair::Extra;
 use crate::plan::rule::{Limits, Rule, Test};
 use crate::plan::schedule::Schedule;
@@ -173,6 +176,13 @@ impl PlannedJob {
         self.predictions.filter.is_some()
             || !self.extras.is_empty()
             || self.dimensions.iter().any(|dimension| !dimension.is_column())
+    }
+
+    /// The columns of the predictions that its expressions and cohorts name.
+    pub fn named_columns(&self) -> BTreeSet<String> {
+        let filter = self.predictions.filter.iter().flat_map(|filter| filter.columns());
+        let dimensions = self.dimensions.iter().flat_map(|dimension| dimension.columns());
+        filter.chain(dimensions).chain(pair::columns(&self.extras)).collect()
     }
 
     /// Identifies what is measured: buckets of another fingerprint never mix with these.

@@ -10,49 +10,60 @@ use super::hint::{self, Side};
 use super::mistake::SourceMistake;
 use crate::measure::session::{self, ColumnType};
 use crate::plan::PlannedJob;
+use crate::plan::name::quoted;
 use crate::plan::sql::probe;
 
-/// What a type is underneath its domains: name, whether its `=` is the server's own, and whether it is one of texts.
-const BASE: &str = "
+/// What types are underneath their domains: the place in the list, the name, whether the `=` is the server's own, and whether it
+/// is one of texts.
+const BASES: &str = "
     with recursive base as (
-        select t.oid, t.typbasetype, t.typname, t.typcategory, 0 as depth from pg_type t where t.oid = $1
+        select asked.place, t.oid, t.typbasetype, t.typname, t.typcategory, 0 as depth
+        from unnest($1::oid[]) with ordinality as asked (oid, place) join pg_type t on t.oid = asked.oid
         union all
-        select t.oid, t.typbasetype, t.typname, t.typcategory, depth + 1 from base join pg_type t on t.oid = base.typbasetype
+        select base.place, t.oid, t.typbasetype, t.typname, t.typcategory, depth + 1
+        from base join pg_type t on t.oid = base.typbasetype
     )
-    select base.typname::text, not exists (
+    select distinct on (base.place) base.place, base.typname::text, not exists (
         select from pg_opclass c join pg_am m on m.oid = c.opcmethod and m.amname in ('btree', 'hash')
         where c.opcintype = base.oid and c.opcdefault and c.opcnamespace <> 'pg_catalog'::regnamespace
     ), base.typcategory = 'S'
-    from base order by depth desc limit 1";
+    from base order by base.place, depth desc";
 
 struct Base {
     name: String,
-    is_own: bool,
     is_text: bool,
 }
 
-async fn base(connection: &mut PgConnection, column: &ColumnType) -> sqlx::Result<Option<Base>> {
-    let Some(oid) = column.oid else { return Ok(None) };
-    let found: Option<(String, bool, bool)> = sqlx::query_as(BASE).bind(Oid(oid)).fetch_optional(connection).await?;
-    Ok(found.map(|(name, is_own, is_text)| Base { name, is_own, is_text }))
+/// The columns whose type has its `=` outside of the server's own schema, by their place, with that type.
+async fn foreign(connection: &mut PgConnection, columns: &[&ColumnType]) -> sqlx::Result<Vec<(usize, Base)>> {
+    let oids: Vec<Oid> = columns.iter().map(|column| Oid(column.oid.unwrap_or_default())).collect();
+    let found: Vec<(i64, String, bool, bool)> = sqlx::query_as(BASES).bind(&oids).fetch_all(connection).await?;
+    let place = |number: i64| usize::try_from(number - 1).unwrap_or_default();
+    let foreign = found.into_iter().filter(|(_, _, is_own, _)| !is_own);
+    Ok(foreign.map(|(number, name, _, is_text)| (place(number), Base { name, is_text })).collect())
 }
 
-/// Refuses a key whose type has its `=` outside of the server's own schema.
-pub(super) async fn key(
+/// Refuses key columns whose type has its `=` outside of the server's own schema. Returns their places in the list.
+pub(super) async fn keys(
     connection: &mut PgConnection,
     job: &PlannedJob,
-    side: Side,
-    column: &ColumnType,
-) -> sqlx::Result<Option<SourceMistake>> {
-    let Some(base) = base(connection, column).await?.filter(|base| !base.is_own) else { return Ok(None) };
-    let name = &column.name;
-    let text = format!("\"{}\"::text", name.replace('"', "\"\""));
-    // Texts that compare without regard to case have one form in small letters.
-    let sql = if base.is_text { format!("lower({text})") } else { text };
-    let message = format!("`{name}` is {}, whose keys are equal by an operator of an extension", base.name);
-    let path = if side == Side::Predictions { "predictions.id" } else { "labels.id" };
-    let hint = hint::convert(job, side, &[(name.clone(), sql)]);
-    Ok(Some(SourceMistake::new(path, "key-types", message, hint)))
+    columns: &[(Side, &ColumnType)],
+    mistakes: &mut Vec<SourceMistake>,
+) -> sqlx::Result<Vec<usize>> {
+    let types: Vec<&ColumnType> = columns.iter().map(|(_, column)| *column).collect();
+    let foreign = foreign(connection, &types).await?;
+    for (place, base) in &foreign {
+        let (side, column) = columns[*place];
+        let name = &column.name;
+        let text = format!("{}::text", quoted(name));
+        // Texts that compare without regard to case have one form in small letters.
+        let sql = if base.is_text { format!("lower({text})") } else { text };
+        let message = format!("`{name}` is {}, whose keys are equal by an operator of an extension", base.name);
+        let path = if side == Side::Predictions { "predictions.id" } else { "labels.id" };
+        let hint = hint::convert(job, side, &[(name.clone(), sql)]);
+        mistakes.push(SourceMistake::new(path, "key-types", message, hint));
+    }
+    Ok(foreign.into_iter().map(|(place, _)| place).collect())
 }
 
 /// Refuses cohorts by a column that SQL would group otherwise than by its text.
@@ -61,24 +72,26 @@ pub(super) async fn dimensions(
     job: &PlannedJob,
     mistakes: &mut Vec<SourceMistake>,
 ) -> sqlx::Result<()> {
-    for (dimension, path) in job.dimensions.iter().zip(&job.declared.dimensions) {
-        if !dimension.is_column() {
-            continue;
-        }
-        let columns = match session::describe(connection, &probe::dimension(job, dimension)).await {
-            Ok(columns) => columns,
-            // What keeps it from being read is found elsewhere.
-            Err(error) if error.as_database_error().is_some() => continue,
-            Err(error) => return Err(error),
-        };
-        let Some(column) = columns.first() else { continue };
-        if let Some(base) = base(connection, column).await?.filter(|base| !base.is_own && base.is_text) {
-            let name = &dimension.name;
-            let message =
-                format!("`{name}` is {}, which SQL groups without regard to case, and cohorts are texts", base.name);
-            let hint = format!("write {{ name = \"{name}\", expr = \"lower({name}::text)\" }} in place of \"{name}\"");
-            mistakes.push(SourceMistake::new(path, "cohort-type", message, hint));
-        }
+    let declared = job.dimensions.iter().zip(&job.declared.dimensions);
+    let dimensions: Vec<_> = declared.filter(|(dimension, _)| dimension.is_column()).collect();
+    if dimensions.is_empty() {
+        return Ok(());
+    }
+    let columns = match session::describe(connection, &probe::dimensions(job)).await {
+        Ok(columns) => columns,
+        // What keeps them from being read is found elsewhere.
+        Err(error) if error.as_database_error().is_some() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let types: Vec<&ColumnType> = columns.iter().collect();
+    let foreign = foreign(connection, &types).await?;
+    for (place, base) in foreign.into_iter().filter(|(_, base)| base.is_text) {
+        let (dimension, path) = dimensions[place];
+        let name = &dimension.name;
+        let message =
+            format!("`{name}` is {}, which SQL groups without regard to case, and cohorts are texts", base.name);
+        let hint = format!("write {{ name = \"{name}\", expr = \"lower({name}::text)\" }} in place of \"{name}\"");
+        mistakes.push(SourceMistake::new(path, "cohort-type", message, hint));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use crate::measure::session;
 use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
-use crate::plan::sql::probe;
+use crate::plan::sql::sample;
 
 /// What the data say about a job beyond its types.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,18 +27,18 @@ pub const MOST_VALUES: u32 = 1_000;
 /// Looks at the newest predictions.
 pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
     let mut habits = Habits::default();
-    if let Some(sql) = probe::label_latency(job) {
+    if let Some(sql) = sample::label_latency(job) {
         let rows = session::fetch(connection, &sql, &[]).await?;
         habits.label_latency = rows.first().map(|row| row.try_get("latency")).transpose()?.flatten();
     }
-    if let Some(sql) = probe::cardinality(job, MOST_VALUES) {
+    if let Some(sql) = sample::cardinality(job, MOST_VALUES) {
         let rows = session::fetch(connection, &sql, &[]).await?;
         habits.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
     }
     habits.rows =
         (estimate(connection, &job.predictions.relation).await?, estimate(connection, &job.labels.relation).await?);
     let span = job.schedule.cadence.usual_gap() + job.schedule.overlap;
-    if let Some([predictions, labels]) = probe::arrivals(job, span.num_seconds()).filter(|_| indexed) {
+    if let Some([predictions, labels]) = sample::arrivals(job, span.num_seconds()).filter(|_| indexed) {
         let mut counts = Vec::new();
         for sql in [predictions, labels] {
             let rows = session::fetch(connection, &sql, &[]).await?;

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::measure::session::ColumnType;
 use crate::plan::PlannedJob;
-use crate::plan::name::Identifier;
-use crate::plan::pair;
+use crate::plan::name::{Identifier, quoted};
 use crate::plan::source::Relation;
 
 /// One of the two tables of a job.
@@ -49,11 +48,7 @@ fn needed(job: &PlannedJob, side: Side) -> Vec<String> {
         Side::Labels => l.id.iter().chain([&l.value]).chain(&l.arrived_at).collect(),
     };
     let used: BTreeSet<String> = match side {
-        Side::Predictions => {
-            let dimensions = job.dimensions.iter().flat_map(|dimension| dimension.columns());
-            let filter = p.filter.iter().flat_map(|filter| filter.columns());
-            dimensions.chain(filter).chain(pair::columns(&job.extras)).collect()
-        }
+        Side::Predictions => job.named_columns(),
         Side::Labels => BTreeSet::new(),
     };
     let mut needed: Vec<String> = Vec::new();
@@ -112,8 +107,4 @@ fn sql_type(type_name: &str) -> Option<&'static str> {
         "TEXT" | "VARCHAR" => Some("text"),
         _ => None,
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

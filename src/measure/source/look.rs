@@ -7,12 +7,12 @@ use super::mistake::{SourceMistake, in_our_words};
 use crate::measure::session;
 use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
-use crate::plan::sql::{PlannedSql, probe};
+use crate::plan::sql::{PlannedSql, sample};
 
 /// Reads one row of each source, with the columns that the job names. Every reason why Postgres refuses that is a mistake.
 pub async fn look(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let (p, l) = (&job.predictions.relation, &job.labels.relation);
-    let sides = [("predictions", p, probe::first_prediction(job)), ("labels", l, probe::first_label(job))];
+    let sides = [("predictions", p, sample::first_prediction(job)), ("labels", l, sample::first_label(job))];
     let mut mistakes = Vec::new();
     for (section, relation, sql) in sides {
         let Err(error) = session::fetch(connection, &sql, &[]).await else { continue };
@@ -97,7 +97,7 @@ const SAMPLE: i64 = 1_000;
 /// reads.
 pub async fn failing(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let mut mistakes = Vec::new();
-    for probe in probe::samples(job) {
+    for probe in sample::samples(job) {
         let Err(error) = tried(connection, &(probe.count)(0, SAMPLE)).await else { continue };
         let said = value_error(error)?;
         // Half of the rows that fail, and half of that.

@@ -108,15 +108,12 @@ async fn keys(
 ) -> sqlx::Result<()> {
     let before = mistakes.len();
     // The key comes last among the columns.
-    for (p_type, l_type) in predictions.iter().rev().zip(labels.iter().rev()).take(job.predictions.id.len()) {
-        let sides = [(Side::Predictions, p_type), (Side::Labels, l_type)];
-        let known = mistakes.len();
-        for (side, column) in sides {
-            mistakes.extend(equality::key(connection, job, side, column).await?);
-        }
-        if mistakes.len() > known {
-            continue;
-        }
+    let pairs: Vec<(&ColumnType, &ColumnType)> =
+        predictions.iter().rev().zip(labels.iter().rev()).take(job.predictions.id.len()).collect();
+    let sides = pairs.iter().flat_map(|(p_type, l_type)| [(Side::Predictions, *p_type), (Side::Labels, *l_type)]);
+    let refused = equality::keys(connection, job, &sides.collect::<Vec<_>>(), mistakes).await?;
+    let is_refused = |pair: usize| refused.iter().any(|place| place / 2 == pair);
+    for (_, (p_type, l_type)) in pairs.into_iter().enumerate().filter(|(pair, _)| !is_refused(*pair)) {
         if !same_key_type(&p_type.type_name, &l_type.type_name) {
             let message = format!(
                 "`{}` is {} and `{}` of the predictions is {}",

@@ -6,12 +6,12 @@ use sqlx::{PgConnection, Row as _};
 use super::mistake::SourceMistake;
 use crate::measure::session;
 use crate::plan::PlannedJob;
-use crate::plan::sql::probe;
+use crate::plan::sql::sample;
 
 /// Columns that must not be NULL and are, in a sample of each table: such rows are never read.
 pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let mut found = Vec::new();
-    for probe in probe::nulls(job) {
+    for probe in sample::nulls(job) {
         let rows = session::fetch(connection, &probe.sql, &[]).await?;
         let Some(row) = rows.first() else { continue };
         let (rows, nulls): (i64, i64) = (row.try_get("rows")?, row.try_get("nulls")?);
@@ -26,7 +26,7 @@ pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Res
 
 /// The oldest event of a source. None without predictions.
 pub async fn first_event(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
-    let rows = session::fetch(connection, &probe::first_event(job), &[]).await?;
+    let rows = session::fetch(connection, &sample::first_event(job), &[]).await?;
     rows.first().map(|row| row.try_get("first")).transpose().map(Option::flatten)
 }
 
@@ -34,6 +34,6 @@ pub async fn first_event(connection: &mut PgConnection, job: &PlannedJob) -> sql
 /// reaches back far enough.
 pub async fn begins_late(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
     let seconds = job.windows.horizon.num_seconds();
-    let rows = session::fetch(connection, &probe::oldest(job, seconds), &[]).await?;
+    let rows = session::fetch(connection, &sample::oldest(job, seconds), &[]).await?;
     rows.first().map(|row| row.try_get("oldest")).transpose().map(Option::flatten)
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::measure::session;
 use crate::plan::PlannedJob;
-use crate::plan::sql::probe;
+use crate::plan::sql::sample;
 
 /// The types, as SQL names them, of the columns of the predictions that expressions of the job name. None where there is no
 /// expression.
@@ -17,8 +17,8 @@ pub async fn column_types(
     if !job.has_expressions() {
         return Ok(None);
     }
-    let columns: Vec<String> = probe::named_columns(job).into_iter().collect();
-    let rows = session::fetch(connection, &probe::column_types(job, &columns), &[]).await?;
+    let columns: Vec<String> = job.named_columns().into_iter().collect();
+    let rows = session::fetch(connection, &sample::column_types(job, &columns), &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let types: Vec<String> = row.try_get("types")?;
     Ok(Some(columns.into_iter().zip(types).collect()))

@@ -8,6 +8,7 @@ mod label;
 mod value;
 pub mod words;
 
+use crate::plan::name::quoted;
 use words::Says;
 
 /// A table or view as the catalog describes it.
@@ -118,7 +119,7 @@ impl TableInfo {
 fn word(name: &str) -> String {
     let plain = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain { name.to_owned() } else { quoted(name) }
 }
 
 /// Pairs that could be predictions and labels, the likeliest first.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::PlannedJob;
-use crate::plan::name::text_literal;
+use crate::plan::name::{quoted, text_literal};
 use crate::plan::pair;
 use crate::plan::source::SourceFacts;
 
@@ -128,8 +128,4 @@ impl Row {
 
 fn type_of(types: &Types, name: &str) -> String {
     types.get(name).cloned().unwrap_or_else(|| "text".to_owned())
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -11,6 +11,7 @@ pub mod probe;
 pub mod reconcile;
 pub mod residual;
 pub mod rows;
+pub mod sample;
 pub mod state;
 pub mod window;
 

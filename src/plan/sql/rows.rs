@@ -1,7 +1,7 @@
 //! The one place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
 
 use crate::plan::PlannedJob;
-use crate::plan::name::Identifier;
+use crate::plan::name::{Identifier, quoted};
 use crate::plan::pair;
 use crate::plan::source::{OnDuplicate, SourceFacts};
 use crate::plan::sql::{appended, guard, list};
@@ -285,17 +285,15 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     format!(
         "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims}{carried} from {join} where {}",
         conditions.join(" and "),
-        carried = carried(job),
+        carried = carried(&pair::columns(&job.extras)),
         at = source.at,
         predicted = facts.predicted.float(&format!("a.{}", source.value)),
     )
 }
 
-/// The columns that extra values are computed from.
-fn carried(job: &PlannedJob) -> String {
-    let quoted = |name: &String| name.replace('"', "\"\"");
-    let columns = pair::columns(&job.extras);
-    columns.iter().enumerate().map(|(n, name)| format!(", a.\"{}\" as c{}", quoted(name), n + 1)).collect()
+/// The columns that extra values are computed from, of a row `a`, as further items of a select.
+pub(super) fn carried(columns: &[String]) -> String {
+    columns.iter().enumerate().map(|(n, name)| format!(", a.{} as c{}", quoted(name), n + 1)).collect()
 }
 
 /// One row per label key: the value that counts, and whether several disagree.
