@@ -122,36 +122,22 @@ create table trueup.due_bucket (
     primary key (plan_id, bucket_start, generation)
 );
 
--- Evaluates an expression of a job on one row, given as an object; NULL where it fails. A block with a handler costs some microseconds,
--- so only expressions that have failed come here. With the rights of the caller, who may run the expression by itself.
-create function trueup.guarded(statement text, source jsonb) returns text
-language plpgsql stable set search_path = pg_catalog
+-- Evaluates an expression of a job on one row, given as an object: its value, NULL where it fails, and whether it does. A block with a
+-- handler costs some microseconds, so only expressions of jobs where one has failed come here. With the rights of the caller, who may
+-- run the expression by itself.
+create function trueup.guarded(statement text, source jsonb, out value text, out failed boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-    value text;
 begin
+    failed := false;
     execute statement into value using source;
-    return value;
 exception when others then
-    return null;
+    value := null;
+    failed := true;
 end
 $$;
-comment on function trueup.guarded is 'An expression of a job on one row; NULL where it fails.';
-
-create function trueup.fails(statement text, source jsonb) returns boolean
-language plpgsql stable set search_path = pg_catalog
-as $$
-declare
-    value text;
-begin
-    execute statement into value using source;
-    return false;
-exception when others then
-    return true;
-end
-$$;
-comment on function trueup.fails is 'Whether an expression of a job fails on one row.';
-revoke execute on function trueup.guarded, trueup.fails from public;
+revoke all on function trueup.guarded(text, jsonb) from public;
+comment on function trueup.guarded is 'An expression of a job on one row: its value, and whether it failed.';
 
 -- Has the planner look at what a first build filled: until then it expects one row of a plan that it does not know. A table that
 -- somebody else analyses just now is left to them.

@@ -32,7 +32,7 @@ pub(super) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
          grant select, insert, update, delete on all tables in schema trueup to {runner};\n\
          grant usage on all sequences in schema trueup to {runner};\n\
          grant execute on function trueup.add_months(text, timestamptz[]), trueup.drop_months(text, timestamptz), \
-         trueup.guarded(text, jsonb), trueup.fails(text, jsonb), trueup.analyze_built() to {runner};\n\
+         trueup.guarded(text, jsonb), trueup.analyze_built() to {runner};\n\
          alter default privileges in schema trueup grant select, insert, update, delete on tables to {runner};\n\
          alter default privileges in schema trueup grant usage on sequences to {runner};\n\
          revoke insert, update, delete on trueup._sqlx_migrations from {runner};\n",

@@ -8,8 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
-use super::shrink::{self, Rows};
-use super::{fence, inspect, publish, register_plan, stages};
+use super::{fence, inspect, publish, register_plan, shrink, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
 use crate::measure::reconcile::Compared;
@@ -71,7 +70,7 @@ pub async fn run(
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Finished, RunError> {
     match run_once(pool, job, claim, request, report).await {
-        Err(error) if error.is_about_a_value() && job.has_expressions() => {
+        Err(error) if error.is_of_an_expression(job) => {
             let guard = held::within(pool, held::SHORT, async |connection| {
                 let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
                 job::guard(connection, plan.id).await?;
@@ -352,23 +351,18 @@ impl Work<'_> {
         job::lock_stages_shared(&mut transaction, plan.id).await?;
         fence(&mut transaction, claim).await?;
         let mut measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
-        let rows = if plan.is_current || plan.reads_the_same { Rows::Same } else { Rows::Others };
-        let kept = match self.accept_loss {
-            true => BTreeSet::new(),
-            false => shrink::keeping(&mut transaction, job, rows, batch, &measurements).await?,
-        };
-        let is_kept = |name: &str, end| kept.iter().any(|n| batch[*n].name == name && batch[*n].slice.end == end);
-        measurements.retain(|m| !is_kept(&m.window, m.slice.end));
         let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
         let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
         let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
         let ids = measured::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
-        let marked: Vec<i64> = kept.iter().map(|n| ids[*n]).collect();
-        gone::mark(&mut transaction, &marked, row.as_of).await?;
+        let mut pairs: Vec<(i64, &DueWindow)> = ids.into_iter().zip(batch).collect();
+        let kept = match self.accept_loss {
+            true => BTreeSet::new(),
+            false => shrink::keep_whole(&mut transaction, job, plan, row.as_of, &pairs, &mut measurements).await?,
+        };
+        pairs.retain(|(id, _)| !kept.contains(id));
         let Claim { run_id, job_id, .. } = *claim;
         let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
-        let all = ids.iter().copied().zip(batch).enumerate();
-        let pairs: Vec<(i64, &DueWindow)> = all.filter(|(n, _)| !kept.contains(n)).map(|(_, pair)| pair).collect();
         let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
         let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
         let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();

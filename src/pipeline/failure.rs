@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use crate::measure::session;
 use crate::measure::source::SourceMistake;
+use crate::plan::PlannedJob;
 use crate::postgres::held;
 
 /// Combinations of dimensions and versions that a job may have: more are a mistake, such as a cohort per customer.
@@ -47,10 +48,11 @@ impl From<sqlx::Error> for RunError {
 }
 
 impl RunError {
-    /// Whether a value of the source could not be computed with.
-    pub fn is_about_a_value(&self) -> bool {
+    /// Whether an expression of the job may have failed on a row, so that evaluating row by row helps.
+    pub fn is_of_an_expression(&self, job: &PlannedJob) -> bool {
         let Self::Database(error) = self else { return false };
-        error.as_database_error().and_then(|e| e.code()).is_some_and(|code| session::is_about_a_value(&code))
+        let code = error.as_database_error().and_then(|error| error.code());
+        job.has_expressions() && code.is_some_and(|code| session::is_about_a_value(&code))
     }
 
     /// What to do about it, by SQLSTATE.

@@ -127,7 +127,7 @@ async fn run_on(
     let plan = register_plan(connection, job, known.id, &job.fingerprint()).await?;
     let first = run_planned(connection, job, claim, as_of, routing, &plan).await;
     match first {
-        Err(error) if error.is_about_a_value() && !plan.guarded && job.has_expressions() => {
+        Err(error) if error.is_of_an_expression(job) && !plan.guarded => {
             // What failed is rolled back with its transaction; what was committed before is what this run would do again.
             warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
             job::guard(connection, plan.id).await?;
@@ -179,7 +179,7 @@ pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> R
             .await
     };
     match dry_run(false).await {
-        Err(error) if error.is_about_a_value() && job.has_expressions() => dry_run(true).await,
+        Err(error) if error.is_of_an_expression(job) => dry_run(true).await,
         done => done,
     }
 }

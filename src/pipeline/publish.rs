@@ -7,9 +7,8 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
-use super::shrink::{self, Rows};
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, Run, announce, fence, health, incidents, tell};
+use super::{Outcome, Published, Run, announce, fence, health, incidents, shrink, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
@@ -47,7 +46,7 @@ pub(super) async fn publish(
     for some in stored.chunks(AT_ONCE) {
         let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
         let mut measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
-        let some = keep_whole(&mut transaction, run, some, &mut measured).await?;
+        let some = written_windows(&mut transaction, run, some, &mut measured).await?;
         written.extend(store_measurements(&mut transaction, run, &some, &measured).await?);
         measurements.extend(measured.into_iter().filter(|m| shown.contains(&(m.window.clone(), m.slice.end))));
     }
@@ -84,9 +83,9 @@ pub(super) async fn publish(
     Ok(Outcome::Ok(Published { done, measurements, transitions }))
 }
 
-/// Leaves out the windows that another definition of the job measured with more than this one finds in the source: what that
-/// forgot meanwhile is no reason to forget the number.
-async fn keep_whole(
+/// The windows that are written: without those that another definition of the job measured with more than this one finds in the
+/// source. What that forgot in the meantime is no reason to forget the number.
+async fn written_windows(
     connection: &mut PgConnection,
     run: &Run<'_>,
     windows: &[MeasuredWindow],
@@ -95,15 +94,9 @@ async fn keep_whole(
     if run.plan.is_current {
         return Ok(windows.to_vec());
     }
-    let due: Vec<DueWindow> = windows.iter().map(|window| window.window.clone()).collect();
-    let rows = if run.plan.reads_the_same { Rows::Same } else { Rows::Others };
-    let kept = shrink::keeping(connection, run.job, rows, &due, measured).await?;
-    let is_kept =
-        |name: &str, end: DateTime<Utc>| kept.iter().any(|n| due[*n].name == name && due[*n].slice.end == end);
-    measured.retain(|m| !is_kept(&m.window, m.slice.end));
-    let ids: Vec<i64> = kept.iter().map(|n| windows[*n].id).collect();
-    gone::mark(connection, &ids, run.as_of).await?;
-    Ok(windows.iter().enumerate().filter(|(n, _)| !kept.contains(n)).map(|(_, window)| window.clone()).collect())
+    let pairs: Vec<(i64, &DueWindow)> = windows.iter().map(|window| (window.id, &window.window)).collect();
+    let kept = shrink::keep_whole(connection, run.job, run.plan, run.as_of, &pairs, measured).await?;
+    Ok(windows.iter().filter(|window| !kept.contains(&window.id)).cloned().collect())
 }
 
 /// Marks the windows that hold what the source no longer has, and raises the ticket or ends it.

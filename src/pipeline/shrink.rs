@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::failure::RunError;
@@ -15,6 +15,7 @@ use crate::plan::measurement::Measurement;
 use crate::plan::shrink::{self, Difference, Extent, Known};
 use crate::plan::source::Relation;
 use crate::store::gone::{self, Amount, Standing};
+use crate::store::job::PlanRow;
 
 /// What a comparison with the source came to.
 #[derive(Debug, Default)]
@@ -76,61 +77,64 @@ fn extent(amount: Amount) -> Extent {
     Extent { predictions: amount.predictions, labeled: amount.labeled }
 }
 
-/// Whether the rows that are read now are those that were read before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rows {
-    Same,
-    /// Others, by the job's definition: less of them is what was meant, and none at all is not.
-    Others,
-}
-
-/// Places in the list of windows whose measurement would lose too much of what is stored of them.
-pub(super) async fn keeping(
+/// Leaves out the measurements of windows that would lose too much of what is stored of them, and marks these windows. Where the
+/// job's definition has changed to read other rows, less of them is what was meant, and only none at all is not. Returns the ids of the
+/// windows that keep what they have.
+pub(super) async fn keep_whole(
     connection: &mut PgConnection,
     job: &PlannedJob,
-    rows: Rows,
-    windows: &[DueWindow],
-    measured: &[Measurement],
-) -> Result<BTreeSet<usize>, RunError> {
-    let names: Vec<String> = windows.iter().map(|window| window.name.clone()).collect();
-    let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
+    plan: &PlanRow,
+    as_of: DateTime<Utc>,
+    windows: &[(i64, &DueWindow)],
+    measured: &mut Vec<Measurement>,
+) -> Result<BTreeSet<i64>, RunError> {
+    let names: Vec<String> = windows.iter().map(|(_, window)| window.name.clone()).collect();
+    let ends: Vec<DateTime<Utc>> = windows.iter().map(|(_, window)| window.slice.end).collect();
     let stored = gone::stored(connection, &job.name, &names, &ends).await?;
-    let now: BTreeMap<(&str, DateTime<Utc>), Extent> = measured
-        .iter()
-        .filter(|m| m.cohort == Cohort::All && m.model_version.is_none())
-        .map(|m| {
-            let counts = &m.sample.counts;
-            let extent = Extent { predictions: counts.predictions, labeled: counts.labeled };
-            ((m.window.as_str(), m.slice.end), extent)
-        })
-        .collect();
-    let shrinks = |(place, stored): (usize, Option<Amount>)| {
-        let (window, stored) = (&windows[place], extent(stored?));
-        let now = now.get(&(window.name.as_str(), window.slice.end)).copied().unwrap_or_default();
-        let is_gone = rows == Rows::Same || now.predictions == 0;
-        (is_gone && stored.is_shrunk_by(stored.less(now), job.windows.shrink)).then_some(place)
-    };
-    Ok(stored.into_iter().enumerate().filter_map(shrinks).collect())
+    let now = overall(measured);
+    let same_rows = plan.is_current || plan.reads_the_same;
+    let (mut kept, mut ids) = (BTreeSet::new(), Vec::new());
+    for ((id, window), stored) in windows.iter().zip(stored) {
+        let key = (window.name.clone(), window.slice.end);
+        let now = now.get(&key).copied().unwrap_or_default();
+        let stored = stored.map(extent).unwrap_or_default();
+        if (same_rows || now.predictions == 0) && stored.is_shrunk_by(stored.less(now), job.windows.shrink) {
+            kept.insert(key);
+            ids.push(*id);
+        }
+    }
+    measured.retain(|m| !kept.contains(&(m.window.clone(), m.slice.end)));
+    gone::mark(connection, &ids, as_of).await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Name and end.
+type WindowKey = (String, DateTime<Utc>);
+
+/// What windows hold, over all cohorts and versions.
+fn overall(measured: &[Measurement]) -> BTreeMap<WindowKey, Extent> {
+    let all = measured.iter().filter(|m| m.cohort == Cohort::All && m.model_version.is_none());
+    all.map(|m| {
+        let counts = &m.sample.counts;
+        let extent = Extent { predictions: counts.predictions, labeled: counts.labeled };
+        ((m.window.clone(), m.slice.end), extent)
+    })
+    .collect()
 }
 
 /// What the ticket says: the source, the range, the counts and the two ways out.
 pub(super) fn words(job: &PlannedJob, standing: &Standing) -> String {
-    let Standing { first, last, lost } = standing;
-    let to = *last + job.windows.bucket;
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let (from, to) = (time(standing.first), time(standing.last + job.windows.bucket));
     format!(
-        "{} and {} no longer have {} predictions and {} labeled pairs between {} and {}; what was measured there stays. If old \
-         rows are removed on purpose, nothing is to be done. To take over what the source has now: trueup backfill {} --from {} \
-         --to {} --accept-loss",
+        "{} and {} no longer have {} predictions and {} labeled pairs between {from} and {to}; what was measured there stays. If old \
+         rows are removed on purpose, nothing is to be done. To take over what the source has now: trueup backfill {} --from {from} \
+         --to {to} --accept-loss",
         relation(&job.predictions.relation, "predictions"),
         relation(&job.labels.relation, "labels"),
-        lost.predictions,
-        lost.labeled,
-        time(*first),
-        time(to),
+        standing.lost.predictions,
+        standing.lost.labeled,
         job.name,
-        time(*first),
-        time(to.max(*first + TimeDelta::seconds(1))),
     )
 }
 

@@ -26,6 +26,18 @@ pub struct Standing {
 /// A bucket, and how much of it the source lacks.
 pub type Loss = (DateTime<Utc>, Amount);
 
+/// A bucket with its amount, as it is read.
+struct Row {
+    bucket_start: DateTime<Utc>,
+    predictions: i64,
+    labeled: i64,
+}
+
+fn by_start(rows: Vec<Row>) -> BTreeMap<DateTime<Utc>, Amount> {
+    let amount = |row: Row| (row.bucket_start, Amount { predictions: row.predictions, labeled: row.labeled });
+    rows.into_iter().map(amount).collect()
+}
+
 /// How much the buckets of a range hold.
 pub async fn amounts(
     connection: &mut PgConnection,
@@ -33,7 +45,8 @@ pub async fn amounts(
     grain: i32,
     range: &Range<DateTime<Utc>>,
 ) -> sqlx::Result<BTreeMap<DateTime<Utc>, Amount>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Row,
         r#"
         select bucket_start, sum(predictions)::bigint as "predictions!", sum(labeled)::bigint as "labeled!"
         from trueup.bucket
@@ -46,9 +59,8 @@ pub async fn amounts(
         range.end
     )
     .fetch_all(connection)
-    .await?;
-    let amount = |predictions, labeled| Amount { predictions, labeled };
-    Ok(rows.into_iter().map(|row| (row.bucket_start, amount(row.predictions, row.labeled))).collect())
+    .await
+    .map(by_start)
 }
 
 /// What buckets of a range lost as corrections, a little at a time.
@@ -57,7 +69,8 @@ pub async fn corrected(
     plan_id: i64,
     range: &Range<DateTime<Utc>>,
 ) -> sqlx::Result<BTreeMap<DateTime<Utc>, Amount>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Row,
         r#"
         select bucket_start, predictions, labeled from trueup.gone_bucket
         where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and gone_at is null
@@ -67,9 +80,8 @@ pub async fn corrected(
         range.end
     )
     .fetch_all(connection)
-    .await?;
-    let amount = |predictions, labeled| Amount { predictions, labeled };
-    Ok(rows.into_iter().map(|row| (row.bucket_start, amount(row.predictions, row.labeled))).collect())
+    .await
+    .map(by_start)
 }
 
 /// Notes losses: with `gone_at`, of buckets that are kept as they are; without, of buckets that followed the source, to which

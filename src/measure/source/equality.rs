@@ -99,21 +99,16 @@ pub(super) async fn dimensions(
 /// Whether every key is text that is equal only where its bytes are: under a collation that says otherwise a key cannot be looked up
 /// by its text.
 pub(super) async fn is_bytewise(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<bool> {
-    const NONDETERMINISTIC: &str = "
-        select exists (
-            select from pg_attribute a join pg_collation c on c.oid = a.attcollation
-            where a.attrelid = to_regclass($1) and a.attname = any($2) and not c.collisdeterministic
+    const BYTEWISE: &str = "
+        select not exists (
+            select from unnest($1::text[], $2::text[]) as k (source, name)
+            join pg_attribute a on a.attrelid = to_regclass(k.source) and a.attname = k.name
+            join pg_collation c on c.oid = a.attcollation
+            where not c.collisdeterministic
         )";
     let (p, l) = (&job.predictions, &job.labels);
-    for (relation, id) in [(&p.relation, &p.id), (&l.relation, &l.id)] {
-        let names: Vec<String> = id.iter().map(|column| column.as_str().to_owned()).collect();
-        for table in relation.tables() {
-            let found: bool =
-                sqlx::query_scalar(NONDETERMINISTIC).bind(&table).bind(&names).fetch_one(&mut *connection).await?;
-            if found {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
+    let sides = [(p.relation.tables(), &p.id), (l.relation.tables(), &l.id)];
+    let keys = sides.iter().flat_map(|(tables, id)| tables.iter().flat_map(|table| id.iter().map(move |c| (table, c))));
+    let (tables, names): (Vec<&String>, Vec<&str>) = keys.map(|(table, column)| (table, column.as_str())).unzip();
+    sqlx::query_scalar(BYTEWISE).bind(&tables).bind(&names).fetch_one(connection).await
 }

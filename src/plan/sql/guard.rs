@@ -97,11 +97,15 @@ impl Row {
     }
 
     fn guarded(&self, expression: &str) -> String {
-        format!("trueup.guarded({}, {})", text_literal(&self.statement(expression)), self.record())
+        format!("({}).value", self.call(expression))
     }
 
     fn fails(&self, expression: &str) -> String {
-        format!("trueup.fails({}, {})", text_literal(&self.statement(expression)), self.record())
+        format!("({}).failed", self.call(expression))
+    }
+
+    fn call(&self, expression: &str) -> String {
+        format!("trueup.guarded({}, {})", text_literal(&self.statement(expression)), self.record())
     }
 
     fn statement(&self, expression: &str) -> String {
