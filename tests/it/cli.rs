@@ -18,7 +18,7 @@ async fn scene() -> (TestDatabase, Folder) {
 }
 
 fn run(folder: &Folder, db: &TestDatabase, arguments: &[&str]) -> Run {
-    Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap())
+    folder.run_on(&db.url(), arguments)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,53 +1,15 @@
 //! Keys and cohorts of types that Postgres compares otherwise than by their text: compared as SQL compares them, or refused with a
 //! hint that works.
 
-use crate::support::database::TestDatabase;
-use crate::support::program::{Folder, Run};
-use crate::support::world::{TABLES, hourly, quarter_hours};
+use crate::support::bench::{Bench, with_hints};
+use crate::support::world::hourly;
 
 const WINDOWS: &str = "[windows]\ntumbling = [\"1d\"]\n";
 
-struct Bench {
-    db: TestDatabase,
-    folder: Folder,
-}
-
-impl Bench {
-    async fn new(scene: &str) -> Self {
-        let db = TestDatabase::new().await;
-        db.execute(TABLES).await;
-        db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
-        db.execute(scene).await;
-        Self { db, folder: Folder::new("equality") }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(self.folder.trueup(arguments).env("DATABASE_URL", self.db.url()).output().expect("the program"))
-    }
-
-    fn check(&self, job: &str) -> Run {
-        self.folder.write("jobs/hourly.toml", job);
-        self.run(&["check"])
-    }
-
-    /// Measures two days, and returns the labeled pairs of each cohort on the first.
-    async fn measured(&self) -> Vec<String> {
-        self.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
-        self.db.lines("select cohort, labeled from trueup.window_history where window_start = '2024-05-01Z' and model_version is null order by 1").await
-    }
-}
-
-/// Puts the queries of all hints in place of the tables of their sections.
-fn with_hints(job: &str, shown: &str) -> String {
-    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut job = job.to_owned();
-    for hint in flat.split("help: in [").skip(1) {
-        let section = hint.split(']').next().expect("a section");
-        let query = hint.split("'''").nth(1).expect("a query");
-        let table = if section == "predictions" { "table = \"public.p\"" } else { "table = \"public.l\"" };
-        job = job.replacen(table, &format!("query = '''{query}'''"), 1);
-    }
-    job
+/// Measures two days, and returns the labeled pairs of each cohort on the first.
+async fn measured(bench: &Bench) -> Vec<String> {
+    bench.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
+    bench.db.lines("select cohort, labeled from trueup.window_history where window_start = '2024-05-01Z' and model_version is null order by 1").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +32,7 @@ async fn keys_of_types_of_extensions_are_refused_with_a_hint_that_works() {
         );
         assert_ne!(bench.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).code, Some(0));
         bench.check(&with_hints(&hourly(WINDOWS), &checked.stdout)).ok();
-        assert_eq!(bench.measured().await, ["all | 96"], "{scene}");
+        assert_eq!(measured(&bench).await, ["all | 96"], "{scene}");
     }
 }
 
@@ -85,7 +47,7 @@ async fn keys_that_the_server_compares_by_itself_are_compared_as_they_are() {
     ] {
         let bench = Bench::new(scene).await;
         bench.check(&hourly(WINDOWS)).ok();
-        assert_eq!(bench.measured().await, ["all | 96"], "{scene}");
+        assert_eq!(measured(&bench).await, ["all | 96"], "{scene}");
         // A label that comes later finds its prediction, too.
         bench.db.execute("update public.l set actual = 90, seen = '2024-05-03T06:30:00Z'").await;
         bench.run(&["run", "hourly", "--at", "2024-05-03T07:00:00Z"]).ok();
@@ -97,7 +59,7 @@ async fn keys_that_the_server_compares_by_itself_are_compared_as_they_are() {
         insert into public.pe select d, '2024-05-01T10:00Z', 1, 'v1', 'a', '2024-05-01T10:00Z' from unnest(enum_range(null::public.day)) d; insert into public.le select id, 0, at from public.pe";
     let bench = Bench::new(labels).await;
     bench.check(&hourly(WINDOWS).replace("public.p\"", "public.pe\"").replace("public.l\"", "public.le\"")).ok();
-    assert_eq!(bench.measured().await, ["all | 2"]);
+    assert_eq!(measured(&bench).await, ["all | 2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +73,7 @@ async fn cohorts_that_sql_would_group_otherwise_are_refused_with_a_hint_that_wor
     let inline = flat.split("write ").nth(1).and_then(|rest| rest.split(" in place").next()).expect("a hint");
     bench.check(&by_column.replace("by = [\"region\"]", &format!("by = [{inline}]"))).ok();
     let sql = bench.db.lines("select 'region=' || lower(region::text), count(*) from public.p where at < '2024-05-02Z' group by 1 order by 1").await;
-    let measured = bench.measured().await;
+    let measured = measured(&bench).await;
     assert_eq!(measured[1..], sql[..], "{measured:?}");
 }
 
@@ -134,5 +96,5 @@ async fn a_function_behind_a_view_that_finds_nothing_is_said_to() {
     assert!(ran.stderr.contains("a function behind the source names without its schema"), "{}", ran.stderr);
     bench.db.execute("alter function public.rname set search_path = public").await;
     bench.check(&job).ok();
-    assert_eq!(bench.measured().await, ["all | 96", "region=n | 48", "region=s | 48"]);
+    assert_eq!(measured(&bench).await, ["all | 96", "region=n | 48", "region=s | 48"]);
 }

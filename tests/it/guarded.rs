@@ -1,8 +1,7 @@
 //! One value on which an expression fails costs its own pair, of what the expression is for, and never the run.
 
-use crate::support::database::TestDatabase;
-use crate::support::program::{Folder, Run};
-use crate::support::world::{TABLES, World, at, hourly, quarter_hours};
+use crate::support::bench::Bench;
+use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 
 const WINDOWS: &str = "[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"30d\"\n";
 /// 96 pairs a day with an error of 1; every twelfth row cannot be computed with.
@@ -39,7 +38,7 @@ async fn a_custom_metric_leaves_out_the_rows_on_which_it_fails() {
             let mut world = world(&toml).await;
             if !incremental {
                 let text = hourly(&format!("{WINDOWS}{toml}")).replace("arrived_at = \"seen\"\n", "");
-                world.job = crate::support::world::plan_job(&text);
+                world.job = plan_job(&text);
             }
             world.run_at(at("2024-05-02T12:00:00Z")).await;
             let found = day(&world, "all").await.join("");
@@ -61,7 +60,7 @@ async fn a_custom_metric_leaves_out_the_rows_on_which_it_fails() {
 async fn a_filter_that_fails_on_a_row_drops_it_and_a_cohort_has_no_value_for_it() {
     let mut filtered = world("").await;
     let text = hourly(WINDOWS).replace("version = \"version\"", "version = \"version\"\nwhere = \"100/qty > 1\"");
-    filtered.job = crate::support::world::plan_job(&text);
+    filtered.job = plan_job(&text);
     filtered.run_at(at("2024-05-02T12:00:00Z")).await;
     assert!(day(&filtered, "all").await.join("").starts_with("88 | 88 | 1"), "{:?}", day(&filtered, "all").await);
 
@@ -86,30 +85,23 @@ async fn an_objective_and_a_backfill_go_on_where_an_expression_fails() {
 /// What fails is shown by `run`, with the place in the job and keys; nothing that works is evaluated row by row.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_says_which_expression_fails_on_which_keys() {
-    let db = TestDatabase::new().await;
-    db.execute(TABLES).await;
-    db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
-    db.execute(SCENE).await;
-    let folder = Folder::new("guarded");
-    let run = |arguments: &[&str]| {
-        Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().expect("the program"))
-    };
-    folder.write(
+    let bench = Bench::new(SCENE).await;
+    bench.folder.write(
         "jobs/hourly.toml",
         &hourly(&format!("{WINDOWS}[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) / qty\"\n")),
     );
-    let dry = run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z", "--dry-run"]).ok();
+    let dry = bench.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z", "--dry-run"]).ok();
     assert!(dry.stdout.contains("tumbling 1d"), "{}", dry.stdout);
-    let ran = run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
+    let ran = bench.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
     assert!(
         ran.stderr.contains("8 predictions are left out (`metrics.custom[0].sum` fails on them), such as 17, 29, 41"),
         "{}",
         ran.stderr
     );
-    folder.write(
+    bench.folder.write(
         "jobs/hourly.toml",
         &hourly(&format!("{WINDOWS}[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) / 2\"\n")),
     );
-    run(&["run", "hourly", "--at", "2024-05-03T07:00:00Z"]).ok();
-    assert_eq!(db.lines("select guarded from trueup.plan order by id").await, ["true", "false"]);
+    bench.run(&["run", "hourly", "--at", "2024-05-03T07:00:00Z"]).ok();
+    assert_eq!(bench.db.lines("select guarded from trueup.plan order by id").await, ["true", "false"]);
 }

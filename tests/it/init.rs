@@ -205,16 +205,6 @@ async fn on_a_terminal_it_asks_what_it_cannot_know() {
          analyze";
     db.execute(tables).await;
     let folder = Folder::new("init-asks");
-    let command = format!("{} init --name fares", env!("CARGO_BIN_EXE_trueup"));
-    let mut child = std::process::Command::new("script")
-        .args(["-qec", &command, "/dev/null"])
-        .current_dir(&folder.0)
-        .env("DATABASE_URL", db.url())
-        .env("NO_COLOR", "1")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("the terminal");
     // Tables, keys, time and values as proposed; no version; arrival times; one cohort column, after one that is not there.
     let answers = [
         "",
@@ -233,11 +223,7 @@ async fn on_a_terminal_it_asks_what_it_cannot_know() {
         "https://example.org/hook",
         "-",
     ];
-    let mut stdin = child.stdin.take().expect("stdin");
-    std::io::Write::write_all(&mut stdin, (answers.join("\n") + "\n").as_bytes()).expect("to answer");
-    let done = child.wait_with_output().expect("to wait");
-    drop(stdin);
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let said = folder.typed(&db.url(), "init --name fares", &answers);
     for words in [
         "columns to keep apart [",
         "`zonne` is not there",

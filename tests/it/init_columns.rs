@@ -412,24 +412,10 @@ async fn on_a_terminal_what_is_in_doubt_must_be_answered() {
     let db = TestDatabase::new().await;
     let folder = Folder::new("init-must");
     db.execute(&cars(&format!(", {NEAR} as a1, s.price + 900 * public.e(n, 13) as a2"))).await;
-    let command =
-        format!("{} init --name cars --predictions public.car --labels public.sale", env!("CARGO_BIN_EXE_trueup"));
-    let mut child = std::process::Command::new("script")
-        .args(["-qec", &command, "/dev/null"])
-        .current_dir(&folder.0)
-        .env("DATABASE_URL", db.url())
-        .env("NO_COLOR", "1")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("the terminal");
     // Tables, keys and time as proposed; nothing, an unknown column and then a column for the value; the rest as proposed.
     let answers = ["", "", "", "", "", "", "a3", "a2", "", "", "", "", "", "-", "-"];
-    let mut stdin = child.stdin.take().expect("stdin");
-    std::io::Write::write_all(&mut stdin, (answers.join("\n") + "\n").as_bytes()).expect("to answer");
-    let done = child.wait_with_output().expect("to wait");
-    drop(stdin);
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let arguments = "init --name cars --predictions public.car --labels public.sale";
+    let said = folder.typed(&db.url(), arguments, &answers);
     for words in [
         "cannot be seen from the rows: `a",
         "predicted value [?]",

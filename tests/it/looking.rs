@@ -1,80 +1,52 @@
 //! `check` and `doctor` read the source as a run would, and call nothing fine that they could not look at.
 
-use crate::support::database::TestDatabase;
-use crate::support::program::{Folder, Run};
-use crate::support::world::{TABLES, hourly, quarter_hours};
+use crate::support::bench::{Bench, with_hints};
+use crate::support::program::Folder;
+use crate::support::world::hourly;
 
 const WINDOWS: &str = "[windows]\ntumbling = [\"1d\"]\n[metrics]\ninclude = [\"mse\", \"rmse\"]\n";
 const RUN: [&str; 4] = ["run", "hourly", "--at", "2024-05-03T06:00:00Z"];
 
-struct Bench {
-    db: TestDatabase,
-    folder: Folder,
-    url: String,
-    /// The role of a runner, where one was made.
-    role: String,
+/// The program as a role that has the grants that trueup prints, and nothing else; and the name of that role.
+async fn as_runner() -> (Bench, String) {
+    let mut bench = Bench::new("").await;
+    let role = format!("look_{}", &bench.db.name[5..17]);
+    bench.folder.write("jobs/hourly.toml", &hourly(WINDOWS));
+    let (group, reader) = (format!("{role}_group"), format!("{role}_reader"));
+    let grants = bench.run(&["migrate", "--print-grants", "--runner", &group, "--reader", &reader]).ok().stdout;
+    bench.db.execute(&format!("create role {role} login; {grants}; grant {group} to {role}")).await;
+    bench.url = bench.db.url().replace("trueup@", &format!("{role}@"));
+    (bench, role)
 }
 
-impl Bench {
-    async fn new(scene: &str) -> Self {
-        let db = TestDatabase::new().await;
-        db.execute(TABLES).await;
-        db.execute(&quarter_hours("2024-05-01T00:00:00Z", 48)).await;
-        db.execute(scene).await;
-        let url = db.url();
-        Self { db, folder: Folder::new("looking"), url, role: String::new() }
+/// `check` fails and says so in these words.
+fn is_refused(bench: &Bench, job: &str, code: &str, words: &[&str]) {
+    let checked = bench.check(job);
+    assert_eq!(checked.code, Some(1), "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains(code), "{code}: {}", checked.stdout);
+    for word in words {
+        assert!(checked.stdout.contains(word), "{word}: {}", checked.stdout);
     }
+}
 
-    /// With a role that has the grants that trueup prints, and nothing else.
-    async fn as_runner() -> Self {
-        let mut bench = Self::new("").await;
-        let role = format!("look_{}", &bench.db.name[5..17]);
-        bench.folder.write("jobs/hourly.toml", &hourly(WINDOWS));
-        let (group, reader) = (format!("{role}_group"), format!("{role}_reader"));
-        let grants = bench.run(&["migrate", "--print-grants", "--runner", &group, "--reader", &reader]).ok().stdout;
-        bench.db.execute(&format!("create role {role} login; {grants}; grant {group} to {role}")).await;
-        bench.url = bench.db.url().replace("trueup@", &format!("{role}@"));
-        Self { role, ..bench }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(self.folder.trueup(arguments).env("DATABASE_URL", &self.url).output().expect("the program"))
-    }
-
-    fn check(&self, job: &str) -> Run {
-        self.folder.write("jobs/hourly.toml", job);
-        self.run(&["check"])
-    }
-
-    /// `check` fails and says so in these words.
-    fn is_refused(&self, job: &str, code: &str, words: &[&str]) {
-        let checked = self.check(job);
-        assert_eq!(checked.code, Some(1), "{}{}", checked.stdout, checked.stderr);
-        assert!(checked.stdout.contains(code), "{code}: {}", checked.stdout);
-        for word in words {
-            assert!(checked.stdout.contains(word), "{word}: {}", checked.stdout);
-        }
-    }
-
-    /// So do `doctor` and a run.
-    fn is_refused_everywhere(&self, code: &str, words: &[&str]) {
-        self.is_refused(&hourly(WINDOWS), code, words);
-        let sick = self.run(&["doctor"]);
-        assert!(sick.code == Some(1) && sick.stdout.contains("error    source of hourly"), "{}", sick.stdout);
-        let ran = self.run(&RUN);
-        assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    }
+/// So do `doctor` and a run.
+fn is_refused_everywhere(bench: &Bench, code: &str, words: &[&str]) {
+    is_refused(bench, &hourly(WINDOWS), code, words);
+    let sick = bench.run(&["doctor"]);
+    assert!(sick.code == Some(1) && sick.stdout.contains("error    source of hourly"), "{}", sick.stdout);
+    let ran = bench.run(&RUN);
+    assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_policy_hides_are_refused_not_left_out() {
     for table in ["p", "l"] {
-        let bench = Bench::as_runner().await;
+        let (bench, role) = as_runner().await;
         bench.check(&hourly(WINDOWS)).ok();
         bench.db.execute(&format!("alter table public.{table} enable row level security; create policy few on public.{table} using (id < 30)")).await;
-        bench.is_refused_everywhere("error[row-security]", &["bypassrls", "row-level security"]);
+        is_refused_everywhere(&bench, "error[row-security]", &["bypassrls", "row-level security"]);
         // The hint works.
-        bench.db.execute(&format!("alter role {} bypassrls", bench.role)).await;
+        bench.db.execute(&format!("alter role {} bypassrls", role)).await;
         bench.check(&hourly(WINDOWS)).ok();
         bench.run(&RUN).ok();
     }
@@ -82,15 +54,15 @@ async fn rows_that_a_policy_hides_are_refused_not_left_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_without_a_grant_is_named_with_the_grant_that_is_missing() {
-    let bench = Bench::as_runner().await;
-    let group = format!("{}_group", bench.role);
+    let (bench, role) = as_runner().await;
+    let group = format!("{}_group", role);
     bench
         .db
         .execute(&format!(
             "revoke select on public.p from {group}; grant select (id, at, predicted, version) on public.p to {group}"
         ))
         .await;
-    bench.is_refused_everywhere("error[unreadable-source]", &["seen", "grant select (region, seen)"]);
+    is_refused_everywhere(&bench, "error[unreadable-source]", &["seen", "grant select (region, seen)"]);
     let checked = bench.check(&hourly(WINDOWS));
     let flat = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let grant = flat.split("help: ").find(|part| part.starts_with("grant select")).expect("a hint");
@@ -105,7 +77,7 @@ async fn another_server_that_is_down_is_named() {
         create user mapping for public server distant options (user 'x');
         alter table public.l rename to kept;
         create foreign table public.l (id bigint, actual float8, seen timestamptz) server distant";
-    Bench::new(scene).await.is_refused_everywhere("error[unreadable-source]", &["distant"]);
+    is_refused_everywhere(&Bench::new(scene).await, "error[unreadable-source]", &["distant"]);
 }
 
 /// Views and functions that write, however deep: named by the catalog, and by Postgres where that cannot know.
@@ -147,7 +119,7 @@ async fn sources_that_write_or_change_by_themselves_are_refused() {
     ] {
         let views = "create view public.p as select * from public.inner_view";
         let bench = Bench::new(&format!("{audit} create view public.inner_view as {view}; {views}")).await;
-        bench.is_refused(&hourly(WINDOWS), code, &words);
+        is_refused(&bench, &hourly(WINDOWS), code, &words);
         if code == "error[bad-function]" {
             let ran = bench.run(&RUN);
             assert!(ran.code != Some(0) && ran.stderr.contains("volatile"), "{}{}", ran.stdout, ran.stderr);
@@ -165,7 +137,7 @@ fn a_database_that_cannot_be_reached_fails_the_check() {
     let folder = Folder::new("unreached");
     folder.write("jobs/hourly.toml", &hourly(WINDOWS));
     for url in ["postgres://u@127.0.0.1:1/x", "postgres://nobody@localhost/none?host=/nowhere"] {
-        let run = Run::of(folder.trueup(&["check"]).env("DATABASE_URL", url).output().expect("the program"));
+        let run = folder.run_on(url, &["check"]);
         assert_eq!(run.code, Some(2), "{}{}", run.stdout, run.stderr);
         assert!(run.stderr.contains("not compared with the database"), "{}", run.stderr);
         assert!(run.stdout.contains("1 job file checked: 0 errors"), "what could be checked is shown: {}", run.stdout);
@@ -174,11 +146,11 @@ fn a_database_that_cannot_be_reached_fails_the_check() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_knows_a_role_that_may_only_read() {
-    let bench = Bench::as_runner().await;
-    bench.db.execute(&format!("alter role {} set default_transaction_read_only = on", bench.role)).await;
+    let (bench, role) = as_runner().await;
+    bench.db.execute(&format!("alter role {} set default_transaction_read_only = on", role)).await;
     let sick = bench.run(&["doctor"]);
     assert!(sick.code == Some(1) && sick.stdout.contains("are read-only"), "{}", sick.stdout);
-    bench.db.execute(&format!("alter role {} reset default_transaction_read_only", bench.role)).await;
+    bench.db.execute(&format!("alter role {} reset default_transaction_read_only", role)).await;
     let well = bench.run(&["doctor"]).stdout;
     assert!(!well.contains("read-only") && well.contains("a row of each table can be read"), "{well}");
 }
@@ -226,20 +198,10 @@ async fn hints_about_types_are_applied_and_work() {
         let job = hourly(&format!("{WINDOWS}{rest}"));
         let checked = bench.check(&job);
         assert_eq!(checked.code, Some(1), "{change}: {}", checked.stdout);
-        let again = bench.check(&with_hint(&job, &checked.stdout));
+        let again = bench.check(&with_hints(&job, &checked.stdout));
         assert_eq!(again.code, Some(0), "{change}: {}\n{}", checked.stdout, again.stdout);
         bench.run(&RUN).ok();
     }
-}
-
-/// Puts the query of a hint in place of the table of its section.
-fn with_hint(job: &str, shown: &str) -> String {
-    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    let hint = flat.split("help: in [").nth(1).unwrap_or_else(|| panic!("no hint in {shown}"));
-    let section = hint.split(']').next().expect("a section");
-    let query = hint.split("'''").nth(1).expect("a query");
-    let table = if section == "predictions" { "table = \"public.p\"" } else { "table = \"public.l\"" };
-    job.replacen(table, &format!("query = '''{query}'''"), 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,7 +257,7 @@ async fn a_comparison_that_postgres_refuses_is_an_error() {
     let mut other = bench.db.connection().await;
     let lock = "begin; lock table public.l in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut other).await.expect("a lock");
-    bench.is_refused(&hourly(WINDOWS), "error[not-compared]", &["lock timeout"]);
+    is_refused(&bench, &hourly(WINDOWS), "error[not-compared]", &["lock timeout"]);
     sqlx::raw_sql("rollback").execute(&mut other).await.expect("its end");
     // Times that are infinite are no reason.
     bench

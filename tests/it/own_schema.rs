@@ -21,11 +21,7 @@ async fn empty(how: &str) -> TestDatabase {
 }
 
 fn run(folder: &Folder, db: &TestDatabase, arguments: &[&str]) -> Run {
-    run_at(folder, &db.url(), arguments)
-}
-
-fn run_at(folder: &Folder, url: &str, arguments: &[&str]) -> Run {
-    Run::of(folder.trueup(arguments).env("DATABASE_URL", url).output().expect("the program"))
+    folder.run_on(&db.url(), arguments)
 }
 
 const WINDOWS: &str = "[windows]\ntumbling = [\"1d\"]\n[metrics]\ninclude = [\"mse\", \"rmse\"]\n";
@@ -100,8 +96,8 @@ async fn a_role_that_owns_nothing_but_the_schema_can_migrate_and_run() {
         let url = db.url().replace("trueup@", &format!("{role}@"));
         let folder = Folder::new("own-role");
         folder.write("jobs/hourly.toml", &hourly(WINDOWS));
-        run_at(&folder, &url, &["migrate"]).ok();
-        run_at(&folder, &url, &["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
+        folder.run_on(&url, &["migrate"]).ok();
+        folder.run_on(&url, &["run", "hourly", "--at", "2024-05-03T06:00:00Z"]).ok();
         db.execute(&format!("drop owned by {role} cascade; drop role {role}")).await;
     }
 }

@@ -5,11 +5,10 @@ mod oracle;
 mod record;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::stream::{self, StreamExt};
 use sqlx::{Executor as _, PgConnection};
-use tokio::runtime::Handle;
 
 use crate::support::dice::Dice;
+use crate::support::histories;
 use crate::support::world::{World, at, plan_job};
 
 const HISTORIES: u64 = 100;
@@ -17,17 +16,7 @@ const STEPS: u64 = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_every_step_of_random_histories_the_history_is_what_a_recompute_says() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let histories = number("TRUEUP_HISTORIES").unwrap_or(HISTORIES);
-    let first = number("TRUEUP_SEED").unwrap_or_else(|| u64::from(Utc::now().timestamp().unsigned_abs() as u32) << 20);
-    println!("{histories} histories, first seed {first}");
-    let totals = stream::iter(0..histories)
-        // On threads of their own: a backfill is not `Send` in all its parts.
-        .map(|n| tokio::task::spawn_blocking(move || Handle::current().block_on(history(first + n))))
-        .buffer_unordered(4)
-        .fold(Totals::default(), |sum, one| async move { sum.plus(one.expect("a history")) })
-        .await;
-    println!("{totals:?}");
+    let (histories, totals) = histories::all(HISTORIES, history, Totals::plus).await;
     // What the test is about really happened.
     assert!(totals.incremental > histories, "most runs read only what arrived: {totals:?}");
     assert!(totals.repaired > 0 && totals.revisions > 0 && totals.spec_changes > 0, "{totals:?}");

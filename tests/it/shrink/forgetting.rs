@@ -4,12 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::stream::{self, StreamExt};
 use sqlx::Row as _;
-use tokio::runtime::Handle;
 
 use crate::support::dice::Dice;
-use crate::support::fleet::size;
+use crate::support::histories;
 use crate::support::world::{World, at};
 
 const BUCKET: i64 = 3_600;
@@ -47,15 +45,7 @@ impl Totals {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_keeps_what_a_source_forgets_in_random_histories() {
-    let histories = size("TRUEUP_HISTORIES", 20);
-    let first = size("TRUEUP_SEED", u64::from(Utc::now().timestamp().unsigned_abs() as u32) << 20);
-    println!("{histories} histories of a source that forgets, first seed {first}");
-    let totals = stream::iter(0..histories)
-        .map(|n| tokio::task::spawn_blocking(move || Handle::current().block_on(history(first + n))))
-        .buffer_unordered(4)
-        .fold(Totals::default(), |sum, one| async move { sum.plus(one.expect("a history")) })
-        .await;
-    println!("{totals:?}");
+    let (histories, totals) = histories::all(20, history, Totals::plus).await;
     // What the test is about really happened.
     assert!(totals.kept > histories && totals.corrected > histories / 2 && totals.came_back > 0, "{totals:?}");
     assert!(totals.compared > histories * 20 && totals.marked > 0, "{totals:?}");

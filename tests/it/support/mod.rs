@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub mod bench;
 pub mod bouncer;
 pub mod cluster;
 pub mod data;
@@ -7,6 +8,7 @@ pub mod database;
 pub mod dice;
 pub mod faulty;
 pub mod fleet;
+pub mod histories;
 pub mod link;
 pub mod mailboxes;
 pub mod peers;

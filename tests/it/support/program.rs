@@ -36,6 +36,29 @@ impl Folder {
         command
     }
 
+    /// Runs it to its end on a database.
+    pub fn run_on(&self, url: &str, arguments: &[&str]) -> Run {
+        Run::of(self.trueup(arguments).env("DATABASE_URL", url).output().expect("the program"))
+    }
+
+    /// Runs it on a database and a terminal, where somebody gives these answers. What the terminal showed.
+    pub fn typed(&self, url: &str, arguments: &str, answers: &[&str]) -> String {
+        let mut child = Command::new("script")
+            .args(["-qec", &format!("{} {arguments}", env!("CARGO_BIN_EXE_trueup")), "/dev/null"])
+            .current_dir(&self.0)
+            .env("DATABASE_URL", url)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the terminal");
+        let mut stdin = child.stdin.take().expect("stdin");
+        std::io::Write::write_all(&mut stdin, (answers.join("\n") + "\n").as_bytes()).expect("to answer");
+        let done = child.wait_with_output().expect("to wait");
+        drop(stdin);
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
     /// Runs it to its end.
     pub fn run(&self, arguments: &[&str]) -> Run {
         Run::of(self.trueup(arguments).output().expect("the program"))
