@@ -104,14 +104,27 @@ pub async fn lost_or_doubled(db: &TestDatabase) -> Vec<String> {
     .await
 }
 
-/// Firings that no message speaks of, in any state.
-pub const UNTOLD: &str = "
-    select t.id, t.changed_at, a.rule from trueup.alert_transition t
-    join trueup.alert a on a.id = t.alert_id
-    where t.to_state = 'firing' and a.rule = 'large' and not exists (
-        select from trueup.notification n
-        where n.job_id = a.job_id and n.kind = 'firing' and n.state in ('sent', 'dropped') and n.settled_at >= t.changed_at
-    )";
+/// Firings up to a moment that no settled message reports, after the runners had a minute to settle them.
+///
+/// Runners must still be running: what fires after the moment is theirs to report later.
+pub async fn unreported(db: &TestDatabase, moment: &str) -> Vec<String> {
+    let query = format!(
+        "select t.id, t.changed_at, a.rule from trueup.alert_transition t
+         join trueup.alert a on a.id = t.alert_id
+         where t.to_state = 'firing' and t.changed_at <= '{moment}' and a.rule = 'large' and not exists (
+             select from trueup.notification n where n.job_id = a.job_id and n.kind = 'firing'
+                 and n.state in ('sent', 'dropped') and n.settled_at >= t.changed_at)"
+    );
+    let mut missing = db.lines(&query).await;
+    for _ in 0..120 {
+        if missing.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        missing = db.lines(&query).await;
+    }
+    missing
+}
 
 /// Windows whose published numbers are not those of plain SQL over the source.
 pub const DIFFERENT: &str = "
