@@ -18,7 +18,7 @@ pub struct Past {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Center {
     pub value: f64,
-    /// Median absolute deviation, of baselines of several windows.
+    /// Median absolute deviation of baselines of several windows, never zero: see [`spread`].
     pub deviation: Option<f64>,
     pub windows: usize,
 }
@@ -29,8 +29,8 @@ pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condi
         Limits::Fixed(condition) => Ok((*condition, None)),
         Limits::Relative { above, below, baseline } => {
             let center = center(baseline, judged, past)?;
-            let high = above.map(|excess| distance(excess, center)).transpose()?.map(|far| center.value + far);
-            let low = below.map(|excess| distance(excess, center)).transpose()?.map(|far| center.value - far);
+            let high = above.map(|excess| center.value + distance(excess, center));
+            let low = below.map(|excess| center.value - distance(excess, center));
             let condition = match (low, high) {
                 (None, Some(high)) => Condition::Above(high),
                 (Some(low), None) => Condition::Below(low),
@@ -43,17 +43,10 @@ pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condi
 }
 
 /// The farthest of the distances that are given: all of them must be exceeded.
-fn distance(excess: Excess, center: Center) -> Result<f64, Reason> {
-    let is_alone = excess.share.is_none() && excess.absolute.is_none();
-    let deviations = match (excess.deviations, center.deviation.filter(|deviation| *deviation > 0.0)) {
-        (None, _) => None,
-        (Some(times), Some(deviation)) => Some(times * deviation),
-        // Where the past never varied, everything is many deviations away: another distance must say what counts.
-        (Some(_), None) if is_alone => return Err(Reason::FlatBaseline),
-        (Some(_), None) => None,
-    };
-    let parts = [excess.share.map(|share| share * center.value.abs()), excess.absolute, deviations];
-    Ok(parts.into_iter().flatten().fold(0.0, f64::max))
+fn distance(excess: Excess, center: Center) -> f64 {
+    let share = excess.share.map(|share| share * center.value.abs());
+    let deviations = excess.deviations.zip(center.deviation).map(|(times, deviation)| times * deviation);
+    [share, excess.absolute, deviations].into_iter().flatten().fold(0.0, f64::max)
 }
 
 /// The baseline of a judged window. `past` is nearest first; of windows that overlap, the nearest counts.
@@ -87,8 +80,28 @@ pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Cente
     }
     let windows = values.len();
     let value = median(&mut values);
-    let mut deviations: Vec<f64> = values.iter().map(|one| (one - value).abs()).collect();
-    Ok(Center { value, deviation: Some(median(&mut deviations)), windows })
+    Ok(Center { value, deviation: Some(spread(&values, value)), windows })
+}
+
+/// A mean absolute deviation times this is the median absolute deviation that normal values with it have.
+const MEDIAN_OF_MEAN: f64 = 0.845_347;
+
+/// Sums of the same numbers in another order differ by less than this share.
+const ROUNDING: f64 = 1e-9;
+
+/// The median absolute deviation of values from their median.
+///
+/// It is zero where more than half of them are equal, and then says nothing about the others: their mean absolute
+/// deviation stands in for it. Where all are equal (a coverage that was always 1), every other value is far away.
+fn spread(values: &[f64], center: f64) -> f64 {
+    let mut deviations: Vec<f64> = values.iter().map(|one| (one - center).abs()).collect();
+    let rounding = ROUNDING * center.abs();
+    let found = median(&mut deviations);
+    if found > rounding {
+        return found;
+    }
+    let count = u32::try_from(deviations.len()).map_or(1.0, f64::from);
+    (MEDIAN_OF_MEAN * deviations.iter().sum::<f64>() / count).max(rounding)
 }
 
 /// Of at least one number; the mean of the middle two where their count is even.
@@ -181,15 +194,33 @@ mod tests {
         assert_eq!(limit(Excess { deviations: Some(3.0), ..Excess::default() }), 130.0);
     }
 
+    /// The limit above windows of such values, nearest first.
+    fn limit(values: &[f64], excess: Excess) -> f64 {
+        let all: Vec<Past> = values.iter().zip(1..).map(|(value, back)| past(20 - back, *value)).collect();
+        let limits = Limits::Relative { above: Some(excess), below: None, baseline: rolling(10, 3) };
+        match condition(&limits, day(20), &all) {
+            Ok((Condition::Above(limit), _)) => limit,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_past_that_never_varied_has_no_deviation_to_count_in() {
-        let flat = [past(9, 5.0), past(8, 5.0), past(7, 5.0)];
+    fn of_a_past_that_never_varied_every_other_value_is_far_away() {
         let excess = Excess { deviations: Some(3.0), ..Excess::default() };
-        let limits = Limits::Relative { above: Some(excess), below: None, baseline: rolling(3, 3) };
-        assert_eq!(condition(&limits, day(10), &flat).unwrap_err(), Reason::FlatBaseline);
-        let with_share = Excess { share: Some(0.2), ..excess };
-        let limits = Limits::Relative { above: Some(with_share), below: None, baseline: rolling(3, 3) };
-        assert_eq!(condition(&limits, day(10), &flat).unwrap().0, Condition::Above(6.0));
+        assert_eq!(limit(&[0.0; 5], excess), 0.0);
+        let found = limit(&[5.0; 5], excess);
+        assert!(found > 5.0 && found < 5.000_001, "{found}");
+        // Rounding is no variation, and an error of that size is none either.
+        let rounded = limit(&[5.0, 5.0 + 4e-15, 5.0 - 4e-15], excess);
+        assert!(rounded > 5.0 + 1e-9 && rounded < 5.000_001, "{rounded}");
+        assert_eq!(limit(&[5.0; 5], Excess { share: Some(0.2), ..excess }), 6.0);
+    }
+
+    #[test]
+    fn where_most_windows_are_equal_the_others_give_the_spread() {
+        let excess = Excess { deviations: Some(3.0), ..Excess::default() };
+        let found = limit(&[5.0, 5.0, 9.0, 5.0, 5.0, 1.0, 5.0, 5.0], excess);
+        assert!((found - (5.0 + 3.0 * 0.845_347)).abs() < 1e-9, "{found}");
     }
 
     #[test]

@@ -63,8 +63,6 @@ pub enum Reason {
         found: usize,
         needed: usize,
     },
-    /// The past windows are all the same.
-    FlatBaseline,
     NotANumber,
     /// A series that used to be there is not.
     Gone,
@@ -88,7 +86,6 @@ impl Reason {
             }
             Self::NotSignificant { bound: None } => "beyond the limit, but there is no confidence bound".to_owned(),
             Self::NoBaseline { found, needed } => format!("{found} past windows to compare with, {needed} needed"),
-            Self::FlatBaseline => "the past windows do not vary".to_owned(),
             Self::NotANumber => "the value is not a number".to_owned(),
             Self::Gone => "it used to have predictions, and has none in this window".to_owned(),
             Self::Several(parts) => {

@@ -294,6 +294,38 @@ fn fixtures_test_rules_without_a_database() {
 }
 
 #[test]
+fn a_past_that_never_varied_is_a_baseline_in_deviations_too() {
+    let rule = |name: &str, metric: &str, side: &str| {
+        format!(
+            "[[alerts]]\nname = \"{name}\"\nmetric = \"{metric}\"\nwindow = \"tumbling 1d\"\n{side}_baseline = \"3 mad\"\n\
+             baseline = {{ kind = \"rolling\", windows = 10, min = 3 }}\n"
+        )
+    };
+    let job = format!(
+        "[windows]\ntumbling = [\"1d\"]\n{}{}",
+        rule("mad", "rmse", "above"),
+        rule("unlabeled", "coverage", "below")
+    );
+    let fixture = r#"
+job = "hourly.toml"
+[[tests]]
+name = "jump"
+series = [{ window = "tumbling 1d", end = "2025-05-02T00:00:00Z", values = { rmse = "5x8 50 5", predictions = 9, labeled = "9x8 9 8" } }]
+expect = [
+    { rule = "mad", at = "2025-05-09T00:00:00Z", verdict = "ok", baseline = 5 },
+    { rule = "mad", at = "2025-05-10T00:00:00Z", verdict = "breach", baseline = 5 },
+    { rule = "mad", at = "2025-05-11T00:00:00Z", verdict = "ok" },
+    { rule = "unlabeled", at = "2025-05-10T00:00:00Z", verdict = "ok", baseline = 1 },
+    { rule = "unlabeled", at = "2025-05-11T00:00:00Z", verdict = "breach", baseline = 1 },
+]
+"#;
+    let folder = Folder::new("flat");
+    folder.write("jobs/hourly.toml", &hourly(&job)).write("jobs/hourly.test.toml", fixture);
+    let run = folder.run(&["test"]);
+    assert!(run.stdout.ends_with("1 passed, 0 failed\n"), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
 fn a_fixture_that_fails_says_what_differs() {
     let folder = Folder::new("fixtures-fail");
     let wrong = FIXTURE
