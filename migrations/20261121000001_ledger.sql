@@ -44,6 +44,8 @@ create table trueup.plan (
     residual_from timestamptz,
     -- Buckets are complete from here on.
     built_from    timestamptz,
+    -- Time zone whose days were published last. It is no part of the fingerprint: buckets are the same in every zone.
+    timezone      text,
     -- When its history was last compared with the source over the whole horizon.
     reconciled_as_of timestamptz,
     -- Raised by every run or backfill before it writes residuals; a residual carries the one it was last changed in.

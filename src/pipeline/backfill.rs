@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
-use super::{fence, inspect, publish, register_plan, shrink, stages};
+use super::{fence, inspect, publish, realign, register_plan, shrink, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
 use crate::measure::reconcile::Compared;
@@ -363,6 +363,7 @@ impl Work<'_> {
         pairs.retain(|(id, _)| !kept.contains(id));
         let Claim { run_id, job_id, .. } = *claim;
         let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
+        realign::replace(&mut transaction, publisher, &job.name, &pairs).await?;
         let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
         let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
         let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();

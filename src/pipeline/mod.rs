@@ -18,6 +18,7 @@ mod muted;
 mod notices;
 mod objectives;
 mod publish;
+mod realign;
 mod reconcile;
 pub mod remind;
 pub mod replay;
@@ -37,6 +38,7 @@ use crate::plan::PlannedJob;
 use crate::plan::due::Since;
 use crate::plan::measurement::Measurement;
 use crate::plan::source::SourceFacts;
+use crate::plan::window::Window;
 use crate::postgres::held;
 use crate::store::job::{NewPlan, PlanRow, Progress};
 use crate::store::run::{Claim, Done};
@@ -89,6 +91,17 @@ impl Origin<'_> {
 }
 
 impl<'a> Run<'a> {
+    /// The first of this definition of the job, or in this time zone: what it measures beside the newest windows is of the past.
+    fn is_first(&self) -> bool {
+        !self.plan.is_current || self.is_realigned()
+    }
+
+    /// The job's days follow another time zone than those that were published last.
+    fn is_realigned(&self) -> bool {
+        let is_calendar = self.job.windows.all.iter().any(Window::is_calendar);
+        is_calendar && self.plan.timezone.as_ref().is_some_and(|zone| zone != self.job.windows.zone.name())
+    }
+
     fn origin(&self) -> Origin<'a> {
         Origin { job: self.job, job_id: self.claim.job_id, run_id: self.claim.run_id, as_of: self.as_of }
     }
@@ -200,7 +213,7 @@ async fn dry_run_on(
     let from = job.windows.reach(as_of);
     let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
     crate::measure::rebuild::range(connection, job, &facts, &build).await?;
-    let since = Since { last: None, as_of, built_from: from, touched: &[] };
+    let since = Since { last: None, as_of, built_from: from, touched: &[], realigned: false };
     let windows = stages::named(job.windows.due(&since));
     let measured = crate::measure::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
     transaction.rollback().await?;

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, Run, announce, fence, health, incidents, shrink, tell};
+use super::{Outcome, Published, Run, announce, fence, health, incidents, realign, shrink, tell};
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
@@ -47,11 +47,14 @@ pub(super) async fn publish(
         let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
         let mut measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
         let some = written_windows(&mut transaction, run, some, &mut measured).await?;
+        if run.is_first() {
+            let pairs: Vec<(i64, &DueWindow)> = some.iter().map(|window| (window.id, &window.window)).collect();
+            realign::replace(&mut transaction, run.publisher(), &run.job.name, &pairs).await?;
+        }
         written.extend(store_measurements(&mut transaction, run, &some, &measured).await?);
         measurements.extend(measured.into_iter().filter(|m| shown.contains(&(m.window.clone(), m.slice.end))));
     }
-    let bench =
-        Bench { windows: &stored, measurements: &measurements, written: &written, first_run: !run.plan.is_current };
+    let bench = Bench { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
     keep_worst(&mut transaction, run, read, &stored).await?;
     let decided = tell::apply(&mut transaction, run, &bench).await?;
     let mut transitions = decided.told;
@@ -65,7 +68,8 @@ pub(super) async fn publish(
     if read.gone > 0 {
         job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
     }
-    job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress).await?;
+    let zone = run.job.windows.zone.name();
+    job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress, zone).await?;
     if summed.repaired.is_some() || run.plan.progress.is_none() || !run.job.is_incremental() {
         job::reconciled(&mut transaction, run.plan.id, run.as_of).await?;
     }
@@ -135,7 +139,7 @@ fn shown(run: &Run<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTim
         let (name, end) = (window.window.name.as_str(), window.window.slice.end);
         // A run after another definition, or the first, judges only the newest.
         let newest = [false, true].iter().any(|only_final| newest.get(&(name, *only_final)) == Some(&end));
-        newest || (run.plan.is_current && judged(name))
+        newest || (!run.is_first() && judged(name))
     };
     windows.iter().filter(looked_at).map(|window| (window.window.name.clone(), window.window.slice.end)).collect()
 }

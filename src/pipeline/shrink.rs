@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::failure::RunError;
+use super::realign;
 use super::stages::Touched;
 use crate::measure::reconcile::{self, Compared};
 use crate::measure::windows::DueWindow;
@@ -91,14 +92,19 @@ pub(super) async fn keep_whole(
     let names: Vec<String> = windows.iter().map(|(_, window)| window.name.clone()).collect();
     let ends: Vec<DateTime<Utc>> = windows.iter().map(|(_, window)| window.slice.end).collect();
     let stored = gone::stored(connection, &job.name, &names, &ends).await?;
+    let others: Vec<&DueWindow> = windows.iter().map(|(_, window)| *window).collect();
+    let replaced = realign::replaced(connection, &job.name, &others).await?;
     let now = overall(measured);
     let same_rows = plan.is_current || plan.reads_the_same;
     let (mut kept, mut ids) = (BTreeSet::new(), Vec::new());
-    for ((id, window), stored) in windows.iter().zip(stored) {
+    for (place, ((id, window), stored)) in windows.iter().zip(stored).enumerate() {
         let key = (window.name.clone(), window.slice.end);
         let now = now.get(&key).copied().unwrap_or_default();
         let stored = stored.map(extent).unwrap_or_default();
-        if (same_rows || now.predictions == 0) && stored.is_shrunk_by(stored.less(now), job.windows.shrink) {
+        let replaced = replaced.get(&place).copied().map(extent).unwrap_or_default();
+        let shrinks = stored.is_shrunk_by(stored.less(now), job.windows.shrink)
+            || replaced.is_shrunk_by(replaced.less(now), job.windows.shrink.max(SHIFTED));
+        if (same_rows || now.predictions == 0) && shrinks {
             kept.insert(key);
             ids.push(*id);
         }
@@ -107,6 +113,9 @@ pub(super) async fn keep_whole(
     gone::mark(connection, &ids, as_of).await?;
     Ok(ids.into_iter().collect())
 }
+
+/// Days of another zone hold other hours: only with less than half of the pairs is one taken for what the source has left.
+const SHIFTED: f64 = 0.5;
 
 /// Name and end.
 type WindowKey = (String, DateTime<Utc>);

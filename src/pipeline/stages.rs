@@ -240,18 +240,12 @@ pub(super) async fn due_windows(
         Some(_) => job::due_buckets(connection, run.plan.id).await?,
         None => Vec::new(),
     };
-    let since = Since { last, as_of, built_from: read.built_from, touched: &touched };
+    let since = Since { last, as_of, built_from: read.built_from, touched: &touched, realigned: run.is_realigned() };
     let mut due = job.windows.due(&since);
     let waiting = measured::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
-    let waiting =
-        waiting.into_iter().filter(|window| job.windows.keeps(&window.name) && window.start >= read.built_from);
-    for window in waiting {
-        // In another time zone than before, windows of one name and end may begin elsewhere: what the job says now holds.
-        let known = due.iter().any(|(name, slice)| *name == window.name && slice.end == window.end);
-        if !known {
-            due.insert((window.name, Slice { start: window.start, end: window.end }));
-        }
-    }
+    let waiting = waiting.into_iter().filter(|window| window.start >= read.built_from);
+    let waiting = waiting.map(|window| (window.name, Slice { start: window.start, end: window.end }));
+    due.extend(waiting.filter(|(name, slice)| job.windows.keeps(name, *slice)));
     Ok(named(due))
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::plan::job::Windows;
-use crate::plan::window::{self, Slice, Window};
+use crate::plan::window::{self, Slice, Window, WindowKind};
 
 /// What a run knows when it asks which windows are due.
 #[derive(Debug, Clone)]
@@ -18,10 +18,12 @@ pub struct Since<'a> {
     pub built_from: DateTime<Utc>,
     /// Starts of the buckets that were recomputed.
     pub touched: &'a [DateTime<Utc>],
+    /// The last run measured days of another time zone.
+    pub realigned: bool,
 }
 
 impl Windows {
-    /// Windows that ended since the last run, and tumbling ones that a recomputed bucket lies in. With their names.
+    /// Windows that ended since the last run (days of another zone than before: since buckets are there), and tumbling ones that a recomputed bucket lies in. With their names.
     pub fn due(&self, since: &Since<'_>) -> BTreeSet<(String, Slice)> {
         let mut due = BTreeSet::new();
         for (window, length) in self.rolling() {
@@ -32,7 +34,7 @@ impl Windows {
             }
         }
         for (window, grain) in self.tumbling() {
-            let after = since.last.unwrap_or(since.built_from);
+            let after = since.last.filter(|_| !(since.realigned && window.is_calendar())).unwrap_or(since.built_from);
             let ended = window::ended_between(grain, self.zone, after, since.as_of);
             let touched = since
                 .touched
@@ -85,9 +87,15 @@ impl Windows {
         self.rolling().flat_map(each).collect()
     }
 
-    /// Whether a stored window is still one of the job's.
-    pub fn keeps(&self, name: &str) -> bool {
-        self.all.iter().any(|window| window.name == name)
+    /// Whether a stored window is still one of the job's. After a change of the time zone its days begin elsewhere.
+    pub fn keeps(&self, name: &str, slice: Slice) -> bool {
+        self.all.iter().any(|window| {
+            let is_aligned = match window.kind {
+                WindowKind::Rolling(_) => true,
+                WindowKind::Tumbling(grain) => grain.slice(slice.start, self.zone) == slice,
+            };
+            window.name == name && is_aligned
+        })
     }
 }
 
@@ -125,6 +133,7 @@ mod tests {
             as_of: at("2024-01-03T00:05:00Z"),
             built_from: at("2023-12-01T00:00:00Z"),
             touched: &[],
+            realigned: false,
         };
         assert_eq!(names(windows().due(&since)), ["rolling 6h 03T00:00", "tumbling 1d 03T00:00"]);
     }
@@ -136,6 +145,7 @@ mod tests {
             as_of: at("2024-01-03T00:10:00Z"),
             built_from: at("2023-12-01T00:00:00Z"),
             touched: &[],
+            realigned: false,
         };
         assert!(windows().due(&since).is_empty());
     }
@@ -148,6 +158,7 @@ mod tests {
             as_of: at("2024-01-03T00:10:00Z"),
             built_from: at("2023-12-01T00:00:00Z"),
             touched: &touched,
+            realigned: false,
         };
         assert_eq!(names(windows().due(&since)), ["tumbling 1d 02T00:00"]);
     }
@@ -160,6 +171,7 @@ mod tests {
             as_of: at("2024-01-03T00:10:00Z"),
             built_from: at("2024-01-01T00:15:00Z"),
             touched: &touched,
+            realigned: false,
         };
         assert!(windows().due(&since).is_empty());
     }

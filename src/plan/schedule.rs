@@ -27,7 +27,7 @@ pub struct Schedule {
 pub enum Cadence {
     /// A cron expression in a time zone.
     Cron { cron: Box<Cron>, zone: Tz },
-    /// Multiples of an interval since the Unix epoch.
+    /// Multiples of an interval since the Unix epoch; of weeks, since a Monday.
     Every(TimeDelta),
 }
 
@@ -103,7 +103,7 @@ impl Cadence {
     /// The first slot after an instant. None when there will never be one.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Every(interval) => Some(window::floor(instant, *interval) + *interval),
+            Self::Every(interval) => Some(window::floor_of_schedule(instant, *interval) + *interval),
             Self::Cron { cron, zone } => {
                 let next = cron.find_next_occurrence(&instant.with_timezone(zone), false).ok()?;
                 Some(next.with_timezone(&Utc))
@@ -183,6 +183,15 @@ mod tests {
         let every = Cadence::Every(TimeDelta::minutes(15));
         assert_eq!(every.next_after(at("2024-01-01T00:15:00Z")), Some(at("2024-01-01T00:30:00Z")));
         assert_eq!(every.next_after(at("2024-01-01T00:14:59Z")), Some(at("2024-01-01T00:15:00Z")));
+    }
+
+    #[test]
+    fn weeks_begin_on_monday() {
+        for days in [7, 14] {
+            let every = Cadence::Every(TimeDelta::days(days));
+            let next = every.next_after(at("2024-05-01T00:00:00Z")).unwrap();
+            assert_eq!(next.format("%a %T").to_string(), "Mon 00:00:00");
+        }
     }
 
     #[test]

@@ -99,8 +99,9 @@ impl Grain {
         let length = duration::parse(text)?;
         let whole = |size: TimeDelta| u32::try_from(length.num_seconds() / size.num_seconds()).unwrap_or(u32::MAX);
         match text.chars().last() {
-            Some('d') => Ok(Self::Days(whole(TimeDelta::days(1)))),
-            Some('w') => Ok(Self::Weeks(whole(TimeDelta::weeks(1)))),
+            // Seven days are a week, however they are written.
+            Some('d' | 'w') if whole(TimeDelta::days(1)) % 7 == 0 => Ok(Self::Weeks(whole(TimeDelta::weeks(1)))),
+            Some('d' | 'w') => Ok(Self::Days(whole(TimeDelta::days(1)))),
             _ if 86_400 % length.num_seconds() == 0 => Ok(Self::Clock(length)),
             _ => Err(format!("`{text}` does not divide a day")),
         }
@@ -169,6 +170,14 @@ pub fn floor(at: DateTime<Utc>, size: TimeDelta) -> DateTime<Utc> {
     DateTime::from_timestamp(start, 0).unwrap_or(at)
 }
 
+/// The last multiple of `size` that is not after `at`: of whole weeks since a Monday, else since the Unix epoch.
+pub fn floor_of_schedule(at: DateTime<Utc>, size: TimeDelta) -> DateTime<Utc> {
+    let is_weeks = size.num_seconds() % TimeDelta::weeks(1).num_seconds() == 0;
+    // 1970-01-05 was a Monday.
+    let monday = if is_weeks { TimeDelta::days(4) } else { TimeDelta::zero() };
+    floor(at - monday, size) + monday
+}
+
 /// All slices of a tumbling window that end in `(after, until]`.
 pub fn ended_between(grain: Grain, zone: Tz, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Slice> {
     let mut slices = Vec::new();
@@ -208,6 +217,14 @@ mod tests {
     fn weeks_begin_on_monday_and_months_on_the_first() {
         let week = tumbling("1w", "2024-01-03T00:00:00Z", Tz::UTC);
         assert_eq!(week, ("2024-01-01T00:00:00+00:00".into(), "2024-01-08T00:00:00+00:00".into()));
+        for name in ["7d", "14d"] {
+            let weeks = tumbling(name, "2024-01-03T00:00:00Z", Tz::UTC);
+            assert!(
+                ["2024-01-01T00:00:00+00:00", "2023-12-25T00:00:00+00:00"].contains(&&*weeks.0),
+                "{name}: {weeks:?}"
+            );
+        }
+        assert_eq!(tumbling("7d", "2024-01-03T00:00:00Z", Tz::UTC), week);
         let quarter = tumbling("3mo", "2024-05-20T00:00:00Z", Tz::UTC);
         assert_eq!(quarter, ("2024-04-01T00:00:00+00:00".into(), "2024-07-01T00:00:00+00:00".into()));
     }

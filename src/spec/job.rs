@@ -157,7 +157,7 @@ pub struct WindowsSection {
     /// Windows of the clock and calendar: `["1h", "1d", "1w", "1mo"]`.
     #[serde(default)]
     pub tumbling: Vec<String>,
-    /// IANA time zone of days, weeks and months. Default `UTC`.
+    /// IANA time zone of days, weeks and months; weeks begin on Monday. Default `UTC`. After a change, all windows whose buckets are kept are measured again in the new zone, and those of the old leave `window_history`.
     pub timezone: Option<String>,
     /// Smallest time slice kept; it divides all windows. Default: the coarsest that divides the gaps of the schedule, too, at most `1h`. With
     /// a coarser one a rolling window ends at its last boundary, and a tick before the next brings no new one.

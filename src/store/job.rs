@@ -27,6 +27,8 @@ pub struct PlanRow {
     pub reads_the_same: bool,
     /// Expressions are evaluated row by row, because one failed.
     pub guarded: bool,
+    /// Time zone whose days were published last.
+    pub timezone: Option<String>,
 }
 
 /// What identifies a plan, and what it is made of.
@@ -149,7 +151,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     .await?;
     let row = sqlx::query!(
         r#"
-        select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of, p.guarded,
+        select p.id, p.measured_as_of, p.residual_from, p.built_from, p.reconciled_as_of, p.guarded, p.timezone,
                coalesce(j.published_plan_id = p.id, false) as "is_current!", coalesce(before.source = p.source, false) as "reads_the_same!"
         from trueup.plan p
         join trueup.job j on j.id = p.job_id
@@ -175,6 +177,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
         is_current: row.is_current,
         reads_the_same: row.reads_the_same,
         guarded: row.guarded,
+        timezone: row.timezone,
     })
 }
 
@@ -266,19 +269,21 @@ pub async fn advance(
     plan_id: i64,
     generation: i64,
     progress: Progress,
+    timezone: &str,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update trueup.plan
         set measured_as_of = greatest(measured_as_of, $2), residual_from = $3, built_from = $4,
-            published_generation = greatest(published_generation, $5)
+            published_generation = greatest(published_generation, $5), timezone = $6
         where id = $1
         "#,
         plan_id,
         progress.measured_as_of,
         progress.residual_from,
         progress.built_from,
-        generation
+        generation,
+        timezone
     )
     .execute(&mut *connection)
     .await?;

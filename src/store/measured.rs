@@ -69,7 +69,8 @@ pub async fn stored(
     .await
 }
 
-/// Notes that a run measured these windows, and that whatever ended at or before `final_until` is settled for good.
+/// Notes that a run measured these windows, and that whatever ended at or before `final_until` is settled for good. Windows of an
+/// earlier definition, which no run measures any more, become final as they are.
 pub async fn settle(
     connection: &mut PgConnection,
     job_id: i64,
@@ -85,7 +86,8 @@ pub async fn settle(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "update trueup.measured_window set settled_at = $2 where job_id = $1 and settled_at is null and window_end <= $3",
+        "update trueup.measured_window set settled_at = $2, finalized_at = coalesce(finalized_at, $2)
+         where job_id = $1 and settled_at is null and window_end <= $3",
         job_id,
         as_of,
         final_until

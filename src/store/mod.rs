@@ -4,6 +4,7 @@
 //! opened by callers.
 
 pub mod alert;
+pub mod alignment;
 pub mod annotation;
 pub mod backfill;
 pub mod baseline;

@@ -236,8 +236,8 @@ async fn another_time_zone_gives_other_days_and_mixes_nothing() {
     let days = world.db.lines("select window_start, predictions, status from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and model_version is null and predictions > 0 order by 1").await;
     assert_eq!(
         days,
-        ["2024-05-01T00:00:00+00:00 | 96 | final", "2024-05-01T21:00:00+00:00 | 96 | provisional"],
-        "the day in UTC stays as it was reported"
+        ["2024-04-30T21:00:00+00:00 | 84 | final", "2024-05-01T21:00:00+00:00 | 96 | provisional"],
+        "the day in UTC has given way to those in Bucharest"
     );
 }
 

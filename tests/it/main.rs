@@ -9,6 +9,7 @@
 mod acting;
 mod addresses;
 mod alerts;
+mod alignment;
 mod architecture;
 mod backfill;
 mod changes;

@@ -1,0 +1,53 @@
+//! Keeps one alignment in the history: after a change of the time zone, days of the new zone take the place of the old zone's.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::failure::RunError;
+use crate::measure::windows::DueWindow;
+use crate::store::alignment::{self, Overlapped};
+use crate::store::gone::Amount;
+use crate::store::measurement::{self, Batch, Publisher};
+
+/// Ends the measurements of windows that overlap these and begin or end elsewhere. Their last revision says that they were removed,
+/// and the revisions before stay. Returns how many revisions were written.
+pub(super) async fn replace(
+    connection: &mut PgConnection,
+    publisher: Publisher,
+    job: &str,
+    windows: &[(i64, &DueWindow)],
+) -> Result<usize, RunError> {
+    let windows: Vec<&DueWindow> = windows.iter().map(|(_, window)| *window).collect();
+    let old: BTreeMap<i64, DateTime<Utc>> =
+        overlapped(connection, job, &windows).await?.into_iter().map(|window| (window.id, window.end)).collect();
+    let Some(batch) = Batch::new(old) else { return Ok(0) };
+    Ok(measurement::publish(connection, publisher, &batch, &[]).await?.len())
+}
+
+/// What the windows held that these would take the place of: of each the one it shares most time with.
+pub(super) async fn replaced(
+    connection: &mut PgConnection,
+    job: &str,
+    windows: &[&DueWindow],
+) -> Result<BTreeMap<usize, Amount>, RunError> {
+    let mut found = overlapped(connection, job, windows).await?;
+    let shared = |old: &Overlapped| {
+        let new = windows[old.of].slice;
+        new.end.min(old.end) - new.start.max(old.start)
+    };
+    found.sort_by_key(shared);
+    Ok(found.into_iter().map(|old| (old.of, old.amount)).collect())
+}
+
+async fn overlapped(
+    connection: &mut PgConnection,
+    job: &str,
+    windows: &[&DueWindow],
+) -> Result<Vec<Overlapped>, RunError> {
+    let names: Vec<String> = windows.iter().map(|window| window.name.clone()).collect();
+    let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
+    let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
+    Ok(alignment::overlapped(connection, job, &names, &starts, &ends).await?)
+}
