@@ -152,8 +152,9 @@ pub const CODES: &[Code] = &[
     code("half-credentials", "A user without a password, or a password without a user.", "Give both, or none."),
     code(
         "key-mismatch",
-        "Predictions and labels have keys of different length.",
-        "Name the same number of columns in both `id`s, in the same order.",
+        "The key of the labels does not fit that of the predictions.",
+        "Name the same number of columns in both `id`s, in the same order. Where several predictions share a label, name fewer in `labels.id`: \
+         those that `predictions.id` begins with.",
     ),
     code(
         "key-types",

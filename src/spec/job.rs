@@ -126,7 +126,7 @@ pub struct LabelsSection {
     pub table: Option<String>,
     /// One select statement instead of a table.
     pub query: Option<String>,
-    /// Join key, matching `predictions.id` column by column.
+    /// Join key, matching `predictions.id` column by column. Where several predictions share a label (lead times), fewer columns: those that `predictions.id` begins with.
     pub id: Columns,
     /// Column of the actual value.
     pub value: String,

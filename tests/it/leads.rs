@@ -3,6 +3,7 @@
 use crate::docs::{blocks, commands, page};
 use crate::support::database::TestDatabase;
 use crate::support::program::{Folder, Run};
+use crate::support::world::{World, at, hourly, plan_job};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_lead_time_has_its_own_error_against_one_label() {
@@ -36,4 +37,66 @@ async fn each_lead_time_has_its_own_error_against_one_label() {
     assert_eq!(lines.len(), 3, "{lines:?}");
     let same = "select count(distinct predictions)::bigint from trueup.window_history where window_name = 'rolling 24h' and cohort <> 'all'";
     assert_eq!(db.scalar::<i64>(same).await, 1, "each lead has as many predictions as the others");
+}
+
+const TABLES: &str = "
+    create table public.p (at timestamptz not null, lead int not null, predicted float8, version text, region text, seen timestamptz not null, primary key (at, lead));
+    create table public.l (at timestamptz primary key, actual float8, seen timestamptz not null);
+    insert into public.p select t, k, extract(hour from t) + k, 'v1', 'a', t - k * interval '1 hour'
+        from generate_series(timestamptz '2024-05-01Z', '2024-05-02T23:00Z', '1 hour') t, generate_series(1, 6) k;
+    insert into public.l select t, extract(hour from t), t + interval '10 minutes'
+        from generate_series(timestamptz '2024-05-01Z', '2024-05-02T23:00Z', '1 hour') t;";
+
+fn by_lead() -> String {
+    let job =
+        hourly("[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"5d\"\n[[cohorts]]\nby = [\"lead\"]\n");
+    job.replacen("id = \"id\"", "id = [\"at\", \"lead\"]", 1).replacen("id = \"id\"", "id = \"at\"", 1)
+}
+
+/// Of each day and lead: predictions, pairs, and what plain SQL says of both.
+const BESIDE_SQL: &str = "
+    select w.window_start, w.cohort, w.predictions, w.labeled, round(w.mse::numeric, 9)::text from trueup.window_history w
+    where w.cohort <> 'all' and w.model_version is null
+    except
+    select date_trunc('day', p.at, 'UTC'), 'lead=' || p.lead, count(*), count(l.actual),
+           round(avg((p.predicted - l.actual) ^ 2)::numeric, 9)::text
+    from public.p left join public.l using (at) group by 1, 2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_counts_for_every_prediction_that_shares_it() {
+    let world = World::new(TABLES, &by_lead()).await;
+    world.run_at(at("2024-05-03T00:00:00Z")).await;
+    let counted = "select count(*), min(predictions), max(predictions), min(labeled) from trueup.window_history where cohort <> 'all' and model_version is null";
+    assert_eq!(world.db.lines(counted).await, ["12 | 24 | 24 | 24"]);
+    assert_eq!(world.db.lines(BESIDE_SQL).await, Vec::<String>::new());
+    // A label that changes late revises all six of its predictions; one that goes takes them back when history is computed again.
+    world.db.execute("update public.l set actual = 100, seen = '2024-05-03T00:30Z' where at = '2024-05-01T12:00Z';
+        insert into public.p select at, 7, predicted + 1, version, region, '2024-05-03T00:40Z' from public.p where lead = 6").await;
+    world.run_at(at("2024-05-03T01:00:00Z")).await;
+    assert_eq!(world.db.lines(BESIDE_SQL).await, Vec::<String>::new());
+    let revised = "select count(*) from trueup.window_history where cohort like 'lead=%' and model_version is null and revision > 1 and window_start = '2024-05-01Z'";
+    assert_eq!(world.db.scalar::<i64>(revised).await, 6);
+    world.db.execute("delete from public.l where at = '2024-05-02T12:00Z'").await;
+    world.backfill(at("2024-05-01T00:00:00Z")..at("2024-05-03T00:00:00Z"), None).await;
+    assert_eq!(world.db.lines(BESIDE_SQL).await, Vec::<String>::new());
+    assert_eq!(
+        world
+            .db
+            .scalar::<i64>("select count(*) from trueup.window_history where cohort = 'lead=7' and labeled = 23")
+            .await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_a_key_that_predictions_do_not_begin_with_are_refused_with_what_to_write() {
+    let world = World::new(TABLES, &by_lead()).await;
+    let folder = Folder::new("leads-order");
+    folder.write("jobs/hourly.toml", &by_lead().replacen("[\"at\", \"lead\"]", "[\"lead\", \"at\"]", 1));
+    let refused = folder.run_on(&world.db.url(), &["check"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    assert!(refused.stdout.contains("write id = [\"at\", \"lead\"]"), "{}", refused.stdout);
+    folder.write("jobs/hourly.toml", &by_lead());
+    folder.run_on(&world.db.url(), &["check"]).ok();
+    plan_job(&by_lead());
 }

@@ -107,9 +107,9 @@ async fn keys(
     mistakes: &mut Vec<SourceMistake>,
 ) -> sqlx::Result<()> {
     let before = mistakes.len();
-    // The key comes last among the columns.
-    let pairs: Vec<(&ColumnType, &ColumnType)> =
-        predictions.iter().rev().zip(labels.iter().rev()).take(job.predictions.id.len()).collect();
+    // The key comes last among the columns. That of the labels may be the start of that of the predictions.
+    let (p_key, l_key) = (predictions.len() - job.predictions.id.len(), labels.len() - job.labels.id.len());
+    let pairs: Vec<(&ColumnType, &ColumnType)> = predictions[p_key..].iter().zip(&labels[l_key..]).collect();
     let sides = pairs.iter().flat_map(|(p_type, l_type)| [(Side::Predictions, *p_type), (Side::Labels, *l_type)]);
     let refused = equality::keys(connection, job, &sides.collect::<Vec<_>>(), mistakes).await?;
     let is_refused = |pair: usize| refused.iter().any(|place| place / 2 == pair);

@@ -41,11 +41,7 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
             Some(OnDuplicateSpec::Latest) | None => OnDuplicate::Latest,
         },
     };
-    if predictions.id.len() != labels.id.len() {
-        let message =
-            format!("the key has {} columns in predictions and {} in labels", predictions.id.len(), labels.id.len());
-        notes.error("labels.id", "key-mismatch", message).hint("list the matching columns in the same order");
-    }
+    check_keys(&predictions, &labels, notes);
     if predictions.arrived_at.is_none() || labels.arrived_at.is_none() {
         let section = if predictions.arrived_at.is_none() { "predictions" } else { "labels" };
         notes
@@ -57,6 +53,29 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
             .hint("name the column that says when a row became visible, if there is one");
     }
     Some((predictions, labels))
+}
+
+/// Several predictions may share a label: then its key is the start of theirs.
+fn check_keys(predictions: &Predictions, labels: &Labels, notes: &mut Notes<'_>) {
+    let (p, l) = (&predictions.id, &labels.id);
+    if l.len() > p.len() {
+        let message = format!("the key has {} columns in predictions and {} in labels", p.len(), l.len());
+        notes.error("labels.id", "key-mismatch", message).hint(
+            "name as many columns as in predictions.id, in the same order, or fewer where several predictions share a label",
+        );
+    } else if l.len() < p.len() && l.iter().all(|column| p.contains(column)) && !p.starts_with(l) {
+        let names = |of: &[Identifier]| {
+            of.iter().map(|column| format!("\"{}\"", column.as_str())).collect::<Vec<_>>().join(", ")
+        };
+        let others: Vec<Identifier> = p.iter().filter(|column| !l.contains(column)).cloned().collect();
+        notes
+            .error(
+                "labels.id",
+                "key-mismatch",
+                "predictions that share a label must have its key at the start of theirs",
+            )
+            .hint(format!("in [predictions] write id = [{}, {}]", names(l), names(&others)));
+    }
 }
 
 fn relation(

@@ -82,7 +82,7 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         carried = appended(columns.len(), |n| format!("p.c{n}")),
         predictions = predictions(job, facts, selection),
         labels = labels(job, facts, selection),
-        on = (1..=job.predictions.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
+        on = (1..=job.labels.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
     );
     Rows { with, from: finished(job, facts, &joined, &format!(", {} as hash", cell_hash(job)), fence) }
 }
@@ -191,11 +191,20 @@ pub fn still_there(job: &PlannedJob, facts: &SourceFacts) -> Rows {
 /// A common table expression `touched` with the keys of predictions and labels that arrived in `(since, until]`.
 pub fn touched(job: &PlannedJob, since: &str, until: &str) -> String {
     let (p, l) = (&job.predictions, &job.labels);
+    let labels = touched_keys(&l.relation.sql(), &l.id, &l.arrived_at, since, until);
+    let labels = if l.id.len() == p.id.len() { labels } else { sharing_labels(job, &labels) };
     format!(
-        "touched as (\n    {}\n    union\n    {}\n)",
+        "touched as (\n    {}\n    union\n    {labels}\n)",
         touched_keys(&p.relation.sql(), &p.id, &p.arrived_at, since, until),
-        touched_keys(&l.relation.sql(), &l.id, &l.arrived_at, since, until),
     )
+}
+
+/// The keys of all predictions that share these labels: a label's key is the start of theirs.
+fn sharing_labels(job: &PlannedJob, labels: &str) -> String {
+    let (p, shared) = (&job.predictions, job.labels.id.len());
+    let of = p.id.iter().take(shared).map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
+    let keys = touched_keys(&p.relation.sql(), &p.id, &None, "", "");
+    format!("{keys} where ({of}) in (select {} from ({labels}) as n)", list(shared, |n| format!("n.trueup_k{n}")))
 }
 
 fn touched_keys(
