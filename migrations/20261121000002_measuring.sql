@@ -16,10 +16,10 @@ create table trueup.residual (
     event_at      timestamptz not null,
     predicted     float8,
     actual        float8,
-    -- The weight and the two sides of custom metrics, where the job has them.
+    -- The weight and the two sides of custom metrics, where the job has them; where expressions are evaluated row by row, whether one fails.
     extras        float8[],
     -- 0 pair, 1 unlabeled, 2 null, 3 not finite, 4 out of range, 5 duplicate prediction, 6 ambiguous label,
-    -- 7 gone: no longer in the source, kept until its bucket was recomputed and published.
+    -- 7 gone: no longer in the source, kept until its bucket was recomputed and published. 8: the filter fails on it.
     class         smallint not null,
     copies        integer not null,
     label_at      timestamptz,
@@ -28,7 +28,7 @@ create table trueup.residual (
     -- The plan's generation of its last change: a cell with a residual that was not published yet is due.
     generation    bigint not null,
     primary key (plan_id, key, model_version),
-    constraint residual_class_is_known check (class between 0 and 7),
+    constraint residual_class_is_known check (class between 0 and 8),
     constraint residual_that_is_gone_counts_nothing check ((class = 7) = (copies = 0))
 )
 -- Room on each page: a label that arrives updates its row in place, and touches no index.
@@ -52,7 +52,8 @@ select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as mo
        jsonb_object(p.dimensions, c.dimensions) as dimensions, r.predicted, r.actual,
        case when r.class = 0 then r.predicted - r.actual end as error,
        case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
-            when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label' end as outcome,
+            when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label'
+            when 8 then 'filter failed' end as outcome,
        r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start
 from trueup.residual r
 join trueup.cell c on c.id = r.cell_id
@@ -68,7 +69,7 @@ comment on column trueup.residual_history.dimensions is 'Cohort dimensions and t
 comment on column trueup.residual_history.predicted is 'The predicted value, in the target unit.';
 comment on column trueup.residual_history.actual is 'The label that counts, in the target unit. Null while there is none.';
 comment on column trueup.residual_history.error is 'predicted - actual. Null unless the pair is averaged.';
-comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled, null value, not finite, out of range, duplicate prediction or ambiguous label.';
+comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled, null value, not finite, out of range, duplicate prediction, ambiguous label or filter failed.';
 comment on column trueup.residual_history.label_at is 'When the label became known.';
 comment on column trueup.residual_history.copies is 'How many predictions share the key. More than one: none of them is averaged.';
 comment on column trueup.residual_history.plan_id is 'Which definition of the job it was read with.';

@@ -108,7 +108,8 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
     }
     if kept.is_empty() || guarded {
         let spinner = progress::spinner("looking for predictions that are left out");
-        let facts = pipeline::inspect(&mut connection, job, guarded).await.map_err(failed)?;
+        let job = if guarded { &job.evaluated_row_by_row() } else { job };
+        let facts = pipeline::inspect(&mut connection, job).await.map_err(failed)?;
         let range = window.start..window.end;
         let found = contradictions::of_source(&mut connection, job, &facts, as_of, &range).await?;
         spinner.finish();

@@ -69,17 +69,21 @@ pub async fn run(
     request: &Request,
     report: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Finished, RunError> {
-    match run_once(pool, job, claim, request, report).await {
-        Err(error) if error.is_of_an_expression(job) => {
-            let guard = held::within(pool, held::SHORT, async |connection| {
-                let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
-                job::guard(connection, plan.id).await?;
-                Ok::<bool, RunError>(plan.guarded)
-            });
-            if guard.await? { Err(error) } else { run_once(pool, job, claim, request, report).await }
+    let is_guarded = held::within(pool, held::SHORT, async |connection| {
+        Ok::<bool, RunError>(register_plan(connection, job, claim.job_id, &job.fingerprint()).await?.guarded)
+    });
+    if !is_guarded.await? {
+        match run_once(pool, job, claim, request, report).await {
+            Err(error) if error.is_of_an_expression(job) => {}
+            done => return done,
         }
-        done => done,
+        let guard = held::within(pool, held::SHORT, async |connection| {
+            let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
+            Ok::<(), RunError>(job::guard(connection, plan.id).await?)
+        });
+        guard.await?;
     }
+    run_once(pool, &job.evaluated_row_by_row(), claim, request, report).await
 }
 
 async fn run_once(
@@ -125,7 +129,7 @@ async fn prepare(
 ) -> Result<Prepared, RunError> {
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
-    let facts = inspect(connection, job, plan.guarded).await?;
+    let facts = inspect(connection, job).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };

@@ -138,17 +138,19 @@ async fn run_on(
         return Ok(skipped);
     }
     let plan = register_plan(connection, job, known.id, &job.fingerprint()).await?;
-    let first = run_planned(connection, job, claim, as_of, routing, &plan).await;
-    match first {
-        Err(error) if error.is_of_an_expression(job) && !plan.guarded => {
-            // What failed is rolled back with its transaction; what was committed before is what this run would do again.
-            warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
-            job::guard(connection, plan.id).await?;
-            let plan = PlanRow { guarded: true, ..plan };
-            run_planned(connection, job, claim, as_of, routing, &plan).await
+    if !plan.guarded {
+        match run_planned(connection, job, claim, as_of, routing, &plan).await {
+            Err(error) if error.is_of_an_expression(job) => {
+                // What failed is rolled back with its transaction; what was committed before is of a plan that nobody publishes.
+                warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
+                job::guard(connection, plan.id).await?;
+            }
+            done => return done,
         }
-        done => done,
     }
+    let job = job.evaluated_row_by_row();
+    let plan = register_plan(connection, &job, known.id, &job.fingerprint()).await?;
+    run_planned(connection, &job, claim, as_of, routing, &plan).await
 }
 
 /// Rows of a first build from which its next runs would feel that the planner expects one.
@@ -163,7 +165,7 @@ async fn run_planned(
     routing: &Routing,
     plan: &PlanRow,
 ) -> Result<Outcome, RunError> {
-    let facts = inspect(connection, job, plan.guarded).await?;
+    let facts = inspect(connection, job).await?;
     let run = Run { job, facts: &facts, plan, claim, as_of, routing };
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
@@ -187,12 +189,11 @@ impl Outcome {
 /// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
 pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
     let limit = failure::deadline(job.schedule.timeout);
-    let dry_run = async |guarded| {
-        held::within_own_settings(pool, limit, async |connection| dry_run_on(connection, job, as_of, guarded).await)
-            .await
+    let dry_run = async |job: &PlannedJob| {
+        held::within_own_settings(pool, limit, async |connection| dry_run_on(connection, job, as_of).await).await
     };
-    match dry_run(false).await {
-        Err(error) if error.is_of_an_expression(job) => dry_run(true).await,
+    match dry_run(job).await {
+        Err(error) if error.is_of_an_expression(job) => dry_run(&job.evaluated_row_by_row()).await,
         done => done,
     }
 }
@@ -201,10 +202,9 @@ async fn dry_run_on(
     connection: &mut PgConnection,
     job: &PlannedJob,
     as_of: DateTime<Utc>,
-    guarded: bool,
 ) -> Result<Vec<Measurement>, RunError> {
     failure::limit_time(connection, job.schedule.timeout, job.schedule.timeout).await?;
-    let facts = inspect(connection, job, guarded).await?;
+    let facts = inspect(connection, job).await?;
     let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
@@ -228,18 +228,19 @@ pub async fn register_plan(
     fingerprint: &str,
 ) -> Result<PlanRow, RunError> {
     let (source, dimensions) = (job.source_fingerprint(), job.dimension_names());
-    let new = NewPlan { fingerprint, source: &source, spec: &job.spec, dimensions: &dimensions };
+    let new =
+        NewPlan { fingerprint, source: &source, spec: &job.spec, dimensions: &dimensions, guarded: job.row_by_row };
     Ok(job::plan(connection, job_id, new).await?)
 }
 
-/// Compares a job with the tables it names. `guarded`: its expressions are evaluated row by row.
-pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob, guarded: bool) -> Result<SourceFacts, RunError> {
+/// Compares a job with the tables it names.
+pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
     let facts = source::inspect(connection, job).await.map_err(|error| match error {
         SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
         SourceError::Database(error) => RunError::Database(error),
     })?;
     // Workers of a sharded database have no such function.
-    let guards = if guarded && !facts.sharded { source::column_types(connection, job).await? } else { None };
+    let guards = if job.row_by_row && !facts.sharded { source::column_types(connection, job).await? } else { None };
     Ok(SourceFacts { guards, ..facts })
 }
 

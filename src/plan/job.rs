@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+use crate::plan::build::builtin;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::metric::sum::Sum;
-use crate::plan::metric::{JobMetric, Needs, Parameters};
+use crate::plan::metric::{self, JobMetric, Needs, Parameters};
 use crate::plan::objective::Slo;
 use crate::plan::pair;
 use crate::plan::pair::Extra;
-use crate::plan::rule::{Limits, Rule, Test};
+use crate::plan::rule::{Condition, Limits, Rule, RuleMetric, Test, When};
 use crate::plan::schedule::Schedule;
 use crate::plan::source::{Labels, Predictions};
 use crate::plan::window::{self, Window, WindowKind};
@@ -40,6 +41,8 @@ pub struct PlannedJob {
     pub parameters: Parameters,
     /// Values of a pair besides predicted and actual: the weight first, if there is one, then those of custom metrics.
     pub extras: Vec<Extra>,
+    /// Expressions are evaluated row by row, because one failed on a row, and the rows on which one fails are counted.
+    pub row_by_row: bool,
     /// Where in the job file they are, for messages.
     pub declared: Declared,
     /// What buckets keep, in this order.
@@ -176,6 +179,27 @@ impl PlannedJob {
         self.predictions.filter.is_some()
             || !self.extras.is_empty()
             || self.dimensions.iter().any(|dimension| !dimension.is_column())
+    }
+
+    /// The same job with its expressions evaluated row by row. What fails is counted as one more metric, which the built-in rule
+    /// `contradictions` looks at.
+    pub fn evaluated_row_by_row(&self) -> Self {
+        let mut job = Self { row_by_row: true, ..self.clone() };
+        job.metrics.push(JobMetric::Failures(job.extras.len()));
+        job.sums = metric::sums_of(&job.metrics);
+        let rules = job.rules.iter_mut().filter(|rule| rule.built_in && rule.name == builtin::CONTRADICTIONS);
+        for rule in rules {
+            if let When::Any(tests) = &mut rule.when {
+                let more_than_none = Limits::Fixed(Condition::Above(0.0));
+                tests.push(Test::new(RuleMetric::Named(metric::FAILURES.into()), &rule.window, more_than_none));
+            }
+        }
+        job
+    }
+
+    /// How many extra values a pair has.
+    pub fn extra_values(&self) -> usize {
+        self.extras.len() + usize::from(self.row_by_row)
     }
 
     /// The columns of the predictions that its expressions and cohorts name.

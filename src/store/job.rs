@@ -39,6 +39,8 @@ pub struct NewPlan<'a> {
     pub source: &'a str,
     pub spec: &'a str,
     pub dimensions: &'a [String],
+    /// Its expressions are evaluated row by row.
+    pub guarded: bool,
 }
 
 /// How far a plan is.
@@ -132,12 +134,12 @@ pub async fn try_lock(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
 
 /// Registers a plan by fingerprint, or finds it.
 pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) -> sqlx::Result<PlanRow> {
-    let NewPlan { fingerprint, source, spec, dimensions } = new;
+    let NewPlan { fingerprint, source, spec, dimensions, guarded } = new;
     // Another may register it at the same moment: then its row is there for the next statement, not for this one.
     sqlx::query!(
         r#"
-        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source)
-        select $1, $2, $3, $4, $5
+        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded)
+        select $1, $2, $3, $4, $5, $6
         where not exists (select from trueup.plan where job_id = $1 and fingerprint = $2)
         on conflict (job_id, fingerprint) do nothing
         "#,
@@ -145,7 +147,8 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
         fingerprint,
         spec,
         dimensions,
-        source
+        source,
+        guarded
     )
     .execute(&mut *connection)
     .await?;

@@ -57,18 +57,48 @@ async fn a_custom_metric_leaves_out_the_rows_on_which_it_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_that_fails_on_a_row_drops_it_and_a_cohort_has_no_value_for_it() {
+async fn a_row_on_which_the_filter_fails_is_excluded_and_a_cohort_has_no_value_for_it() {
     let mut filtered = world("").await;
     let text = hourly(WINDOWS).replace("version = \"version\"", "version = \"version\"\nwhere = \"100/qty > 1\"");
     filtered.job = plan_job(&text);
     filtered.run_at(at("2024-05-02T12:00:00Z")).await;
-    assert!(day(&filtered, "all").await.join("").starts_with("88 | 88 | 1"), "{:?}", day(&filtered, "all").await);
+    assert!(day(&filtered, "all").await.join("").starts_with("96 | 88 | 1"), "{:?}", day(&filtered, "all").await);
+    assert_eq!(failures(&filtered).await, ["8 | 8"]);
+    let outcomes = "select outcome, count(*) from trueup.residual_history where event_at >= '2024-05-01T12:00Z' and event_at < '2024-05-02Z' group by 1 order by 1";
+    assert_eq!(filtered.db.lines(outcomes).await, ["filter failed | 4", "pair | 44"]);
 
     let by_quotient = world("[[cohorts]]\nby = [{ name = \"d\", expr = \"100/qty\" }]\n").await;
     by_quotient.run_at(at("2024-05-02T12:00:00Z")).await;
     assert!(day(&by_quotient, "all").await.join("").starts_with("96 | 96 | 1"));
     assert!(day(&by_quotient, "d=25").await.join("").starts_with("88 | 88 | 1"));
     assert!(day(&by_quotient, "d=(null)").await.join("").starts_with("8 | 8 | 1"));
+    assert_eq!(failures(&by_quotient).await, ["0 | 8"]);
+}
+
+/// What is excluded from all metrics of a day, and on how many predictions an expression failed.
+async fn failures(world: &World) -> Vec<String> {
+    let sql = "select excluded, extra ->> 'failed_expressions' from trueup.window_history
+        where window_name = 'tumbling 1d' and window_start = '2024-05-01Z' and cohort = 'all' and model_version is null";
+    world.db.lines(sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_on_which_expressions_fail_are_counted_and_raise_the_ticket_about_contradictions() {
+    let custom = |name: &str, sum: &str| format!("[[metrics.custom]]\nname = \"{name}\"\nsum = \"{sum}\"\n");
+    let toml = format!("{}{}[builtin]\noff = []\n", custom("c", "abs(error)/qty"), custom("d", "word::float8"));
+    let world = world(&toml).await;
+    world.db.execute("update public.p set word = 'x' where id = 10; update public.p set qty = 2, word = '1' where id % 12 = 5 and id > 96").await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    // Eight rows on which both fail, one on which one does.
+    assert_eq!(failures(&world).await, ["0 | 9"]);
+    let state = "select state from trueup.alert where rule = 'contradictions' and cohort = 'all'";
+    assert_eq!(world.db.lines(state).await, ["firing"]);
+    // Rows that are mended are counted no more, and the ticket ends with a day that has none.
+    world.db.execute("update public.p set word = '1', seen = '2024-05-02T00:30Z' where id = 10").await;
+    world.run_at(at("2024-05-02T01:00:00Z")).await;
+    assert_eq!(failures(&world).await, ["0 | 8"]);
+    world.run_at(at("2024-05-03T00:00:00Z")).await;
+    assert_eq!(world.db.lines(state).await, ["resolved"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,5 +133,5 @@ async fn run_says_which_expression_fails_on_which_keys() {
         &hourly(&format!("{WINDOWS}[[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) / 2\"\n")),
     );
     bench.run(&["run", "hourly", "--at", "2024-05-03T07:00:00Z"]).ok();
-    assert_eq!(bench.db.lines("select guarded from trueup.plan order by id").await, ["true", "false"]);
+    assert_eq!(bench.db.lines("select guarded from trueup.plan order by id").await, ["true", "true", "false"]);
 }

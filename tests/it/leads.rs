@@ -82,7 +82,7 @@ async fn a_label_counts_for_every_prediction_that_shares_it() {
     assert_eq!(
         world
             .db
-            .scalar::<i64>("select count(*) from trueup.window_history where cohort = 'lead=7' and labeled = 23")
+            .scalar::<i64>("select count(*) from trueup.window_history where cohort = 'lead=7' and model_version is null and labeled = 23")
             .await,
         1
     );

@@ -14,11 +14,13 @@ pub const NAMES: [&str; 8] = [
     "coverage-low",
     "labels-late",
     "no-predictions",
-    "contradictions",
+    CONTRADICTIONS,
     RUN_FAILED,
     RUN_LATE,
     SOURCE_SHRANK,
 ];
+/// Keys that are not unique, labels that disagree, expressions that fail.
+pub const CONTRADICTIONS: &str = "contradictions";
 /// A run failed.
 pub const RUN_FAILED: &str = "run-failed";
 /// No run for two intervals.
@@ -53,7 +55,7 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
         // Keys that are not unique, and labels that disagree: neither is averaged, and nobody may know.
         let found = |metric| test(metric, shortest, Condition::Above(0.0));
         let contradictions = vec![found(RuleMetric::Duplicates), found(RuleMetric::Ambiguous)];
-        rules.push(rule(job, "contradictions", shortest, contradictions, false));
+        rules.push(rule(job, CONTRADICTIONS, shortest, contradictions, false));
         // Nothing at all came for windows whose labels had their time.
         let stopped = below(RuleMetric::Received, f64::MIN_POSITIVE);
         rules.push(rule(job, "labels-stopped", shortest, stopped, true));

@@ -50,6 +50,7 @@ pub(super) fn test(written: Written<'_>, path: &str, known: Known<'_>, notes: &m
     let definition =
         known.metrics.iter().find(|kept| kept.name() == written.metric).map_or(String::new(), |kept| match kept {
             JobMetric::Custom(custom) => custom.meaning.clone(),
+            JobMetric::Failures(_) => String::new(),
             JobMetric::Catalogue(metric) => match metric.needs {
                 Needs::Tolerance => format!("{:?}", known.parameters.tolerance),
                 Needs::HuberDelta => format!("{:?}", known.parameters.huber_delta),

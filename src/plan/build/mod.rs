@@ -110,6 +110,7 @@ pub fn plan(
         metrics: metrics.all,
         parameters: metrics.parameters,
         extras,
+        row_by_row: false,
         declared: Declared { dimensions: dimension_paths, extras: extra_paths },
         rules,
         run_rules,

@@ -201,7 +201,13 @@ pub struct Metric {
 pub enum JobMetric {
     Catalogue(&'static Metric),
     Custom(CustomMetric),
+    /// How many predictions the job's expressions fail on: the place of that among the extra values. See
+    /// [`crate::plan::PlannedJob::row_by_row`].
+    Failures(usize),
 }
+
+/// Name of [`JobMetric::Failures`].
+pub const FAILURES: &str = "failed_expressions";
 
 /// A ratio of two sums of the job's own expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +251,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.name,
             Self::Custom(custom) => &custom.name,
+            Self::Failures(_) => FAILURES,
         }
     }
 
@@ -252,6 +259,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.meaning,
             Self::Custom(custom) => &custom.meaning,
+            Self::Failures(_) => "predictions on which an expression of the job fails",
         }
     }
 
@@ -259,6 +267,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.unit,
             Self::Custom(_) => Unit::Own,
+            Self::Failures(_) => Unit::Count,
         }
     }
 
@@ -267,6 +276,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.needs,
             Self::Custom(_) => Needs::Pairs,
+            Self::Failures(_) => Needs::Predictions,
         }
     }
 
@@ -274,6 +284,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.sums.to_vec(),
             Self::Custom(custom) => vec![Sum::Extra(custom.sum), Sum::Extra(custom.per)],
+            Self::Failures(place) => vec![Sum::Extra(*place)],
         }
     }
 
@@ -283,6 +294,7 @@ impl JobMetric {
             Self::Catalogue(metric) if metric.needs != Needs::Predictions && sums.counts.labeled == 0 => return None,
             Self::Catalogue(metric) => (metric.finish)(sums),
             Self::Custom(custom) => sums.get(Sum::Extra(custom.sum)) / sums.get(Sum::Extra(custom.per)),
+            Self::Failures(place) => sums.get(Sum::Extra(*place)),
         };
         Some(value).filter(|value| value.is_finite())
     }
@@ -296,7 +308,7 @@ impl JobMetric {
     pub fn interval(&self, sums: &Sums<'_>) -> Option<Interval> {
         match self {
             Self::Catalogue(metric) => metric.interval.and_then(|interval| interval(sums)),
-            Self::Custom(_) => None,
+            Self::Custom(_) | Self::Failures(_) => None,
         }
     }
 }

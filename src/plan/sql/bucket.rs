@@ -10,7 +10,7 @@ use crate::plan::sql::{PlannedSql, appended, cell, continued, list, state};
 /// Recomputes cells of buckets from residuals: starts `$3` and cells `$4`, arrays of equal length. What a newer run has
 /// written stays.
 pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
-    let extras = appended(job.extras.len(), |n| format!("r.extras[{n}] as x{n}"));
+    let extras = appended(job.extra_values(), |n| format!("r.extras[{n}] as x{n}"));
     let columns = format!(
         "r.bucket_start, r.cell_id, r.copies, r.class, r.predicted, r.actual{extras}, r.event_at, r.label_at, r.digest"
     );
@@ -219,7 +219,11 @@ fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
     ) as q{fence}
 ",
         bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
-        extras = appended(job.extras.len(), |n| format!("case when s.class = 0 then s.x{n} end as x{n}")),
+        extras = appended(job.extra_values(), |n| match n > job.extras.len() {
+            // What fails is counted, averaged or not.
+            true => format!("s.x{n}"),
+            false => format!("case when s.class = 0 then s.x{n} end as x{n}"),
+        }),
         latency = if kept.latency {
             let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
             format!(

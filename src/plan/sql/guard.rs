@@ -13,16 +13,56 @@ use crate::plan::source::SourceFacts;
 /// Names of columns and their types in SQL.
 pub type Types = BTreeMap<String, String>;
 
-/// The filter, which is false where it fails.
-pub fn filter(job: &PlannedJob, facts: &SourceFacts) -> Option<String> {
-    let filter = job.predictions.filter.as_ref()?;
-    Some(match &facts.guards {
+/// The filter of the predictions.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// What else stands in the `from` clause.
+    pub beside: String,
+    pub condition: Option<String>,
+    /// Whether it failed on the row. None where that would end the statement.
+    pub failed: Option<&'static str>,
+}
+
+/// The filter. A row on which it fails stays: whether it belongs to the job is not known, and it is counted.
+pub fn filter(job: &PlannedJob, facts: &SourceFacts) -> Filter {
+    let Some(filter) = &job.predictions.filter else { return Filter::default() };
+    match &facts.guards {
         Some(types) => {
-            let row = Row::of_source("a", filter.columns(), types);
-            format!("coalesce({}::boolean, false)", row.guarded(&filter.to_string()))
+            let call = Row::of_source("a", filter.columns(), types).call(&filter.to_string());
+            Filter {
+                beside: format!(" cross join lateral {call} as trueup_filter"),
+                condition: Some("coalesce(trueup_filter.value::boolean, trueup_filter.failed)".to_owned()),
+                failed: Some("trueup_filter.failed"),
+            }
         }
-        None => filter.to_string(),
-    })
+        None => Filter { condition: Some(filter.to_string()), ..Filter::default() },
+    }
+}
+
+/// What [`failed_before`] says of a row on which the filter failed, and of one on which a dimension did.
+pub const FILTER_FAILED: i32 = 2;
+const DIMENSION_FAILED: i32 = 1;
+
+/// Which expressions over the prediction alone fail on a row `a`: null for none.
+pub fn failed_before(job: &PlannedJob, facts: &SourceFacts, filter: Option<&str>) -> String {
+    let Some(types) = &facts.guards else { return "null::int".to_owned() };
+    let filter = filter.map(|failed| format!("when {failed} then {FILTER_FAILED}"));
+    let dimensions = job.dimensions.iter().filter(|dimension| !dimension.is_column());
+    let dimensions = dimensions.map(|dimension| {
+        let failed = Row::of_source("a", dimension.columns(), types).fails(&dimension.sql());
+        format!("when {failed} then {DIMENSION_FAILED}")
+    });
+    let cases: Vec<String> = filter.into_iter().chain(dimensions).collect();
+    if cases.is_empty() { "null::int".to_owned() } else { format!("case {} end", cases.join(" ")) }
+}
+
+/// 1 for a joined row `c` on which any expression fails, else null.
+pub fn failures(job: &PlannedJob, facts: &SourceFacts) -> String {
+    let Some(types) = &facts.guards else { return "null::float8".to_owned() };
+    let columns = pair::columns(&job.extras);
+    let extras = job.extras.iter().map(|extra| Row::of_pair(&columns, types).fails(&extra.sql(&columns, "c")));
+    let extras = extras.map(|failed| format!("or c.class = 0 and {failed}")).collect::<Vec<_>>().join(" ");
+    format!("case when c.c{} is not null {extras} then 1::float8 end", columns.len() + 1)
 }
 
 /// A dimension as text, by its place; NULL where it fails.

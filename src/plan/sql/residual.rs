@@ -50,7 +50,7 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
             Selection::Buckets => "$6",
         },
         dimensions = list(job.dimensions.len(), |n| format!("s.d{n}")),
-        extras = match job.extras.len() {
+        extras = match job.extra_values() {
             0 => "null".to_owned(),
             n => format!("array[{}]", list(n, |n| format!("s.x{n}"))),
         },
@@ -60,7 +60,7 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
 /// Whether labels that arrive are written into their residuals by [`relabel`], and only other arrivals are joined. Extra
 /// values need columns of the prediction, which a residual does not carry.
 pub fn relabels(job: &PlannedJob, facts: &SourceFacts) -> bool {
-    facts.relabeled_by.is_some() && job.extras.is_empty()
+    facts.relabeled_by.is_some() && job.extra_values() == 0
 }
 
 /// What contradicts itself in the source between `$3` and `$4`, as of `$2`: the class, how many predictions, and a few of their

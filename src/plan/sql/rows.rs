@@ -67,7 +67,6 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         Selection::Range | Selection::Buckets => String::new(),
     };
     let dimensions = job.dimensions.len();
-    let columns = pair::columns(&job.extras);
     let joined = format!(
         r"
                 select {key} as key{number}, {version} as model_version, p.event_at, p.bucket_start{dims},
@@ -79,7 +78,7 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         number = if facts.key_is_integer { ", p.k1 as number" } else { "" },
         version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() },
         dims = appended(dimensions, |n| format!("{} as d{n}", bounded(&format!("p.d{n}")))),
-        carried = appended(columns.len(), |n| format!("p.c{n}")),
+        carried = appended(carried_values(job), |n| format!("p.c{n}")),
         predictions = predictions(job, facts, selection),
         labels = labels(job, facts, selection),
         on = (1..=job.labels.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
@@ -91,8 +90,10 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
 fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &str, fence: Fence) -> String {
     let hash =
         if facts.key_is_integer { "hashint8extended(c.number, c.hash)" } else { "hashtextextended(c.key, c.hash)" };
+    let failures = job.row_by_row.then(|| format!(", {} as x{}", guard::failures(job, facts), job.extra_values()));
     let extras = (0..job.extras.len())
-        .map(|n| format!(", case when c.class = 0 then {} end as x{}", guard::extra(job, facts, n), n + 1));
+        .map(|n| format!(", case when c.class = 0 then {} end as x{}", guard::extra(job, facts, n), n + 1))
+        .chain(failures);
     format!(
         r"(
     select x.*, {digest} as digest
@@ -105,7 +106,7 @@ fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &
     ) as x{fence}
 ) as s",
         digest = digest(job),
-        class = CLASS,
+        class = class(job),
         extras = extras.collect::<String>(),
         fence = fence.sql(),
     )
@@ -164,8 +165,8 @@ fn cell_hash(job: &PlannedJob) -> String {
 fn digest(job: &PlannedJob) -> String {
     let pair = "hashint4extended(x.class, coalesce(hashfloat8extended(x.actual, x.seed), x.seed # 2))";
     let latency = job.histograms().latency.then(|| "coalesce(x.label_at::text, '')".to_owned());
-    let extras = list(job.extras.len(), |n| format!("x.x{n}"));
-    let extras = (!job.extras.is_empty()).then(|| format!("array[{extras}]::text"));
+    let extras = list(job.extra_values(), |n| format!("x.x{n}"));
+    let extras = (job.extra_values() > 0).then(|| format!("array[{extras}]::text"));
     latency
         .into_iter()
         .chain(extras)
@@ -253,7 +254,7 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
         bucket = bucket_of(job, "f.event_at"),
         keys = list(keys, |n| format!("r.k{n}")),
         dims = appended(dimensions, |n| format!("min(r.d{n}) as d{n}")),
-        carried = appended(pair::columns(&job.extras).len(), |n| format!("(array_agg(r.c{n}))[1] as c{n}")),
+        carried = appended(carried_values(job), |n| format!("(array_agg(r.c{n}))[1] as c{n}")),
         having = bound.replace("{at}", "min(r.event_at)"),
     )
 }
@@ -289,15 +290,26 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     let mut conditions: Vec<String> = source.id.iter().map(|column| format!("a.{column} is not null")).collect();
     conditions.push(placeable(&format!("a.{}", source.at)));
     conditions.extend(source.arrived_at.as_ref().map(|column| format!("a.{column} <= $2")));
-    conditions.extend(guard::filter(job, facts));
+    let filter = guard::filter(job, facts);
+    conditions.extend(filter.condition);
     conditions.extend(bound.map(str::to_owned));
     format!(
-        "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims}{carried} from {join} where {}",
+        "select {keys}, {version} as model_version, a.{at} as event_at, {predicted} as predicted{dims}{carried}{failed} from {join}{beside} where {}",
         conditions.join(" and "),
         carried = carried(&pair::columns(&job.extras)),
+        failed = match job.row_by_row {
+            true => format!(", {} as c{}", guard::failed_before(job, facts, filter.failed), carried_values(job)),
+            false => String::new(),
+        },
+        beside = filter.beside,
         at = source.at,
         predicted = facts.predicted.float(&format!("a.{}", source.value)),
     )
+}
+
+/// How many values are carried along to the pair: columns, and whether the filter or a dimension failed.
+fn carried_values(job: &PlannedJob) -> usize {
+    pair::columns(&job.extras).len() + usize::from(job.row_by_row)
 }
 
 /// The columns that extra values are computed from, of a row `a`, as further items of a select.
@@ -358,15 +370,24 @@ pub fn placeable(at: &str) -> String {
 
 /// What became of a row. Everything is classified before anything is subtracted, so that no value can fail a query; the
 /// usual case is asked for first, and is false for NULL, NaN and infinity.
-const CLASS: &str = "case
+fn class(job: &PlannedJob) -> String {
+    let filter_failed = match job.row_by_row {
+        true => format!("when j.c{} = {} then 8", carried_values(job), guard::FILTER_FAILED),
+        false => String::new(),
+    };
+    format!(
+        "case
                    when j.copies > 1 then 5
                    when j.found is null then 1
+                   {filter_failed}
                    when j.ambiguous then 6
                    when abs(j.predicted) <= 1e70 and abs(j.actual) <= 1e70 and abs(j.predicted - j.actual) <= 1e70 then 0
                    when j.predicted is null or j.actual is null then 2
                    when j.predicted in ('NaN', 'Infinity', '-Infinity') or j.actual in ('NaN', 'Infinity', '-Infinity') then 3
                    else 4
-               end";
+               end"
+    )
+}
 
 /// The key of a residual as text.
 fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {

@@ -28,6 +28,8 @@ struct Totals {
     corrected: u64,
     marked: u64,
     came_back: u64,
+    /// Pairs of windows on which the job's expression fails.
+    failed: u64,
 }
 
 impl Totals {
@@ -39,6 +41,7 @@ impl Totals {
             corrected: self.corrected + other.corrected,
             marked: self.marked + other.marked,
             came_back: self.came_back + other.came_back,
+            failed: self.failed + other.failed,
         }
     }
 }
@@ -48,7 +51,7 @@ async fn history_keeps_what_a_source_forgets_in_random_histories() {
     let (histories, totals) = histories::all(20, history, Totals::plus).await;
     // What the test is about really happened.
     assert!(totals.kept > histories && totals.corrected > histories / 2 && totals.came_back > 0, "{totals:?}");
-    assert!(totals.compared > histories * 20 && totals.marked > 0, "{totals:?}");
+    assert!(totals.compared > histories * 20 && totals.marked > 0 && totals.failed > histories, "{totals:?}");
 }
 
 /// What history must know, and what its buckets have lost so far.
@@ -129,14 +132,16 @@ fn windows(hours: BTreeSet<i64>) -> BTreeSet<(i64, i64)> {
     found
 }
 
-fn toml(incremental: bool) -> String {
+/// `fails`: a metric of the job's own divides by zero on every seventh prediction.
+fn toml(incremental: bool, fails: bool) -> String {
     let seen = if incremental { "arrived_at = \"seen\"\n" } else { "" };
+    let metric = if fails { "[[metrics.custom]]\nname = \"c\"\nsum = \"120 / (id % 7)\"\n" } else { "" };
     format!(
         "[job]\nname = \"forgetful\"\n[schedule]\nevery = \"1h\"\noverlap = \"10m\"\nreconcile = \"1s\"\n\
          [predictions]\ntable = \"public.p\"\nid = \"id\"\nat = \"at\"\nvalue = \"predicted\"\n{seen}\
          [labels]\ntable = \"public.l\"\nid = \"id\"\nvalue = \"actual\"\n{seen}\
          [windows]\nrolling = [\"6h\"]\ntumbling = [\"6h\", \"1d\"]\nlabel_wait = \"12h\"\nhorizon = \"20d\"\nbucket = \"1h\"\n\
-         [residuals]\nkeep = \"30d\"\n"
+         [residuals]\nkeep = \"30d\"\n{metric}"
     )
 }
 
@@ -147,11 +152,15 @@ const TABLES: &str = "create table public.p (id bigint primary key, at timestamp
 async fn history(seed: u64) -> Totals {
     let mut dice = Dice::new(seed);
     let incremental = dice.roll(3) > 0;
-    let world = World::new(TABLES, &toml(incremental)).await;
-    let mut oracle = Oracle::default();
+    let fails = dice.roll(2) > 0;
+    let world = World::new(TABLES, &toml(incremental, fails)).await;
     let mut totals = Totals { histories: 1, ..Totals::default() };
     let mut now = at(START);
-    let (mut next_id, mut first) = (1, true);
+    // One prediction on which the expression fails, so that every later run evaluates it row by row.
+    world.db.execute("insert into public.p values (0, '2024-05-02T12:30Z', 0, '2024-05-02T12:30Z'); insert into public.l select id, 0, seen from public.p").await;
+    world.run_at(now).await;
+    let mut oracle = Oracle { known: source(&world).await, ..Oracle::default() };
+    let mut next_id = 1;
     for step in 0..10 {
         let until = now + TimeDelta::hours(1 + i64::try_from(dice.roll(10)).expect("small"));
         let mut done = Vec::new();
@@ -162,17 +171,16 @@ async fn history(seed: u64) -> Totals {
         now = until;
         world.run_at(now).await;
         let source = source(&world).await;
-        if incremental && !first {
+        if incremental {
             // What arrived since the last run is read by its key; what is compared comes after.
-            arrive(&world, before - TimeDelta::minutes(10), &mut oracle.known).await;
+            arrive(&world, before - TimeDelta::minutes(10), fails, &mut oracle.known).await;
         }
-        match first {
-            true => oracle.known = source,
-            false => oracle.follow(&source, &mut totals),
-        }
-        first = false;
-        let context = format!("seed {seed}, step {step}, incremental {incremental}, {done:?}");
+        oracle.follow(&source, &mut totals);
+        let context = format!("seed {seed}, step {step}, incremental {incremental}, fails {fails}, {done:?}");
         compare(&world, &oracle, now, &context, &mut totals).await;
+        if fails {
+            compare_expression(&world, &oracle, now, &context, &mut totals).await;
+        }
     }
     totals
 }
@@ -226,13 +234,16 @@ async fn source(world: &World) -> Buckets {
 }
 
 /// Predictions and labels that arrived since a time.
-async fn arrive(world: &World, since: DateTime<Utc>, known: &mut Buckets) {
+async fn arrive(world: &World, since: DateTime<Utc>, fails: bool, known: &mut Buckets) {
     let sql = format!("{PAIRS} where p.seen > '{since}' or l.seen > '{since}'");
     for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&world.db.pool).await.expect("rows") {
         let (id, at): (i64, i64) = (row.get(0), row.get(1));
         known.entry(at.div_euclid(BUCKET)).or_default().insert(id, row.get(2));
     }
-    // A label whose prediction left the source in the meantime finds it in what is known.
+    // A label whose prediction left the source in the meantime finds it in what is known, unless an expression needs its row.
+    if fails {
+        return;
+    }
     let sql = format!(
         "select id, actual, (id % 11)::float8 from public.l where seen > '{since}' and id not in (select id from public.p)"
     );
@@ -291,4 +302,32 @@ async fn compare(world: &World, oracle: &Oracle, now: DateTime<Utc>, context: &s
         }
     }
     assert!(found.is_empty(), "{context}: the history has more: {found:?}");
+}
+
+/// The job's own metric is the mean over the pairs on which it does not fail, and the others are counted.
+async fn compare_expression(world: &World, oracle: &Oracle, now: DateTime<Utc>, context: &str, totals: &mut Totals) {
+    let sql = "select extract(epoch from window_start)::bigint, extract(epoch from window_end)::bigint, (extra ->> 'c')::float8,
+                      (extra ->> 'failed_expressions')::float8
+               from trueup.window_history where cohort = 'all' and window_name like 'tumbling%' and labeled > 0";
+    for row in sqlx::query(sql).fetch_all(&world.db.pool).await.expect("rows") {
+        let (start, end): (i64, i64) = (row.get(0), row.get(1));
+        if end > now.timestamp() {
+            continue;
+        }
+        let pairs = oracle.known.range(start / BUCKET..end / BUCKET).flat_map(|(_, pairs)| pairs);
+        let labeled: Vec<i64> = pairs.filter(|(_, error)| error.is_some()).map(|(id, _)| id % 7).collect();
+        let values: Vec<i64> = labeled.iter().filter(|left| **left != 0).map(|left| 120 / left).collect();
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let (sum, count, failed) =
+            (values.iter().sum::<i64>() as f64, values.len() as f64, (labeled.len() - values.len()) as f64);
+        let expected = (count > 0.0).then(|| sum / count);
+        let (c, said): (Option<f64>, Option<f64>) = (row.get(2), row.get(3));
+        let is_near = match (c, expected) {
+            (Some(a), Some(b)) => (a - b).abs() < 1e-9 * b,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        assert!(is_near, "{context}: c of {start} to {end} is {c:?}, expected {expected:?}");
+        assert_eq!(said, Some(failed), "{context}: failures of {start} to {end}");
+        totals.failed += u64::from(failed > 0.0);
+    }
 }
