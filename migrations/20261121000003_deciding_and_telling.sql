@@ -270,6 +270,10 @@ create index notification_by_receiver on trueup.notification (receiver, created_
 create index notification_by_age on trueup.notification (settled_at) where settled_at is not null;
 create index notification_pending on trueup.notification (receiver, topic, sequence) where state = 'pending';
 
+-- What every run of the job looks for.
+create index notification_undelivered on trueup.notification (job_id, settled_at)
+    where state = 'dead' or jsonb_path_exists(recipients, '$.* ? (@ != null)');
+
 create table trueup.delivery_attempt (
     id              bigint generated always as identity primary key,
     notification_id uuid not null references trueup.notification (id),

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
-use crate::plan::build::builtin::{RUN_FAILED, SOURCE_SHRANK};
+use crate::plan::build::builtin::{DELIVERY_FAILED, RUN_FAILED, SOURCE_SHRANK};
 use crate::plan::metric;
 use crate::plan::name::text_literal;
 use crate::plan::objective::{Burn, Slo};
@@ -55,6 +55,7 @@ pub(super) fn beside_windows(job: &PlannedJob, rule: &str) -> About {
     let (metric, window, condition) = match rule {
         RUN_FAILED => ("the schedule", "runs", "failed"),
         SOURCE_SHRANK => ("the source", "horizon", "lost what was measured"),
+        DELIVERY_FAILED => ("the receivers", "last seven days", "refused a message"),
         _ => ("the schedule", "runs", "late"),
     };
     let facts = RuleFacts {
@@ -97,6 +98,13 @@ pub(super) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
         return format!(
             "select window_name, window_start, window_end, labeled, source_gone_at\nfrom trueup.window_history\nwhere job = {} and \
              cohort = 'all' and model_version is null and source_gone_at is not null\norder by window_end desc limit 20;",
+            text_literal(&job.name)
+        );
+    }
+    if rule == DELIVERY_FAILED {
+        return format!(
+            "select attempted_at, receiver, outcome, status_code, failure\nfrom trueup.delivery_history\nwhere job = {} and failure is not \
+             null\norder by attempted_at desc limit 20;",
             text_literal(&job.name)
         );
     }

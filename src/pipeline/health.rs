@@ -1,4 +1,5 @@
-//! The built-in rules that judge no window: a run failed, none came for too long, or the source lost what was measured.
+//! The built-in rules that judge no window: a run failed, none came for too long, the source lost what was measured, or a message did not
+//! get through.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -12,14 +13,14 @@ use crate::evaluate::state::State;
 use crate::notify::message::AlertFacts;
 use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
-use crate::plan::build::builtin::{RUN_FAILED, RUN_LATE, SOURCE_SHRANK};
+use crate::plan::build::builtin::{DELIVERY_FAILED, RUN_FAILED, RUN_LATE, SOURCE_SHRANK};
 use crate::plan::duration;
 use crate::plan::rule::Severity;
 use crate::postgres::held;
 use crate::store::alert::{self, NewTransition};
 use crate::store::run::{self, Claim, Standing};
 use crate::store::verdict::RuleKey;
-use crate::store::{incident, job};
+use crate::store::{deliveries, incident, job};
 
 /// Intervals without a run after which a job is late, and how long that is at least.
 const INTERVALS: i32 = 2;
@@ -167,13 +168,31 @@ pub(super) async fn shrank(
     origin: Origin<'_>,
     words: Option<&str>,
 ) -> Result<Vec<Told>, RunError> {
+    stands(connection, origin, SOURCE_SHRANK, words, "history keeps nothing any more that the source lacks").await
+}
+
+/// Raises the alert that messages about the job do not get through, or ends it.
+pub(super) async fn undelivered(connection: &mut PgConnection, origin: Origin<'_>) -> Result<Vec<Told>, RunError> {
+    let failed = deliveries::undelivered(connection, origin.job_id).await?;
+    let words = failed.iter().map(|one| format!("{}: {}", one.receiver, one.failure)).collect::<Vec<_>>().join("; ");
+    let words = (!failed.is_empty()).then(|| format!("messages about this job do not get through to {words}"));
+    stands(connection, origin, DELIVERY_FAILED, words.as_deref(), "later messages got through").await
+}
+
+/// Raises an alert in these words, or ends it where there are none.
+async fn stands(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    rule: &str,
+    words: Option<&str>,
+    over: &str,
+) -> Result<Vec<Told>, RunError> {
     let Some(words) = words else {
-        let why = "history keeps nothing any more that the source lacks";
-        return resolve(connection, origin, &[SOURCE_SHRANK.to_owned()], why).await;
+        return resolve(connection, origin, &[rule.to_owned()], over).await;
     };
-    let watched = origin.job.run_rules.iter().any(|name| name == SOURCE_SHRANK);
-    let fired = watched && fire(connection, origin, SOURCE_SHRANK, (words, origin.as_of)).await?;
-    Ok(fired.then(|| told(SOURCE_SHRANK, State::Inactive, State::Firing)).into_iter().collect())
+    let watched = origin.job.run_rules.iter().any(|name| name == rule);
+    let fired = watched && fire(connection, origin, rule, (words, origin.as_of)).await?;
+    Ok(fired.then(|| told(rule, State::Inactive, State::Firing)).into_iter().collect())
 }
 
 async fn resolve(

@@ -60,6 +60,7 @@ pub(super) async fn publish(
     let mut transitions = decided.told;
     transitions.extend(health::recovered(&mut transaction, run.origin()).await?);
     transitions.extend(tell_of_losses(&mut transaction, run).await?);
+    transitions.extend(health::undelivered(&mut transaction, run.origin()).await?);
     incidents::open(&mut transaction, run, decided.fired).await?;
     announce::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);

@@ -166,7 +166,7 @@ pub struct RangeSection {
 #[serde(deny_unknown_fields)]
 pub struct BuiltInSection {
     /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`,
-    /// `run-late`, `source-shrank`; or `all`.
+    /// `run-late`, `source-shrank`, `delivery-failed`; or `all`.
     #[serde(default)]
     pub off: Vec<String>,
     /// Share of predictions that should have a usable label once they are `label_wait` old. Default 0.9.

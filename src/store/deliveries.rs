@@ -28,6 +28,44 @@ pub struct DeliveryFilter {
     pub limit: i64,
 }
 
+/// A receiver that messages about a job do not get through to.
+#[derive(Debug, Clone)]
+pub struct Undelivered {
+    pub receiver: String,
+    /// What it answered.
+    pub failure: String,
+}
+
+/// Receivers of which the newest message about a job that failed, within seven days, was given up or refused by an address, and that
+/// have taken no later one whole.
+pub async fn undelivered(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Undelivered>> {
+    sqlx::query_as!(
+        Undelivered,
+        r#"
+        select n.receiver, coalesce(
+            (select string_agg(r.key || ' ' || (r.value #>> '{}'), ', ' order by r.key) from jsonb_each(n.recipients) r where r.value <> 'null'),
+            (select d.failure from trueup.delivery_attempt d where d.notification_id = n.id order by d.id desc limit 1),
+            'given up') as "failure!"
+        from (
+            select distinct on (n.receiver) n.id, n.receiver, n.sequence, n.created_at, n.recipients
+            from trueup.notification n
+            where n.job_id = $1 and n.settled_at > clock_timestamp() - interval '7 days'
+              and (n.state = 'dead' or jsonb_path_exists(n.recipients, '$.* ? (@ != null)'))
+            order by n.receiver, n.sequence desc
+        ) as n
+        where not exists (
+            select from trueup.notification later
+            where later.receiver = n.receiver and later.created_at >= n.created_at and later.sequence > n.sequence
+              and later.state = 'sent' and not jsonb_path_exists(later.recipients, '$.* ? (@ != null)')
+        )
+        order by 1
+        "#,
+        job_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// The newest notifications, newest first. Heartbeats only when their receiver is asked for.
 pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sqlx::Result<Vec<DeliveryRow>> {
     sqlx::query_as!(

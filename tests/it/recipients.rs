@@ -11,7 +11,7 @@ use crate::support::fleet::until;
 use crate::support::mailboxes::{Mailbox, Mailboxes};
 use crate::support::peers;
 use crate::support::program::{Folder, Process, Run};
-use crate::support::world::{World, fired_and_resolved};
+use crate::support::world::{World, at, fired_and_resolved, plan_job};
 
 const A: &str = "a@example.org";
 const B: &str = "b@example.org";
@@ -123,6 +123,55 @@ async fn an_address_that_is_refused_is_refused_once_and_shown() {
     assert_eq!(server.asked(A), before);
     assert!(ids(&server, GONE).len() >= 2, "{:?}", server.taken());
     run(&["notify", "test", "mail"]).ok();
+}
+
+/// Somebody whose address is mistyped finds out by a ticket, which the other addresses get.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_raises_a_ticket_until_a_message_gets_through() {
+    let mut world = fired_and_resolved(&["mail"]).await;
+    let watched = world.job.spec.replace(
+        "off = [\"all\"]",
+        "off = [\"labels-stopped\", \"coverage-low\", \"labels-late\", \"no-predictions\"]",
+    );
+    world.job = plan_job(&watched.replace("[job]", "[job]\nnotify = [\"mail\"]"));
+    world.delivers = false;
+    let server = Mailboxes::start(&[(GONE, Mailbox::Answers("550 5.1.1 no such user"))]).await;
+    let both = receivers(&server, &[A, GONE]);
+    round(&world, &both).await;
+    round(&world, &both).await;
+    world.run_at(at("2024-05-01T03:00:00Z")).await;
+    let alert = "select to_state, evidence ->> 'note' from trueup.alert_history where rule = 'delivery-failed' order by changed_at";
+    let words = "messages about this job do not get through to mail: gone@example.org the mail server answered 550 (5.1.1 no such user)";
+    assert_eq!(world.db.lines(alert).await, [format!("firing | {words}")]);
+    let taken = ids(&server, A).len();
+    round(&world, &both).await;
+    assert_eq!(ids(&server, A).len(), taken + 1, "the other address has the ticket");
+    // Nothing has changed: it fires once.
+    world.run_at(at("2024-05-01T04:00:00Z")).await;
+    assert_eq!(world.db.lines(alert).await.len(), 1);
+    server.mend(GONE);
+    let retry = Folder::new("delivery-failed");
+    retry.write("trueup.toml", &server.settings(&[A, GONE])).write("jobs/hourly.toml", &world.job.spec);
+    retry.run_on(&world.db.url(), &["deliveries", "retry", "--receiver", "mail"]).ok();
+    world.run_at(at("2024-05-01T05:00:00Z")).await;
+    assert_eq!(world.db.lines(alert).await.last().map(String::as_str), Some("resolved | later messages got through"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_given_up_raises_a_ticket() {
+    let mut world = fired_and_resolved(&["mail"]).await;
+    world.job = plan_job(&world.job.spec.replace("off = [\"all\"]", "off = [\"no-predictions\"]"));
+    let server = Mailboxes::start(&[(A, Mailbox::Answers("550 5.7.1 not here"))]).await;
+    round(&world, &receivers(&server, &[A])).await;
+    world.run_at(at("2024-05-01T03:00:00Z")).await;
+    let alert = "select to_state, evidence ->> 'note' from trueup.alert_history where rule = 'delivery-failed'";
+    let fired = world.db.lines(alert).await;
+    assert!(fired.len() == 1 && fired[0].contains("mail: a@example.org the mail server answered 550"), "{fired:?}");
+    // A job that does not watch its messages raises none.
+    let other = fired_and_resolved(&["mail"]).await;
+    round(&other, &receivers(&server, &[A])).await;
+    other.run_at(at("2024-05-01T03:00:00Z")).await;
+    assert_eq!(other.db.lines(alert).await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,8 @@ use crate::plan::window::Window;
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
 
-/// Names of all of them. The last three judge no window: they are about runs and the source.
-pub const NAMES: [&str; 8] = [
+/// Names of all of them. The last four judge no window: they are about runs, the source and messages.
+pub const NAMES: [&str; 9] = [
     "labels-stopped",
     "coverage-low",
     "labels-late",
@@ -18,6 +18,7 @@ pub const NAMES: [&str; 8] = [
     RUN_FAILED,
     RUN_LATE,
     SOURCE_SHRANK,
+    DELIVERY_FAILED,
 ];
 /// Keys that are not unique, labels that disagree, expressions that fail.
 pub const CONTRADICTIONS: &str = "contradictions";
@@ -27,6 +28,8 @@ pub const RUN_FAILED: &str = "run-failed";
 pub const RUN_LATE: &str = "run-late";
 /// The source no longer has what was measured.
 pub const SOURCE_SHRANK: &str = "source-shrank";
+/// A message was given up, or an address refused it.
+pub const DELIVERY_FAILED: &str = "delivery-failed";
 
 const COVERAGE: f64 = 0.9;
 const ARRIVAL: f64 = 0.99;
@@ -70,8 +73,8 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
         rules.push(twice(rule(job, "labels-late", shortest, late, true)));
     }
     rules.retain(|rule| wanted(&rule.name));
-    let runs =
-        [RUN_FAILED, RUN_LATE, SOURCE_SHRANK].into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
+    let runs = [RUN_FAILED, RUN_LATE, SOURCE_SHRANK, DELIVERY_FAILED];
+    let runs = runs.into_iter().filter(|name| wanted(name)).map(str::to_owned).collect();
     (rules, runs)
 }
 
