@@ -1,19 +1,20 @@
 //! What commands share: the database they work on, and the receivers they send to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 
-use super::{progress, user_error};
+use super::{output, progress, user_error};
 use crate::cli::Global;
 use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
 use crate::notify::webhook::WebhookReceiver;
 use crate::outbox::Receivers;
-use crate::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
+use crate::postgres::local::{self, Download, LocalDatabase, LocalOptions, LocalServer};
 use crate::postgres::migrate::{self, Standing};
 use crate::postgres::refused::Refused;
 use crate::postgres::{address, connect, held, pooler};
@@ -73,7 +74,7 @@ pub(super) async fn database(global: &Global, settings: &Settings) -> Result<Dat
             Ok(Database { pool, place, _local: None })
         }
         None => {
-            let local = local_server(Path::new(LOCAL_FOLDER)).await?;
+            let local = local_server(Path::new(LOCAL_FOLDER), Consent::Asked).await?;
             local.ensure_database(LocalDatabase::Main).await?;
             let options = local.options(LocalDatabase::Main.name());
             migrate::run(&options).await?;
@@ -118,11 +119,55 @@ pub(super) fn sorted(refused: Refused) -> anyhow::Error {
     }
 }
 
+/// Whether a Postgres may be fetched where none is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// The command is there to try trueup.
+    Given,
+    /// Somebody at the terminal is asked.
+    Asked,
+}
+
+/// The programs of an installed Postgres, or of one that was or is fetched now.
+async fn binaries(consent: Consent) -> Result<PathBuf> {
+    let missing = match local::installed() {
+        Ok(found) => return Ok(found),
+        Err(missing) => missing,
+    };
+    let Some(download) = Download::new().map_err(|error| user_error(format!("{error:#}")))? else {
+        return Err(user_error(missing.to_string()));
+    };
+    if let Some(found) = download.unpacked() {
+        return Ok(found);
+    }
+    let wanted = consent == Consent::Given || download.is_named();
+    if !wanted && !agrees(&download)? {
+        return Err(user_error(format!("{missing}\nor have one fetched: `trueup demo` does")));
+    }
+    output::note(&format!("no Postgres is installed here: fetching {}", download.words()));
+    let bar = progress::bytes(0, "fetching");
+    let fetched = download.fetch(&mut |done, of| bar.at(done, of)).await;
+    bar.finish();
+    fetched.map_err(|error| user_error(format!("{missing}\nOne could not be fetched: {error:#}. A mirror, or an archive on this machine, is named by TRUEUP_POSTGRES_ARCHIVE")))
+}
+
+/// Asks at the terminal. Without one nobody agrees.
+fn agrees(download: &Download) -> Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    output::note(&format!("no Postgres is installed here. Fetch {}? [y/N]", download.words()));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Starts or joins the private Postgres of a folder.
-pub(super) async fn local_server(folder: &Path) -> Result<LocalServer> {
+pub(super) async fn local_server(folder: &Path, consent: Consent) -> Result<LocalServer> {
+    let binaries = binaries(consent).await?;
     let spinner = progress::spinner("starting the local Postgres");
     let guard = std::env::current_exe().context("could not find this program's own file")?;
-    let options = LocalOptions { guard, throw_away: false, linger: Duration::from_millis(300) };
+    let options = LocalOptions { binaries, guard, throw_away: false, linger: Duration::from_millis(300) };
     let started = LocalServer::start(folder, options).await;
     spinner.finish();
     started

@@ -37,6 +37,7 @@ mod messages;
 mod metrics;
 mod mistakes;
 mod months;
+mod no_postgres;
 mod outages;
 mod own_schema;
 mod peers;

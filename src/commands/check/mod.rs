@@ -31,7 +31,7 @@ pub(super) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode
         (Some(url), _) => compare::with_database(context::options(url)?, &mut files).await,
         // What other commands use without an address; it is not started for this alone where it never was.
         (None, true) => {
-            let local = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
+            let local = context::local_server(Path::new(context::LOCAL_FOLDER), context::Consent::Asked).await?;
             let options = local.options(LocalDatabase::Main.name());
             compare::with_database(options, &mut files).await
         }

@@ -16,7 +16,7 @@ use scene::Scene;
 
 pub(super) async fn run(keep: bool) -> Result<ExitCode> {
     let started = std::time::Instant::now();
-    let server = context::local_server(Path::new(context::LOCAL_FOLDER)).await?;
+    let server = context::local_server(Path::new(context::LOCAL_FOLDER), context::Consent::Given).await?;
     heading("trueup demo")?;
     output::print(&format!("A private Postgres runs in {}.", server.folder().display()))?;
     let scene = Scene::build(&server).await?;

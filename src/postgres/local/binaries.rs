@@ -1,15 +1,26 @@
 //! Finds the newest installed Postgres that is new enough.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
-
 /// The oldest major version that works.
-const OLDEST: u32 = 14;
+pub const OLDEST: u32 = 14;
 
-/// The folder with `initdb` and `postgres`, or one message that says how to get them.
-pub fn find() -> Result<PathBuf> {
+/// No Postgres is here: one message that says how to get it.
+#[derive(Debug)]
+pub struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// The folder with `initdb` and `postgres` of an installed Postgres.
+pub fn find() -> Result<PathBuf, Missing> {
     let mut seen = Vec::new();
     for folder in candidates() {
         if let Some(version) = version_of(&folder) {
@@ -19,7 +30,7 @@ pub fn find() -> Result<PathBuf> {
             seen.push(format!("Postgres {version} in {}", folder.display()));
         }
     }
-    anyhow::bail!("{}", advice(&seen));
+    Err(Missing(advice(&seen)))
 }
 
 fn advice(seen: &[String]) -> String {
@@ -87,7 +98,7 @@ fn versions_below(root: &Path, inner: &str) -> Vec<PathBuf> {
 }
 
 /// Major version of `postgres` in a folder.
-fn version_of(folder: &Path) -> Option<u32> {
+pub fn version_of(folder: &Path) -> Option<u32> {
     // A binary that cannot be run is no candidate.
     let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -107,8 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn the_binaries_of_this_machine_are_found() {
-        let folder = find().unwrap();
-        assert!(folder.join("postgres").is_file());
+    fn what_is_found_runs_and_what_is_missing_is_explained() {
+        match find() {
+            Ok(folder) => assert!(version_of(&folder).is_some_and(|version| version >= OLDEST)),
+            Err(missing) => assert!(missing.to_string().contains("apt-get install")),
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod binaries;
+mod download;
 mod entry;
 mod folder;
 pub mod guard;
@@ -18,12 +19,16 @@ use anyhow::{Context, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
+pub use binaries::{Missing, find as installed};
+pub use download::Download;
 use folder::Folder;
 use home::Home;
 
 /// How a local server is run.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
+    /// Where `initdb` and `postgres` are.
+    pub binaries: PathBuf,
     /// The program that becomes the guard: `trueup` itself.
     pub guard: PathBuf,
     /// Data that need not survive: faster, and removed when the last user is gone.
@@ -159,7 +164,7 @@ async fn create(connection: &mut sqlx::PgConnection, database: LocalDatabase) ->
 }
 
 fn start(path: &Path, options: &LocalOptions) -> Result<LocalServer> {
-    let binaries = binaries::find()?;
+    let binaries = options.binaries.clone();
     let account = account::choose()?;
     let folder = Folder::open(path, account)?;
     let gate = folder.lock_gate()?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::database::binaries;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use trueup::postgres::local::{LocalOptions, LocalServer};
 
@@ -51,7 +52,8 @@ impl Cluster {
 
 async fn serve(folder: &Folder) -> LocalServer {
     let guard = PathBuf::from(env!("CARGO_BIN_EXE_trueup"));
-    let options = LocalOptions { guard, throw_away: true, linger: Duration::from_millis(300) };
+    let options =
+        LocalOptions { binaries: binaries().await, guard, throw_away: true, linger: Duration::from_millis(300) };
     LocalServer::start(&folder.0.join("postgres"), options).await.expect("a Postgres")
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
-use trueup::postgres::local::{LocalOptions, LocalServer};
+use trueup::postgres::local::{Download, LocalOptions, LocalServer, installed};
 use trueup::postgres::{connect, migrate};
 
 /// A database of one test, dropped with it.
@@ -123,12 +123,29 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
+/// The programs of the Postgres that is installed, or of one that is fetched where there is none.
+pub async fn binaries() -> PathBuf {
+    let missing = match installed() {
+        Ok(found) => return found,
+        Err(missing) => missing,
+    };
+    let download = Download::new().expect("an archive of Postgres").unwrap_or_else(|| panic!("{missing}"));
+    if let Some(found) = download.unpacked() {
+        return found;
+    }
+    eprintln!("no Postgres is installed here: fetching {}", download.words());
+    download
+        .fetch(&mut |_, _| {})
+        .await
+        .unwrap_or_else(|error| panic!("{missing}\nOne could not be fetched: {error:#}"))
+}
+
 async fn start() -> Server {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
     let folder = scratch_root().join(format!("trueup-test-{}-{:x}", uid(), hasher.finish()));
     let guard = PathBuf::from(env!("CARGO_BIN_EXE_trueup"));
-    let options = LocalOptions { guard, throw_away: true, linger: Duration::from_secs(2) };
+    let options = LocalOptions { binaries: binaries().await, guard, throw_away: true, linger: Duration::from_secs(2) };
     let local = LocalServer::start(&folder, options).await.expect("a local Postgres");
     let template = template_name();
     make_template(&local, &template).await;
