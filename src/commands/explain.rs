@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection as _, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use super::{context, jobs, output, user_error};
 use crate::cli::Global;
@@ -20,7 +20,7 @@ use crate::plan::objective::Indicator;
 use crate::plan::rule::Severity;
 use crate::plan::source::SourceFacts;
 use crate::plan::sql::rows::Selection;
-use crate::plan::sql::{PlannedSql, bucket, cell, residual, window};
+use crate::plan::sql::{PlannedSql, bucket, residual, window};
 use crate::store::{job as store, run};
 
 pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<ExitCode> {
@@ -41,7 +41,7 @@ pub(super) async fn run(global: &Global, name: &str, analyze: bool) -> Result<Ex
         Err(SourceError::Database(error)) => return Err(error.into()),
     };
     // What is run is taken back: nothing of it stays.
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(&mut connection, &facts).await?;
     let id = match analyze {
         true => {
             let known = store::register(&mut transaction, &job.name).await?;
@@ -99,14 +99,6 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Texts(Vec::new()), Value::Id],
         });
     } else {
-        if facts.sharded {
-            steps.push(Step {
-                title: "0. Cells of what arrived, ahead: a sharded database makes them in no statement that reads the source \
-                        ($1 plan, $2 as of, $3 since)",
-                sql: cell::make(job, facts, Selection::Arrivals),
-                binds: vec![Value::Id, Value::Time(now), Value::Time(recent)],
-            });
-        }
         steps.push(Step {
             title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),

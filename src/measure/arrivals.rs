@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::measure::cells;
 use crate::measure::session::{self, Bind};
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
@@ -65,16 +64,41 @@ pub async fn upsert(
             session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
         }
         None => {
-            // All but the generation, which only residuals carry.
-            cells::make_ahead(connection, job, facts, Selection::Arrivals, &binds[..3]).await?;
             let sql = residual::upsert(job, facts, Selection::Arrivals);
             session::each(connection, &sql, &binds, |row| upserted.note(row)).await?;
         }
     }
     let before = upserted.changed;
-    session::each(connection, &residual::retire(job, facts), &binds, |row| upserted.note(row)).await?;
+    if facts.sharded {
+        retire_by_key(connection, job, facts, &binds, &mut upserted).await?;
+    } else {
+        session::each(connection, &residual::retire(job, facts), &binds, |row| upserted.note(row)).await?;
+    }
     upserted.gone = upserted.changed - before;
     Ok(upserted)
+}
+
+/// The same in two statements, the second over tables of ours alone.
+async fn retire_by_key(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    binds: &[Bind<'_>; 4],
+    upserted: &mut Upserted,
+) -> sqlx::Result<()> {
+    let [plan, as_of, since, generation] = binds.clone();
+    let (mut keys, mut versions) = (Vec::new(), Vec::new());
+    session::each(connection, &residual::retiring(job, facts), &[plan.clone(), as_of.clone(), since], |row| {
+        keys.push(row.try_get("key")?);
+        versions.push(row.try_get("model_version")?);
+        Ok(())
+    })
+    .await?;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let binds = [plan, as_of, Bind::Texts(&keys), generation, Bind::Texts(&versions)];
+    session::each(connection, &residual::retire_keys(), &binds, |row| upserted.note(row)).await
 }
 
 /// Most keys of labels without a residual that are carried back to the server; more of them are found there again.
@@ -191,7 +215,6 @@ pub async fn reread(
         Bind::Time(reread.range.end),
         Bind::Id(reread.generation),
     ];
-    cells::make_ahead(connection, job, facts, Selection::Range, &binds[..4]).await?;
     session::execute(connection, &residual::upsert(job, facts, Selection::Range), &binds).await
 }
 
@@ -220,6 +243,5 @@ pub async fn reread_buckets(
         Bind::Times(starts),
         Bind::Id(generation),
     ];
-    cells::make_ahead(connection, job, facts, Selection::Buckets, &binds[..5]).await?;
     session::execute(connection, &residual::upsert(job, facts, Selection::Buckets), &binds).await.map(drop)
 }

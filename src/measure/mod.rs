@@ -5,7 +5,6 @@
 pub mod arrivals;
 pub mod buckets;
 pub mod catalog;
-pub mod cells;
 pub mod contradictions;
 pub mod import;
 pub mod indexes;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
+use crate::measure::rollups;
 use crate::measure::session::{self, Bind};
-use crate::measure::{cells, rollups};
 use crate::plan::PlannedJob;
 use crate::plan::rollup;
 use crate::plan::source::SourceFacts;
@@ -60,7 +60,6 @@ pub async fn range(
     .await?;
     let binds =
         [Bind::Id(build.plan_id), Bind::Time(build.as_of), Bind::Time(build.range.start), Bind::Time(build.range.end)];
-    cells::make_ahead(connection, job, facts, Selection::Range, &binds).await?;
     session::execute(connection, &bucket::from_source(job, facts, Selection::Range), &binds).await?;
     let there: Vec<DateTime<Utc>> = sqlx::query_scalar(
         "select distinct bucket_start from trueup.bucket where plan_id = $1 and grain = $2 and bucket_start >= $3 and bucket_start < $4",
@@ -100,7 +99,6 @@ pub async fn starts(
         Bind::Time(*last + job.windows.bucket),
         Bind::Times(starts),
     ];
-    cells::make_ahead(connection, job, facts, Selection::Buckets, &binds).await?;
     session::execute(connection, &bucket::from_source(job, facts, Selection::Buckets), &binds).await?;
     rollups::refresh(connection, job, plan_id, starts).await
 }

@@ -8,8 +8,12 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Column, Executor, PgConnection, Postgres, SqlSafeStr, Statement, TypeInfo};
+use sqlx::{
+    AssertSqlSafe, Column, Connection as _, Executor, PgConnection, Postgres, SqlSafeStr, Statement, Transaction,
+    TypeInfo,
+};
 
+use crate::plan::source::SourceFacts;
 use crate::plan::sql::PlannedSql;
 
 /// A value of a parameter.
@@ -39,6 +43,29 @@ pub struct ColumnType {
 pub fn is_about_a_value(code: &str) -> bool {
     // Data exceptions; constraints of domains; what a function raises.
     ["22", "21", "38", "39", "P0"].iter().any(|class| code.starts_with(class)) || code == "23514"
+}
+
+/// Hands the state that our sessions are in on to the workers of a sharded database, until the transaction ends. They evaluate what a job
+/// says of hours and days, and know only their own settings; what is set locally is passed on.
+const PINS: &str = "set local search_path = pg_catalog; set local time zone 'UTC'; set local extra_float_digits = 1; \
+                    set local datestyle = 'ISO, MDY'; set local intervalstyle = postgres; set local bytea_output = hex";
+
+/// Begins a transaction that reads the sources of a job.
+pub async fn begin<'a>(
+    connection: &'a mut PgConnection,
+    facts: &SourceFacts,
+) -> sqlx::Result<Transaction<'a, Postgres>> {
+    let mut transaction = connection.begin().await?;
+    pin(&mut transaction, facts).await?;
+    Ok(transaction)
+}
+
+/// See [`begin`]: for a transaction that began before it was known whether the sources are sharded.
+pub async fn pin(connection: &mut PgConnection, facts: &SourceFacts) -> sqlx::Result<()> {
+    if facts.sharded {
+        sqlx::raw_sql(PINS).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Runs a statement; says how many rows it touched.

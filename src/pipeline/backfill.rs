@@ -12,6 +12,7 @@ use super::{fence, inspect, publish, realign, register_plan, shrink, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
 use crate::measure::reconcile::Compared;
+use crate::measure::session;
 use crate::measure::source;
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::PlannedJob;
@@ -294,7 +295,7 @@ impl Work<'_> {
         chunk: &Range<DateTime<Utc>>,
     ) -> Result<Rebuilt, RunError> {
         let Self { job, plan, .. } = *self;
-        let mut transaction = connection.begin().await?;
+        let mut transaction = session::begin(connection, self.facts).await?;
         job::lock_stages(&mut transaction, plan.id).await?;
         fence(&mut transaction, self.claim).await?;
         let opened = job::open_stage(&mut transaction, plan.id, self.row.as_of).await?;
@@ -350,7 +351,7 @@ impl Work<'_> {
 
     async fn publish_batch(&self, connection: &mut PgConnection, batch: &[DueWindow]) -> Result<Batch, RunError> {
         let Self { job, facts, plan, claim, row, .. } = *self;
-        let mut transaction = connection.begin().await?;
+        let mut transaction = session::begin(connection, self.facts).await?;
         // Beside its like, and never beside a stage that writes buckets.
         job::lock_stages_shared(&mut transaction, plan.id).await?;
         fence(&mut transaction, claim).await?;

@@ -117,6 +117,12 @@ impl fmt::Display for RunError {
                 write!(f, "it took longer than `schedule.timeout` ({})", crate::plan::duration::format(*limit))
             }
             Self::Database(error) => match error.as_database_error().and_then(|e| Some((e.code()?, e.message()))) {
+                Some((_, message)) if message.contains(INTERMEDIATE) => {
+                    write!(
+                        f,
+                        "a result between two servers is larger than `{INTERMEDIATE}`; raise it for the role of trueup"
+                    )
+                }
                 Some((code, message)) if is_about_connecting(&code) => write!(f, "{message} (SQLSTATE {code})"),
                 Some((code, _)) => write!(f, "{} (SQLSTATE {code})", words(&code)),
                 None => match error {
@@ -130,6 +136,9 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+/// The setting by which Citus bounds what one of its servers sends to another.
+const INTERMEDIATE: &str = "citus.max_intermediate_result_size";
 
 /// States in which the server refuses a session before any data are read: what it says then names a role or a database,
 /// and says more than we could.
@@ -148,6 +157,11 @@ fn words(code: &str) -> &'static str {
         "08P01" => "a value cannot be sent to the server",
         "42P05" | "26000" => "a pooler gave the transaction another session; set `pool_mode = session`",
         "25006" => "the database is read-only",
+        "21000" => {
+            "two rows have a key that `unique = true` vouches for; take that back, and they are left out as duplicates"
+        }
+        "0A000" => "this database does not support a statement of trueup; its log says which",
+        "XX000" => "the database failed inside; its log says where",
         "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
         "22021" => "a text of the source is not valid in the encoding of the database",
         // Raised by our own function that makes months.

@@ -27,11 +27,12 @@ mod stages;
 mod tell;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::measure::rebuild::Build;
+use crate::measure::session;
 use crate::measure::source::{self, SourceError};
 use crate::notify::route::Routing;
 use crate::plan::PlannedJob;
@@ -205,7 +206,7 @@ async fn dry_run_on(
 ) -> Result<Vec<Measurement>, RunError> {
     failure::limit_time(connection, job.schedule.timeout, job.schedule.timeout).await?;
     let facts = inspect(connection, job).await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(connection, &facts).await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
     // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.

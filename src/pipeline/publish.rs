@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::failure::RunError;
 use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, Run, announce, fence, health, incidents, realign, shrink, tell};
+use crate::measure::session;
 use crate::measure::windows::{self, DueWindow};
 use crate::plan::measurement::Measurement;
 use crate::plan::rule::Target;
@@ -29,7 +30,7 @@ pub(super) async fn publish(
     read: &Read,
     summed: &Summed,
 ) -> Result<Outcome, RunError> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let windows = stages::due_windows(&mut transaction, run, read).await?;

@@ -2,12 +2,13 @@
 //! commits, updates, deletes, cohorts that vanished.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::failure::RunError;
 use super::stages::{END_OF_TIME, Read, Summed, Touched, limit_cells};
 use super::{Run, fence, shrink};
 use crate::measure::reconcile::Compared;
+use crate::measure::session;
 use crate::measure::{arrivals, rebuild};
 use crate::store::job;
 
@@ -29,7 +30,7 @@ pub(super) async fn repair(
     summed: &mut Summed,
 ) -> Result<i64, RunError> {
     let (job, plan_id, as_of) = (run.job, run.plan.id, run.as_of);
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::failure::{MOST_CELLS, RunError};
 use super::{Run, fence, shrink};
 use crate::measure::arrivals::{self, Arrivals, Cells, Reread};
 use crate::measure::rebuild::Build;
 use crate::measure::reconcile::Compared;
+use crate::measure::session;
 use crate::measure::windows::DueWindow;
 use crate::measure::{buckets, rebuild};
 use crate::plan::due::Since;
@@ -53,7 +54,7 @@ pub(super) struct Summed {
 
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
 pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result<Read, RunError> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let opened = job::open_stage(&mut transaction, run.plan.id, run.as_of).await?;
@@ -149,7 +150,7 @@ pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_68
 
 /// Second stage: touched buckets are recomputed whole.
 pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Read) -> Result<Summed, RunError> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None, repaired: None };

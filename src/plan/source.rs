@@ -45,6 +45,8 @@ pub struct Predictions {
     pub version: Option<Identifier>,
     pub arrived_at: Option<Identifier>,
     pub filter: Option<Expression>,
+    /// The user vouches that no two rows share a key (and version), where no index says so.
+    pub unique: bool,
 }
 
 /// The label table and its columns.
@@ -55,6 +57,8 @@ pub struct Labels {
     pub value: Identifier,
     pub arrived_at: Option<Identifier>,
     pub on_duplicate: OnDuplicate,
+    /// The user vouches that no two rows share a key, where no index says so.
+    pub unique: bool,
 }
 
 /// Which of several labels of one prediction counts.
@@ -72,7 +76,7 @@ pub struct SourceFacts {
     pub actual: NumberType,
     /// A unique index guarantees one prediction per key (and version).
     pub predictions_unique: bool,
-    /// The database shards its tables (Citus): statements keep the form that it pushes down to its workers.
+    /// The tables are sharded (Citus): statements keep the form that it pushes down to its workers.
     pub sharded: bool,
     /// An index finds predictions by key.
     pub predictions_indexed: bool,

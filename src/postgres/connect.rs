@@ -17,12 +17,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that is idle for this long is closed by the pool. The server waits twice as long.
 const SERVING_IDLE: Duration = Duration::from_secs(30);
 
-/// Puts a session into a known state: nothing depends on the settings of a role or a server. Without `row_security` Postgres
+/// Puts a session into a known state: nothing depends on the settings of a role or a server; `measure::session::pin` hands it on to the
+/// servers of a sharded database. Without `row_security` Postgres
 /// refuses to read what a policy would filter: numbers of a part of the rows would look like those of all.
 const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
                        set row_security = off; \
                        set standard_conforming_strings = on; \
+                       set citus.propagate_set_commands = 'local'; \
                        set statement_timeout = '60s'; set lock_timeout = '10s'; \
                        set client_min_messages = warning; \
                        set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \

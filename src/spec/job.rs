@@ -116,6 +116,8 @@ pub struct PredictionsSection {
     /// One boolean SQL expression over columns of the row.
     #[serde(rename = "where")]
     pub filter: Option<String>,
+    /// No two rows share a key (and version), though no unique index says so: tables that are partitioned by time, foreign tables, views.
+    pub unique: Option<bool>,
 }
 
 /// Where labels are.
@@ -136,6 +138,8 @@ pub struct LabelsSection {
     pub on_duplicate: Option<OnDuplicateSpec>,
     /// Age at which a label counts as due.
     pub expected_within: Option<String>,
+    /// No two rows share a key, though no unique index says so.
+    pub unique: Option<bool>,
 }
 
 /// Which of several labels of one prediction counts.

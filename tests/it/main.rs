@@ -13,6 +13,7 @@ mod alignment;
 mod architecture;
 mod backfill;
 mod changes;
+mod citus;
 mod cli;
 mod commits;
 mod crash;

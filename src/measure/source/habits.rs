@@ -52,11 +52,12 @@ pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bo
 /// How many rows the planner believes a table to have.
 async fn estimate(connection: &mut PgConnection, relation: &Relation) -> sqlx::Result<Option<f64>> {
     let Relation::Table(table) = relation else { return Ok(None) };
-    let rows: Option<f64> =
-        sqlx::query_scalar("select nullif(reltuples, -1)::float8 from pg_class where oid = to_regclass($1)")
-            .bind(table.to_string())
-            .fetch_optional(connection)
-            .await?
-            .flatten();
+    let rows: Option<f64> = sqlx::query_scalar(
+        "select case when reltuples > 0 then reltuples end::float8 from pg_class where oid = to_regclass($1)",
+    )
+    .bind(table.to_string())
+    .fetch_optional(connection)
+    .await?
+    .flatten();
     Ok(rows)
 }

@@ -6,6 +6,7 @@ mod hint;
 mod look;
 mod mistake;
 mod nulls;
+mod sharding;
 mod types;
 mod volatile;
 
@@ -26,6 +27,7 @@ pub use look::{failing, look};
 use mistake::user_code;
 pub use mistake::{SourceError, SourceMistake};
 pub use nulls::{begins_late, first_event, nulls};
+pub use sharding::{Placement, placements};
 pub use types::column_types;
 pub use volatile::moving;
 
@@ -74,20 +76,22 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     };
     let mut version_key = p.id.clone();
     version_key.extend(p.version.clone());
-    let sharded = is_sharded(connection).await?;
-    let labels_unique = is_unique(connection, &l.relation, &l.id, false).await?;
+    let sharded = sharding::placements(connection, job).await?.iter().any(Placement::is_sharded);
+    let labels_unique = l.unique || is_unique(connection, &l.relation, &l.id, false).await?;
     // The key comes last among the columns.
     let key_type = predictions.last().map_or("", |column| column.type_name.as_str());
     let key_type = readable_key(key_type).filter(|_| p.id.len() == 1 && labels_unique && !sharded);
     let key_type = if equality::is_bytewise(connection, job).await? { key_type } else { None };
     let relabeled_by = match key_type {
-        Some(_) if !is_unique(connection, &p.relation, &p.id, true).await? => None,
+        Some(_) if !(p.unique && p.version.is_none()) && !is_unique(connection, &p.relation, &p.id, true).await? => {
+            None
+        }
         key_type => key_type,
     };
     Ok(SourceFacts {
         predicted,
         actual,
-        predictions_unique: is_unique(connection, &p.relation, &version_key, true).await?,
+        predictions_unique: p.unique || is_unique(connection, &p.relation, &version_key, true).await?,
         sharded,
         predictions_indexed: is_indexed(connection, &p.relation, &p.id).await?,
         labels_unique,
@@ -325,8 +329,4 @@ async fn check(
         }
         Err(error) => Err(error),
     }
-}
-
-async fn is_sharded(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select exists (select from pg_extension where extname = 'citus')").fetch_one(connection).await
 }

@@ -29,6 +29,7 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
         version: version?,
         arrived_at: p_arrived_at?,
         filter: filter?,
+        unique: p.unique.unwrap_or(false),
     };
     let labels = Labels {
         relation: l_relation?,
@@ -40,6 +41,7 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
             Some(OnDuplicateSpec::Error) => OnDuplicate::Error,
             Some(OnDuplicateSpec::Latest) | None => OnDuplicate::Latest,
         },
+        unique: l.unique.unwrap_or(false),
     };
     check_keys(&predictions, &labels, notes);
     if predictions.arrived_at.is_none() || labels.arrived_at.is_none() {

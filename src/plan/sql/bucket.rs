@@ -59,13 +59,47 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     let dims = appended(job.dimensions.len(), |n| format!("s.d{n}"));
     let dim_list = list(job.dimensions.len(), |n| format!("d{n}"));
     let grouped = appended(job.dimensions.len(), |n| format!("d{n}"));
-    // Grouped by name as well: each of ten million rows would else be put to its cell.
-    let histograms: String = job
-        .histograms()
-        .names()
-        .map(|name| {
-            format!(
-                r", {name}_histogram as (
+    let form =
+        if facts.sharded { histograms_of_gathered_bins(job) } else { histograms_by_name(job, &dim_list, &grouped) };
+    let pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts));
+    // A sharded database runs a `with` of an insert by itself, all its rows moved to one place; a subquery goes to the workers.
+    let (by_name, source) = match facts.sharded {
+        true => (String::new(), format!("({pairs}) as by_name")),
+        false => (format!(" by_name as ({pairs}),"), "by_name".to_owned()),
+    };
+    let with = format!(
+        r"{with}{by_name} named as materialized (
+    select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(hash) as hash, {sums}{gathered}
+    from {source}
+    group by bucket_start, model_version{grouped}
+    having sum(copies) > 0
+), {cells}, sums as materialized (
+    select n.*, c.id as cell_id
+    from named as n
+    join cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
+){histograms}",
+        with = continued(&rows.with),
+        sums = aggregates(job),
+        gathered = form.gathered,
+        histograms = form.tables,
+        cells = cell::of("named"),
+    );
+    insert(job, &with, "")
+}
+
+/// How histograms are made beside the sums.
+struct HistogramForm {
+    /// More of the select list of the sums.
+    gathered: String,
+    /// Common table expressions `error_histogram` and `latency_histogram`, each with a leading comma.
+    tables: String,
+}
+
+/// Bins counted in a pass of their own, grouped by name as well: each of ten million rows would else be put to its cell.
+fn histograms_by_name(job: &PlannedJob, dim_list: &str, grouped: &str) -> HistogramForm {
+    let table = |name: &str| {
+        format!(
+            r", {name}_histogram as (
     select q.bucket_start, c.id as cell_id, q.bins, q.counts
     from (
         select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, array_agg(bin) as bins,
@@ -80,27 +114,29 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     ) as q
     join cells as c on c.dimensions = q.dimensions and c.model_version = q.model_version
 )"
-            )
-        })
-        .collect();
-    let with = format!(
-        r"{with} by_name as ({pairs}), named as materialized (
-    select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, min(hash) as hash, {sums}
-    from by_name
-    group by bucket_start, model_version{grouped}
-    having sum(copies) > 0
-), {cells}, sums as materialized (
-    select n.*, c.id as cell_id
-    from named as n
-    {join} cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
-){histograms}",
-        with = continued(&rows.with),
-        pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts)),
-        sums = aggregates(job),
-        cells = cell::of("named", facts),
-        join = cell::join(facts),
-    );
-    insert(job, &with, "")
+        )
+    };
+    HistogramForm { gathered: String::new(), tables: job.histograms().names().map(table).collect() }
+}
+
+/// Bins gathered by the workers together with the sums and counted afterwards: another pass would join everything once more.
+fn histograms_of_gathered_bins(job: &PlannedJob) -> HistogramForm {
+    let gathered = |name: &str| format!(", array_agg({name}_bin) filter (where {name}_bin is not null) as {name}_all");
+    let table = |name: &str| {
+        format!(
+            r", {name}_histogram as (
+    select bucket_start, cell_id, array_agg(bin) as bins, array_agg(n) as counts
+    from (
+        select bucket_start, cell_id, bin, count(*) as n
+        from (select s.bucket_start, s.cell_id, unnest(s.{name}_all) as bin from sums as s) as u
+        group by 1, 2, 3
+    ) as q
+    group by bucket_start, cell_id
+)"
+        )
+    };
+    let names = || job.histograms().names();
+    HistogramForm { gathered: names().map(gathered).collect(), tables: names().map(table).collect() }
 }
 
 /// Which cells are merged into coarser buckets that start at `$2`.

@@ -22,7 +22,7 @@ insert into trueup.residual as r
 select $1, s.key, s.model_version, s.bucket_start, c.id, s.event_at, s.predicted, s.actual, {extras},
        s.class, s.copies, s.label_at, s.digest, $2, {generation}
 from found as s
-{join} cells as c on c.dimensions = s.dimensions and c.model_version = s.model_version
+join cells as c on c.dimensions = s.dimensions and c.model_version = s.model_version
 order by s.bucket_start, c.id
 on conflict (plan_id, key, model_version) do update
 set bucket_start = excluded.bucket_start,
@@ -41,8 +41,7 @@ where r.as_of <= excluded.as_of
 returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
         with = continued(&rows.with),
         once = if facts.sharded { "" } else { " materialized" },
-        cells = cell::of("found", facts),
-        join = cell::join(facts),
+        cells = cell::of("found"),
         from = rows.from,
         generation = match selection {
             Selection::Arrivals => "$4",
@@ -126,43 +125,62 @@ order by bucket_start, cell_id",
     ))
 }
 
-/// Marks residuals as gone whose prediction changed in `($3, $2]` so that the source no longer yields them: another
-/// version, or a row that the filter drops. `$4` is the generation.
-pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+/// Residuals whose prediction changed in `($3, $2]` so that the source no longer yields them: another version, or a row that the
+/// filter drops. A query of their `$out`.
+fn no_longer_there(job: &PlannedJob, facts: &SourceFacts, out: &str) -> (String, String) {
     let rows = rows::still_there(job, facts);
-    let key = rows::touched_key(job, facts);
-    let which = match facts.sharded {
-        // What a sharded database takes: no place of a row, and no lateral.
-        true => format!(
-            r"from (select distinct {key} as key from touched as t) as changed
-where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
-  and not exists (select from still where still.key = r.key and still.model_version = r.model_version)"
-        ),
-        // Until the table is analysed, its statistics do not know a new plan, and one row is expected of it. The order has the
-        // primary key win over indexes that look as good, `not in` is always hashed, and places are always fetched one by one.
-        false => format!(
-            r"where r.ctid = any(array(
-    select l.place
+    let still = format!(
+        "with {with}, still as materialized (\n    select s.key, s.model_version from {from}\n)",
+        with = rows.with,
+        from = rows.from
+    );
+    // Until the table is analysed, its statistics do not know a new plan, and one row is expected of it. The order has the
+    // primary key win over indexes that look as good, `not in` is always hashed, and places are always fetched one by one.
+    let query = format!(
+        r"select {out}
     from (select distinct {key} as key from touched as t) as changed
     cross join lateral (
-        select r.ctid as place, r.key, r.model_version from trueup.residual as r
+        select {place}r.key, r.model_version from trueup.residual as r
         where r.plan_id = $1 and r.key = changed.key and r.class <> 7 and r.as_of <= $2
         order by r.plan_id, r.key, r.model_version offset 0
     ) as l
-    where (l.key, l.model_version) not in (select key, model_version from still)
-))"
-        ),
-    };
+    where (l.key, l.model_version) not in (select key, model_version from still)",
+        key = rows::touched_key(job, facts),
+        place = if facts.sharded { "" } else { "r.ctid as place, " },
+    );
+    (still, query)
+}
+
+const RETIRED: &str = "set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4";
+
+/// Marks residuals as gone whose prediction changed in `($3, $2]` so that the source no longer yields them. `$4` is the generation.
+pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let (still, places) = no_longer_there(job, facts, "l.place");
     PlannedSql::new(format!(
-        r"with {with}, still as materialized (
-    select s.key, s.model_version from {from}
-)
+        "{still}
 update trueup.residual as r
-set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4
-{which}
-returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
-        with = rows.with,
-        from = rows.from,
+{RETIRED}
+where r.ctid = any(array(
+    {places}
+))
+returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells"
+    ))
+}
+
+/// Keys and versions of the residuals that [`retire`] would mark, for a database that takes no places of rows beside a sharded read.
+pub fn retiring(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let (still, keys) = no_longer_there(job, facts, "l.key, l.model_version");
+    PlannedSql::new(format!("{still}\n{keys}"))
+}
+
+/// Marks the residuals of plan `$1` with keys `$3` and versions `$5`, arrays of equal length. `$4` is the generation.
+pub fn retire_keys() -> PlannedSql {
+    PlannedSql::new(format!(
+        "update trueup.residual as r
+{RETIRED}
+from unnest($3::text[], $5::text[]) as g (key, model_version)
+where r.plan_id = $1 and r.key = g.key and r.model_version = g.model_version and r.class <> 7 and r.as_of <= $2
+returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells"
     ))
 }
 

@@ -66,8 +66,43 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         }
         Selection::Range | Selection::Buckets => String::new(),
     };
-    let dimensions = job.dimensions.len();
-    let joined = format!(
+    if selection == Selection::Arrivals && facts.sharded && facts.predictions_unique && facts.labels_unique {
+        let parts = arrived_apart(job).map(|bound| {
+            let raw = raw_predictions(job, facts, Selection::Range, Some(&bound));
+            let bucket = bucket_of(job, "r.event_at");
+            let predictions = format!("select r.*, {bucket} as bucket_start, 1 as copies from ({raw}) as r");
+            joined(job, facts, &predictions, &labels(job, facts, Selection::Range))
+        });
+        let hash = format!(", {} as hash", cell_hash(job));
+        return Rows { with: String::new(), from: finished(job, facts, &parts.join(" union all "), &hash, fence) };
+    }
+    let joined = joined(job, facts, &predictions(job, facts, selection), &labels(job, facts, selection));
+    Rows { with, from: finished(job, facts, &joined, &format!(", {} as hash", cell_hash(job)), fence) }
+}
+
+/// Predictions that arrived in `($3, $2]`, and the others whose label did: two conditions over a row `a`. A sharded database pushes a
+/// union of two reads down to its workers, where each finds its own keys; a list of keys would go to all of them.
+fn arrived_apart(job: &PlannedJob) -> [String; 2] {
+    let (p, l) = (&job.predictions, &job.labels);
+    let within = |row: &str, column: &Option<Identifier>| match column {
+        Some(column) => format!("({row}.{column} > $3 and {row}.{column} <= $2)"),
+        None => "false".to_owned(),
+    };
+    let keys = |row: &str, of: &[Identifier]| of.iter().map(|c| format!("{row}.{c}")).collect::<Vec<_>>().join(", ");
+    let arrived = within("a", &p.arrived_at);
+    let labeled = format!(
+        "not {arrived} and ({}) in (select {} from {} as n where {})",
+        keys("a", &p.id[..l.id.len()]),
+        keys("n", &l.id),
+        l.relation.sql(),
+        within("n", &l.arrived_at)
+    );
+    [arrived, labeled]
+}
+
+/// Predictions with their labels, before anything is classified.
+fn joined(job: &PlannedJob, facts: &SourceFacts, predictions: &str, labels: &str) -> String {
+    format!(
         r"
                 select {key} as key{number}, {version} as model_version, p.event_at, p.bucket_start{dims},
                        p.predicted, p.copies{carried}, l.actual, l.label_at, l.found, l.ambiguous
@@ -77,13 +112,10 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
         key = key_sql(job, facts),
         number = if facts.key_is_integer { ", p.k1 as number" } else { "" },
         version = if job.predictions.version.is_some() { bounded("p.model_version") } else { "''".to_owned() },
-        dims = appended(dimensions, |n| format!("{} as d{n}", bounded(&format!("p.d{n}")))),
+        dims = appended(job.dimensions.len(), |n| format!("{} as d{n}", bounded(&format!("p.d{n}")))),
         carried = appended(carried_values(job), |n| format!("p.c{n}")),
-        predictions = predictions(job, facts, selection),
-        labels = labels(job, facts, selection),
         on = (1..=job.labels.id.len()).map(|n| format!("l.k{n} = p.k{n}")).collect::<Vec<_>>().join(" and "),
-    );
-    Rows { with, from: finished(job, facts, &joined, &format!(", {} as hash", cell_hash(job)), fence) }
+    )
 }
 
 /// Class, extra values and digest of joined pairs, as a `from` item `s`.
