@@ -168,6 +168,9 @@ async fn run_planned(
 ) -> Result<Outcome, RunError> {
     let facts = inspect(connection, job).await?;
     let run = Run { job, facts: &facts, plan, claim, as_of, routing };
+    if !run.job.is_incremental() || plan.progress.is_none() || reconcile::is_due(&run) {
+        expect_unique(connection, job, as_of).await?;
+    }
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
     if run.plan.progress.is_none() && summed.rebuilt_from.is_some_and(|rows| rows >= WORTH_ANALYZING) {
@@ -243,6 +246,12 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     // Workers of a sharded database have no such function.
     let guards = if job.row_by_row && !facts.sharded { source::column_types(connection, job).await? } else { None };
     Ok(SourceFacts { guards, ..facts })
+}
+
+/// Fails where rows share a key that the job vouches for, wherever all of the horizon is read anyway.
+async fn expect_unique(connection: &mut PgConnection, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<(), RunError> {
+    let mistakes = source::not_unique(connection, job, job.windows.reach(as_of)).await?;
+    if mistakes.is_empty() { Ok(()) } else { Err(RunError::Source(mistakes)) }
 }
 
 /// Fails unless the claim still holds: a runner that lost its lease writes nothing more.

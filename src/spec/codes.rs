@@ -255,7 +255,7 @@ pub const CODES: &[Code] = &[
     code(
         "no-unique-key",
         "Nothing guarantees one prediction per key, so every read looks for duplicates.",
-        "Add a unique index if you can.",
+        "Add a unique index. Where there can be none (a table that is partitioned by time, a view) and you know that keys are unique, write `unique = true`.",
     ),
     code("no-url", "The receiver has no address.", "Add `url`."),
     code("no-version", "The rule is about versions, and the job declares none.", "Add `version` to `[predictions]`."),
@@ -267,9 +267,25 @@ pub const CODES: &[Code] = &[
     ),
     code("not-a-number", "The column is no number.", "Name a column of floats, integers or numerics."),
     code(
+        "not-colocated",
+        "Predictions and labels of one key lie on different servers of a sharded database.",
+        "Distribute both tables on the key and colocate them (`create_distributed_table(..., colocate_with => ...)`): else all labels \
+         are moved for every run.",
+    ),
+    code(
         "not-compared",
         "The database refused a statement that compares the job with its tables.",
         "Mend what Postgres says; a run would fail in the same way.",
+    ),
+    code(
+        "not-on-the-key",
+        "A table of a sharded database is spread by a column that is no part of the key.",
+        "Distribute it on a column of `id`: else every run looks for its keys on all servers and moves what it finds.",
+    ),
+    code(
+        "not-unique",
+        "Rows share a key that `unique = true` vouches for.",
+        "Take `unique = true` back: then such rows are left out as duplicates, and counted.",
     ),
     code(
         "null-key",

@@ -100,3 +100,44 @@ async fn labels_of_a_key_that_predictions_do_not_begin_with_are_refused_with_wha
     folder.run_on(&world.db.url(), &["check"]).ok();
     plan_job(&by_lead());
 }
+
+/// A table that is partitioned by time can have no unique index on its key alone: the user vouches for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_vouched_for_is_read_like_one_with_an_index_and_refused_where_it_is_not_unique() {
+    let tables = "create table public.p (id bigint not null, at timestamptz not null, predicted float8, version text, region text, seen timestamptz not null) partition by range (at);
+        create table public.p_all partition of public.p default;
+        create table public.l (id bigint not null, actual float8, seen timestamptz not null); create index on public.p (id); create index on public.l (id);";
+    let toml = hourly("[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"1d\"\nhorizon = \"1000d\"\n");
+    let vouched = toml.replace("arrived_at = \"seen\"", "arrived_at = \"seen\"\nunique = true");
+    let fill = "insert into public.p select n, timestamptz '2024-05-01Z' + n * interval '15 minutes', 1, 'v1', 'a', '2024-05-01Z' from generate_series(0, 191) n;
+        insert into public.l select id, 0, at from public.p";
+    let history = "select window_end, cohort, model_version, predictions, labeled, mse from trueup.window_history order by 1, 2, 3";
+    let mut seen = Vec::new();
+    for job in [&toml, &vouched] {
+        let world = World::new(tables, job).await;
+        world.db.execute(fill).await;
+        world.run_at(at("2024-05-02T12:00:00Z")).await;
+        world.db.execute("update public.l set actual = 2, seen = '2024-05-02T13:30Z' where id < 50").await;
+        world.run_at(at("2024-05-03T14:00:00Z")).await;
+        seen.push(world.db.lines(history).await);
+        let folder = Folder::new("vouched");
+        folder.write("jobs/hourly.toml", job);
+        let check = || folder.run_on(&world.db.url(), &["check"]);
+        assert_eq!(check().stdout.contains("[no-unique-key]"), job == &toml, "{}", check().stdout);
+        assert!(!check().stdout.contains("[not-unique]"));
+        world.db.execute("insert into public.p select * from public.p where id < 3; insert into public.l select * from public.l where id < 2").await;
+        let refused = check();
+        assert_eq!(
+            refused.stdout.contains("error[not-unique]: 3 keys stand in several rows"),
+            job == &vouched,
+            "{}",
+            refused.stdout
+        );
+        assert_eq!(refused.stdout.matches("[not-unique]").count(), if job == &vouched { 2 } else { 0 });
+        let ran = folder.run_on(&world.db.url(), &["run", "hourly", "--at", "2024-05-05T00:00:00Z"]);
+        assert_eq!(ran.code == Some(0), job == &toml, "{}{}", ran.stdout, ran.stderr);
+        assert!(job == &toml || ran.stderr.contains("unique = true"), "{}", ran.stderr);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(seen[0].len() >= 4, "{seen:?}");
+}

@@ -9,7 +9,7 @@ use trueup::measure::session::{self, Bind};
 use trueup::plan::rollup;
 use trueup::plan::source::{NumberType, SourceFacts};
 use trueup::plan::sql::rows::Selection;
-use trueup::plan::sql::{PlannedSql, bucket, residual, window};
+use trueup::plan::sql::{bucket, residual, window};
 use trueup::plan::window::Slice;
 
 use crate::support::program::{Folder, Run};
@@ -85,22 +85,24 @@ fn facts(sharded: bool) -> SourceFacts {
     }
 }
 
-/// A subquery with `offset` is one that a sharded database cannot push down to its workers.
+/// What a sharded database runs where its rows are, and what it refuses.
 #[test]
-fn a_sharded_source_is_read_without_fences() {
-    let job = plan_job(&hourly("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n"));
-    for selection in [Selection::Arrivals, Selection::Range] {
-        let statements = |sharded| {
-            let upsert = residual::upsert(&job, &facts(sharded), selection);
-            let retire = residual::retire(&job, &facts(sharded));
-            [upsert, retire, bucket::from_source(&job, &facts(sharded), Selection::Range)]
-        };
-        assert!(statements(true).iter().all(|sql| !sql.as_str().contains("offset 0")), "{selection:?}");
-        // Nor does it take a statement that writes in a `with`.
-        let writes = |sql: &PlannedSql| sql.as_str().matches("insert into ").count();
-        assert!(statements(true).iter().all(|sql| writes(sql) <= 1), "{selection:?}");
-        assert!(statements(false).iter().any(|sql| sql.as_str().contains("offset 0")), "{selection:?}");
-    }
+fn a_sharded_source_is_read_in_the_form_that_its_servers_take() {
+    let metrics = "[metrics]\ninclude = [\"mse\", \"p90_abs_error\", \"label_latency_p50\"]\n";
+    let job = plan_job(&hourly(&format!("[windows]\nrolling = [\"24h\"]\n[[cohorts]]\nby = [\"region\"]\n{metrics}")));
+    let build = |sharded| bucket::from_source(&job, &facts(sharded), Selection::Range).to_string();
+    // A `with` of an insert that holds the read is run by itself, and all its rows are moved; so is a second read.
+    assert!(!build(true).contains("by_name as (") && build(true).matches("\"public\".\"p\"").count() == 1);
+    assert!(build(false).contains("by_name as ("));
+    let arrivals = |sharded| residual::upsert(&job, &facts(sharded), Selection::Arrivals).to_string();
+    // Keys of arrivals are found by each server for itself, and not sent to all.
+    assert!(!arrivals(true).contains("touched") && arrivals(true).contains("union all"));
+    assert!(arrivals(false).contains("touched"));
+    // Fences and places of rows stand only in what is over tables of ours.
+    let read = |sql: &str| sql.split("), wanted as (").next().unwrap_or_default().to_owned();
+    assert!(!read(&arrivals(true)).contains("offset 0") && !read(&build(true)).contains("offset 0"));
+    assert!(!residual::retiring(&job, &facts(true)).as_str().contains("ctid"));
+    assert!(!residual::retire_keys().as_str().contains("public"));
 }
 
 /// The form of the statements that a sharded database gets, on one that is not: first build, arrivals, labels that come late
@@ -114,6 +116,10 @@ async fn the_form_for_a_sharded_source_gives_the_same_history() {
     // As much of the extension as is asked for.
     let extension = "insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) values (99999, 'citus', 10, 2200, false, '0')";
     sharded.db.execute(extension).await;
+    sharded
+        .db
+        .execute("create table public.citus_tables (table_name regclass, citus_table_type text, distribution_column text, colocation_id int); insert into public.citus_tables values ('public.p', 'distributed', 'id', 1), ('public.l', 'distributed', 'id', 1)")
+        .await;
     let mut histories = Vec::new();
     for world in [&plain, &sharded] {
         world.db.execute(&quarter_hours("2024-05-01T00:00:00Z", 24 * 3)).await;
@@ -133,31 +139,31 @@ async fn the_form_for_a_sharded_source_gives_the_same_history() {
     }
     assert!(histories[0].1.len() > 40, "{}", histories[0].1.len());
     assert_eq!(histories[0], histories[1]);
-    // `explain` shows what runs, the statement that makes cells ahead among it.
+    // `explain` shows what runs.
     let folder = Folder::new("sharded");
     folder.write("jobs/hourly.toml", &toml);
     for (world, is_sharded) in [(&plain, false), (&sharded, true)] {
-        let explained = folder.trueup(&["explain", "hourly", "--analyze"]).env("DATABASE_URL", world.db.url()).output();
-        let explained = Run::of(explained.unwrap()).ok().stdout;
-        assert_eq!(explained.contains("-- 0. Cells of what arrived"), is_sharded, "{explained}");
+        let explained = folder.run_on(&world.db.url(), &["explain", "hourly", "--analyze"]).ok().stdout;
+        assert_eq!(explained.contains("-- 1b. Keys of residuals"), is_sharded, "{explained}");
     }
-    // A row that comes between the statement that makes cells and the one that needs them is not left out: the run is repeated.
-    sharded
-        .db
-        .execute("insert into public.p values (9999, '2024-05-03T12:00Z', 1, 'v1', 'latecomer', '2024-05-03Z')")
-        .await;
-    let sql = residual::upsert(&sharded.job, &facts(true), Selection::Range).to_string();
-    let mut connection = sharded.db.connection().await;
-    let refused = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(1_i64)
-        .bind(at("2024-05-04T03:00:00Z"))
-        .bind(at("2024-05-03T00:00:00Z"))
-        .bind(at("2024-05-04T00:00:00Z"))
-        .bind(99_i64)
-        .execute(&mut connection)
-        .await
-        .expect_err("a row without a cell");
-    assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("23502"), "{refused}");
+    // `check` says where rows of one key are not together.
+    let checked = || folder.run_on(&sharded.db.url(), &["check"]).stdout;
+    assert!(!checked().contains("colocated") && !checked().contains("not-on-the-key"), "{}", checked());
+    for (change, code) in [
+        ("update public.citus_tables set colocation_id = 2 where table_name = 'public.l'::regclass", "[not-colocated]"),
+        (
+            "update public.citus_tables set distribution_column = 'at' where table_name = 'public.p'::regclass",
+            "[not-on-the-key]",
+        ),
+        ("delete from public.citus_tables where table_name = 'public.l'::regclass", "[not-colocated]"),
+    ] {
+        sharded.db.execute(change).await;
+        assert!(checked().contains(code), "{change}: {}", checked());
+    }
+    // The extension alone shards nothing.
+    sharded.db.execute("truncate public.citus_tables").await;
+    let explained = folder.run_on(&sharded.db.url(), &["explain", "hourly"]).ok().stdout;
+    assert!(explained.contains("-- 1. Labels into the residuals"), "{explained}");
 }
 
 /// How Postgres runs what a scheduled run reads, on tables of 60,000 rows whose newest quarter-hour is now.

@@ -1,7 +1,7 @@
 //! Compares jobs with the database: what they name, what a run would read, and whether the data are what they seem.
 
 use anyhow::{Context as _, Result, anyhow};
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -9,7 +9,7 @@ use super::encoding;
 use crate::commands::jobs::JobFile;
 use crate::commands::{progress, user_error};
 use crate::measure::indexes;
-use crate::measure::source::{self, SourceError, SourceMistake};
+use crate::measure::source::{self, Placement, SourceError, SourceMistake};
 use crate::plan::source::SourceFacts;
 use crate::plan::{PlannedJob, duration};
 use crate::postgres::{connect, pooler, refused};
@@ -71,6 +71,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
         return Ok(());
     }
     file.findings.extend(keys(job, document, &facts));
+    file.findings.extend(placed(job, document, &source::placements(&mut connection, job).await?));
     let missing = indexes::missing_indexes(&mut connection, job).await?;
     let indexed = missing.is_empty();
     for missing in missing {
@@ -106,13 +107,49 @@ fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagn
     if !facts.predictions_unique {
         let message = "no unique index guarantees one prediction per key";
         let finding = Diagnostic::warning("no-unique-key", document.locate("predictions.id"), message);
-        findings.push(finding.hint("add one if you can: without it every read looks for duplicates"));
+        findings
+            .push(finding.hint(
+                "add one, or write `unique = true` if you know that it is: else every read looks for duplicates",
+            ));
     }
     if !facts.labels_unique && job.labels.arrived_at.is_none() {
         let message = "no unique index guarantees one label per key, and nothing says which of several is the latest";
         let finding = Diagnostic::warning("no-unique-key", document.locate("labels.id"), message);
         let hint = "name `arrived_at`, or make the key unique: a key whose labels differ is left out as ambiguous";
         findings.push(finding.hint(hint));
+    }
+    findings
+}
+
+/// Tables of a sharded database whose rows of one key are not together: right, and several times slower.
+fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Vec<Diagnostic> {
+    if !placements.iter().any(Placement::is_sharded) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let first = placements.iter().find(|placement| placement.is_sharded()).and_then(|placement| placement.colocation);
+    for placement in placements {
+        let Placement { section, table, column, colocation } = placement;
+        let (at, keys) = match section.as_str() {
+            "labels" => ("labels.id", &job.labels.id),
+            _ => ("predictions.id", &job.predictions.id),
+        };
+        let span = document.locate(at);
+        match column {
+            Some(column) if !keys.iter().any(|key| key.as_str() == column) => {
+                let message = format!("{table} is distributed on `{column}`, which is no part of the key");
+                let finding = Diagnostic::warning("not-on-the-key", span, message);
+                findings.push(finding.hint("distribute it on a column of `id`: its rows are moved for every run"));
+            }
+            Some(_) if *colocation == first => {}
+            _ => {
+                let message = format!("{table} is not colocated with the other distributed table of the job");
+                let finding = Diagnostic::warning("not-colocated", span, message);
+                findings.push(
+                    finding.hint("distribute both on the key with `colocate_with`: labels are moved for every run"),
+                );
+            }
+        }
     }
     findings
 }
@@ -131,6 +168,9 @@ async fn data(connection: &mut PgConnection, job: &PlannedJob, document: &Docume
             finding
                 .hint("history keeps what leaves, see `windows.shrink`; read the table behind it to have it revised"),
         );
+    }
+    for mistake in source::not_unique(connection, job, Utc::now() - job.windows.horizon).await? {
+        findings.push(finding(document, mistake));
     }
     for lacking in source::nulls(connection, job).await? {
         let span = document.locate(&lacking.path);

@@ -8,6 +8,7 @@ mod mistake;
 mod nulls;
 mod sharding;
 mod types;
+mod unique;
 mod volatile;
 
 use sqlx::PgConnection;
@@ -29,6 +30,7 @@ pub use mistake::{SourceError, SourceMistake};
 pub use nulls::{begins_late, first_event, nulls};
 pub use sharding::{Placement, placements};
 pub use types::column_types;
+pub use unique::not_unique;
 pub use volatile::moving;
 
 /// What the catalog says about the source, or every way in which the job does not fit it.

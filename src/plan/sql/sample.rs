@@ -235,3 +235,24 @@ pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
     });
     Some(PlannedSql::new(format!("select array[{}]::bigint[] as values", counts.collect::<Vec<_>>().join(", "))))
 }
+
+/// Keys that `unique = true` vouches for and that rows share, of each side that is vouched for: the path in the job, and a statement that
+/// gives `keys`. Predictions from `$1` on, and labels that arrived since.
+pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
+    let (p, l) = (&job.predictions, &job.labels);
+    let statement = |relation: &Relation, keys: Vec<&Identifier>, since: Option<&Identifier>| {
+        let keys = keys.into_iter().map(|column| format!("a.{column}")).collect::<Vec<_>>();
+        let there = keys.iter().map(|key| format!("{key} is not null")).collect::<Vec<_>>().join(" and ");
+        let since = since.map_or("$1::timestamptz is not null".to_owned(), |column| format!("a.{column} >= $1"));
+        PlannedSql::new(format!(
+            "select count(*) as keys from (select 1 from {} as a where {since} and {there} group by {} having count(*) > 1) as repeated",
+            relation.sql(),
+            keys.join(", "),
+        ))
+    };
+    let version_key = p.id.iter().chain(&p.version).collect();
+    let predictions = p.unique.then(|| ("predictions.unique", statement(&p.relation, version_key, Some(&p.at))));
+    let labels =
+        l.unique.then(|| ("labels.unique", statement(&l.relation, l.id.iter().collect(), l.arrived_at.as_ref())));
+    predictions.into_iter().chain(labels).collect()
+}
