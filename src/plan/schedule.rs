@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Month, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 
@@ -53,33 +53,15 @@ fn in_short(text: &str) -> String {
         ("@midnight", "0 0 * * *"),
         ("@hourly", "0 * * * *"),
     ];
-    const NAMES: [&str; 19] = [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
+    const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
     let mut short = text.trim().to_lowercase();
     if let Some((_, fields)) = SCHEDULES.iter().find(|(name, _)| *name == short) {
         return (*fields).to_owned();
     }
-    for name in NAMES {
-        short = short.replace(name, &name[..3]);
+    let months = (1..=12).filter_map(|number: u8| Month::try_from(number).ok());
+    let months = months.map(|month| month.name().to_lowercase());
+    for name in DAYS.map(str::to_owned).into_iter().chain(months) {
+        short = short.replace(&name, &name[..3]);
     }
     short.to_uppercase()
 }

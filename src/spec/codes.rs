@@ -306,6 +306,11 @@ pub const CODES: &[Code] = &[
     ),
     code("repeated-entry", "The same thing is declared twice.", "Remove or rename one."),
     code("repeated-job", "Two files declare a job of one name.", "Rename one of them."),
+    code(
+        "repeated-key",
+        "Predictions share a key, and are left out as duplicates.",
+        "Name the column that tells them apart in `predictions.id`, too. Several forecasts of one hour: see lead times.",
+    ),
     code("reserved-name", "The name is taken by something built in.", "Use another one."),
     code(
         "row-security",

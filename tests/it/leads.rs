@@ -141,3 +141,21 @@ async fn a_key_that_is_vouched_for_is_read_like_one_with_an_index_and_refused_wh
     assert_eq!(seen[0], seen[1]);
     assert!(seen[0].len() >= 4, "{seen:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn predictions_that_share_a_key_are_named_by_check_and_counted_in_no_cohort_of_one_of_them() {
+    let world = World::new(
+        &TABLES.replace(", primary key (at, lead)", ""),
+        &by_lead().replacen("[\"at\", \"lead\"]", "\"at\"", 1),
+    )
+    .await;
+    let folder = Folder::new("shared-key");
+    folder.write("jobs/hourly.toml", &world.job.spec);
+    let checked = folder.run_on(&world.db.url(), &["check"]);
+    let words = "warning[repeated-key]: 288 of the newest 288 predictions share their key with another";
+    assert!(checked.stdout.contains(words), "{}", checked.stdout);
+    world.run_at(at("2024-05-03T00:00:00Z")).await;
+    let cohorts = "select cohort, predictions, labeled, duplicates from trueup.window_history
+        where window_start = '2024-05-01Z' and model_version is null order by 1";
+    assert_eq!(world.db.lines(cohorts).await, ["all | 144 | 0 | 144", "lead=(null) | 144 | 0 | 144"]);
+}

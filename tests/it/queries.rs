@@ -223,6 +223,33 @@ async fn what_arrives_after_a_first_build_is_looked_up_by_key_whatever_the_stati
     assert!(pages[0] <= pages[1] * 3, "{pages:?}");
 }
 
+/// A runner that was down for a day finds a day of arrivals beside the rows of other jobs, in tables that nobody vacuums or analyses, and
+/// catches up within the time that a run has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_was_down_for_a_day_catches_up_within_its_timeout() {
+    let rest =
+        "[windows]\nrolling = [\"24h\"]\ntumbling = [\"1h\"]\nlabel_wait = \"3d\"\n[[cohorts]]\nby = [\"region\"]\n";
+    let toml = hourly(rest).replace("every = \"1h\"", "every = \"1h\"\ntimeout = \"60s\"");
+    let world = World::new(TABLES, &toml).await;
+    world.db.execute("alter table trueup.residual set (autovacuum_enabled = off); alter table trueup.bucket set (autovacuum_enabled = off); alter table trueup.cell set (autovacuum_enabled = off)").await;
+    world.db.execute("insert into trueup.residual (plan_id, key, model_version, bucket_start, cell_id, event_at, class, copies, digest, as_of, generation)
+        select 900 + n % 10, n::text, '', timestamptz '2024-05-01Z' + n * interval '1 second', 900 + n % 10, timestamptz '2024-05-01Z' + n * interval '1 second', 1, 1, 0, '2024-05-01Z', 1
+        from generate_series(1, 200000) n").await;
+    // A prediction every ten seconds; versions of some change while the runner is down.
+    world.db.execute("insert into public.p select n, timestamptz '2024-05-01Z' + n * interval '10 seconds', 1, 'v1', 'r' || n % 20, timestamptz '2024-05-01Z' + n * interval '10 seconds' from generate_series(0, 25919) n;
+        insert into public.l select id, id % 3, seen + interval '2 hours' from public.p").await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    world
+        .db
+        .execute("update public.p set version = 'v2', seen = '2024-05-02T12:00Z' where id % 50 = 0 and id < 8000")
+        .await;
+    world.run_at(at("2024-05-03T00:00:00Z")).await;
+    let counted = "select predictions, labeled from trueup.window_history where window_name = 'rolling 24h' and window_end = '2024-05-03Z' and cohort = 'all' and model_version is null";
+    assert_eq!(world.db.lines(counted).await, ["8640 | 7921"]);
+    let left = "select count(*) from trueup.residual_history where model_version = 'v2'";
+    assert_eq!(world.db.scalar::<i64>(left).await, 160);
+}
+
 /// A first build that fills much has the planner look at it before it publishes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_first_build_is_analysed() {

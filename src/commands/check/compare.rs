@@ -79,7 +79,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
         let finding = Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
         file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
     }
-    let data = data(&mut connection, job, document).await?;
+    let data = data(&mut connection, job, document, facts.predictions_unique).await?;
     // The questions below evaluate every expression on many rows.
     let evaluates = data.iter().all(|finding| finding.code != "failing-value");
     file.findings.extend(data);
@@ -121,6 +121,16 @@ fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagn
     findings
 }
 
+/// Predictions that share their key are left out of every metric.
+fn repeated((rows, shared): (i64, i64), document: &Document) -> Option<Diagnostic> {
+    let message = format!(
+        "{shared} of the newest {rows} predictions share their key with another: they are left out as duplicates"
+    );
+    let finding = Diagnostic::warning("repeated-key", document.locate("predictions.id"), message);
+    let hint = "name the column that tells them apart in `id`, too, such as a lead time; `labels.id` may go without it";
+    (shared > 0).then(|| finding.hint(hint))
+}
+
 /// Tables of a sharded database whose rows of one key are not together: right, and several times slower.
 fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Vec<Diagnostic> {
     if !placements.iter().any(Placement::is_sharded) {
@@ -155,7 +165,12 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
 }
 
 /// What of the data is left out, fails in an expression, or moves with the clock.
-async fn data(connection: &mut PgConnection, job: &PlannedJob, document: &Document) -> sqlx::Result<Vec<Diagnostic>> {
+async fn data(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    document: &Document,
+    unique: bool,
+) -> sqlx::Result<Vec<Diagnostic>> {
     let mut findings = Vec::new();
     for mistake in source::failing(connection, job).await? {
         let warning = finding(document, mistake);
@@ -171,6 +186,9 @@ async fn data(connection: &mut PgConnection, job: &PlannedJob, document: &Docume
     }
     for mistake in source::not_unique(connection, job, Utc::now() - job.windows.horizon).await? {
         findings.push(finding(document, mistake));
+    }
+    if !unique {
+        findings.extend(repeated(source::repeated_keys(connection, job).await?, document));
     }
     for lacking in source::nulls(connection, job).await? {
         let span = document.locate(&lacking.path);

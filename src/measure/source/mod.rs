@@ -30,7 +30,7 @@ pub use mistake::{SourceError, SourceMistake};
 pub use nulls::{begins_late, first_event, nulls};
 pub use sharding::{Placement, placements};
 pub use types::column_types;
-pub use unique::not_unique;
+pub use unique::{not_unique, repeated_keys};
 pub use volatile::moving;
 
 /// What the catalog says about the source, or every way in which the job does not fit it.
@@ -84,10 +84,9 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     let key_type = predictions.last().map_or("", |column| column.type_name.as_str());
     let key_type = readable_key(key_type).filter(|_| p.id.len() == 1 && labels_unique && !sharded);
     let key_type = if equality::is_bytewise(connection, job).await? { key_type } else { None };
+    let vouched = p.unique && p.version.is_none();
     let relabeled_by = match key_type {
-        Some(_) if !(p.unique && p.version.is_none()) && !is_unique(connection, &p.relation, &p.id, true).await? => {
-            None
-        }
+        Some(_) if !vouched && !is_unique(connection, &p.relation, &p.id, true).await? => None,
         key_type => key_type,
     };
     Ok(SourceFacts {

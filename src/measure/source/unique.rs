@@ -26,3 +26,10 @@ pub async fn not_unique(
     }
     Ok(found)
 }
+
+/// Of the newest predictions, how many there are and how many share their key with another.
+pub async fn repeated_keys(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<(i64, i64)> {
+    let rows = session::fetch(connection, &sample::repeated_keys(job), &[]).await?;
+    let Some(row) = rows.first() else { return Ok((0, 0)) };
+    Ok((row.try_get("rows")?, row.try_get("shared")?))
+}

@@ -285,7 +285,10 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
          from ({raw}) as r{semi} group by {keys}, r.model_version having {having}) as f",
         bucket = bucket_of(job, "f.event_at"),
         keys = list(keys, |n| format!("r.k{n}")),
-        dims = appended(dimensions, |n| format!("min(r.d{n}) as d{n}")),
+        // Copies that disagree belong to no cohort more than to another.
+        dims = appended(dimensions, |n| {
+            format!("case when min(r.d{n}) = max(r.d{n}) and count(r.d{n}) = count(*) then min(r.d{n}) end as d{n}")
+        }),
         carried = appended(carried_values(job), |n| format!("(array_agg(r.c{n}))[1] as c{n}")),
         having = bound.replace("{at}", "min(r.event_at)"),
     )

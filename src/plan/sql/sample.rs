@@ -256,3 +256,14 @@ pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
         l.unique.then(|| ("labels.unique", statement(&l.relation, l.id.iter().collect(), l.arrived_at.as_ref())));
     predictions.into_iter().chain(labels).collect()
 }
+
+/// How many of the newest predictions there are, and how many of them share their key (and version) with another: `rows, shared`.
+pub fn repeated_keys(job: &PlannedJob) -> PlannedSql {
+    let p = &job.predictions;
+    let keys = p.id.iter().chain(&p.version).map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
+    PlannedSql::new(format!(
+        "select coalesce(sum(n), 0)::bigint as rows, coalesce(sum(n) filter (where n > 1), 0)::bigint as shared
+         from (select count(*) as n from {rows} as a group by {keys}) as k",
+        rows = some_rows(job, 0, 20_000),
+    ))
+}

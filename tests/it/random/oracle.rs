@@ -117,7 +117,11 @@ async fn decide(world: &World, shape: Shape, asked: Asked) -> Vec<Decided> {
             version,
             // Of several copies of a key the earliest place counts, and none of them is averaged.
             event: copies.iter().map(|copy| copy.event).min().expect("a copy"),
-            region: copies.iter().filter_map(|copy| copy.region.clone()).min(),
+            // Copies of several regions are in none.
+            region: copies[0]
+                .region
+                .clone()
+                .filter(|region| copies.iter().all(|copy| copy.region.as_ref() == Some(region))),
             copies: i64::try_from(copies.len()).expect("a count"),
             outcome: outcome(shape, &copies, labels.get(&id)),
         })

@@ -1,6 +1,6 @@
 //! Times as programs write them: pandas, BigQuery, Postgres, Excel, Unix.
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Duration, Month, NaiveDate, NaiveTime, Utc};
 
 /// Which of two numbers before a year is the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,24 +97,13 @@ fn date(text: &str) -> Option<Date> {
 
 /// The English name of a month, or its first three letters.
 fn month(text: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
     let text = text.to_ascii_lowercase();
-    let is_it =
-        |name: &&str| text.len() >= 3 && (name.starts_with(&text) || (text == "sept" && **name == *"september"));
-    MONTHS.iter().position(is_it).and_then(|n| u32::try_from(n + 1).ok())
+    let is_it = |month: &Month| {
+        let name = month.name().to_ascii_lowercase();
+        text.len() >= 3 && (name.starts_with(&text) || (text == "sept" && *month == Month::September))
+    };
+    let months = (1..=12).filter_map(|number: u8| Month::try_from(number).ok());
+    months.into_iter().find(is_it).map(|month| month.number_from_month())
 }
 
 fn number(digits: &str) -> Option<u32> {
