@@ -34,8 +34,10 @@ create table trueup.plan (
     spec          text not null,
     -- Identifies the rows that it reads: plans that differ in nothing but what they measure share it.
     source        text not null,
-    -- An expression failed on a row: all of the job's are evaluated row by row from then on.
+    -- An expression failed on a row: all of the job's are evaluated row by row from then on, by a plan of its own.
     guarded       boolean not null default false,
+    -- It is that later plan: its residuals carry whether an expression fails on them, as the last of their extras.
+    row_by_row    boolean not null default false,
     -- Names of the dimensions, in the order in which residuals and cells carry their values.
     dimensions    text[] not null,
     -- Arrivals up to here are in residuals and buckets.

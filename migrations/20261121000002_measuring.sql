@@ -54,7 +54,8 @@ select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as mo
        case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
             when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label'
             when 8 then 'filter failed' end as outcome,
-       r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start
+       r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start,
+       coalesce(p.row_by_row and r.extras[array_upper(r.extras, 1)] = 1, false) as expression_failed
 from trueup.residual r
 join trueup.cell c on c.id = r.cell_id
 join trueup.plan p on p.id = r.plan_id
@@ -74,6 +75,7 @@ comment on column trueup.residual_history.label_at is 'When the label became kno
 comment on column trueup.residual_history.copies is 'How many predictions share the key. More than one: none of them is averaged.';
 comment on column trueup.residual_history.plan_id is 'Which definition of the job it was read with.';
 comment on column trueup.residual_history.bucket_start is 'Start of the time slice it is in. Ask by it for a range of time: an index finds it.';
+comment on column trueup.residual_history.expression_failed is 'Whether an expression of the job (filter, cohort, metric, objective) fails on it.';
 comment on column trueup.residual_history.as_of is 'As_of of the run that last changed it.';
 
 -- A slice of event time of one cell. Always recomputed whole, never added to. No foreign keys: they would be checked for

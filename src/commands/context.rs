@@ -134,9 +134,9 @@ async fn binaries(consent: Consent) -> Result<PathBuf> {
         Ok(found) => return Ok(found),
         Err(missing) => missing,
     };
-    let Some(download) = Download::new().map_err(|error| user_error(format!("{error:#}")))? else {
-        return Err(user_error(missing.to_string()));
-    };
+    let download =
+        Download::new().map_err(|error| user_error(format!("{missing}\nNor can one be fetched: {error:#}")))?;
+    let Some(download) = download else { return Err(user_error(missing.to_string())) };
     if let Some(found) = download.unpacked() {
         return Ok(found);
     }

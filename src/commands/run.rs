@@ -10,6 +10,7 @@ use super::{context, jobs, progress, user_error};
 use crate::cli::{Global, Output, RunArgs};
 use crate::evaluate::threshold::{self, Evidence};
 use crate::measure::contradictions;
+use crate::measure::session;
 use crate::outbox;
 use crate::pipeline::enter::{Asked, Refused, enter};
 use crate::pipeline::execute::{self, Ended};
@@ -111,7 +112,9 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
         let job = if guarded { &job.evaluated_row_by_row() } else { job };
         let facts = pipeline::inspect(&mut connection, job).await.map_err(failed)?;
         let range = window.start..window.end;
-        let found = contradictions::of_source(&mut connection, job, &facts, as_of, &range).await?;
+        let mut transaction = session::begin(&mut connection, &facts).await?;
+        let found = contradictions::of_source(&mut transaction, job, &facts, as_of, &range).await?;
+        transaction.rollback().await?;
         spinner.finish();
         for found in &found {
             warn(found.predictions, &found.outcome, &found.examples);

@@ -119,8 +119,9 @@ pub(super) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
 pub(super) fn window_query(job: &PlannedJob, rule: &Rule, alert: &AlertFacts) -> String {
     if matches!(rule.metric(), RuleMetric::Duplicates | RuleMetric::Ambiguous) {
         return format!(
-            "select prediction_key, model_version, event_at, outcome, copies\nfrom trueup.residual_history\nwhere job = {} and outcome \
-             in ('duplicate prediction', 'ambiguous label', 'filter failed')\n  and event_at >= {} and event_at < {}\norder by event_at desc limit 20;",
+            "select prediction_key, model_version, event_at, outcome, expression_failed, copies\nfrom trueup.residual_history\nwhere job = {} \
+             and (expression_failed or outcome in ('duplicate prediction', 'ambiguous label', 'filter failed'))\n  and event_at >= {} and \
+             event_at < {}\norder by event_at desc limit 20;",
             text_literal(&job.name),
             instant_literal(alert.window_start),
             instant_literal(alert.window_end),

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::failure::{self, RunError};
-use super::{fence, inspect, publish, realign, register_plan, shrink, stages};
+use super::{expect_unique, fence, inspect, publish, realign, register_plan, shrink, stages};
 use crate::measure::arrivals::{self, Reread};
 use crate::measure::rebuild::{self, Build};
 use crate::measure::reconcile::Compared;
@@ -131,6 +131,7 @@ async fn prepare(
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
     let facts = inspect(connection, job).await?;
+    expect_unique(connection, job, request.range.start).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };

@@ -52,7 +52,14 @@ impl RunError {
     pub fn is_of_an_expression(&self, job: &PlannedJob) -> bool {
         let Self::Database(error) = self else { return false };
         let code = error.as_database_error().and_then(|error| error.code());
-        job.has_expressions() && code.is_some_and(|code| session::is_about_a_value(&code))
+        job.has_expressions() && !self.is_of_a_key(job) && code.is_some_and(|code| session::is_about_a_value(&code))
+    }
+
+    /// Whether rows may share a key that the job vouches for: one of them was to be written twice.
+    pub fn is_of_a_key(&self, job: &PlannedJob) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        (job.predictions.unique || job.labels.unique) && code.as_deref() == Some("21000")
     }
 
     /// What to do about it, by SQLSTATE.
@@ -157,11 +164,9 @@ fn words(code: &str) -> &'static str {
         "08P01" => "a value cannot be sent to the server",
         "42P05" | "26000" => "a pooler gave the transaction another session; set `pool_mode = session`",
         "25006" => "the database is read-only",
-        "21000" => {
-            "two rows have a key that `unique = true` vouches for; take that back, and they are left out as duplicates"
+        "0A000" => {
+            "the database does not support a statement, or a table changed while it was read; its log says which"
         }
-        "0A000" => "this database does not support a statement of trueup; its log says which",
-        "XX000" => "the database failed inside; its log says where",
         "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
         "22021" => "a text of the source is not valid in the encoding of the database",
         // Raised by our own function that makes months.

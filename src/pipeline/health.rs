@@ -176,7 +176,14 @@ pub(super) async fn undelivered(connection: &mut PgConnection, origin: Origin<'_
     let failed = deliveries::undelivered(connection, origin.job_id).await?;
     let words = failed.iter().map(|one| format!("{}: {}", one.receiver, one.failure)).collect::<Vec<_>>().join("; ");
     let words = (!failed.is_empty()).then(|| format!("messages about this job do not get through to {words}"));
-    stands(connection, origin, DELIVERY_FAILED, words.as_deref(), "later messages got through").await
+    stands(
+        connection,
+        origin,
+        DELIVERY_FAILED,
+        words.as_deref(),
+        "no message failed within seven days, or later ones got through",
+    )
+    .await
 }
 
 /// Raises an alert in these words, or ends it where there are none.

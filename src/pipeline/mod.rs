@@ -146,6 +146,10 @@ async fn run_on(
                 warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
                 job::guard(connection, plan.id).await?;
             }
+            Err(error) if error.is_of_a_key(job) => {
+                expect_unique(connection, job, job.windows.reach(as_of)).await?;
+                return Err(error);
+            }
             done => return done,
         }
     }
@@ -169,7 +173,7 @@ async fn run_planned(
     let facts = inspect(connection, job).await?;
     let run = Run { job, facts: &facts, plan, claim, as_of, routing };
     if !run.job.is_incremental() || plan.progress.is_none() || reconcile::is_due(&run) {
-        expect_unique(connection, job, as_of).await?;
+        expect_unique(connection, job, job.windows.reach(as_of)).await?;
     }
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
@@ -209,6 +213,7 @@ async fn dry_run_on(
 ) -> Result<Vec<Measurement>, RunError> {
     failure::limit_time(connection, job.schedule.timeout, job.schedule.timeout).await?;
     let facts = inspect(connection, job).await?;
+    expect_unique(connection, job, job.windows.reach(as_of)).await?;
     let mut transaction = session::begin(connection, &facts).await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
@@ -249,8 +254,8 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
 }
 
 /// Fails where rows share a key that the job vouches for, wherever all of the horizon is read anyway.
-async fn expect_unique(connection: &mut PgConnection, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<(), RunError> {
-    let mistakes = source::not_unique(connection, job, job.windows.reach(as_of)).await?;
+async fn expect_unique(connection: &mut PgConnection, job: &PlannedJob, since: DateTime<Utc>) -> Result<(), RunError> {
+    let mistakes = source::not_unique(connection, job, since).await?;
     if mistakes.is_empty() { Ok(()) } else { Err(RunError::Source(mistakes)) }
 }
 

@@ -97,7 +97,8 @@ async fn written_windows(
     windows: &[MeasuredWindow],
     measured: &mut Vec<Measurement>,
 ) -> Result<Vec<MeasuredWindow>, RunError> {
-    if run.plan.is_current {
+    // Buckets of its own, built by earlier runs, hold what the source forgot; others are made of what the source has now.
+    if run.plan.progress.is_some() && !run.is_first() {
         return Ok(windows.to_vec());
     }
     let pairs: Vec<(i64, &DueWindow)> = windows.iter().map(|window| (window.id, &window.window)).collect();

@@ -8,7 +8,6 @@ use sqlx::PgConnection;
 use super::failure::RunError;
 use crate::measure::windows::DueWindow;
 use crate::store::alignment::{self, Overlapped};
-use crate::store::gone::Amount;
 use crate::store::measurement::{self, Batch, Publisher};
 
 /// Ends the measurements of windows that overlap these and begin or end elsewhere. Their last revision says that they were removed,
@@ -21,27 +20,13 @@ pub(super) async fn replace(
 ) -> Result<usize, RunError> {
     let windows: Vec<&DueWindow> = windows.iter().map(|(_, window)| *window).collect();
     let old: BTreeMap<i64, DateTime<Utc>> =
-        overlapped(connection, job, &windows).await?.into_iter().map(|window| (window.id, window.end)).collect();
+        replaced(connection, job, &windows).await?.into_iter().map(|window| (window.id, window.end)).collect();
     let Some(batch) = Batch::new(old) else { return Ok(0) };
     Ok(measurement::publish(connection, publisher, &batch, &[]).await?.len())
 }
 
-/// What the windows held that these would take the place of: of each the one it shares most time with.
+/// The stored windows that these would take the place of.
 pub(super) async fn replaced(
-    connection: &mut PgConnection,
-    job: &str,
-    windows: &[&DueWindow],
-) -> Result<BTreeMap<usize, Amount>, RunError> {
-    let mut found = overlapped(connection, job, windows).await?;
-    let shared = |old: &Overlapped| {
-        let new = windows[old.of].slice;
-        new.end.min(old.end) - new.start.max(old.start)
-    };
-    found.sort_by_key(shared);
-    Ok(found.into_iter().map(|old| (old.of, old.amount)).collect())
-}
-
-async fn overlapped(
     connection: &mut PgConnection,
     job: &str,
     windows: &[&DueWindow],

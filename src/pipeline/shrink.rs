@@ -15,6 +15,7 @@ use crate::plan::cohort::Cohort;
 use crate::plan::measurement::Measurement;
 use crate::plan::shrink::{self, Difference, Extent, Known};
 use crate::plan::source::Relation;
+use crate::store::alignment::Overlapped;
 use crate::store::gone::{self, Amount, Standing};
 use crate::store::job::PlanRow;
 
@@ -93,17 +94,16 @@ pub(super) async fn keep_whole(
     let ends: Vec<DateTime<Utc>> = windows.iter().map(|(_, window)| window.slice.end).collect();
     let stored = gone::stored(connection, &job.name, &names, &ends).await?;
     let others: Vec<&DueWindow> = windows.iter().map(|(_, window)| *window).collect();
-    let replaced = realign::replaced(connection, &job.name, &others).await?;
     let now = overall(measured);
+    let held = |window: &DueWindow| now.get(&(window.name.clone(), window.slice.end)).copied().unwrap_or_default();
+    let lost = lost_days(&realign::replaced(connection, &job.name, &others).await?, &others, held, job.windows.shrink);
     let same_rows = plan.is_current || plan.reads_the_same;
     let (mut kept, mut ids) = (BTreeSet::new(), Vec::new());
     for (place, ((id, window), stored)) in windows.iter().zip(stored).enumerate() {
         let key = (window.name.clone(), window.slice.end);
-        let now = now.get(&key).copied().unwrap_or_default();
+        let now = held(window);
         let stored = stored.map(extent).unwrap_or_default();
-        let replaced = replaced.get(&place).copied().map(extent).unwrap_or_default();
-        let shrinks = stored.is_shrunk_by(stored.less(now), job.windows.shrink)
-            || replaced.is_shrunk_by(replaced.less(now), job.windows.shrink.max(SHIFTED));
+        let shrinks = stored.is_shrunk_by(stored.less(now), job.windows.shrink) || lost.contains(&place);
         if (same_rows || now.predictions == 0) && shrinks {
             kept.insert(key);
             ids.push(*id);
@@ -114,8 +114,27 @@ pub(super) async fn keep_whole(
     Ok(ids.into_iter().collect())
 }
 
-/// Days of another zone hold other hours: only with less than half of the pairs is one taken for what the source has left.
+/// Days of another zone hold other hours: only with less than half of the pairs are they taken for what the source has left.
 const SHIFTED: f64 = 0.5;
+
+/// Places of windows that would take the place of a day in another zone of which they, all that overlap it together, hold too little.
+fn lost_days(
+    replaced: &[Overlapped],
+    windows: &[&DueWindow],
+    held: impl Fn(&DueWindow) -> Extent,
+    limit: f64,
+) -> BTreeSet<usize> {
+    let mut of_day: BTreeMap<i64, Extent> = BTreeMap::new();
+    for day in replaced {
+        let (all, more) = (of_day.entry(day.id).or_default(), held(windows[day.of]));
+        *all = Extent { predictions: all.predictions + more.predictions, labeled: all.labeled + more.labeled };
+    }
+    let is_lost = |day: &&Overlapped| {
+        let before = extent(day.amount);
+        before.is_shrunk_by(before.less(of_day.get(&day.id).copied().unwrap_or_default()), limit.max(SHIFTED))
+    };
+    replaced.iter().filter(is_lost).map(|day| day.of).collect()
+}
 
 /// Name and end.
 type WindowKey = (String, DateTime<Utc>);

@@ -138,8 +138,8 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     // Another may register it at the same moment: then its row is there for the next statement, not for this one.
     sqlx::query!(
         r#"
-        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded)
-        select $1, $2, $3, $4, $5, $6
+        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded, row_by_row)
+        select $1, $2, $3, $4, $5, $6, $6
         where not exists (select from trueup.plan where job_id = $1 and fingerprint = $2)
         on conflict (job_id, fingerprint) do nothing
         "#,

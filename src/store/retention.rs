@@ -142,6 +142,14 @@ async fn buckets(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sql
         most,
         old.jobs
     )
+    .execute(&mut *connection)
+    .await?;
+    // What is measured again, after a change of the time zone, is measured from what is left.
+    sqlx::query!(
+        "update trueup.plan p set built_from = $1 from trueup.job j where j.id = p.job_id and j.name = any($2) and p.built_from < $1",
+        old.buckets,
+        old.jobs
+    )
     .execute(connection)
     .await?;
     Ok(done.rows_affected())

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use trueup::pipeline::backfill::Request;
+use trueup::store::retention::{self, Old, Step};
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 
@@ -87,6 +88,43 @@ async fn a_day_of_another_zone_that_the_source_forgot_takes_nobodys_place() {
     // Asked for, history follows the source.
     let range = at("2024-05-01T00:00:00Z")..at("2024-05-15T00:00:00Z");
     world.backfill_with(Request { range, step: Some(TimeDelta::days(1)), accept_loss: true }).await;
+    assert_eq!(world.db.lines(OVERLAPPING).await, Vec::<String>::new());
+}
+
+/// Kept when the definition changed, because the source had forgotten them: a later change of the zone alone keeps them, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_were_kept_before_stay_when_the_zone_changes_later() {
+    for zone in ["Europe/Bucharest", "Africa/Abidjan"] {
+        let mut world = world("\"1d\"").await;
+        world.db.execute("delete from public.p where at < '2024-05-11T12:00Z'").await;
+        let other =
+            |zone: &str| plan_job(&format!("{}[metrics]\ninclude = [\"mse\", \"mape\"]\n", job(zone, "\"1d\"")));
+        world.job = other("UTC");
+        world.run_at(at("2024-05-15T12:00:00Z")).await;
+        world.job = other(zone);
+        world.run_at(at("2024-05-15T22:00:00Z")).await;
+        let old = "select count(*), sum(predictions)::bigint from trueup.window_history
+            where cohort = 'all' and model_version is null and window_end <= '2024-05-11T00:00Z'";
+        assert_eq!(world.db.lines(old).await, ["10 | 960"], "{zone}");
+        assert_eq!(world.db.lines(OVERLAPPING).await, Vec::<String>::new(), "{zone}");
+    }
+}
+
+/// Buckets that were removed for their age measure nothing: days of before stay as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_whose_buckets_are_gone_stay_in_the_old_zone() {
+    let mut world = world("\"1d\"").await;
+    let cutoff = at("2024-05-06T00:00:00Z");
+    let jobs = ["hourly".to_owned()];
+    let old = Old { windows: cutoff, buckets: cutoff, jobs: &jobs, rolling: &[cutoff] };
+    let mut connection = world.db.connection().await;
+    let removed = retention::prune(&mut connection, Step::Buckets, &old, 100_000).await.expect("a round");
+    assert!(removed.is_some_and(|removed| removed.rows > 0), "{removed:?}");
+    world.job = plan_job(&job("Europe/Bucharest", "\"1d\""));
+    world.run_at(at("2024-05-15T22:00:00Z")).await;
+    let old = "select count(*), sum(predictions)::bigint from trueup.window_history
+        where cohort = 'all' and model_version is null and window_end <= '2024-05-06T00:00Z'";
+    assert_eq!(world.db.lines(old).await, ["5 | 480"]);
     assert_eq!(world.db.lines(OVERLAPPING).await, Vec::<String>::new());
 }
 

@@ -93,6 +93,11 @@ async fn rows_on_which_expressions_fail_are_counted_and_raise_the_ticket_about_c
     assert_eq!(failures(&world).await, ["0 | 9"]);
     let state = "select state from trueup.alert where rule = 'contradictions' and cohort = 'all'";
     assert_eq!(world.db.lines(state).await, ["firing"]);
+    let query: String = world
+        .db
+        .scalar("select evidence ->> 'query' from trueup.alert_history where rule = 'contradictions' limit 1")
+        .await;
+    assert_eq!(world.db.lines(query.trim_end_matches(';')).await.len(), 9, "the message's query names them: {query}");
     // Rows that are mended are counted no more, and the ticket ends with a day that has none.
     world.db.execute("update public.p set word = '1', seen = '2024-05-02T00:30Z' where id = 10").await;
     world.run_at(at("2024-05-02T01:00:00Z")).await;

@@ -137,7 +137,21 @@ async fn a_key_that_is_vouched_for_is_read_like_one_with_an_index_and_refused_wh
         let ran = folder.run_on(&world.db.url(), &["run", "hourly", "--at", "2024-05-05T00:00:00Z"]);
         assert_eq!(ran.code == Some(0), job == &toml, "{}{}", ran.stdout, ran.stderr);
         assert!(job == &toml || ran.stderr.contains("unique = true"), "{}", ran.stderr);
+        let filled =
+            folder.run_on(&world.db.url(), &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-03"]);
+        assert_eq!(filled.code == Some(0), job == &toml, "{}{}", filled.stdout, filled.stderr);
     }
+    // Sent twice between two comparisons: said, and no reason to evaluate an expression row by row.
+    let filtered = vouched.replacen("version = \"version\"", "where = \"predicted > 0\"", 1);
+    let world = World::new(tables, &filtered).await;
+    world.db.execute(fill).await;
+    world.run_at(at("2024-05-02T12:00:00Z")).await;
+    world.db.execute("insert into public.p select id, at, predicted, version, region, '2024-05-02T12:30Z' from public.p where id = 7; update public.p set seen = '2024-05-02T12:30Z' where id = 7").await;
+    let folder = Folder::new("vouched-later");
+    folder.write("jobs/hourly.toml", &filtered);
+    let ran = folder.run_on(&world.db.url(), &["run", "hourly", "--at", "2024-05-02T13:00:00Z"]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("1 keys stand in several rows"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(world.db.lines("select guarded from trueup.plan").await, ["false"]);
     assert_eq!(seen[0], seen[1]);
     assert!(seen[0].len() >= 4, "{seen:?}");
 }

@@ -137,9 +137,10 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
         return Vec::new();
     }
     let mut findings = Vec::new();
-    let first = placements.iter().find(|placement| placement.is_sharded()).and_then(|placement| placement.colocation);
+    let first =
+        placements.iter().find(|placement| placement.column.is_some()).and_then(|placement| placement.colocation);
     for placement in placements {
-        let Placement { section, table, column, colocation } = placement;
+        let Placement { section, table, column, colocation, .. } = placement;
         let (at, keys) = match section.as_str() {
             "labels" => ("labels.id", &job.labels.id),
             _ => ("predictions.id", &job.predictions.id),
@@ -151,7 +152,9 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
                 let finding = Diagnostic::warning("not-on-the-key", span, message);
                 findings.push(finding.hint("distribute it on a column of `id`: its rows are moved for every run"));
             }
-            Some(_) if *colocation == first => {}
+            _ if *colocation == first => {}
+            // Joined wherever the predictions are.
+            None if placement.is_everywhere() && section == "predictions" => {}
             _ => {
                 let message = format!("{table} is not colocated with the other distributed table of the job");
                 let finding = Diagnostic::warning("not-colocated", span, message);

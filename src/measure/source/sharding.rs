@@ -10,6 +10,8 @@ pub struct Placement {
     /// `predictions` or `labels`.
     pub section: String,
     pub table: String,
+    /// How the extension keeps it; None for a table that it knows nothing of.
+    pub kind: Option<String>,
     /// The column that its rows are spread by; None for a table that is whole in one place.
     pub column: Option<String>,
     /// Tables of one colocation have rows of one key on one server.
@@ -17,10 +19,19 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// Whether statements over it are sent to other servers: then they must have a form that these take.
     pub fn is_sharded(&self) -> bool {
-        self.column.is_some()
+        self.kind.is_some()
+    }
+
+    /// Whether every server has all of it.
+    pub fn is_everywhere(&self) -> bool {
+        self.kind.as_deref() == Some("reference")
     }
 }
+
+/// Section, table, kind, column, colocation.
+type Row = (String, String, Option<String>, Option<String>, Option<i32>);
 
 /// The tables below both sides, through views. None where the database shards nothing.
 pub async fn placements(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<Placement>> {
@@ -38,12 +49,12 @@ pub async fn placements(connection: &mut PgConnection, job: &PlannedJob) -> sqlx
         relation.tables().into_iter().map(|table| ((*section).to_owned(), table)).collect::<Vec<_>>()
     });
     let (sections, tables): (Vec<String>, Vec<String>) = named.unzip();
-    let rows: Vec<(String, String, Option<String>, Option<i32>)> = if catalog == "public.citus_tables" {
+    let rows: Vec<Row> = if catalog == "public.citus_tables" {
         sqlx::query_as(PLACED_BY_PUBLIC).bind(&sections).bind(&tables).fetch_all(connection).await?
     } else {
         sqlx::query_as(PLACED).bind(&sections).bind(&tables).fetch_all(connection).await?
     };
-    let placed = |(section, table, column, colocation)| Placement { section, table, column, colocation };
+    let placed = |(section, table, kind, column, colocation)| Placement { section, table, kind, column, colocation };
     Ok(rows.into_iter().map(placed).collect())
 }
 
@@ -58,8 +69,8 @@ macro_rules! placed {
                  join pg_rewrite r on r.ev_class = part.oid
                  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
              )
-             select part.section, c.oid::regclass::text,
-                    case when t.citus_table_type = 'distributed' then t.distribution_column end, t.colocation_id::int
+             select part.section, c.oid::regclass::text, t.citus_table_type::text,
+                    case when t.citus_table_type = 'distributed' then nullif(t.distribution_column, '<none>') end, t.colocation_id::int
              from part
              join pg_class c on c.oid = part.oid and c.relkind in ('r', 'p', 'f')
              left join ",

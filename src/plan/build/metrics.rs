@@ -15,7 +15,7 @@ const DEFAULT_TRIM: f64 = 0.05;
 /// The key of an objective that says which predictions are good.
 const GOOD: &str = "good";
 /// Words that rules use for counts, so that no metric may be called so.
-const RESERVED: [&str; 4] = ["predictions", "labeled", "coverage", "received"];
+const RESERVED: [&str; 5] = ["predictions", "labeled", "coverage", "received", metric::FAILURES];
 
 /// The metrics of a job, with everything they are computed from.
 pub(super) struct Metrics {

@@ -289,7 +289,11 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
         dims = appended(dimensions, |n| {
             format!("case when min(r.d{n}) = max(r.d{n}) and count(r.d{n}) = count(*) then min(r.d{n}) end as d{n}")
         }),
-        carried = appended(carried_values(job), |n| format!("(array_agg(r.c{n}))[1] as c{n}")),
+        carried = appended(carried_values(job), |n| match n > pair::columns(&job.extras).len() {
+            // Part of the digest of all rows: whichever copy comes first must not change it.
+            true => format!("max(r.c{n}) as c{n}"),
+            false => format!("(array_agg(r.c{n}))[1] as c{n}"),
+        }),
         having = bound.replace("{at}", "min(r.event_at)"),
     )
 }

@@ -237,24 +237,43 @@ pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
 }
 
 /// Keys that `unique = true` vouches for and that rows share, of each side that is vouched for: the path in the job, and a statement that
-/// gives `keys`. Predictions from `$1` on, and labels that arrived since.
+/// gives `keys`. Of predictions from `$1` on, and of labels that arrived since, all rows of a key are counted, older ones too.
 pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
     let (p, l) = (&job.predictions, &job.labels);
     let statement = |relation: &Relation, keys: Vec<&Identifier>, since: Option<&Identifier>| {
-        let keys = keys.into_iter().map(|column| format!("a.{column}")).collect::<Vec<_>>();
-        let there = keys.iter().map(|key| format!("{key} is not null")).collect::<Vec<_>>().join(" and ");
-        let since = since.map_or("$1::timestamptz is not null".to_owned(), |column| format!("a.{column} >= $1"));
+        let of = |row: &str| keys.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>();
+        let there = of("a").iter().map(|key| format!("{key} is not null")).collect::<Vec<_>>().join(" and ");
+        let (keys, relation) = (of("a").join(", "), relation.sql());
+        let since = since.map_or("$1::timestamptz is not null".to_owned(), |column| {
+            format!("({keys}) in (select {} from {relation} as n where n.{column} >= $1)", of("n").join(", "))
+        });
         PlannedSql::new(format!(
-            "select count(*) as keys from (select 1 from {} as a where {since} and {there} group by {} having count(*) > 1) as repeated",
-            relation.sql(),
-            keys.join(", "),
+            "select count(*) as keys from (select 1 from {relation} as a where {since} and {there} group by {keys} having count(*) > 1) as repeated"
         ))
     };
-    let version_key = p.id.iter().chain(&p.version).collect();
-    let predictions = p.unique.then(|| ("predictions.unique", statement(&p.relation, version_key, Some(&p.at))));
+    // A version may be NULL, which is a version like others.
+    let predictions = p.unique.then(|| match &p.version {
+        Some(version) => ("predictions.unique", with_version(job, version)),
+        None => ("predictions.unique", statement(&p.relation, p.id.iter().collect(), Some(&p.at))),
+    });
     let labels =
         l.unique.then(|| ("labels.unique", statement(&l.relation, l.id.iter().collect(), l.arrived_at.as_ref())));
     predictions.into_iter().chain(labels).collect()
+}
+
+/// Of keys and versions.
+fn with_version(job: &PlannedJob, version: &Identifier) -> PlannedSql {
+    let p = &job.predictions;
+    let of = |row: &str| p.id.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ");
+    let relation = p.relation.sql();
+    PlannedSql::new(format!(
+        "select count(*) as keys from (select 1 from {relation} as a where ({}) in (select {} from {relation} as n where n.{} >= $1)
+         group by {}, a.{version} having count(*) > 1) as repeated",
+        of("a"),
+        of("n"),
+        p.at,
+        of("a"),
+    ))
 }
 
 /// How many of the newest predictions there are, and how many of them share their key (and version) with another: `rows, shared`.

@@ -98,6 +98,7 @@ impl Download {
     pub async fn fetch(&self, report: &mut (dyn FnMut(u64, u64) + Send)) -> Result<PathBuf> {
         let parent = self.folder.parent().context("the cache has no folder")?;
         make_folder(parent)?;
+        remove_leftovers(parent);
         let scratch = Scratch::new(parent)?;
         let mut archive = scratch.file()?;
         let (found, expected) = match &self.origin {
@@ -128,13 +129,15 @@ impl Download {
 
 /// Unpacks beside its place and moves it there, so that nobody finds half of it.
 fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> {
+    // The account that the server runs under must be able to enter it, whatever the umask is.
+    make_folder(scratch)?;
     archive.seek(SeekFrom::Start(0))?;
     let mut magic = [0; 2];
     let is_gzip = archive.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
     archive.seek(SeekFrom::Start(0))?;
     let unpacked = match is_gzip {
-        true => tar::Archive::new(GzDecoder::new(archive)).unpack(scratch),
-        false => tar::Archive::new(archive).unpack(scratch),
+        true => tar::Archive::new(GzDecoder::new(archive).take(MOST_BYTES)).unpack(scratch),
+        false => tar::Archive::new(archive.take(MOST_BYTES)).unpack(scratch),
     };
     unpacked.context(
         "the archive could not be unpacked: it must be a .tar.gz or .tar with the programs of Postgres in `bin`",
@@ -146,10 +149,24 @@ fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> 
         binaries::OLDEST
     );
     // Another program may have been faster: what it unpacked is the same.
-    if fs::rename(scratch, folder).is_err() && programs(folder, DEPTH).is_none() {
-        bail!("could not move the unpacked archive to `{}`", folder.display());
+    if let Err(error) = fs::rename(scratch, folder)
+        && programs(folder, DEPTH).is_none()
+    {
+        bail!("could not move the unpacked archive to `{}`: {error}", folder.display());
     }
     programs(folder, DEPTH).context("the unpacked archive is gone")
+}
+
+/// Removes what downloads of yesterday or before have left that were killed.
+fn remove_leftovers(parent: &Path) {
+    // A folder that cannot be read, or goes meanwhile, holds nothing that matters here.
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        let is_old = age.is_some_and(|age| age > Duration::from_secs(86_400));
+        if is_old && entry.file_name().to_string_lossy().starts_with("unpacking-") {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 /// A download in progress; what is left of it goes when this does.
@@ -238,15 +255,17 @@ fn programs(folder: &Path, depth: usize) -> Option<PathBuf> {
 }
 
 /// Follows redirects and the proxy of the environment, as a browser would.
-fn client() -> Result<Client> {
+fn client(address: &str) -> Result<Client> {
     // Installed by whatever speaks TLS first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE);
+    // What begins encrypted is not led astray to where it is not.
+    let client = client.https_only(address.starts_with("https://"));
     client.user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION"))).build().context("could not prepare a download")
 }
 
 async fn get(address: &str) -> Result<Response> {
-    client()?.get(address).send().await.map_err(|error| anyhow!("could not fetch {address}: {}", cause(&error)))
+    client(address)?.get(address).send().await.map_err(|error| anyhow!("could not fetch {address}: {}", cause(&error)))
 }
 
 /// What lies at the bottom of an error: a name that does not resolve, a refused connection.
@@ -262,8 +281,16 @@ async fn checksum(address: &str) -> Result<Option<String>> {
         return Ok(None);
     }
     ensure!(answer.status().is_success(), "could not fetch {address}: the server answered {}", answer.status());
-    let text = answer.text().await.with_context(|| format!("could not fetch {address}"))?;
-    first_word(&text).map(Some).with_context(|| format!("{address} holds no SHA-256 checksum"))
+    let mut answer = answer;
+    // A checksum and a name; what is longer is none.
+    let mut text = Vec::new();
+    while let Some(chunk) = answer.chunk().await.with_context(|| format!("could not fetch {address}"))? {
+        text.extend_from_slice(&chunk);
+        ensure!(text.len() <= 4_096, "{address} holds no SHA-256 checksum");
+    }
+    first_word(&String::from_utf8_lossy(&text))
+        .map(Some)
+        .with_context(|| format!("{address} holds no SHA-256 checksum"))
 }
 
 fn checksum_beside(path: &Path) -> Result<Option<String>> {
