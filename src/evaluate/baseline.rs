@@ -18,7 +18,7 @@ pub struct Past {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Center {
     pub value: f64,
-    /// Median absolute deviation of baselines of several windows, zero only where all of them were 0: see [`spread`].
+    /// Median absolute deviation of baselines of several windows, zero only where all of them were 0: see `spread`.
     pub deviation: Option<f64>,
     pub windows: usize,
 }
