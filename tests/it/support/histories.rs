@@ -24,8 +24,13 @@ where
         .map(|n| tokio::task::spawn_blocking(move || Handle::current().block_on(history(first + n))))
         .buffer_unordered(4);
     let mut totals = T::default();
+    let mut done = 0_u64;
     while let Some(one) = ended.next().await {
         totals = plus(totals, one.expect("a history"));
+        done += 1;
+        if done.is_multiple_of(100) {
+            println!("{done} of {histories}: {totals:?}");
+        }
     }
     println!("{totals:?}");
     (histories, totals)
