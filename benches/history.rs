@@ -31,16 +31,7 @@ async fn main() -> Result<()> {
     let root = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let folder = root.join(format!("trueup-history-bench-{}", std::process::id()));
     let guard = PathBuf::from(env!("CARGO_BIN_EXE_trueup"));
-    let server = LocalServer::start(
-        &folder,
-        LocalOptions {
-            binaries: trueup::postgres::local::installed()?,
-            guard,
-            throw_away: true,
-            linger: Duration::ZERO,
-        },
-    )
-    .await?;
+    let server = LocalServer::start(&folder, LocalOptions::throw_away(guard)?).await?;
     server.ensure_database(LocalDatabase::Main).await?;
     let options = server.options(LocalDatabase::Main.name());
     migrate::run(&options).await?;

@@ -16,12 +16,7 @@ async fn main() -> Result<ExitCode> {
     let (program, rest) = arguments.split_first().context("name a command to run")?;
     let root = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let folder = root.join(format!("trueup-database-{}", std::process::id()));
-    let options = LocalOptions {
-        binaries: trueup::postgres::local::installed()?,
-        guard: trueup_program()?,
-        throw_away: true,
-        linger: Duration::ZERO,
-    };
+    let options = LocalOptions::throw_away(trueup_program()?)?;
     let server = LocalServer::start(&folder, options).await?;
     server.ensure_database(LocalDatabase::Main).await?;
     migrate::run(&server.options(LocalDatabase::Main.name())).await?;

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::plan::build::builtin;
 use crate::plan::cohort::{Cohort, CohortSet, Dimension};
 use crate::plan::metric::sum::Sum;
 use crate::plan::metric::{self, JobMetric, Needs, Parameters};
 use crate::plan::objective::Slo;
 use crate::plan::pair;
 use crate::plan::pair::Extra;
-use crate::plan::rule::{Condition, Limits, Rule, RuleMetric, Test, When};
+use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, RuleMetric, Test, When};
 use crate::plan::schedule::Schedule;
 use crate::plan::source::{Labels, Predictions};
 use crate::plan::window::{self, Window, WindowKind};
@@ -187,7 +186,7 @@ impl PlannedJob {
         let mut job = Self { row_by_row: true, ..self.clone() };
         job.metrics.push(JobMetric::Failures(job.extras.len()));
         job.sums = metric::sums_of(&job.metrics);
-        let rules = job.rules.iter_mut().filter(|rule| rule.built_in && rule.name == builtin::CONTRADICTIONS);
+        let rules = job.rules.iter_mut().filter(|rule| rule.built_in && rule.name == CONTRADICTIONS);
         for rule in rules {
             if let When::Any(tests) = &mut rule.when {
                 let more_than_none = Limits::Fixed(Condition::Above(0.0));

@@ -9,6 +9,9 @@ use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::duration;
 use crate::plan::metric::{self, Needs};
 
+/// The built-in rule about keys that are not unique, labels that disagree and expressions that fail.
+pub const CONTRADICTIONS: &str = "contradictions";
+
 /// A validated rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {

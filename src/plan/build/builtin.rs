@@ -3,7 +3,7 @@
 use super::notes::Notes;
 use super::rules::Job;
 use crate::plan::objective;
-use crate::plan::rule::{Condition, Limits, Persistence, Rule, RuleMetric, Test, When};
+use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, RuleMetric, Test, When};
 use crate::plan::window::Window;
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
@@ -20,8 +20,6 @@ pub const NAMES: [&str; 9] = [
     SOURCE_SHRANK,
     DELIVERY_FAILED,
 ];
-/// Keys that are not unique, labels that disagree, expressions that fail.
-pub const CONTRADICTIONS: &str = "contradictions";
 /// A run failed.
 pub const RUN_FAILED: &str = "run-failed";
 /// No run for two intervals.

@@ -240,39 +240,28 @@ pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
 /// gives `keys`. Of predictions from `$1` on, and of labels that arrived since, all rows of a key are counted, older ones too.
 pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
     let (p, l) = (&job.predictions, &job.labels);
-    let statement = |relation: &Relation, keys: Vec<&Identifier>, since: Option<&Identifier>| {
-        let of = |row: &str| keys.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>();
-        let there = of("a").iter().map(|key| format!("{key} is not null")).collect::<Vec<_>>().join(" and ");
-        let (keys, relation) = (of("a").join(", "), relation.sql());
-        let since = since.map_or("$1::timestamptz is not null".to_owned(), |column| {
-            format!("({keys}) in (select {} from {relation} as n where n.{column} >= $1)", of("n").join(", "))
-        });
-        PlannedSql::new(format!(
-            "select count(*) as keys from (select 1 from {relation} as a where {since} and {there} group by {keys} having count(*) > 1) as repeated"
-        ))
-    };
-    // A version may be NULL, which is a version like others.
-    let predictions = p.unique.then(|| match &p.version {
-        Some(version) => ("predictions.unique", with_version(job, version)),
-        None => ("predictions.unique", statement(&p.relation, p.id.iter().collect(), Some(&p.at))),
-    });
-    let labels =
-        l.unique.then(|| ("labels.unique", statement(&l.relation, l.id.iter().collect(), l.arrived_at.as_ref())));
+    let predictions =
+        p.unique.then(|| ("predictions.unique", shared(&p.relation, &p.id, p.version.as_ref(), Some(&p.at))));
+    let labels = l.unique.then(|| ("labels.unique", shared(&l.relation, &l.id, None, l.arrived_at.as_ref())));
     predictions.into_iter().chain(labels).collect()
 }
 
-/// Of keys and versions.
-fn with_version(job: &PlannedJob, version: &Identifier) -> PlannedSql {
-    let p = &job.predictions;
-    let of = |row: &str| p.id.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ");
-    let relation = p.relation.sql();
+/// Of one side. A version is part of what is unique; NULL is a version like others.
+fn shared(
+    relation: &Relation,
+    id: &[Identifier],
+    version: Option<&Identifier>,
+    since: Option<&Identifier>,
+) -> PlannedSql {
+    let of = |row: &str| id.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>();
+    let (keys, relation) = (of("a").join(", "), relation.sql());
+    let there = of("a").iter().map(|key| format!("{key} is not null")).collect::<Vec<_>>().join(" and ");
+    let since = since.map_or("$1::timestamptz is not null".to_owned(), |column| {
+        format!("({keys}) in (select {} from {relation} as n where n.{column} >= $1)", of("n").join(", "))
+    });
+    let version = version.map_or(String::new(), |column| format!(", a.{column}"));
     PlannedSql::new(format!(
-        "select count(*) as keys from (select 1 from {relation} as a where ({}) in (select {} from {relation} as n where n.{} >= $1)
-         group by {}, a.{version} having count(*) > 1) as repeated",
-        of("a"),
-        of("n"),
-        p.at,
-        of("a"),
+        "select count(*) as keys from (select 1 from {relation} as a where {since} and {there} group by {keys}{version} having count(*) > 1) as repeated"
     ))
 }
 

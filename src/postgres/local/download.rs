@@ -276,12 +276,11 @@ fn cause(error: &dyn std::error::Error) -> String {
 /// The checksum that stands beside an archive. None where there is none.
 async fn checksum(address: &str) -> Result<Option<String>> {
     let address = format!("{address}.sha256");
-    let answer = get(&address).await?;
+    let mut answer = get(&address).await?;
     if answer.status() == StatusCode::NOT_FOUND {
         return Ok(None);
     }
     ensure!(answer.status().is_success(), "could not fetch {address}: the server answered {}", answer.status());
-    let mut answer = answer;
     // A checksum and a name; what is longer is none.
     let mut text = Vec::new();
     while let Some(chunk) = answer.chunk().await.with_context(|| format!("could not fetch {address}"))? {

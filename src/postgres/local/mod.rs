@@ -37,6 +37,13 @@ pub struct LocalOptions {
     pub linger: Duration,
 }
 
+impl LocalOptions {
+    /// A server of the installed Postgres whose data go with its last user.
+    pub fn throw_away(guard: PathBuf) -> Result<Self, Missing> {
+        Ok(Self { binaries: installed()?, guard, throw_away: true, linger: Duration::ZERO })
+    }
+}
+
 /// The databases of a local server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalDatabase {
