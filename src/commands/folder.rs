@@ -45,10 +45,21 @@ pub(super) fn list(path: &Path) -> Result<Listing> {
         .map_err(|error| user_error(format!("could not read the {what} `{}`: {error}", path.display())))?;
     let mut seen = BTreeSet::from_iter(fs::canonicalize(path));
     entries.for_each(|entry| look(entry.map(|entry| entry.path()), DEEPEST, &mut seen, &mut found));
+    keep_one_path_per_file(&mut found.jobs);
     found.jobs.sort();
     found.fixtures.sort();
     found.passed_over.sort();
     Ok(found)
+}
+
+/// A linked folder may hold the very file that another link of the jobs folder points to: that is one job, not two of one
+/// name. It is shown under the shortest of its paths.
+fn keep_one_path_per_file(jobs: &mut Vec<PathBuf>) {
+    jobs.sort_by_cached_key(|path| (path.components().count(), path.clone()));
+    let files = jobs.iter().filter(|path| !path.is_symlink()).filter_map(|path| fs::canonicalize(path).ok());
+    let files = files.collect::<BTreeSet<_>>();
+    let mut kept = BTreeSet::new();
+    jobs.retain(|path| fs::canonicalize(path).map_or(true, |file| !files.contains(&file) || kept.insert(file)));
 }
 
 /// The stamp of a file. None: there is none, or it may not be looked at.

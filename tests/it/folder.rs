@@ -206,3 +206,15 @@ fn tests_of_rules_that_cannot_be_read_keep_no_others_from_running() {
     assert!(run.stdout.contains("1 passed, 0 failed"), "{}{}", run.stdout, run.stderr);
     assert!(run.stderr.contains("2 test files have mistakes"), "{}", run.stderr);
 }
+
+#[test]
+fn a_file_that_two_paths_lead_to_is_one_job_under_the_shorter_path() {
+    let folder = Folder::new("two_paths");
+    folder.write("shared/once.toml", &job("once"));
+    folder.write("jobs/good.toml", &job("good"));
+    symlink("../shared/once.toml", folder.0.join("jobs/short.toml")).expect("a link to the file");
+    symlink("../shared", folder.0.join("jobs/whole")).expect("a link to its folder");
+    let run = folder.run(&["check"]);
+    assert!(run.stdout.contains("2 job files checked"), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("jobs/short.toml") && !run.stdout.contains("jobs/whole"), "{}", run.stdout);
+}
