@@ -15,9 +15,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use trueup::postgres::migrate;
-use trueup::store::job;
-use trueup::store::run::{self as ledger_run, End};
-use trueup::store::schedule::{self, Slot};
+use trueup::store::ledger::job;
+use trueup::store::ledger::run as ledger_run;
+use trueup::store::ledger::run::End;
+use trueup::store::ledger::schedule::{self, Slot};
 
 const DAYS: i64 = 30;
 const COHORTS: i64 = 50;

@@ -4,18 +4,23 @@
 //! One direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half of
 //! `notify` are pure. See `ARCHITECTURE.md`.
 
+pub mod alerting;
 pub mod cli;
 pub mod commands;
+pub mod dispatch;
+pub mod domain;
 pub mod evaluate;
-pub mod measure;
+pub mod metric;
 pub mod notify;
-pub mod outbox;
 pub mod pipeline;
 pub mod plan;
 pub mod postgres;
 pub mod scheduler;
 pub mod settings;
 pub mod spec;
+pub mod sql;
 pub mod store;
-pub mod visible;
+pub mod telemetry;
+pub mod text;
+pub mod warehouse;
 pub mod web;

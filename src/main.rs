@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Err(asked) if asked.use_stderr() => return commands::usage(asked),
         Err(asked) => return if asked.print().is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS },
     };
-    trueup::notify::http::install_tls();
+    trueup::notify::transport::http::install_tls();
     match commands::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, ValueEnum};
 
 use super::instant;
-use crate::plan::duration;
+use crate::domain::duration;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

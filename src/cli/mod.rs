@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::plan::duration;
+use crate::domain::duration;
 
 pub use measuring::{BackfillArgs, BackfillNotify, HistoryArgs, RunArgs};
 pub use rules::{BacktestArgs, BacktestKnowledge, BaselineArgs, BaselineCommand, SuggestArgs};

@@ -5,8 +5,8 @@ use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::instant;
-use crate::plan::duration;
-use crate::plan::rule::Severity;
+use crate::domain::duration;
+use crate::domain::severity::Severity;
 
 /// What can be done about alerts.
 #[derive(Debug, Subcommand)]

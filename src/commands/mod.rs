@@ -1,41 +1,12 @@
 //! One file per command: the only code that prints.
 
-mod alerts;
-mod backfill;
-mod backtest;
-mod baseline;
-pub mod catalogue;
-mod chart;
-mod check;
-mod context;
-mod deliveries;
+mod analyst;
+pub mod author;
 pub mod demo;
-mod doctor;
-mod explain;
-mod folder;
-mod grants;
-mod history;
-mod incident;
-mod init;
-mod jobs;
-mod log;
-mod migrate;
-mod notify;
+mod oncall;
+mod operate;
 mod output;
-mod progress;
-pub mod reference;
-mod route;
-mod run;
-mod runs;
-pub mod schema;
-mod serve;
-mod shell;
-mod silence;
-mod sparkline;
-mod status;
-mod storage;
-mod suggest;
-mod test;
+mod shared;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -46,7 +17,12 @@ use clap::Parser as _;
 
 use crate::cli::{BaselineCommand, Cli, Command, Global, GuardArgs, NotifyCommand, Output};
 use crate::postgres::local::guard::{self, GuardOptions};
-use crate::visible;
+use crate::text::visible;
+use analyst::{baseline, history};
+use author::{backtest, check, errors, explain, init, schema, suggest, test};
+use oncall::{alerts, deliveries, incident, notify, route, silence};
+use operate::{backfill, doctor, migrate, run, runs, serve, shell, status, storage};
+use shared::{database, jobs};
 
 /// A failure on the user's side: exit code 1.
 #[derive(Debug)]
@@ -74,7 +50,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Serve { log } => Some(log),
         _ => None,
     };
-    log::to_stderr(log);
+    output::log::to_stderr(log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let done = runtime.block_on(command(cli));
@@ -113,9 +89,9 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Deliveries { command: None, filter } => deliveries::run(&global, &filter).await,
         Command::Reconcile { job } => run::reconcile(&global, &job).await,
         Command::Explain { job: Some(job), analyze, .. } => explain::run(&global, &job, analyze).await,
-        Command::Explain { errors: true, .. } => catalogue::errors(),
-        Command::Explain { reference: true, .. } => catalogue::reference(),
-        Command::Explain { job: None, .. } => catalogue::run(),
+        Command::Explain { errors: true, .. } => errors::errors(),
+        Command::Explain { reference: true, .. } => errors::reference(),
+        Command::Explain { job: None, .. } => errors::run(),
         Command::Backtest(args) => backtest::run(&global, &args).await,
         Command::Suggest(args) => suggest::run(&global, &args).await,
         Command::Init(args) => init::run(&global, &args).await,
@@ -141,7 +117,7 @@ async fn again(global: &Global, watch: bool, show: impl AsyncFn() -> Result<Exit
         return show().await;
     }
     // Held for as long as it is watched: a private Postgres would stop and start in between.
-    let _database = context::database(global, &jobs::settings(global)?).await?;
+    let _database = database::database(global, &jobs::settings(global)?).await?;
     loop {
         output::wipe_screen()?;
         show().await?;

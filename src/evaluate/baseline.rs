@@ -1,9 +1,9 @@
 //! From past windows to the number that a value is compared with.
 
+use crate::domain::window::Slice;
 use crate::evaluate::verdict::Reason;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits};
-use crate::plan::window::Slice;
 
 /// A value that a baseline may be made of.
 #[derive(Debug, Clone, Copy, PartialEq)]

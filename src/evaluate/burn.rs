@@ -139,8 +139,8 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::domain::severity::Severity;
     use crate::plan::objective::Indicator;
-    use crate::plan::rule::Severity;
 
     fn burn(factor: f64, min_samples: i64) -> Burn {
         let (long, short) = (TimeDelta::hours(1), TimeDelta::minutes(5));

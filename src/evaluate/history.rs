@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::plan::measurement::Sample;
-use crate::plan::rule::{Rule, Target};
-use crate::plan::window::Slice;
+use crate::domain::target::Target;
+use crate::domain::window::Slice;
+use crate::metric::measurement::Sample;
+use crate::plan::rule::Rule;
 
 /// A measurement as it was known from some time on.
 #[derive(Debug, Clone)]

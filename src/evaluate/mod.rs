@@ -4,6 +4,6 @@ pub mod baseline;
 pub mod burn;
 pub mod history;
 pub mod replay;
+pub mod rules;
 pub mod state;
-pub mod threshold;
 pub mod verdict;

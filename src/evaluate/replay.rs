@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::target::Target;
+use crate::domain::window::{Slice, Window};
 use crate::evaluate::baseline::Past;
 use crate::evaluate::history::{History, Point};
+use crate::evaluate::rules::{self, Evidence};
 use crate::evaluate::state::{Counted, Standing, State};
-use crate::evaluate::threshold::{self, Evidence};
 use crate::evaluate::verdict::{Judgement, Verdict};
+use crate::metric::measurement::Sample;
 use crate::plan::baseline::{Baseline, Kind};
-use crate::plan::job::Windows;
-use crate::plan::measurement::Sample;
-use crate::plan::rule::{Limits, Rule, Target, Test};
-use crate::plan::window::{Slice, Window};
+use crate::plan::rule::{Limits, Rule, Test};
+use crate::plan::windows::Windows;
 
 /// What is known when a window is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl Track<'_> {
             .iter()
             .map(|test| Evidence { sample: self.sample(test, point, own, at), past: self.past(test, point, at) })
             .collect();
-        let judgement = threshold::judge(rule, point.slice, &evidence);
+        let judgement = rules::judge(rule, point.slice, &evidence);
         self.verdicts.insert(point.slice.end, (judgement.verdict, judgement.value));
         Some(Judged { slice: point.slice, judgement, sample: Arc::clone(own) })
     }
@@ -302,8 +303,9 @@ mod tests {
 
     use super::*;
     use crate::evaluate::history::Revision;
-    use crate::plan::measurement::Counts;
-    use crate::plan::rule::{Condition, Excess, RuleMetric, When};
+    use crate::metric::measurement::Counts;
+    use crate::metric::name::RuleMetric;
+    use crate::plan::rule::{Condition, Excess, When};
 
     fn day(n: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(n)

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::plan::duration;
+use crate::domain::duration;
 use crate::plan::rule::{Clearing, Persistence};
 
 /// State of an alert.

@@ -1,12 +1,10 @@
 //! A receiver, and what one attempt to deliver to it came to.
 
-use chrono::TimeDelta;
-
-use crate::notify::alertmanager::AlertmanagerReceiver;
-use crate::notify::email::EmailReceiver;
 use crate::notify::message::Notice;
 use crate::notify::template::Templates;
-use crate::notify::webhook::WebhookReceiver;
+use crate::notify::transport::alertmanager::AlertmanagerReceiver;
+use crate::notify::transport::email::EmailReceiver;
+use crate::notify::transport::webhook::WebhookReceiver;
 
 /// Name of the receiver that heartbeats go to; no other may have it.
 pub const WATCHDOG: &str = "watchdog";
@@ -24,21 +22,6 @@ pub enum Transport {
     Email(Box<EmailReceiver>),
     Webhook(Box<WebhookReceiver>),
     Alertmanager(Box<AlertmanagerReceiver>),
-}
-
-/// What an attempt came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// The receiver took it: 2xx, or the SMTP reply to the end of the data.
-    Accepted { status: Option<u16> },
-    /// Some took it. The others refused it for good, or are asked again.
-    Partly { status: Option<u16>, failure: String, is_final: bool },
-    /// Worth another attempt.
-    Failed { status: Option<u16>, failure: String, retry_after: Option<TimeDelta> },
-    /// Another attempt would end the same.
-    Refused { status: Option<u16>, failure: String },
-    /// The receiver is gone for good, and wants nothing more.
-    Gone { status: Option<u16>, failure: String },
 }
 
 impl From<Transport> for Receiver {

@@ -6,7 +6,8 @@ mod guard;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 
-use crate::notify::message::{Notice, clipped, single_line};
+use crate::notify::message::Notice;
+use crate::text::line::{clipped, single_line};
 use body::Body;
 use budget::Budget;
 

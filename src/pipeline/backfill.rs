@@ -7,24 +7,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
-use super::failure::{self, RunError};
-use super::{expect_unique, fence, inspect, publish, realign, register_plan, shrink, stages};
-use crate::measure::arrivals::{self, Reread};
-use crate::measure::rebuild::{self, Build};
-use crate::measure::reconcile::Compared;
-use crate::measure::session;
-use crate::measure::source;
-use crate::measure::windows::{self, DueWindow};
+use super::{expect_unique, fence, publish, realign, register_plan, shrink, stages};
+use crate::domain::window;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
-use crate::plan::window;
 use crate::postgres::held;
-use crate::store::backfill::{self as ledger, Asked, BackfillRow};
-use crate::store::gone;
-use crate::store::job::{self, PlanRow};
-use crate::store::measured;
-use crate::store::measurement::Publisher;
-use crate::store::run::{self, Claim, Done};
+use crate::store::history::gone;
+use crate::store::history::measurement::Publisher;
+use crate::store::history::window as stored;
+use crate::store::ledger::backfill as ledger;
+use crate::store::ledger::backfill::{Asked, BackfillRow};
+use crate::store::ledger::job::{self, PlanRow};
+use crate::store::ledger::run::{self, Claim, Done};
+use crate::warehouse::failure::{self, RunError};
+use crate::warehouse::inspect;
+use crate::warehouse::pairs::arrivals::{self, Reread};
+use crate::warehouse::pairs::rebuild::{self, Build};
+use crate::warehouse::pairs::reconcile::Compared;
+use crate::warehouse::session;
+use crate::warehouse::windows::{self, DueWindow};
 
 /// What to compute.
 #[derive(Debug, Clone)]
@@ -130,7 +131,7 @@ async fn prepare(
 ) -> Result<Prepared, RunError> {
     failure::limit_time(connection, job.schedule.timeout, claim.lease()).await?;
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
-    let facts = inspect(connection, job).await?;
+    let facts = super::inspect(connection, job).await?;
     expect_unique(connection, job, request.range.start).await?;
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
@@ -241,8 +242,8 @@ async fn beginning(
     job: &PlannedJob,
     job_id: i64,
 ) -> Result<Option<DateTime<Utc>>, RunError> {
-    let first = source::first_event(connection, job).await?;
-    let stored = measured::first_start(connection, job_id).await?;
+    let first = inspect::first_event(connection, job).await?;
+    let stored = stored::first_start(connection, job_id).await?;
     Ok(first.into_iter().chain(stored).min())
 }
 
@@ -332,7 +333,7 @@ impl Work<'_> {
         } else {
             let compared = Compared { facts, plan_id: plan.id, as_of, range: chunk, starts: None };
             let shrink::Verdict { apply, withheld } =
-                shrink::compare(connection, job, &compared, &stages::Touched::new()).await?;
+                shrink::compare(connection, job, &compared, &shrink::Touched::new()).await?;
             if !withheld.is_empty() {
                 rebuild::starts(connection, job, facts, plan.id, as_of, &apply).await?;
                 let recent: Vec<DateTime<Utc>> =
@@ -360,7 +361,7 @@ impl Work<'_> {
         let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();
         let starts: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.start).collect();
         let ends: Vec<DateTime<Utc>> = batch.iter().map(|window| window.slice.end).collect();
-        let ids = measured::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
+        let ids = stored::upsert(&mut transaction, claim.job_id, &names, &starts, &ends).await?;
         let mut pairs: Vec<(i64, &DueWindow)> = ids.into_iter().zip(batch).collect();
         let kept = match self.accept_loss {
             true => BTreeSet::new(),
@@ -373,7 +374,7 @@ impl Work<'_> {
         let written = publish::store(&mut transaction, publisher, &pairs, &measurements).await?;
         let is_final = |window: &DueWindow| job.windows.is_final(window.slice.end, row.as_of);
         let final_now: Vec<i64> = pairs.iter().filter(|(_, window)| is_final(window)).map(|(id, _)| *id).collect();
-        measured::finalize(&mut transaction, &final_now, row.as_of).await?;
+        stored::finalize(&mut transaction, &final_now, row.as_of).await?;
         transaction.commit().await?;
         let written = i64::try_from(written.len()).unwrap_or(i64::MAX);
         Ok(Batch { windows: batch.len(), written, kept: kept.len() })

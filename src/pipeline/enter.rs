@@ -5,8 +5,8 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::plan::PlannedJob;
 use crate::postgres::held;
-use crate::store::job;
-use crate::store::run::{self, Claim};
+use crate::store::ledger::job;
+use crate::store::ledger::run::{self, Claim};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]

@@ -10,12 +10,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use tracing::warn;
 
-use super::failure::{self, Cure, RunError};
-use super::{Outcome, Published, health, run_job};
-use crate::notify::route::Routing;
+use super::{Outcome, Published, run_job};
+use crate::alerting::run_health;
+use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
 use crate::postgres::held;
-use crate::store::run::{self, Claim, End};
+use crate::store::ledger::run::{self, Claim, End};
+use crate::warehouse::failure::{self, Cure, RunError};
 
 /// How a claimed run ended.
 #[derive(Debug)]
@@ -160,7 +161,7 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
     match (recorded.await, cure) {
         (Ok(true), Cure::Fail) => {
             // The run has ended either way; who cannot be told now finds it in the ledger.
-            if let Err(failure) = health::failed(pool, job, claim, &error.to_string(), routing).await {
+            if let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await {
                 warn!(job.name = %job.name, run.id = claim.run_id, "the failure could not be told: {failure}");
             }
             Ended::Failed(error)
@@ -168,7 +169,7 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
         (Ok(true), Cure::Retry | Cure::Wait) => {
             // It may be the job after all, or last until somebody acts: the tick waits on, and its people know why.
             if claim.attempt == SAID_AFTER
-                && let Err(failure) = health::failed(pool, job, claim, &error.to_string(), routing).await
+                && let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await
             {
                 warn!(job.name = %job.name, run.id = claim.run_id, "could not raise the run-failed alert: {failure}");
             }

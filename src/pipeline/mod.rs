@@ -1,50 +1,34 @@
 //! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
-mod about;
-pub mod act;
-mod announce;
 pub mod backfill;
-pub mod canary;
-mod close;
 pub mod enter;
-mod evidence;
 pub mod execute;
-pub mod failure;
-pub mod health;
-mod holds;
-mod incidents;
-mod judge;
-mod muted;
-mod notices;
-mod objectives;
 mod publish;
 mod realign;
 mod reconcile;
-pub mod remind;
-pub mod replay;
 mod shrink;
 mod stages;
-mod tell;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::measure::rebuild::Build;
-use crate::measure::session;
-use crate::measure::source::{self, SourceError};
-use crate::notify::route::Routing;
+use crate::alerting::{Origin, RunContext, StateChange};
+use crate::domain::window::Window;
+use crate::metric::measurement::Measurement;
+use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
 use crate::plan::due::Since;
-use crate::plan::measurement::Measurement;
 use crate::plan::source::SourceFacts;
-use crate::plan::window::Window;
 use crate::postgres::held;
-use crate::store::job::{NewPlan, PlanRow, Progress};
-use crate::store::run::{Claim, Done};
-use crate::store::{job, run};
-use failure::RunError;
+use crate::store::ledger::job::{NewPlan, PlanRow, Progress};
+use crate::store::ledger::run::{Claim, Done};
+use crate::store::ledger::{job, run};
+use crate::warehouse::failure::{self, RunError};
+use crate::warehouse::inspect::{self, SourceError};
+use crate::warehouse::pairs::rebuild::Build;
+use crate::warehouse::session;
 
 /// How a run ended, when it did not fail.
 #[derive(Debug)]
@@ -61,37 +45,10 @@ pub struct Published {
     pub done: Done,
     /// What was measured, written or not.
     pub measurements: Vec<Measurement>,
-    pub transitions: Vec<Told>,
+    pub transitions: Vec<StateChange>,
 }
 
-pub use tell::{Told, preview};
-
-/// A run under way: what every stage of it needs.
-struct Run<'a> {
-    job: &'a PlannedJob,
-    facts: &'a SourceFacts,
-    plan: &'a PlanRow,
-    claim: &'a Claim,
-    as_of: DateTime<Utc>,
-    routing: &'a Routing,
-}
-
-/// Where an alert comes from.
-#[derive(Clone, Copy)]
-struct Origin<'a> {
-    job: &'a PlannedJob,
-    job_id: i64,
-    run_id: i64,
-    as_of: DateTime<Utc>,
-}
-
-impl Origin<'_> {
-    fn cause(&self, at_once: bool) -> announce::Cause {
-        announce::Cause { job_id: self.job_id, run_id: Some(self.run_id), as_of: self.as_of, at_once }
-    }
-}
-
-impl<'a> Run<'a> {
+impl<'a> RunContext<'a> {
     /// The first of this definition of the job, or in this time zone: what it measures beside the newest windows is of the past.
     fn is_first(&self) -> bool {
         !self.plan.is_current || self.is_realigned()
@@ -171,7 +128,7 @@ async fn run_planned(
     plan: &PlanRow,
 ) -> Result<Outcome, RunError> {
     let facts = inspect(connection, job).await?;
-    let run = Run { job, facts: &facts, plan, claim, as_of, routing };
+    let run = RunContext { job, facts: &facts, plan, claim, as_of, routing };
     if !run.job.is_incremental() || plan.progress.is_none() || reconcile::is_due(&run) {
         expect_unique(connection, job, job.windows.reach(as_of)).await?;
     }
@@ -221,10 +178,10 @@ async fn dry_run_on(
     let plan = register_plan(connection, job, known.id, &format!("dry run {}", Uuid::new_v4())).await?;
     let from = job.windows.reach(as_of);
     let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
-    crate::measure::rebuild::range(connection, job, &facts, &build).await?;
+    crate::warehouse::pairs::rebuild::range(connection, job, &facts, &build).await?;
     let since = Since { last: None, as_of, built_from: from, touched: &[], realigned: false };
     let windows = stages::named(job.windows.due(&since));
-    let measured = crate::measure::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
+    let measured = crate::warehouse::windows::measure(connection, job, &facts, plan.id, as_of, &windows).await?;
     transaction.rollback().await?;
     Ok(measured)
 }
@@ -244,18 +201,18 @@ pub async fn register_plan(
 
 /// Compares a job with the tables it names.
 pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, RunError> {
-    let facts = source::inspect(connection, job).await.map_err(|error| match error {
+    let facts = inspect::inspect(connection, job).await.map_err(|error| match error {
         SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
         SourceError::Database(error) => RunError::Database(error),
     })?;
     // Workers of a sharded database have no such function.
-    let guards = if job.row_by_row && !facts.sharded { source::column_types(connection, job).await? } else { None };
+    let guards = if job.row_by_row && !facts.sharded { inspect::column_types(connection, job).await? } else { None };
     Ok(SourceFacts { guards, ..facts })
 }
 
 /// Fails where rows share a key that the job vouches for, wherever all of the horizon is read anyway.
 async fn expect_unique(connection: &mut PgConnection, job: &PlannedJob, since: DateTime<Utc>) -> Result<(), RunError> {
-    let mistakes = source::not_unique(connection, job, since).await?;
+    let mistakes = inspect::not_unique(connection, job, since).await?;
     if mistakes.is_empty() { Ok(()) } else { Err(RunError::Source(mistakes)) }
 }
 

@@ -5,28 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::failure::RunError;
-use super::judge::{Bench, MeasuredWindow};
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, Run, announce, fence, health, incidents, realign, shrink, tell};
-use crate::measure::session;
-use crate::measure::windows::{self, DueWindow};
-use crate::plan::measurement::Measurement;
-use crate::plan::rule::Target;
-use crate::plan::window::Slice;
-use crate::store::gone;
-use crate::store::job;
-use crate::store::measured;
-use crate::store::measurement::{self, Batch, NewMeasurement, Publisher};
-use crate::store::numbers::Numbers;
-use crate::store::run::{self, Claim, Done};
+use super::{Outcome, Published, fence, realign, shrink};
+use crate::alerting::judgeable::{Bench, MeasuredWindow};
+use crate::alerting::{RunContext, StateChange};
+use crate::alerting::{incident, rules, run_health};
+use crate::dispatch;
+use crate::domain::target::Target;
+use crate::domain::window::Slice;
+use crate::metric::measurement::Measurement;
+use crate::store::history::gone;
+use crate::store::history::measurement::{self, Batch, NewMeasurement, Publisher};
+use crate::store::history::numbers::Numbers;
+use crate::store::history::window;
+use crate::store::ledger::job;
+use crate::store::ledger::run::{self, Claim, Done};
+use crate::warehouse::failure::RunError;
+use crate::warehouse::session;
+use crate::warehouse::windows::{self, DueWindow};
 
 /// Measures the windows that are due and publishes them with all that follows, or nothing.
 ///
 /// Under the plan's lock from the first read to the commit: what is published is what the buckets say.
 pub(super) async fn publish(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     read: &Read,
     summed: &Summed,
 ) -> Result<Outcome, RunError> {
@@ -57,13 +60,13 @@ pub(super) async fn publish(
     }
     let bench = Bench { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
     keep_worst(&mut transaction, run, read, &stored).await?;
-    let decided = tell::apply(&mut transaction, run, &bench).await?;
+    let decided = rules::apply(&mut transaction, run, &bench).await?;
     let mut transitions = decided.told;
-    transitions.extend(health::recovered(&mut transaction, run.origin()).await?);
+    transitions.extend(run_health::recovered(&mut transaction, run.origin()).await?);
     transitions.extend(tell_of_losses(&mut transaction, run).await?);
-    transitions.extend(health::undelivered(&mut transaction, run.origin()).await?);
-    incidents::open(&mut transaction, run, decided.fired).await?;
-    announce::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
+    transitions.extend(run_health::undelivered(&mut transaction, run.origin()).await?);
+    incident::open(&mut transaction, run, decided.fired).await?;
+    dispatch::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
     job::clear_due(&mut transaction, run.plan.id).await?;
@@ -93,7 +96,7 @@ pub(super) async fn publish(
 /// source. What that forgot in the meantime is no reason to forget the number.
 async fn written_windows(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     windows: &[MeasuredWindow],
     measured: &mut Vec<Measurement>,
 ) -> Result<Vec<MeasuredWindow>, RunError> {
@@ -107,17 +110,17 @@ async fn written_windows(
 }
 
 /// Marks the windows that hold what the source no longer has, and raises the ticket or ends it.
-async fn tell_of_losses(connection: &mut PgConnection, run: &Run<'_>) -> Result<Vec<tell::Told>, RunError> {
+async fn tell_of_losses(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Vec<StateChange>, RunError> {
     let since = run.job.windows.horizon_start(run.as_of);
     let standing = gone::standing(connection, run.plan.id, since).await?;
     if standing.is_some() {
         gone::mark_windows(connection, run.plan.id).await?;
     }
     let words = standing.map(|standing| shrink::words(run.job, &standing));
-    health::shrank(connection, run.origin(), words.as_deref()).await
+    run_health::shrank(connection, run.origin(), words.as_deref()).await
 }
 
-impl Run<'_> {
+impl RunContext<'_> {
     fn publisher(&self) -> Publisher {
         let Claim { run_id, job_id, .. } = *self.claim;
         Publisher { run_id, job_id, plan_id: self.plan.id, as_of: self.as_of }
@@ -128,7 +131,7 @@ impl Run<'_> {
 const AT_ONCE: usize = 200;
 
 /// Names and ends of the windows whose measurements somebody looks at: those that rules judge, and the newest of each kind.
-fn shown(run: &Run<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTime<Utc>)> {
+fn shown(run: &RunContext<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTime<Utc>)> {
     let mut newest: BTreeMap<(&str, bool), DateTime<Utc>> = BTreeMap::new();
     for window in windows {
         let end = window.window.slice.end;
@@ -150,19 +153,19 @@ fn shown(run: &Run<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTim
 /// Stores the windows and says what each was before.
 async fn store_windows(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     windows: &[DueWindow],
 ) -> Result<Vec<MeasuredWindow>, RunError> {
     let (job_id, rules) = (run.claim.job_id, &run.job.windows);
     let names: Vec<String> = windows.iter().map(|window| window.name.clone()).collect();
     let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
     let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
-    let before: BTreeMap<(String, DateTime<Utc>), (bool, bool)> = measured::stored(connection, job_id, &names, &ends)
+    let before: BTreeMap<(String, DateTime<Utc>), (bool, bool)> = window::stored(connection, job_id, &names, &ends)
         .await?
         .into_iter()
         .map(|window| ((window.name, window.end), (window.judged, window.settled)))
         .collect();
-    let ids = measured::upsert(connection, job_id, &names, &starts, &ends).await?;
+    let ids = window::upsert(connection, job_id, &names, &starts, &ends).await?;
     let last = run.plan.progress.map(|progress| progress.measured_as_of);
     let stored: Vec<MeasuredWindow> = ids
         .into_iter()
@@ -182,8 +185,8 @@ async fn store_windows(
         })
         .collect();
     let final_now: Vec<i64> = stored.iter().filter(|window| window.is_final).map(|window| window.id).collect();
-    measured::finalize(connection, &final_now, run.as_of).await?;
-    measured::settle(
+    window::finalize(connection, &final_now, run.as_of).await?;
+    window::settle(
         connection,
         job_id,
         &stored.iter().map(|window| window.id).collect::<Vec<_>>(),
@@ -197,7 +200,7 @@ async fn store_windows(
 /// Keeps the largest errors of the windows whose residuals are all there.
 async fn keep_worst(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     read: &Read,
     windows: &[MeasuredWindow],
 ) -> Result<(), RunError> {
@@ -214,7 +217,7 @@ async fn keep_worst(
 
 async fn store_measurements(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     windows: &[MeasuredWindow],
     measurements: &[Measurement],
 ) -> Result<BTreeSet<(i64, Target)>, RunError> {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::failure::RunError;
-use crate::measure::windows::DueWindow;
-use crate::store::alignment::{self, Overlapped};
-use crate::store::measurement::{self, Batch, Publisher};
+use crate::store::history::alignment::{self, Overlapped};
+use crate::store::history::measurement::{self, Batch, Publisher};
+use crate::warehouse::failure::RunError;
+use crate::warehouse::windows::DueWindow;
 
 /// Ends the measurements of windows that overlap these and begin or end elsewhere. Their last revision says that they were removed,
 /// and the revisions before stay. Returns how many revisions were written.

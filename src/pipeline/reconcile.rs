@@ -4,16 +4,18 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::failure::RunError;
-use super::stages::{END_OF_TIME, Read, Summed, Touched, limit_cells};
-use super::{Run, fence, shrink};
-use crate::measure::reconcile::Compared;
-use crate::measure::session;
-use crate::measure::{arrivals, rebuild};
-use crate::store::job;
+use super::shrink::Touched;
+use super::stages::{END_OF_TIME, Read, Summed, limit_cells};
+use super::{fence, shrink};
+use crate::alerting::RunContext;
+use crate::store::ledger::job;
+use crate::warehouse::failure::RunError;
+use crate::warehouse::pairs::reconcile::Compared;
+use crate::warehouse::pairs::{arrivals, rebuild};
+use crate::warehouse::session;
 
 /// Whether this run looks at the whole horizon: when asked to, and every `schedule.reconcile` otherwise.
-pub(super) fn is_due(run: &Run<'_>) -> bool {
+pub(super) fn is_due(run: &RunContext<'_>) -> bool {
     let Some(_) = run.plan.progress.filter(|_| run.job.is_incremental()) else {
         // A first run, and every run without arrival times, has just read all of it.
         return false;
@@ -25,7 +27,7 @@ pub(super) fn is_due(run: &Run<'_>) -> bool {
 /// Repairs every bucket of the horizon that differs from the source. Returns how many did.
 pub(super) async fn repair(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     read: &Read,
     summed: &mut Summed,
 ) -> Result<i64, RunError> {

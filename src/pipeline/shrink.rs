@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::failure::RunError;
 use super::realign;
-use super::stages::Touched;
-use crate::measure::reconcile::{self, Compared};
-use crate::measure::windows::DueWindow;
+use crate::domain::cohort::Cohort;
+use crate::metric::measurement::Measurement;
 use crate::plan::PlannedJob;
-use crate::plan::cohort::Cohort;
-use crate::plan::measurement::Measurement;
 use crate::plan::shrink::{self, Difference, Extent, Known};
 use crate::plan::source::Relation;
-use crate::store::alignment::Overlapped;
-use crate::store::gone::{self, Amount, Standing};
-use crate::store::job::PlanRow;
+use crate::store::history::alignment::Overlapped;
+use crate::store::history::gone::{self, Amount, Standing};
+use crate::store::ledger::job::PlanRow;
+use crate::warehouse::failure::RunError;
+use crate::warehouse::pairs::reconcile::{self, Compared};
+use crate::warehouse::windows::DueWindow;
 
 /// What a comparison with the source came to.
 #[derive(Debug, Default)]
@@ -172,3 +171,6 @@ fn relation(relation: &Relation, what: &str) -> String {
         Relation::Query(_) => format!("the query of the {what}"),
     }
 }
+
+/// Buckets, and how many of their predictions or labels changed.
+pub(super) type Touched = BTreeMap<DateTime<Utc>, i64>;

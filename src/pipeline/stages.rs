@@ -1,23 +1,25 @@
 //! The measuring stages of a run, each in a transaction of its own: what it wrote stays, whatever happens next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::failure::{MOST_CELLS, RunError};
-use super::{Run, fence, shrink};
-use crate::measure::arrivals::{self, Arrivals, Cells, Reread};
-use crate::measure::rebuild::Build;
-use crate::measure::reconcile::Compared;
-use crate::measure::session;
-use crate::measure::windows::DueWindow;
-use crate::measure::{buckets, rebuild};
+use super::shrink::Touched;
+use super::{fence, shrink};
+use crate::alerting::RunContext;
+use crate::domain::window::Slice;
 use crate::plan::due::Since;
-use crate::plan::window::Slice;
-use crate::store::job::{self, OpenStage, Progress};
-use crate::store::measured;
+use crate::store::history::window;
+use crate::store::ledger::job::{self, OpenStage, Progress};
+use crate::warehouse::failure::{MOST_CELLS, RunError};
+use crate::warehouse::pairs::arrivals::{self, Arrivals, Cells, Reread};
+use crate::warehouse::pairs::rebuild::Build;
+use crate::warehouse::pairs::reconcile::Compared;
+use crate::warehouse::pairs::{buckets, rebuild};
+use crate::warehouse::session;
+use crate::warehouse::windows::DueWindow;
 
 /// What the first stage found.
 pub(super) struct Read {
@@ -38,9 +40,6 @@ pub(super) struct Read {
     older: Touched,
 }
 
-/// Buckets, and how many of their predictions or labels changed.
-pub(super) type Touched = BTreeMap<DateTime<Utc>, i64>;
-
 /// What the second stage did.
 pub(super) struct Summed {
     /// Starts of the buckets that were recomputed, or removed; empty when all of them were built for the first time.
@@ -53,7 +52,7 @@ pub(super) struct Summed {
 }
 
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
-pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result<Read, RunError> {
+pub(super) async fn read(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Read, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
@@ -70,7 +69,7 @@ pub(super) async fn read(connection: &mut PgConnection, run: &Run<'_>) -> Result
 
 async fn arrivals_since(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     opened: OpenStage,
     progress: Progress,
 ) -> Result<Read, RunError> {
@@ -115,7 +114,7 @@ async fn arrivals_since(
     Ok(read)
 }
 
-async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -> Result<Read, RunError> {
+async fn reread(connection: &mut PgConnection, run: &RunContext<'_>, generation: i64) -> Result<Read, RunError> {
     let (job, as_of) = (run.job, run.as_of);
     let reach = job.windows.reach(as_of);
     let residual_from = job.residual_from(as_of).max(reach);
@@ -149,7 +148,7 @@ async fn reread(connection: &mut PgConnection, run: &Run<'_>, generation: i64) -
 pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_680_000, 0).expect("the year 3000");
 
 /// Second stage: touched buckets are recomputed whole.
-pub(super) async fn sum(connection: &mut PgConnection, run: &Run<'_>, read: &Read) -> Result<Summed, RunError> {
+pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, read: &Read) -> Result<Summed, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
@@ -176,7 +175,7 @@ pub(super) async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> 
 /// Builds a range straight from the source.
 async fn build(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     range: &Range<DateTime<Utc>>,
     summed: &mut Summed,
 ) -> Result<(), RunError> {
@@ -200,7 +199,7 @@ async fn build(
 /// Recomputes the buckets whose residuals changed, and from the source those whose residuals are no longer kept.
 async fn recompute(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     read: &Read,
     summed: &mut Summed,
 ) -> Result<(), RunError> {
@@ -215,7 +214,7 @@ async fn recompute(
 /// Rebuilds touched buckets whose residuals are no longer kept, as far as the source still has what is in them.
 async fn rebuild_older(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     older: &Touched,
 ) -> Result<Vec<DateTime<Utc>>, RunError> {
     let starts: Vec<DateTime<Utc>> = older.keys().copied().collect();
@@ -231,7 +230,7 @@ async fn rebuild_older(
 /// The windows to measure: those that ended, those with touched buckets, and stored ones that are final now.
 pub(super) async fn due_windows(
     connection: &mut PgConnection,
-    run: &Run<'_>,
+    run: &RunContext<'_>,
     read: &Read,
 ) -> Result<Vec<DueWindow>, RunError> {
     let (job, as_of) = (run.job, run.as_of);
@@ -243,7 +242,7 @@ pub(super) async fn due_windows(
     };
     let since = Since { last, as_of, built_from: read.built_from, touched: &touched, realigned: run.is_realigned() };
     let mut due = job.windows.due(&since);
-    let waiting = measured::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
+    let waiting = window::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
     let waiting = waiting.into_iter().filter(|window| window.start >= read.built_from);
     let waiting = waiting.map(|window| (window.name, Slice { start: window.start, end: window.end }));
     due.extend(waiting.filter(|(name, slice)| job.windows.keeps(name, *slice)));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use crate::plan::window::{Slice, Window, WindowKind};
+use crate::domain::window::{Slice, Window, WindowKind};
 
 /// What a value is compared with.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::plan::job::Windows;
-use crate::plan::window::{self, Slice, Window, WindowKind};
+use crate::domain::window::{self, Slice, Window, WindowKind};
+use crate::plan::windows::Windows;
 
 /// What a run knows when it asks which windows are due.
 #[derive(Debug, Clone)]

@@ -1,20 +1,22 @@
 //! The validated meaning of a job. No impossible states: what is here can be run.
 
+use crate::plan::windows::Windows;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
-use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::metric::sum::Sum;
-use crate::plan::metric::{self, JobMetric, Needs, Parameters};
+use crate::domain::cohort::Cohort;
+use crate::domain::schedule::Schedule;
+use crate::domain::window::{self};
+use crate::metric::name::RuleMetric;
+use crate::metric::state::Sum;
+use crate::metric::{self, JobMetric, Needs, Parameters};
+use crate::plan::cohort::{CohortSet, Dimension};
+use crate::plan::extra;
+use crate::plan::extra::Extra;
 use crate::plan::objective::Slo;
-use crate::plan::pair;
-use crate::plan::pair::Extra;
-use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, RuleMetric, Test, When};
-use crate::plan::schedule::Schedule;
+use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, Test, When};
 use crate::plan::source::{Labels, Predictions};
-use crate::plan::window::{self, Window, WindowKind};
 
 /// One job, planned.
 #[derive(Debug, Clone)]
@@ -77,51 +79,6 @@ impl Histograms {
     /// Their names in the bucket table.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         [(self.errors, "error"), (self.latency, "latency")].into_iter().filter_map(|(kept, name)| kept.then_some(name))
-    }
-}
-
-/// Which windows are kept, and when they are final.
-#[derive(Debug, Clone)]
-pub struct Windows {
-    pub all: Vec<Window>,
-    pub zone: Tz,
-    /// The smallest slice of event time.
-    pub bucket: TimeDelta,
-    pub label_wait: TimeDelta,
-    /// Age at which a label counts as due, for the label arrival rate.
-    pub label_due: TimeDelta,
-    pub horizon: TimeDelta,
-    /// The longest time that anything looks back: the longest window, or the period of an objective.
-    pub lookback: TimeDelta,
-    /// Share of a window's pairs or predictions that the source may take away as a correction.
-    pub shrink: f64,
-}
-
-impl Windows {
-    /// Length of a bucket in seconds, as it is stored.
-    pub fn grain(&self) -> i32 {
-        i32::try_from(self.bucket.num_seconds()).unwrap_or(i32::MAX)
-    }
-
-    /// The longest window there is.
-    pub fn longest(&self) -> TimeDelta {
-        self.all.iter().map(Window::longest).max().unwrap_or(self.bucket)
-    }
-
-    /// The rolling windows.
-    pub fn rolling(&self) -> impl Iterator<Item = (&Window, TimeDelta)> {
-        self.all.iter().filter_map(|window| match window.kind {
-            WindowKind::Rolling(length) => Some((window, length)),
-            WindowKind::Tumbling(_) => None,
-        })
-    }
-
-    /// The tumbling windows.
-    pub fn tumbling(&self) -> impl Iterator<Item = (&Window, crate::plan::window::Grain)> {
-        self.all.iter().filter_map(|window| match window.kind {
-            WindowKind::Rolling(_) => None,
-            WindowKind::Tumbling(grain) => Some((window, grain)),
-        })
     }
 }
 
@@ -205,7 +162,7 @@ impl PlannedJob {
     pub fn named_columns(&self) -> BTreeSet<String> {
         let filter = self.predictions.filter.iter().flat_map(|filter| filter.columns());
         let dimensions = self.dimensions.iter().flat_map(|dimension| dimension.columns());
-        filter.chain(dimensions).chain(pair::columns(&self.extras)).collect()
+        filter.chain(dimensions).chain(extra::columns(&self.extras)).collect()
     }
 
     /// Identifies what is measured: buckets of another fingerprint never mix with these.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use crate::plan::duration;
-use crate::plan::rule::{Condition, RuleMetric, Severity};
+use crate::domain::duration;
+use crate::domain::severity::Severity;
+use crate::metric::name::RuleMetric;
+use crate::plan::rule::Condition;
 
 /// A validated objective.
 #[derive(Debug, Clone, PartialEq)]

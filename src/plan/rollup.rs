@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::plan::job::Windows;
-use crate::plan::window::{Slice, floor};
+use crate::domain::window::{Slice, floor};
+use crate::plan::windows::Windows;
 
 /// Seconds of the grains that are kept above the bucket itself: an hour and a day. Each divides the next.
 const COARSER: [i64; 2] = [3_600, 86_400];

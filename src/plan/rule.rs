@@ -1,13 +1,14 @@
 //! Rules: conditions on metrics of windows, how long they must hold, and who is told.
 
+use crate::domain::severity::Severity;
+use crate::domain::target::Target;
+use crate::metric::name::RuleMetric;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+use crate::domain::duration;
 use crate::plan::baseline::{Baseline, Kind};
-use crate::plan::duration;
-use crate::plan::metric::{self, Needs};
 
 /// The built-in rule about keys that are not unique, labels that disagree and expressions that fail.
 pub const CONTRADICTIONS: &str = "contradictions";
@@ -97,22 +98,6 @@ pub struct Clearing {
     pub persistence: Persistence,
 }
 
-/// What a rule compares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleMetric {
-    /// A metric of the job, by name.
-    Named(Arc<str>),
-    Predictions,
-    Labeled,
-    Coverage,
-    /// Share of the predictions that have any label, usable or not.
-    Received,
-    /// Predictions left out because their key is not unique.
-    Duplicates,
-    /// Predictions left out because their labels disagree.
-    Ambiguous,
-}
-
 /// When a value is in breach. NaN never is: it is no value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition {
@@ -139,55 +124,6 @@ pub enum CohortChoice {
 pub enum VersionChoice {
     Together,
     Each,
-}
-
-/// How urgent a rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Page,
-    Ticket,
-    Info,
-}
-
-/// Whom a rule judges.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target {
-    pub cohort: String,
-    /// None: all versions together.
-    pub model_version: Option<String>,
-}
-
-impl RuleMetric {
-    /// The name as it is written in a job file.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Named(name) => name,
-            Self::Predictions => "predictions",
-            Self::Labeled => "labeled",
-            Self::Coverage => "coverage",
-            Self::Received => "received",
-            Self::Duplicates => "duplicates",
-            Self::Ambiguous => "ambiguous",
-        }
-    }
-
-    /// Whether it counts something, so that it is 0 where there is nothing.
-    pub fn is_count(&self) -> bool {
-        matches!(self, Self::Predictions | Self::Labeled | Self::Duplicates | Self::Ambiguous)
-    }
-
-    /// Whether it is a mean over pairs, so that no pairs means no value.
-    pub fn needs_labels(&self) -> bool {
-        match self {
-            Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
-            Self::Predictions
-            | Self::Labeled
-            | Self::Coverage
-            | Self::Received
-            | Self::Duplicates
-            | Self::Ambiguous => false,
-        }
-    }
 }
 
 impl Condition {
@@ -283,17 +219,6 @@ impl Persistence {
 
 /// Windows that a duration is looked for in, at most.
 const MOST_LASTING: i64 = 2_000;
-
-impl Severity {
-    /// The word that is stored and sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Ticket => "ticket",
-            Self::Info => "info",
-        }
-    }
-}
 
 impl Test {
     /// A comparison of a metric that the job does not define itself.

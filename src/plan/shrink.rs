@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
-use crate::plan::job::Windows;
-use crate::plan::window::WindowKind;
+use crate::domain::window::WindowKind;
+use crate::plan::windows::Windows;
 
 /// Fewer pairs or predictions than these are always a correction.
 pub const LEAST: i64 = 10;
@@ -168,7 +168,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::plan::window::Window;
+    use crate::domain::window::Window;
 
     fn hour(n: i64) -> DateTime<Utc> {
         DateTime::<Utc>::UNIX_EPOCH + TimeDelta::hours(n)

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::name::{Identifier, TableName};
 use crate::plan::expression::Expression;
-use crate::plan::name::{Identifier, TableName};
 use crate::plan::query::SelectQuery;
 
 /// A table, a view, or a query that stands for one.

@@ -130,14 +130,3 @@ async fn answered(statements: impl Future<Output = sqlx::Result<()>>) -> sqlx::R
         Err(_) => Err(held::silence(PING_TIMEOUT)),
     }
 }
-
-/// Host and database, for messages: never user or password.
-pub fn place(options: &PgConnectOptions) -> String {
-    let (host, port) = (options.get_host(), options.get_port());
-    let host = match options.get_socket() {
-        Some(socket) => socket.display().to_string(),
-        None if host.contains(':') => format!("[{host}]:{port}"),
-        None => format!("{host}:{port}"),
-    };
-    format!("{host}, database `{}`", options.get_database().unwrap_or("(default)"))
-}

@@ -7,8 +7,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
-use super::connect;
-
 /// How long the server may take to say why it refuses a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
@@ -21,7 +19,7 @@ pub struct Refused {
 
 impl Refused {
     pub fn new(options: &PgConnectOptions, error: sqlx::Error) -> Self {
-        Self { place: connect::place(options), error }
+        Self { place: place(options), error }
     }
 
     /// Whether it is the user's to correct: a wrong password, database, key or pooler. A server that is away is not.
@@ -126,6 +124,17 @@ const WAYS_OUT: &[(&str, &str)] = &[
          parameter (PgBouncer: `ignore_startup_parameters`)",
     ),
 ];
+
+/// Host and database, for messages: never user or password.
+pub fn place(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None if host.contains(':') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
+    };
+    format!("{host}, database `{}`", options.get_database().unwrap_or("(default)"))
+}
 
 #[cfg(test)]
 mod tests {

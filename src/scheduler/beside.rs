@@ -11,14 +11,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::{Scheduler, metrics};
-use crate::outbox;
-use crate::pipeline::{health, remind};
+use super::Scheduler;
+use crate::alerting::run_health;
+use crate::dispatch::repeat;
+use crate::dispatch::send;
 use crate::plan::PlannedJob;
 use crate::postgres::held;
-use crate::store::months::{self, Monthly};
-use crate::store::retention::{self, Old, Removed, Step};
-use crate::store::{job, run, schedule};
+use crate::store::history::months::{self, Monthly};
+use crate::store::history::removal::{Old, Removed};
+use crate::store::history::retention::{self, Step};
+use crate::store::ledger::{job, run, schedule};
+use crate::telemetry;
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
@@ -36,12 +39,12 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
     let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
     while !*stop.borrow() {
         busy.retain(|_, sending| !sending.is_finished());
-        match outbox::fall_back(&this.pool, &this.receivers).await {
+        match send::fall_back(&this.pool, &this.receivers).await {
             Ok(0) => {}
             Ok(told) => warn!(messages = told, "the fallback receiver is told what others could not be"),
             Err(error) => error!("could not tell the fallback receiver: {error:#}"),
         }
-        match outbox::receivers_due(&this.pool).await {
+        match send::receivers_due(&this.pool).await {
             Ok(due) => {
                 for name in due.into_iter().filter(|name| !busy.contains_key(name)).collect::<Vec<_>>() {
                     let sending = tokio::spawn(send_to(Arc::clone(&this), name.clone(), stop.clone()));
@@ -62,8 +65,8 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
 }
 
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
-    match outbox::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
-        Ok(summary) => metrics::delivered(&receiver, summary),
+    match send::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
+        Ok(summary) => telemetry::delivered(&receiver, summary),
         Err(error) => error!(receiver.name = %receiver, "could not deliver: {error:#}"),
     }
 }
@@ -168,7 +171,7 @@ async fn seen(this: &Scheduler) -> sqlx::Result<()> {
 pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         // Each job has its own time: one that cannot be looked at keeps none of the others waiting.
-        if let Err(error) = remind::all(&this.pool, &this.routing).await {
+        if let Err(error) = repeat::all(&this.pool, &this.routing).await {
             error!("could not look for what is to be told again: {error}");
         }
         tokio::select! {
@@ -183,7 +186,7 @@ pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     while !*stop.borrow() {
         let current = this.jobs.current();
         let jobs: Vec<&PlannedJob> = current.values().map(AsRef::as_ref).collect();
-        match health::late(&this.pool, &jobs, &this.routing).await {
+        match run_health::late(&this.pool, &jobs, &this.routing).await {
             Ok(late) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
             Err(error) => error!("could not look for late jobs: {error}"),
         }
@@ -204,7 +207,7 @@ async fn watch_locks(this: &Scheduler) -> sqlx::Result<()> {
         schedule::locked(connection, &names, this.lease + this.poll).await
     });
     let locked = locked.await?;
-    metrics::locked(locked.len());
+    telemetry::locked(locked.len());
     for name in &locked {
         warn!(job.name = %name, "the job is overdue, and another session holds its row locked");
     }

@@ -3,7 +3,7 @@
 //! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
 
 mod beside;
-pub mod metrics;
+pub mod self_test;
 mod watchdog;
 
 use std::collections::BTreeMap;
@@ -18,15 +18,16 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use crate::notify::route::Routing;
-use crate::outbox::Receivers;
+use crate::alerting::run_health;
+use crate::dispatch::send::Receivers;
+use crate::domain::schedule::CatchUp;
+use crate::notify::policy::route::Routing;
 use crate::pipeline::execute::{self, Ended};
-use crate::pipeline::health;
 use crate::plan::PlannedJob;
-use crate::plan::schedule::CatchUp;
 use crate::postgres::held;
-use crate::store::schedule::{self, Advance, Cursor, Slot};
-use crate::store::{job, run};
+use crate::store::ledger::schedule::{self, Advance, Cursor, Slot};
+use crate::store::ledger::{job, run};
+use crate::telemetry;
 
 /// What a scheduler works with.
 pub struct Scheduler {
@@ -158,7 +159,7 @@ impl Scheduler {
             }
         }
         match self.beat(slots, runs).await {
-            Ok(()) => metrics::looked(),
+            Ok(()) => telemetry::looked(),
             Err(error) => error!("could not look at the ledger: {error:#}"),
         }
     }
@@ -271,7 +272,7 @@ impl Scheduler {
     /// Raises the alert of a run that ended without a word of its own.
     async fn tell_failure(&self, claim: &run::Claim, why: &str) {
         let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
-        if let Err(failure) = health::failed(&self.pool, &job, claim, why, &self.routing).await {
+        if let Err(failure) = run_health::failed(&self.pool, &job, claim, why, &self.routing).await {
             error!(job.name = %claim.job, run.id = claim.run_id, "the failure could not be told: {failure}");
         }
     }
@@ -292,7 +293,7 @@ impl Scheduler {
         let started = Instant::now();
         let ended = execute::execute(&self.pool, &job, &claim, claim.scheduled_for, self.lease, &self.routing).await;
         let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
-        metrics::ended(name, &ended, started.elapsed());
+        telemetry::ended(name, &ended, started.elapsed());
         match ended {
             Ended::Ok(published) => {
                 info!(job.name = %name, run.id = id, scheduled_for = %slot, windows = published.done.windows_written, "run published");

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::Scheduler;
-use crate::pipeline::canary;
+use crate::scheduler::self_test;
 
 /// How long a self-test may take: longer, and there is no heartbeat.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub(super) async fn heartbeat_loop(this: Arc<Scheduler>, mut stop: watch::Receiv
     let every = heartbeat.every.to_std().unwrap_or(Duration::from_secs(60));
     let names = this.names();
     while !*stop.borrow() {
-        let beat = canary::heartbeat(&this.pool, &names, heartbeat.patience, &this.name);
+        let beat = self_test::heartbeat(&this.pool, &names, heartbeat.patience, &this.name);
         match tokio::time::timeout(LONGEST, beat).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => warn!("no heartbeat: {failure:#}"),

@@ -13,9 +13,9 @@ use secrecy::SecretString;
 
 pub use receivers::{Http, ReceiverSettings};
 
+use crate::domain::duration;
+use crate::notify::policy::route::Routing;
 use crate::notify::receiver::WATCHDOG;
-use crate::notify::route::Routing;
-use crate::plan::duration;
 use crate::plan::syntax::{Granted, Grants};
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::receivers::{SecretSpec, SettingsSpec};

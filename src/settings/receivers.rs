@@ -10,18 +10,18 @@ use lettre::message::Mailbox;
 use secrecy::SecretString;
 
 use super::environment;
-use crate::notify::alertmanager::AlertmanagerReceiver;
-use crate::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use crate::domain::duration;
 use crate::notify::format::Format;
-use crate::notify::http::{Endpoint, header_name};
 use crate::notify::message::Notice;
 use crate::notify::message::samples;
-use crate::notify::network::AllowedNetworks;
 use crate::notify::receiver::{Receiver, Transport};
 use crate::notify::template::body::Body;
 use crate::notify::template::{self, Templates};
-use crate::notify::webhook::{SigningSecret, WebhookReceiver};
-use crate::plan::duration;
+use crate::notify::transport::alertmanager::AlertmanagerReceiver;
+use crate::notify::transport::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use crate::notify::transport::http::{Endpoint, header_name};
+use crate::notify::transport::network::AllowedNetworks;
+use crate::notify::transport::webhook::{SigningSecret, WebhookReceiver};
 use crate::spec::Document;
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::receivers::{

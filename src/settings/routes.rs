@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 
-use crate::notify::matcher::Matcher;
-use crate::notify::route::{Daily, Escalation, Hours, Maintenance, Route, Routing, Timing};
-use crate::plan::duration;
-use crate::plan::schedule::Cadence;
+use crate::domain::duration;
+use crate::domain::schedule::Cadence;
+use crate::notify::policy::matcher::Matcher;
+use crate::notify::policy::route::{Daily, Escalation, Hours, Maintenance, Route, Routing, Timing};
 use crate::spec::Document;
 use crate::spec::diagnostic::{Diagnostic, did_you_mean};
 use crate::spec::receivers::{MaintenanceSpec, MatchSpec, RouteSpec, SettingsSpec};

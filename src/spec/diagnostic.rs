@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::spec::codes;
-use crate::visible;
+use crate::text::visible;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 
 /// How bad it is.

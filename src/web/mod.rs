@@ -21,8 +21,10 @@ use tokio::sync::{Mutex, watch};
 use tracing::info;
 
 use crate::postgres::held;
-use crate::scheduler::{Catalog, metrics};
-use crate::store::{gauges, run};
+use crate::scheduler::Catalog;
+use crate::store::ledger::run;
+use crate::store::read::gauges;
+use crate::telemetry;
 
 /// What the pages need.
 pub struct Site {
@@ -86,7 +88,7 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 
 /// 200 while looks at the ledger succeed. A process that only begins counts as well for as long.
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
-    if metrics::silent_for() > shared.site.unwell_after {
+    if telemetry::silent_for() > shared.site.unwell_after {
         return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot look at the ledger\n").into_response();
     }
     "ok\n".into_response()
@@ -95,7 +97,7 @@ async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
 /// 200 while the database answers.
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     match database_answers(&shared).await {
-        true if metrics::has_looked() => "ready\n".into_response(),
+        true if telemetry::has_looked() => "ready\n".into_response(),
         true => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
     }
@@ -124,7 +126,7 @@ async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let read =
         held::within(&site.pool, Duration::from_secs(10), async |connection| gauges::read(connection, &names).await);
     let text = match read.await {
-        Ok(ledger) => metrics::render(&ledger),
+        Ok(ledger) => telemetry::render(&ledger),
         // A scrape that fails is seen by whoever scrapes; half of the numbers would look like calm.
         Err(_) => {
             return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use trueup::pipeline::backfill::Request;
-use trueup::store::retention::{self, Old, Step};
+use trueup::store::history::removal::Old;
+use trueup::store::history::retention::{self, Step};
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 

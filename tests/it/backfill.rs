@@ -1,7 +1,7 @@
 //! Backfill beside runs: one writer, the same numbers, nothing lost.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trueup::plan::window::floor;
+use trueup::domain::window::floor;
 
 use crate::support::world::{TABLES, World, at, hourly, quarter_hours};
 

@@ -104,7 +104,7 @@ const RULE: &str = "[[alerts]]\nname = \"r\"\nmetric = \"mse\"\nwindow = \"rolli
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_just_before_a_run_does_not_keep_it_from_judging() {
     let yesterday = at(&(Utc::now() - TimeDelta::days(1)).format("%Y-%m-%dT00:00:00Z").to_string());
-    let now = trueup::plan::window::floor(Utc::now(), TimeDelta::hours(1));
+    let now = trueup::domain::window::floor(Utc::now(), TimeDelta::hours(1));
     let world = World::new(TABLES, &hourly(&format!("{WINDOWS}{RULE}"))).await;
     world.db.execute(&quarter_hours(&yesterday.to_rfc3339(), 49)).await;
     world.db.execute("update public.l set seen = seen - interval '2 hours'").await;
@@ -127,7 +127,7 @@ async fn a_backfill_just_before_a_run_does_not_keep_it_from_judging() {
 }
 
 /// A claim as a scheduler makes it.
-async fn scheduled(world: &World, at: DateTime<Utc>) -> trueup::store::run::Claim {
+async fn scheduled(world: &World, at: DateTime<Utc>) -> trueup::store::ledger::run::Claim {
     world
         .db
         .execute(&format!(
@@ -135,7 +135,10 @@ async fn scheduled(world: &World, at: DateTime<Utc>) -> trueup::store::run::Clai
         ))
         .await;
     let mut connection = world.db.pool.acquire().await.unwrap();
-    trueup::store::run::claim_next(&mut connection, &["hourly".to_owned()], "test", LEASE).await.unwrap().unwrap()
+    trueup::store::ledger::run::claim_next(&mut connection, &["hourly".to_owned()], "test", LEASE)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +265,7 @@ async fn a_reader_may_use_the_views_and_the_history_as_of_and_nothing_else() {
 async fn what_a_run_that_was_cut_off_repaired_is_published_by_the_next() {
     let mut world = World::new(TABLES, &hourly(WINDOWS)).await;
     world.job.schedule.reconcile = TimeDelta::days(900);
-    let today = trueup::plan::window::floor(Utc::now(), TimeDelta::days(1));
+    let today = trueup::domain::window::floor(Utc::now(), TimeDelta::days(1));
     let yesterday = today - TimeDelta::days(1);
     world.db.execute(&quarter_hours(&yesterday.to_rfc3339(), 24)).await;
     world.db.execute("update public.l set seen = seen - interval '1 hour'").await;

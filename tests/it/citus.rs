@@ -31,7 +31,7 @@ async fn on_cluster(toml: &str) -> Option<World> {
         .expect("a scratch database");
     let db = TestDatabase::on(options).await;
     db.execute(TABLES).await;
-    Some(World { db, job: plan_job(toml), routing: trueup::notify::route::Routing::default(), delivers: true })
+    Some(World { db, job: plan_job(toml), routing: trueup::notify::policy::route::Routing::default(), delivers: true })
 }
 
 /// A first build, arrivals, labels that come late and very late, rows that change under the rug, versions and regions that change, and a

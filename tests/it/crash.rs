@@ -95,7 +95,7 @@ async fn a_runner_that_lost_its_lease_publishes_nothing() {
     let claim = enter(&world.db.pool, &world.job, Asked::RunAt(hour(0)), "test", LEASE).await.unwrap().unwrap();
     expire(&world).await;
     let ended = run_job(&world.db.pool, &world.job, &claim, hour(0), &world.routing).await;
-    assert!(matches!(ended, Err(trueup::pipeline::failure::RunError::LostLease)), "{ended:?}");
+    assert!(matches!(ended, Err(trueup::warehouse::failure::RunError::LostLease)), "{ended:?}");
     let written: i64 = world.db.scalar("select (select count(*) from trueup.residual) + (select count(*) from trueup.bucket) + (select count(*) from trueup.measurement)").await;
     assert_eq!(written, 0);
 }

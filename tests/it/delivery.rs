@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use trueup::commands::demo::receivers::{LocalReceiver, mail_header, plain_text};
-use trueup::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
-use trueup::notify::http::Endpoint;
-use trueup::notify::network::AllowedNetworks;
+use trueup::dispatch::send::{self, Receivers, Summary};
 use trueup::notify::receiver::{Receiver, Transport};
-use trueup::notify::webhook::{SigningSecret, WebhookReceiver};
-use trueup::outbox::{self, Receivers, Summary};
+use trueup::notify::transport::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use trueup::notify::transport::http::Endpoint;
+use trueup::notify::transport::network::AllowedNetworks;
+use trueup::notify::transport::webhook::{SigningSecret, WebhookReceiver};
 
 use crate::support::world::{World, fired_and_resolved};
 
@@ -40,8 +40,8 @@ fn email(receiver: &LocalReceiver) -> Result<Receiver, String> {
 /// Makes one attempt for everything that is due, as the scheduler's tasks do.
 async fn deliver_due(pool: &sqlx::PgPool, receivers: &Receivers) -> anyhow::Result<Summary> {
     let mut sum = Summary::default();
-    for name in outbox::receivers_due(pool).await? {
-        let one = outbox::drain(pool, receivers, &name, None, || false).await?;
+    for name in send::receivers_due(pool).await? {
+        let one = send::drain(pool, receivers, &name, None, || false).await?;
         sum = Summary { sent: sum.sent + one.sent, retried: sum.retried + one.retried, dead: sum.dead + one.dead };
     }
     Ok(sum)
@@ -183,7 +183,7 @@ async fn a_send_whose_record_was_lost_is_repeated_with_the_same_id() {
     let hook = LocalReceiver::http().await.unwrap();
     let receivers: Arc<Receivers> = Arc::new(BTreeMap::from([("hook".to_owned(), webhook(&hook))]).into());
     // As after a kill between the receiver's answer and our record: leased, nothing recorded, and the lease runs out.
-    let leased = trueup::store::sending::lease(
+    let leased = trueup::store::outbox::delivery::lease(
         &mut world.db.pool.acquire().await.unwrap(),
         "hook",
         None,

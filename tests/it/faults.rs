@@ -8,12 +8,12 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use trueup::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
-use trueup::notify::http::Endpoint;
-use trueup::notify::network::AllowedNetworks;
+use trueup::dispatch::send::{self, Receivers};
 use trueup::notify::receiver::{Receiver, Transport};
-use trueup::notify::webhook::WebhookReceiver;
-use trueup::outbox::{self, Receivers};
+use trueup::notify::transport::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use trueup::notify::transport::http::Endpoint;
+use trueup::notify::transport::network::AllowedNetworks;
+use trueup::notify::transport::webhook::WebhookReceiver;
 
 use crate::support::faulty::{Faulty, HTTP_FAULTS, HttpFault, SMTP_FAULTS, Taken};
 use crate::support::program::{Folder, Process};
@@ -39,8 +39,8 @@ fn email(address: std::net::SocketAddr) -> Result<Receiver, String> {
 
 /// One round of attempts of every receiver, at once, as the scheduler's tasks make them; then time passes.
 async fn round(world: &World, receivers: &Receivers) {
-    let due = outbox::receivers_due(&world.db.pool).await.expect("the outbox");
-    let drains = due.iter().map(|name| outbox::drain(&world.db.pool, receivers, name, None, || false));
+    let due = send::receivers_due(&world.db.pool).await.expect("the outbox");
+    let drains = due.iter().map(|name| send::drain(&world.db.pool, receivers, name, None, || false));
     for drained in futures::future::join_all(drains).await {
         drained.expect("a drain");
     }
@@ -127,14 +127,14 @@ async fn whatever_a_receiver_does_wrong_nothing_is_lost_or_out_of_order() {
     println!("{} faults, {duplicates} duplicates with their ids", servers.len());
     assert_eq!(duplicates, 2, "only where the receiver took it and did not say so");
     // What was given up goes to the fallback, and says why.
-    outbox::fall_back(&world.db.pool, &receivers).await.unwrap();
-    outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    send::fall_back(&world.db.pool, &receivers).await.unwrap();
+    send::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
     let dead: i64 =
         world.db.scalar("select count(*) from trueup.notification where state = 'dead' and kind = 'firing'").await;
     let told = world.db.lines("select body ->> 'note' from trueup.notification where receiver = 'fallback' and state = 'sent' order by sequence").await;
     assert_eq!(usize::try_from(dead).ok(), Some(told.len()), "{told:?}");
     assert!(told.iter().all(|note| note.contains("could not be told: ")), "{told:?}");
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
     let waiting = world
         .db
         .lines("select distinct receiver, failure from trueup.delivery_history where receiver = 'refused'")
@@ -154,21 +154,21 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
     ]);
     let receivers = Receivers { by_name, fallback: Some("fallback".to_owned()) };
     let attempt = async || {
-        outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.expect("a drain");
+        send::drain(&world.db.pool, &receivers, "hook", None, || false).await.expect("a drain");
         world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '1 second' where state = 'pending'").await;
     };
     for _ in 0..4 {
         attempt().await;
     }
-    assert_eq!(outbox::receivers_due(&world.db.pool).await.unwrap(), ["hook"]);
+    assert_eq!(send::receivers_due(&world.db.pool).await.unwrap(), ["hook"]);
     attempt().await;
-    assert!(outbox::receivers_due(&world.db.pool).await.unwrap().is_empty(), "five failures in a row");
+    assert!(send::receivers_due(&world.db.pool).await.unwrap().is_empty(), "five failures in a row");
     let pause = world
         .db
         .lines("select failures, round(extract(epoch from open_until - changed_at)) from trueup.receiver_health")
         .await;
     assert_eq!(pause, ["5 | 30"]);
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "not yet");
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "not yet");
     // Two minutes later it has still not worked.
     world.db.execute("update trueup.receiver_health set open_until = null; update trueup.notification set first_due_at = first_due_at - interval '2 minutes'").await;
     attempt().await;
@@ -179,8 +179,8 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
         .await;
     assert_eq!(pause, ["7 | 120"], "twice as long each time");
     for _ in 0..2 {
-        outbox::fall_back(&world.db.pool, &receivers).await.unwrap();
-        outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+        send::fall_back(&world.db.pool, &receivers).await.unwrap();
+        send::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
     }
     assert_eq!(fallback.taken().len(), 1, "once");
     let note: String =
@@ -203,20 +203,20 @@ async fn every_page_to_a_receiver_that_is_down_reaches_the_fallback_also_those_b
         ("fallback".to_owned(), webhook(fallback.address)),
     ]);
     let receivers = Receivers { by_name, fallback: Some("fallback".to_owned()) };
-    outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
-    assert!(outbox::receivers_due(&world.db.pool).await.unwrap().is_empty(), "it is left alone");
+    send::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
+    assert!(send::receivers_due(&world.db.pool).await.unwrap().is_empty(), "it is left alone");
     let tried: i64 = world.db.scalar("select count(*) from trueup.notification where attempt > 0").await;
     assert_eq!(tried, 5, "the others were not even tried");
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0);
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0);
     world.db.execute("update trueup.notification set first_due_at = first_due_at - interval '3 minutes', next_attempt_at = next_attempt_at - interval '3 minutes'").await;
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 40);
-    outbox::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 40);
+    send::drain(&world.db.pool, &receivers, "fallback", None, || false).await.unwrap();
     assert_eq!(fallback.taken().len(), 40);
     // One more failure, and it is well again: what was to wait for an hour goes out at once.
     world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() + interval '1 hour' where receiver = 'hook' and attempt > 0").await;
     for _ in 0..5 {
         world.db.execute("update trueup.receiver_health set open_until = null").await;
-        outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
+        send::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
     }
     let left: i64 = world.db.scalar("select count(*) from trueup.notification where receiver = 'hook' and state = 'pending' and next_attempt_at > clock_timestamp() + interval '1 minute'").await;
     assert_eq!((broken.taken().len(), left), (40, 0), "nothing waits for its hour");
@@ -227,7 +227,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
     let world = fired_and_resolved(&["hook"]).await;
     let gone = Faulty::http(HttpFault::Status(410), 1).await;
     let receivers: Receivers = BTreeMap::from([("hook".to_owned(), webhook(gone.address))]).into();
-    outbox::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
+    send::drain(&world.db.pool, &receivers, "hook", None, || false).await.unwrap();
     assert!(gone.taken().is_empty(), "the second was not even tried");
     let failures =
         world.db.lines("select outcome, status_code, failure from trueup.delivery_history order by attempted_at").await;

@@ -3,15 +3,17 @@
 
 use std::time::{Duration, Instant};
 
+use trueup::domain::duration;
+use trueup::domain::name::TableName;
+use trueup::domain::schedule::Cadence;
 use trueup::notify::message::samples;
 use trueup::notify::template::Templates;
-use trueup::notify::{http::Endpoint, network::AllowedNetworks};
+use trueup::notify::transport::http::Endpoint;
+use trueup::notify::transport::network::AllowedNetworks;
+use trueup::plan;
 use trueup::plan::expression::Expression;
-use trueup::plan::name::TableName;
 use trueup::plan::query::SelectQuery;
-use trueup::plan::schedule::Cadence;
 use trueup::plan::syntax::Grants;
-use trueup::plan::{self, duration};
 use trueup::spec::fixture::FixtureSpec;
 use trueup::spec::receivers::SettingsSpec;
 use trueup::spec::{Document, JobSpec};

@@ -1,8 +1,8 @@
 //! What is kept, what is revised, and what a run may see.
 
 use chrono::TimeDelta;
+use trueup::metric::{CATALOGUE, column};
 use trueup::pipeline::enter::Refused;
-use trueup::plan::metric::{CATALOGUE, view};
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 
@@ -242,14 +242,14 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
         )
     };
     let wanted: Vec<String> =
-        view::columns().iter().map(|column| format!("{} | {}", column.name, column.comment)).collect();
+        column::columns().iter().map(|column| format!("{} | {}", column.name, column.comment)).collect();
     for of in ["window_revisions", "window_history"] {
         let found = world.db.lines(&described(of)).await;
         let found: Vec<&String> = found.iter().filter(|line| wanted.contains(line)).collect();
         let hint = format!(
             "add a migration that makes the views anew, with\n{}and `extra` as\n{}",
-            view::select_list(),
-            view::extra()
+            column::select_list(),
+            column::extra()
         );
         assert_eq!(found.len(), wanted.len(), "{of}: {hint}");
     }

@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 use trueup::notify::format::{Format, bodies};
-use trueup::notify::http::Endpoint;
 use trueup::notify::message::{Notice, samples};
-use trueup::notify::network::AllowedNetworks;
 use trueup::notify::template::Templates;
+use trueup::notify::transport::http::Endpoint;
+use trueup::notify::transport::network::AllowedNetworks;
 
 use trueup::commands::demo::receivers::LocalReceiver;
 
@@ -349,7 +349,10 @@ async fn no_address_of_an_inner_network_is_connected_to() {
     for name in ["localhost", "LOCALHOST", "localhost."] {
         let endpoint = Endpoint::new(&format!("http://{name}:{}/", hook.address.port()), true, &none).expect("a name");
         let delivery = endpoint.post(&[], b"{}".to_vec()).await;
-        assert!(matches!(delivery, trueup::notify::receiver::Delivery::Failed { status: None, .. }), "{delivery:?}");
+        assert!(
+            matches!(delivery, trueup::notify::transport::delivery::Delivery::Failed { status: None, .. }),
+            "{delivery:?}"
+        );
     }
     assert!(hook.book.all().is_empty(), "nothing arrived");
     // Credentials in an address do not move the host, and other schemes are not spoken.
@@ -369,7 +372,10 @@ async fn no_address_of_an_inner_network_is_connected_to() {
     let allowed = AllowedNetworks::parse(&["127.0.0.0/8".to_owned()]).unwrap();
     let endpoint = Endpoint::new(&format!("http://{}/", redirecting.address), true, &allowed).expect("allowed");
     let delivery = endpoint.post(&[], b"{}".to_vec()).await;
-    assert!(matches!(delivery, trueup::notify::receiver::Delivery::Refused { status: Some(302), .. }), "{delivery:?}");
+    assert!(
+        matches!(delivery, trueup::notify::transport::delivery::Delivery::Refused { status: Some(302), .. }),
+        "{delivery:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

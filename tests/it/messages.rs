@@ -4,7 +4,7 @@ use boon::{Compiler, Schemas};
 use chrono::TimeDelta;
 use serde_json::Value as Json;
 use trueup::cli::SchemaKind;
-use trueup::commands::schema;
+use trueup::commands::author::schema;
 use trueup::notify::format::{Format, bodies, posted};
 use trueup::notify::message::{AlertFacts, ChangeFacts, Notice, samples};
 use trueup::notify::template::Templates;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trueup::plan::metric::CATALOGUE;
+use trueup::metric::CATALOGUE;
 
 use crate::support::world::{TABLES, World, at, hourly};
 

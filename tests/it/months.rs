@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
-use trueup::store::months::{self, Monthly};
+use trueup::store::history::months::{self, Monthly};
 
 use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly, quarter_hours};

@@ -249,7 +249,7 @@ async fn alertmanager_is_told_again_and_again_and_once_more_of_the_end() {
     let pass = async |world: &World, seconds: u32| {
         let sql = format!("update trueup.notification set created_at = created_at - interval '{seconds} seconds'");
         world.db.execute(&sql).await;
-        trueup::pipeline::remind::all(&world.db.pool, &world.routing).await.unwrap();
+        trueup::dispatch::repeat::all(&world.db.pool, &world.routing).await.unwrap();
         world.delivered().await;
     };
     for hour in 1..=2 {

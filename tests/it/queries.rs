@@ -5,12 +5,13 @@ use std::path::Path;
 use chrono::TimeDelta;
 
 use sqlx::Row as _;
-use trueup::measure::session::{self, Bind};
+use trueup::domain::window::Slice;
 use trueup::plan::rollup;
 use trueup::plan::source::{NumberType, SourceFacts};
-use trueup::plan::sql::rows::Selection;
-use trueup::plan::sql::{bucket, residual, window};
-use trueup::plan::window::Slice;
+use trueup::sql::pairs::source::Selection;
+use trueup::sql::pairs::{bucket, residual};
+use trueup::sql::window;
+use trueup::warehouse::session::{self, Bind};
 
 use crate::support::program::{Folder, Run};
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};

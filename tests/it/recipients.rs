@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use trueup::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use trueup::dispatch::send::{self, Receivers};
 use trueup::notify::receiver::Transport;
-use trueup::outbox::{self, Receivers};
+use trueup::notify::transport::email::{EmailReceiver, SmtpSecurity, SmtpServer};
 
 use crate::support::database::TestDatabase;
 use crate::support::fleet::until;
@@ -36,7 +36,7 @@ fn receivers(server: &Mailboxes, to: &[&str]) -> Receivers {
 
 /// One round of attempts; then time passes.
 async fn round(world: &World, receivers: &Receivers) {
-    outbox::drain(&world.db.pool, receivers, "mail", None, || false).await.unwrap();
+    send::drain(&world.db.pool, receivers, "mail", None, || false).await.unwrap();
     world
         .db
         .execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '1 second' where state = 'pending'")
@@ -185,12 +185,12 @@ async fn the_fallback_is_told_of_an_address_that_is_refused() {
     receivers.fallback = Some("other".to_owned());
     round(&world, &receivers).await;
     round(&world, &receivers).await;
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
     let note = world.db.lines("select body ->> 'note' from trueup.notification where receiver = 'other'").await;
     let words =
         "The receiver `mail` could not be told: gone@example.org: the mail server answered 550 (5.1.1 no such user).";
     assert_eq!(note, [words]);
-    assert_eq!(outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
+    assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::TimeDelta;
+use trueup::alerting;
 use trueup::evaluate::replay::{self, Knowledge};
-use trueup::pipeline;
 use trueup::plan::rule::Rule;
 
 use crate::support::program::{Folder, Run};
@@ -129,7 +129,7 @@ async fn a_replay_of_what_was_known_says_what_the_runs_said() {
         let range = at("2024-03-01T00:00:00Z")..at("2024-05-01T00:00:00Z");
         let rules: Vec<&Rule> = world.job.rules.iter().collect();
         let mut connection = world.db.pool.acquire().await.unwrap();
-        let history = pipeline::replay::load(&mut connection, &world.job, &rules, &range).await.unwrap();
+        let history = alerting::replay::load(&mut connection, &world.job, &rules, &range).await.unwrap();
         drop(connection);
         for rule in rules {
             let replay = replay::replay(rule, &world.job.windows, &history, &range, Knowledge::Then);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use trueup::commands::demo::receivers::LocalReceiver;
-use trueup::store::schedule;
+use trueup::store::ledger::schedule;
 
 use crate::support::database::TestDatabase;
 use crate::support::dice::Dice;

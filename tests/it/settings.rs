@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 use rstest::rstest;
-use trueup::plan::schedule::CatchUp;
+use trueup::domain::schedule::CatchUp;
 use trueup::scheduler::due_slots;
-use trueup::store::schedule::Cursor;
+use trueup::store::ledger::schedule::Cursor;
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
 

@@ -1,9 +1,9 @@
 //! What happens to models, told from the tables to the message: each story on a real Postgres, day by day.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use trueup::alerting::run_health;
 use trueup::pipeline::execute::{Ended, execute};
-use trueup::pipeline::health;
-use trueup::store::run;
+use trueup::store::ledger::run;
 
 use crate::support::world::{LEASE, TABLES, World, at, hourly};
 
@@ -363,17 +363,17 @@ async fn a_job_that_does_not_run_is_late_once_whoever_watches() {
     world.run_at(two_days_ago).await;
     let jobs = [&world.job];
     let (one, other) = tokio::join!(
-        health::late(&world.db.pool, &jobs, &world.routing),
-        health::late(&world.db.pool, &jobs, &world.routing)
+        run_health::late(&world.db.pool, &jobs, &world.routing),
+        run_health::late(&world.db.pool, &jobs, &world.routing)
     );
     let found: Vec<String> = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(found, ["hourly"], "by one of them");
-    assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
+    assert!(run_health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
     assert_eq!(told(&world).await, ["firing | mail | run-late | 1"]);
     world.delivered().await;
     world.run_at(Utc::now() - TimeDelta::minutes(1)).await;
     assert_eq!(told(&world).await[1..], ["resolved | mail | run-late | 1"]);
-    assert!(health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
+    assert!(run_health::late(&world.db.pool, &jobs, &world.routing).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

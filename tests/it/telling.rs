@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::Value as Json;
-use trueup::notify::matcher::Matcher;
+use trueup::dispatch::acknowledge::{Act, Kind, act};
+use trueup::dispatch::repeat;
+use trueup::domain::schedule::Cadence;
 use trueup::notify::message::Notice;
-use trueup::notify::route::{Daily, Escalation, Hours, Maintenance, Route};
-use trueup::pipeline::act::{Act, Kind, act};
-use trueup::pipeline::remind;
-use trueup::plan::schedule::Cadence;
+use trueup::notify::policy::matcher::Matcher;
+use trueup::notify::policy::route::{Daily, Escalation, Hours, Maintenance, Route};
 
 use crate::support::world::{TABLES, World, at, hourly};
 
@@ -73,7 +73,7 @@ async fn told(world: &World) -> Vec<String> {
 }
 
 async fn remind(world: &World) {
-    remind::all(&world.db.pool, &world.routing).await.expect("reminders");
+    repeat::all(&world.db.pool, &world.routing).await.expect("reminders");
 }
 
 /// Lets time pass for everything that was told.
@@ -168,7 +168,7 @@ async fn scheduled(world: &World, time: DateTime<Utc>) {
     world.db.execute(&due).await;
     let mut connection = world.db.pool.acquire().await.expect("a connection");
     let lease = TimeDelta::seconds(30);
-    let claim = trueup::store::run::claim_next(&mut connection, &["hourly".to_owned()], "test", lease)
+    let claim = trueup::store::ledger::run::claim_next(&mut connection, &["hourly".to_owned()], "test", lease)
         .await
         .expect("the ledger")
         .expect("a claim");
@@ -489,8 +489,8 @@ async fn whoever_stood_in_for_another_is_told_of_the_end() {
         .db
         .execute("update trueup.notification set attempt = 1, first_due_at = clock_timestamp() - interval '3 minutes'")
         .await;
-    let receivers = trueup::outbox::Receivers { fallback: Some("duty".into()), ..Default::default() };
-    assert_eq!(trueup::outbox::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
+    let receivers = trueup::dispatch::send::Receivers { fallback: Some("duty".into()), ..Default::default() };
+    assert_eq!(trueup::dispatch::send::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
     world.delivered().await;
     world.run_at(hour(3)).await;
     let mut lines = told(&world).await;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
-use trueup::visible;
+use trueup::text::visible;
 
 use crate::support::database::TestDatabase;
 use crate::support::program::{Folder, Process, Run};

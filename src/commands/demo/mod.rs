@@ -10,13 +10,14 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use owo_colors::OwoColorize as _;
 
-use super::{context, output};
+use super::output;
+use super::shared::database;
 use crate::postgres::local::{self, LocalDatabase, LocalServer};
 use scene::Scene;
 
 pub(super) async fn run(keep: bool) -> Result<ExitCode> {
     let started = std::time::Instant::now();
-    let server = context::local_server(Path::new(context::LOCAL_FOLDER), context::Consent::Given).await?;
+    let server = database::local_server(Path::new(database::LOCAL_FOLDER), database::Consent::Given).await?;
     heading("trueup demo")?;
     output::print(&format!("A private Postgres runs in {}.", server.folder().display()))?;
     let scene = Scene::build(&server).await?;
@@ -31,7 +32,7 @@ pub(super) async fn run(keep: bool) -> Result<ExitCode> {
 
 /// Lets a database that `demo --keep` left running stop.
 pub(super) fn stop() -> Result<ExitCode> {
-    let kept = local::stop_keeping(Path::new(context::LOCAL_FOLDER))?;
+    let kept = local::stop_keeping(Path::new(database::LOCAL_FOLDER))?;
     output::print(if kept { "the demo's database stops" } else { "no database was kept running here" })?;
     Ok(ExitCode::SUCCESS)
 }

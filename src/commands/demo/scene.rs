@@ -8,14 +8,14 @@ use secrecy::SecretString;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::receivers::LocalReceiver;
-use crate::commands::progress;
-use crate::notify::email::{EmailReceiver, SmtpSecurity, SmtpServer};
-use crate::notify::http::Endpoint;
-use crate::notify::network::AllowedNetworks;
+use crate::commands::output::progress;
+use crate::dispatch::send::{self, Receivers};
+use crate::notify::policy::route::Routing;
 use crate::notify::receiver::{Receiver, Transport};
-use crate::notify::route::Routing;
-use crate::notify::webhook::{SigningSecret, WebhookReceiver};
-use crate::outbox::{self, Receivers};
+use crate::notify::transport::email::{EmailReceiver, SmtpSecurity, SmtpServer};
+use crate::notify::transport::http::Endpoint;
+use crate::notify::transport::network::AllowedNetworks;
+use crate::notify::transport::webhook::{SigningSecret, WebhookReceiver};
 use crate::pipeline::Published;
 use crate::pipeline::enter::{Asked, enter};
 use crate::pipeline::execute::{self, Ended};
@@ -65,7 +65,7 @@ impl Scene {
             .map_err(|refused| anyhow!("the run of {at} was refused: {refused:?}"))?;
         match execute::execute(&self.pool, &self.job, &claim, at, lease, &Routing::default()).await {
             Ended::Ok(published) => {
-                outbox::deliver_run(&self.pool, &self.receivers, claim.run_id).await?;
+                send::deliver_run(&self.pool, &self.receivers, claim.run_id).await?;
                 Ok(published)
             }
             other => Err(anyhow!("the run of {at} ended as {other:?}")),

@@ -7,20 +7,20 @@ use owo_colors::OwoColorize as _;
 use super::receivers::{mail_header, plain_text};
 use super::scene::{JOB, Scene};
 use super::{heading, psql};
+use crate::alerting::StateChange;
 use crate::cli::Output;
 use crate::commands::output::{self, Table};
-use crate::commands::{progress, sparkline};
+use crate::commands::output::{progress, sparkline};
 use crate::evaluate::state::State;
-use crate::notify::message::number;
-use crate::pipeline::Told;
 use crate::postgres::local::{LocalDatabase, LocalServer};
-use crate::store::history::{self, HistoryFilter};
-use crate::visible;
+use crate::store::read::history::{self, HistoryFilter};
+use crate::text::number::number;
+use crate::text::visible;
 
 /// A change of an alert, with the tick it came at.
 struct Moment {
     at: DateTime<Utc>,
-    told: Told,
+    told: StateChange,
 }
 
 pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {

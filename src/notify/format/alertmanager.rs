@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::notify::message::{AlertFacts, Notice, Section, number};
+use crate::notify::message::{AlertFacts, Notice, Section};
+use crate::text::number::number;
 
 /// The labels of an alert: what it is, and nothing that changes while it fires.
 fn labels(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeMap<&'static str, String> {

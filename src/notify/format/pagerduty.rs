@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::notify::message::{Notice, Section, clipped, is_web_link, number, rank};
+use crate::notify::message::{Notice, Section, rank};
+use crate::text::line::{clipped, is_web_link};
+use crate::text::number::number;
 
 /// Longest key and summary that it takes.
 const LONGEST_KEY: usize = 255;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::notify::message::{Notice, clipped, is_web_link};
+use crate::notify::message::Notice;
+use crate::text::line::{clipped, is_web_link};
 
 /// Longest text of a section that it takes, less the marks round it.
 const LONGEST: usize = 2_900;

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Notice, Section, clipped, is_web_link, number, single_line, time};
+use super::{Notice, Section};
+use crate::text::line::{clipped, is_web_link, single_line};
+use crate::text::number::number;
+use crate::text::time::minute;
 
 /// Content id of the inline picture.
 pub const CHART: &str = "chart@trueup";
@@ -117,8 +120,8 @@ impl Section {
             number(low),
             number(high),
             worst.unit,
-            time(first.window_end),
-            time(last.window_end)
+            minute(first.window_end),
+            minute(last.window_end)
         );
         let _infallible = write!(
             html,

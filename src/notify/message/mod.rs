@@ -5,7 +5,9 @@ mod html;
 pub mod samples;
 mod text;
 
-use chrono::{DateTime, Utc};
+use crate::text::line::single_line;
+use crate::text::number::{amount, number, percent};
+use crate::text::time::minute;
 
 pub use facts::{About, AlertFacts, ChangeFacts, JobFacts, Notice, Point, RuleFacts, SCHEMA, Section, rank};
 pub use html::CHART;
@@ -171,7 +173,7 @@ impl Section {
 impl ChangeFacts {
     fn line(&self) -> String {
         let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
-        format!("{} {}{note} ({})", time(self.at), self.kind, self.author)
+        format!("{} {}{note} ({})", minute(self.at), self.kind, self.author)
     }
 }
 
@@ -205,7 +207,7 @@ impl AlertFacts {
         if self.limit.is_none() && self.value.is_none() {
             // About runs: there is no number to show.
             rows.extend(self.note.iter().map(|note| ("what", note.clone())));
-            rows.extend(self.since.map(|since| ("since", time(since))));
+            rows.extend(self.since.map(|since| ("since", minute(since))));
             rows.extend(person);
             return rows;
         }
@@ -221,9 +223,12 @@ impl AlertFacts {
         if let Some(share) = self.squared_error_share {
             rows.push(("share", format!("{} of the total squared error", percent(share))));
         }
-        rows.push(("window", format!("{} to {} ({})", time(self.window_start), time(self.window_end), self.status)));
+        rows.push((
+            "window",
+            format!("{} to {} ({})", minute(self.window_start), minute(self.window_end), self.status),
+        ));
         if let Some(since) = self.since {
-            rows.push(("since", time(since)));
+            rows.push(("since", minute(since)));
         }
         if let Some(note) = &self.note {
             rows.push(("note", note.clone()));
@@ -233,14 +238,6 @@ impl AlertFacts {
     }
 }
 
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
-
 /// A limit as it was written, or what was computed from a baseline to four digits.
 fn limit(alert: &AlertFacts) -> String {
     match (alert.limit, alert.baseline) {
@@ -248,46 +245,4 @@ fn limit(alert: &AlertFacts) -> String {
         (Some(limit), None) => format!("{limit}{}", alert.unit),
         (limit, _) => amount(limit, &alert.unit),
     }
-}
-
-fn amount(value: Option<f64>, unit: &str) -> String {
-    value.map_or("no value".to_owned(), |value| format!("{}{unit}", number(value)))
-}
-
-/// Four significant digits, or all digits before the point.
-pub fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if value == 0.0 || (1_000.0..1e15).contains(&magnitude) {
-        return format!("{value:.0}");
-    }
-    if !(1e-4..1e15).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the magnitude was just bounded")]
-    let decimals = (3 - magnitude.log10().floor() as i32).max(0) as usize;
-    format!("{value:.decimals$}")
-}
-
-/// Text from data cannot break a line, nor turn it around: control and direction characters become spaces.
-pub fn single_line(text: &str) -> String {
-    let breaks = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
-    };
-    text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect()
-}
-
-/// Whether a link may be clicked: http(s) and nothing else.
-pub fn is_web_link(link: &str) -> bool {
-    (link.starts_with("https://") || link.starts_with("http://"))
-        && !link.contains(|c: char| c.is_control() || c == ' ')
-}
-
-/// At most so many characters, the last three being dots where some were cut off.
-pub fn clipped(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(most.saturating_sub(3)).collect();
-    format!("{kept}...")
 }

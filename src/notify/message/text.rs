@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Notice, Section, clipped, single_line};
+use super::{Notice, Section};
+use crate::text::line::{clipped, single_line};
 
 /// Longest name of a cohort in a text: data may hold anything.
 const LONGEST_NAME: usize = 200;

@@ -1,10 +1,11 @@
 //! The rules that every job has: about the data that its own rules need.
 
+use super::job::Job;
 use super::notes::Notes;
-use super::rules::Job;
+use crate::domain::window::Window;
+use crate::metric::name::RuleMetric;
 use crate::plan::objective;
-use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, RuleMetric, Test, When};
-use crate::plan::window::Window;
+use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, Test, When};
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
 

@@ -1,9 +1,9 @@
 //! `[[cohorts]]`: dimensions by name, so that the order they are written in does not matter.
 
 use super::notes::Notes;
+use crate::domain::name::Identifier;
 use crate::plan::cohort::{CohortSet, Dimension, DimensionValue};
 use crate::plan::expression::Expression;
-use crate::plan::name::Identifier;
 use crate::spec::job::{CohortSection, DimensionSpec};
 
 /// How many dimensions one declaration may have: their values together must fit an index row.

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::notes::Notes;
+use crate::domain::window::{Slice, Window};
+use crate::metric::name::RuleMetric;
+use crate::metric::{JobMetric, Needs, Parameters};
 use crate::plan::baseline::{Baseline, Kind};
-use crate::plan::metric::{JobMetric, Needs, Parameters};
-use crate::plan::rule::{Condition, Excess, Limits, RuleMetric, Test, VersionChoice};
-use crate::plan::window::{Slice, Window};
+use crate::plan::rule::{Condition, Excess, Limits, Test, VersionChoice};
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::rules::{BaselineKind, BaselineSection, DistanceSpec, ExcessSpec, RangeSection};
 

@@ -2,10 +2,10 @@
 
 use super::notes::Notes;
 use super::slos;
+use crate::domain::name::Identifier;
+use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Needs, Parameters};
 use crate::plan::expression::Expression;
-use crate::plan::metric::{self, CATALOGUE, CustomMetric, JobMetric, Needs, Parameters};
-use crate::plan::name::Identifier;
-use crate::plan::pair::{self, Extra};
+use crate::plan::extra::{self, Extra};
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::job::CustomMetricSection;
@@ -50,7 +50,7 @@ pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
         check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, notes);
     }
     let values: Vec<Extra> = extras.iter().map(|(extra, _)| extra.clone()).collect();
-    if pair::columns(&values).len() > 64 {
+    if extra::columns(&values).len() > 64 {
         notes
             .error("metrics.custom", "too-many-columns", "the expressions name more than 64 columns")
             .hint("compute some of them in a `query`");

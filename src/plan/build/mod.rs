@@ -3,6 +3,7 @@
 pub mod builtin;
 mod cohorts;
 mod conditions;
+mod job;
 mod metrics;
 mod notes;
 mod persistence;
@@ -17,9 +18,9 @@ pub const NOBODY_TOLD: &str = "nobody-told";
 
 use notes::Notes;
 
+use crate::metric;
 use crate::plan::PlannedJob;
 use crate::plan::job::Declared;
-use crate::plan::metric;
 use crate::plan::syntax::Grants;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
@@ -61,7 +62,7 @@ pub fn plan(
             .hint("use 1 to 100, or leave it out");
     }
     let gap = schedule.as_ref().map(|schedule| schedule.cadence.usual_gap());
-    let declared = rules::Job {
+    let declared = job::Job {
         spec,
         windows: &listed,
         metrics: &metrics.all,

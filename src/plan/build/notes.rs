@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use crate::plan::duration;
+use crate::domain::duration;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::{Diagnostic, Document};
 

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::notes::Notes;
-use crate::plan::duration;
+use crate::domain::duration;
+use crate::domain::window::{Window, WindowKind};
 use crate::plan::rule::{Clearing, Condition, Limits, Persistence, Test, When};
-use crate::plan::window::{Window, WindowKind};
 use crate::spec::rules::{AlertSection, ForSpec};
 
 pub(super) fn fires(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {

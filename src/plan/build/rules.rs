@@ -1,43 +1,19 @@
 //! `[[alerts]]`: rules on metrics and windows that the job really has.
 
-use chrono::TimeDelta;
+use super::job::{Cohorts, Job};
 
-use super::conditions::{self, Known, Written};
+use super::conditions::{self, Written};
 use super::notes::Notes;
 use super::persistence;
-use crate::plan::cohort::{Cohort, CohortSet, Dimension};
-use crate::plan::metric::{JobMetric, Parameters};
-use crate::plan::rule::{CohortChoice, Rule, RuleMetric, Severity, Test, VersionChoice, When};
-use crate::plan::window::Window;
+use crate::domain::cohort::Cohort;
+use crate::domain::severity::Severity;
+use crate::metric::JobMetric;
+use crate::metric::name::RuleMetric;
+use crate::plan::cohort::CohortSet;
+use crate::plan::rule::{CohortChoice, Rule, Test, VersionChoice, When};
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::rules::{AlertSection, CohortsSpec, ConditionSection, ConditionSpec, SeveritySpec, VersionsSpec};
-
-type Cohorts<'a> = (&'a [Dimension], &'a [CohortSet]);
-
-/// Everything that the job declares, against which rules are checked.
-#[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
-    pub spec: &'a JobSpec,
-    pub windows: &'a [Window],
-    pub metrics: &'a [JobMetric],
-    pub parameters: &'a Parameters,
-    pub cohorts: Cohorts<'a>,
-    pub receivers: &'a [String],
-    /// Usual time between two runs.
-    pub gap: Option<TimeDelta>,
-}
-
-impl Job<'_> {
-    pub(super) fn known(&self) -> Known<'_> {
-        Known {
-            windows: self.windows,
-            metrics: self.metrics,
-            parameters: self.parameters,
-            versioned: self.spec.predictions.version.is_some(),
-        }
-    }
-}
 
 pub(super) fn build(job: Job<'_>, notes: &mut Notes<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::notes::Notes;
-use crate::plan::schedule::{Cadence, CatchUp, Schedule};
+use crate::domain::schedule::{Cadence, CatchUp, Schedule};
 use crate::spec::job::{CatchUpSpec, ScheduleSection};
 
 pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Schedule> {

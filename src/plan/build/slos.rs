@@ -3,13 +3,14 @@
 use chrono::TimeDelta;
 
 use super::conditions;
+use super::job::Job;
 use super::notes::Notes;
-use super::rules::{self, Job};
-use crate::plan::duration;
+use super::rules;
+use crate::domain::duration;
+use crate::domain::schedule::Schedule;
+use crate::domain::severity::Severity;
+use crate::domain::window::{Window, WindowKind};
 use crate::plan::objective::{self, Burn, Indicator, Slo, largest_burn};
-use crate::plan::rule::Severity;
-use crate::plan::schedule::Schedule;
-use crate::plan::window::{Window, WindowKind};
 use crate::spec::job::CustomMetricSection;
 use crate::spec::rules::{BurnSpec, BurnWindow, SloSection};
 

@@ -1,8 +1,8 @@
 //! `[predictions]` and `[labels]`: tables, columns, filter.
 
 use super::notes::Notes;
+use crate::domain::name::{Identifier, TableName};
 use crate::plan::expression::Expression;
-use crate::plan::name::{Identifier, TableName};
 use crate::plan::query::SelectQuery;
 use crate::plan::source::{Labels, OnDuplicate, Predictions, Relation};
 use crate::plan::syntax::Grants;

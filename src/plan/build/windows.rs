@@ -4,11 +4,11 @@ use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::notes::Notes;
-use crate::plan::duration::{self, greatest_common_divisor};
-use crate::plan::job::Windows;
-use crate::plan::schedule::Schedule;
+use crate::domain::duration::{self, greatest_common_divisor};
+use crate::domain::schedule::Schedule;
+use crate::domain::window::{Window, WindowKind};
 use crate::plan::shrink::DEFAULT_SHARE;
-use crate::plan::window::{Window, WindowKind};
+use crate::plan::windows::Windows;
 use crate::spec::job::WindowsSection;
 
 /// The windows that are listed, for whatever refers to them.

@@ -3,12 +3,13 @@
 
 pub mod agree;
 pub mod column;
+pub mod decide;
 mod dictionary;
 mod label;
 mod value;
 pub mod words;
 
-use crate::plan::name::quoted;
+use crate::domain::name::quoted;
 use words::Says;
 
 /// A table or view as the catalog describes it.
@@ -188,7 +189,7 @@ fn likely(
         return Ok((exact(table, name)?, 0));
     }
     let rank = |name: &str| (says(name), i32::from(words::tokens(name).iter().any(|word| word == "value")));
-    let values = agree::numbers(table, key, None);
+    let values = decide::numbers(table, key, None);
     // The first of equals: columns are mostly in the order of their importance.
     let best = values.into_iter().reduce(|best, one| if rank(one) > rank(best) { one } else { best });
     let best = best.ok_or_else(|| Misfit::Number(table.written()))?;

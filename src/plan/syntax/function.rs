@@ -1,7 +1,7 @@
 //! The functions that may be called. All are free of side effects and depend on their arguments only: history that is
 //! computed again must come out the same.
 
-use crate::plan::name::{Identifier, TableName};
+use crate::domain::name::{Identifier, TableName};
 
 /// A function of somebody's schema that the operator allows queries to call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

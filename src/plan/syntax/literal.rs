@@ -1,5 +1,6 @@
 //! Literals, read and printed so that no setting of a session can give them another meaning.
 
+use crate::domain::name::text_literal;
 use std::fmt;
 
 use sqlparser::ast::Value;
@@ -52,26 +53,12 @@ fn is_number(digits: &str) -> bool {
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => f.write_str(&quoted(text)),
+            Self::Text(text) => f.write_str(&text_literal(text)),
             Self::Number(digits) => f.write_str(digits),
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Null => f.write_str("null"),
         }
     }
-}
-
-/// A text as a literal. Whether a backslash means itself in plain quotes is a setting of the session, so a text that has one
-/// stands between dollars, where nothing is interpreted.
-pub fn quoted(text: &str) -> String {
-    if !text.contains('\\') {
-        return format!("'{}'", text.replace('\'', "''"));
-    }
-    let mut tag = "$t$".to_owned();
-    // The tag must not occur before the end, not even half in the text and half in its own end.
-    while format!("{text}{tag}").find(&tag) != Some(text.len()) {
-        tag.insert(1, 't');
-    }
-    format!("{tag}{text}{tag}")
 }
 
 #[cfg(test)]
@@ -89,7 +76,7 @@ mod tests {
             ("\\$t", "$tt$\\$t$tt$"),
             ("\\$t$ $tt", "$ttt$\\$t$ $tt$ttt$"),
         ] {
-            assert_eq!(quoted(text), printed);
+            assert_eq!(text_literal(text), printed);
         }
     }
 

@@ -9,6 +9,7 @@
 mod function;
 mod literal;
 mod moment;
+mod name;
 mod operator;
 mod print;
 mod print_query;
@@ -20,7 +21,6 @@ mod types;
 mod walk;
 
 pub use function::{Granted, Grants};
-pub use literal::quoted;
 pub use tree::{Query, Scalar};
 
 use sqlparser::ast::Statement;

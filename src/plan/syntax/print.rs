@@ -3,7 +3,7 @@
 use super::operator::{Binary, Binding};
 use super::print_query as query;
 use super::tree::{Bound, Call, Frame, Function, Over, Scalar, Sort};
-use crate::plan::name::Identifier;
+use crate::domain::name::Identifier;
 
 type Columns<'a> = &'a dyn Fn(&str) -> Option<String>;
 

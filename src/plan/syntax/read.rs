@@ -1,6 +1,7 @@
 //! Takes over what the parser found, node by node. Every field of a node is named, so that nothing is passed over: what our
 //! tree has no place for is refused.
 
+use super::name::name;
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DateTimeField, Expr, ExtractSyntax, Ident,
     Subscript, TrimWhereField, TypedString, Value, ValueWithSpan,
@@ -12,7 +13,7 @@ use super::moment;
 use super::operator::{self, Binary, Binding, Is, Unary};
 use super::tree::{Function, Scalar};
 use super::types::SqlType;
-use crate::plan::name::Identifier;
+use crate::domain::name::Identifier;
 
 /// How deep a tree may be: it is printed and copied on threads with a stack of 2 MiB.
 const DEEPEST: usize = 200;
@@ -28,19 +29,6 @@ pub struct Reader<'a> {
 
 pub fn too_deep() -> String {
     "it is nested too deeply: compute parts of it in a view".to_owned()
-}
-
-/// As Postgres folds names: an unquoted one to lower case, letters of ASCII only.
-pub fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
-}
-
-/// A name, or why it is none.
-pub fn name(ident: &Ident) -> Result<Identifier, String> {
-    match ident.quote_style {
-        None | Some('"') => Identifier::new(&folded(ident)),
-        Some(_) => Err(format!("`{ident}` is not a name: quote names with \"...\"")),
-    }
 }
 
 type Read = Result<Scalar, String>;

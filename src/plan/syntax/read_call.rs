@@ -8,10 +8,11 @@ use sqlparser::ast::{
 
 use super::function::{self, Granted};
 use super::moment;
-use super::read::{Reader, name};
+use super::name::name;
+use super::read::Reader;
 use super::tree::{Bound, Call, Frame, Function, Over, Scalar, Sort};
 use super::types::SqlType;
-use crate::plan::name::Identifier;
+use crate::domain::name::Identifier;
 
 /// A call with arguments and nothing else.
 pub fn plain(function: Function, arguments: Vec<Scalar>) -> Scalar {

@@ -8,10 +8,11 @@ use sqlparser::ast::{
 
 use super::function;
 use super::literal::Literal;
-use super::read::{Reader, name};
+use super::name::name;
+use super::read::Reader;
 use super::read_call::names;
 use super::tree::{Alias, Body, Cte, Distinct, From, Group, Item, Join, On, Query, Scalar, Select, Source};
-use crate::plan::name::TableName;
+use crate::domain::name::TableName;
 
 const ONLY_SELECTS: &str = "a query may only select: no insert, update, delete, into or lock";
 

@@ -4,7 +4,7 @@ use super::function::Granted;
 use super::literal::Literal;
 use super::operator::{Binary, Is, Unary};
 use super::types::SqlType;
-use crate::plan::name::{Identifier, TableName};
+use crate::domain::name::{Identifier, TableName};
 
 /// An expression that gives one value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -114,7 +114,7 @@ impl SqlType {
     /// A type by name, as we print it: `pg_catalog.int4`. Without a schema it is the same, since nothing else is searched.
     fn custom(name: &sqlparser::ast::ObjectName, modifiers: &[String]) -> Option<Self> {
         let parts: Vec<String> =
-            name.0.iter().map(|part| part.as_ident().map(super::read::folded)).collect::<Option<_>>()?;
+            name.0.iter().map(|part| part.as_ident().map(super::name::folded)).collect::<Option<_>>()?;
         let name = match parts.as_slice() {
             [name] => name,
             [schema, name] if schema == "pg_catalog" => name,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::function::Granted;
 use super::literal::Literal;
 use super::operator::Unary;
-use crate::plan::name::TableName;
+use crate::domain::name::TableName;
 
 use super::tree::{Body, Bound, Call, Distinct, From, Function, Group, Item, On, Query, Scalar, Select, Sort, Source};
 use super::types::SqlType;

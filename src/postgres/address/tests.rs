@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{build, parameters};
-use crate::postgres::connect;
+use crate::postgres::refused;
 
 /// Options of an address, in an environment that has these variables only.
 fn read(address: &str, variables: &[(&str, &str)]) -> Result<PgConnectOptions, String> {
@@ -65,7 +65,7 @@ fn every_form_that_libpq_takes_leads_to_the_same_place() {
         ("host=/sock dbname=db\n", "/sock, database `db`"),
     ] {
         let options = read(address, &[]).unwrap_or_else(|error| panic!("{address}: {error}"));
-        assert_eq!(connect::place(&options), place, "{address}");
+        assert_eq!(refused::place(&options), place, "{address}");
     }
 }
 
@@ -146,11 +146,11 @@ fn what_the_address_leaves_open_comes_from_the_service_and_then_from_the_environ
         ("PGSSLMODE", "require"),
     ];
     let options = read("postgres:///z", &variables).unwrap();
-    assert_eq!(connect::place(&options), "from-service:7, database `z`");
+    assert_eq!(refused::place(&options), "from-service:7, database `z`");
     assert_eq!(options.get_username(), "me");
     assert!(matches!(options.get_ssl_mode(), PgSslMode::Require));
     let options = read("postgres://", &variables[2..]).unwrap();
-    assert_eq!(connect::place(&options), "from-environment:5432, database `y`");
+    assert_eq!(refused::place(&options), "from-environment:5432, database `y`");
 
     let error = read("service=none", &variables).unwrap_err();
     assert!(error.contains("is not defined in `") && error.contains("services"), "{error}");
@@ -226,7 +226,7 @@ fn no_part_of_a_password_is_shown_wherever_an_address_is_cut() {
             let shown = match read(&address, &[]) {
                 Ok(options) => {
                     taken += 1;
-                    connect::place(&options)
+                    refused::place(&options)
                 }
                 Err(error) => error,
             };

@@ -44,7 +44,7 @@ fn missing(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
 
 /// A client for whoever answers in HTTP. Each test installs TLS itself: which of them is the first is left to chance.
 pub fn client() -> reqwest::Client {
-    trueup::notify::http::install_tls();
+    trueup::notify::transport::http::install_tls();
     reqwest::Client::new()
 }
 

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trueup::notify::route::Routing;
+use trueup::notify::policy::route::Routing;
 use trueup::pipeline::backfill::{self, Finished, Request};
 use trueup::pipeline::enter::{Asked, Refused, enter};
 use trueup::pipeline::execute::{self, Ended};
 use trueup::pipeline::{Published, execute::leased};
 use trueup::plan::{self, PlannedJob};
 use trueup::spec::{Document, JobSpec};
-use trueup::store::run::Done;
+use trueup::store::ledger::run::Done;
 
 use super::database::TestDatabase;
 

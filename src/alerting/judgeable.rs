@@ -1,0 +1,201 @@
+//! Which windows a rule judges in a run, and for whom. The judging itself is the work of `evaluate`.
+
+use crate::evaluate::baseline::Past;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::target::Target;
+use crate::evaluate::rules::{self, Evidence};
+use crate::evaluate::verdict::{Judgement, Reason, Verdict};
+use crate::metric::measurement::{Measurement, Sample};
+use crate::plan::rule::{CohortChoice, Rule, VersionChoice};
+use crate::warehouse::windows::DueWindow;
+
+/// A window of this run, with what happened to it.
+#[derive(Debug, Clone)]
+pub(crate) struct MeasuredWindow {
+    pub id: i64,
+    pub window: DueWindow,
+    /// It was final before this run.
+    pub was_final: bool,
+    /// It is final now.
+    pub is_final: bool,
+    /// It was not stored before this run.
+    pub is_new: bool,
+}
+
+/// A window and a target that a rule has to judge.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked<'a> {
+    pub target: Target,
+    pub window: &'a MeasuredWindow,
+    /// None: the target has no predictions in the window.
+    pub measurement: Option<&'a Measurement>,
+    /// It had predictions before.
+    pub is_gone: bool,
+}
+
+/// A verdict with the measurement it is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged<'a> {
+    pub target: Target,
+    pub window: &'a MeasuredWindow,
+    pub measurement: Option<&'a Measurement>,
+    pub judgement: Judgement,
+    pub retroactive: bool,
+}
+
+/// Everything a run knows when it judges.
+pub(crate) struct Bench<'a> {
+    pub windows: &'a [MeasuredWindow],
+    pub measurements: &'a [Measurement],
+    /// (window id, target) of what got a new revision.
+    pub written: &'a BTreeSet<(i64, Target)>,
+    pub first_run: bool,
+}
+
+impl Bench<'_> {
+    /// What a rule has to judge in this run, oldest window first. `known` had predictions not long ago.
+    pub fn asked(&self, rule: &Rule, known: &BTreeSet<Target>) -> Vec<Asked<'_>> {
+        let mut mine: Vec<&MeasuredWindow> =
+            self.windows.iter().filter(|window| window.window.name == rule.window).collect();
+        if self.first_run {
+            // A job's first run looks far back: what was long ago is not news.
+            let newest = mine.iter().filter(|w| !rule.on_final_only || w.is_final).map(|w| w.window.slice.end).max();
+            mine.retain(|window| Some(window.window.slice.end) == newest);
+        }
+        mine.into_iter().flat_map(|window| self.asked_of(rule, window, known)).collect()
+    }
+
+    fn asked_of<'b>(
+        &'b self,
+        rule: &Rule,
+        window: &'b MeasuredWindow,
+        known: &BTreeSet<Target>,
+    ) -> impl Iterator<Item = Asked<'b>> {
+        let mut found = self.of_window(window, rule);
+        // One that stopped says so, in windows that are judged for the first time.
+        let missing = |target: &&Target| !found.contains_key(target);
+        let mut gone: BTreeSet<Target> = known.iter().filter(|_| window.is_new).filter(missing).cloned().collect();
+        // Or whose last prediction in it is gone.
+        let removed = self.written.iter().filter(|(id, _)| *id == window.id).map(|(_, target)| target);
+        gone.extend(
+            removed
+                .filter(|target| rule.covers(&target.cohort, target.model_version.as_deref()))
+                .filter(missing)
+                .cloned(),
+        );
+        found.extend(gone.iter().map(|target| (target.clone(), None)));
+        let asked: Vec<Asked<'b>> = found
+            .into_iter()
+            .filter(|(target, _)| self.asks(rule, window, target) && !rule.compares_with_itself(target))
+            .map(|(target, measurement)| Asked { is_gone: gone.contains(&target), target, window, measurement })
+            .collect();
+        asked.into_iter()
+    }
+
+    /// A window is judged when first measured and at each revision; with `on_final_only` once it is final.
+    fn asks(&self, rule: &Rule, window: &MeasuredWindow, target: &Target) -> bool {
+        let revised = self.written.contains(&(window.id, target.clone()));
+        match (rule.on_final_only, window.was_final) {
+            (true, false) => window.is_final,
+            (false, false) => revised || window.is_new,
+            (_, true) => revised,
+        }
+    }
+
+    /// The targets of a rule in a window. The total is always one, so that a window without predictions is `no_data`.
+    fn of_window<'b>(&'b self, window: &MeasuredWindow, rule: &Rule) -> BTreeMap<Target, Option<&'b Measurement>> {
+        let mut found: BTreeMap<Target, Option<&Measurement>> = BTreeMap::new();
+        let fixed = match &rule.cohorts {
+            CohortChoice::All => Some("all".to_owned()),
+            CohortChoice::Label(label) => Some(label.clone()),
+            CohortChoice::Each => None,
+        };
+        if let (Some(cohort), VersionChoice::Together) = (&fixed, rule.versions) {
+            found.insert(Target { cohort: cohort.clone(), model_version: None }, None);
+        }
+        for measurement in
+            self.measurements.iter().filter(|m| m.window == window.window.name && m.slice == window.window.slice)
+        {
+            let cohort = measurement.cohort.label();
+            let chosen = fixed.as_ref().map_or(cohort != "all", |fixed| *fixed == cohort);
+            let version = measurement.model_version.is_some() == (rule.versions == VersionChoice::Each);
+            if chosen && version {
+                found.insert(Target { cohort, model_version: measurement.model_version.clone() }, Some(measurement));
+            }
+        }
+        found
+    }
+}
+
+/// Judges what is asked, oldest window first, given evidence for each comparison of the rule (outer) and each that is asked
+/// (inner). A window knows what was just found of those before it: what is in breach is not what is usual.
+pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Asked<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
+    let mut places: Vec<usize> = (0..asked.len()).collect();
+    places.sort_by_key(|place| asked[*place].window.window.slice.end);
+    let mut breaches: HashMap<(Target, DateTime<Utc>), bool> = HashMap::new();
+    let mut judgements: HashMap<usize, Judgement> = HashMap::new();
+    for place in places {
+        let one = &asked[place];
+        let own = one.measurement.map(|measurement| &measurement.sample);
+        let of_tests: Vec<Evidence<'_>> = rule
+            .when
+            .tests()
+            .iter()
+            .zip(evidence)
+            .map(|(test, found)| {
+                let found = &found[place];
+                let mut past = found.past.clone();
+                for before in past.iter_mut().filter(|_| test.window == rule.window) {
+                    if let Some(breach) = breaches.get(&(one.target.clone(), before.slice.end)) {
+                        before.breach = *breach;
+                    }
+                }
+                Evidence { sample: found.other.as_ref().map_or(own, |other| other.as_ref()), past }
+            })
+            .collect();
+        let slice = one.window.window.slice;
+        let mut judgement = rules::judge(rule, slice, &of_tests);
+        if one.is_gone && judgement.verdict == Verdict::NoData {
+            judgement.reason = Reason::Gone;
+        }
+        if !one.window.was_final {
+            breaches.insert((one.target.clone(), slice.end), judgement.verdict == Verdict::Breach);
+        }
+        judgements.insert(place, judgement);
+    }
+    asked
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, one)| {
+            Some(Judged {
+                judgement: judgements.remove(&place)?,
+                retroactive: one.window.was_final,
+                target: one.target,
+                window: one.window,
+                measurement: one.measurement,
+            })
+        })
+        .collect()
+}
+
+/// The window of this run that decided about a target: the newest whose verdict counts. Where none does, the newest.
+pub(crate) fn newest<'a>(judged: &'a [Judged<'a>], target: &Target) -> Option<&'a Judged<'a>> {
+    let counts = |one: &Judged<'_>| matches!(one.judgement.verdict, Verdict::Ok | Verdict::Breach);
+    let mine = judged.iter().filter(|one| one.target == *target && !one.retroactive);
+    mine.max_by_key(|one| (counts(one), end(one)))
+}
+
+fn end(judged: &Judged<'_>) -> DateTime<Utc> {
+    judged.window.window.slice.end
+}
+
+/// What one comparison is judged by, for one (window, target).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    /// Of another window than the judged one; None: the judged measurement itself.
+    pub other: Option<Option<Sample>>,
+    pub past: Vec<Past>,
+}

@@ -1,0 +1,81 @@
+//! Ends open alerts that no rule of the job judges any more: a rule that was removed or renamed, or that now judges
+//! other cohorts or versions. Left alone they would fire for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::alerting::{RunContext, StateChange};
+use crate::domain::target::Target;
+use crate::evaluate::state::{ChangeReason, Standing, State};
+use crate::notify::message::AlertFacts;
+use crate::store::alerting::alert::{self, NewTransition, OpenAlert};
+use crate::store::history::verdict::RuleKey;
+use crate::warehouse::failure::RunError;
+
+/// Rules that judge whatever there is, and the targets that each has seen lately.
+pub(crate) type Seen = BTreeMap<String, BTreeSet<Target>>;
+
+pub(crate) async fn forgotten(
+    connection: &mut PgConnection,
+    run: &RunContext<'_>,
+    seen: &Seen,
+) -> Result<Vec<StateChange>, RunError> {
+    let vanished = |alert: &OpenAlert| {
+        let target = Target { cohort: alert.cohort.clone(), model_version: alert.model_version.clone() };
+        seen.get(&alert.rule).is_some_and(|seen| !seen.contains(&target))
+    };
+    let judged = |alert: &OpenAlert| {
+        let rule = run.job.rules.iter().find(|rule| rule.name == alert.rule);
+        let burns = || run.job.slos.iter().any(|slo| slo.burns.iter().any(|burn| slo.alert(burn) == alert.rule));
+        rule.is_some_and(|rule| rule.covers(&alert.cohort, alert.model_version.as_deref()))
+            || run.job.run_rules.contains(&alert.rule)
+            || burns()
+    };
+    let mut told = Vec::new();
+    for alert in
+        alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert) || vanished(alert))
+    {
+        let Some(state) = State::parse(&alert.state) else { continue };
+        let why = if judged(&alert) { ChangeReason::Vanished } else { ChangeReason::Forgotten };
+        let Some(change) = (Standing { state, since: alert.since }).forget(why) else { continue };
+        let key = RuleKey {
+            job_id: run.claim.job_id,
+            run_id: run.claim.run_id,
+            rule: &alert.rule,
+            fingerprint: &alert.rule_fingerprint,
+            severity: &alert.severity,
+        };
+        let facts = serde_json::from_value::<AlertFacts>(alert.evidence.clone()).map(|facts| AlertFacts {
+            state: change.to.as_str().to_owned(),
+            closed: Some(change.reason.describe()),
+            ..facts
+        });
+        let transition = NewTransition {
+            cohort: alert.cohort.clone(),
+            model_version: alert.model_version.clone(),
+            from_state: change.from.as_str(),
+            to_state: change.to.as_str(),
+            reason: change.reason.describe(),
+            value: alert.value,
+            limit_value: alert.limit_value,
+            since: change.since,
+            fired_at: None,
+            // What cannot be read was written by another version: it is kept as it is.
+            evidence: facts.map_or(alert.evidence.clone(), |facts| json!(facts)),
+            about: None,
+        };
+        alert::transition(connection, key, &transition).await?;
+        told.push(StateChange {
+            rule: alert.rule,
+            cohort: alert.cohort,
+            model_version: alert.model_version,
+            from: change.from,
+            to: change.to,
+            value: alert.value,
+            limit: alert.limit_value,
+        });
+    }
+    Ok(told)
+}

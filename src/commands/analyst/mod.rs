@@ -1,0 +1,4 @@
+//! Commands for people who read the history.
+
+pub mod baseline;
+pub mod history;

@@ -1,0 +1,264 @@
+//! Compares jobs with the database: what they name, what a run would read, and whether the data are what they seem.
+
+use anyhow::{Context as _, Result, anyhow};
+use chrono::{TimeDelta, Utc};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use super::encoding;
+use crate::commands::output::progress;
+use crate::commands::shared::jobs::JobFile;
+use crate::commands::user_error;
+use crate::domain::duration;
+use crate::plan::PlannedJob;
+use crate::plan::source::SourceFacts;
+use crate::postgres::{connect, pooler, refused};
+use crate::spec::{Diagnostic, Document};
+use crate::warehouse::indexes;
+use crate::warehouse::inspect::{self, Placement, SourceError, SourceMistake};
+
+/// Compares every job that has no mistakes of its own. What is found, and what keeps a job from being compared, are findings of its
+/// file; an error is that the database could not be reached.
+pub(super) async fn with_database(options: PgConnectOptions, files: &mut [JobFile]) -> Result<()> {
+    let spinner = progress::spinner("comparing with the database");
+    let pool = reach(options).await.context("the jobs were not compared with the database")?;
+    for file in files {
+        if let Err(error) = compare(&pool, file).await {
+            let refused = error.as_database_error().ok_or_else(|| {
+                anyhow!("`{}` was not compared with the database: {}", file.path, refused::why(&error))
+            })?;
+            let message = format!("it could not be compared with the database: {}", refused.message());
+            let span = file.document.as_ref().map_or(0..0, |document| document.locate("predictions"));
+            let finding = Diagnostic::error("not-compared", span, message);
+            let state = refused.code().unwrap_or_default().into_owned();
+            file.findings.push(finding.hint(format!("a run would fail in the same way (SQLSTATE {state})")));
+        }
+    }
+    spinner.finish();
+    Ok(())
+}
+
+async fn reach(options: PgConnectOptions) -> Result<PgPool> {
+    // Asked once first: a pool would try again and again until its time is over.
+    match pooler::connect(&options).await {
+        Ok(connection) => {
+            drop(connection.close().await);
+            connect::pool(options, 2).await
+        }
+        Err(error) => {
+            let why = format!("{}: {}", refused::place(&options), refused::why(&error));
+            // An address that no run could use is the user's to mend.
+            Err(if matches!(error, sqlx::Error::Configuration(_)) { user_error(why) } else { anyhow!(why) })
+        }
+    }
+}
+
+async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
+    let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
+    let mut connection = pool.acquire().await?;
+    // Not in one transaction: the first mistake would end it, and hide the others.
+    sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
+    file.findings.extend(encoding::unfit(&mut connection, document).await?);
+    let facts = match inspect::inspect(&mut connection, job).await {
+        Ok(facts) => facts,
+        Err(SourceError::Mistakes(mistakes)) => {
+            file.findings.extend(mistakes.into_iter().map(|mistake| finding(document, mistake)));
+            return Ok(());
+        }
+        Err(SourceError::Database(error)) => return Err(error),
+    };
+    let refused = inspect::look(&mut connection, job).await?;
+    if !refused.is_empty() {
+        file.findings.extend(refused.into_iter().map(|mistake| finding(document, mistake)));
+        return Ok(());
+    }
+    file.findings.extend(keys(job, document, &facts));
+    file.findings.extend(placed(job, document, &inspect::placements(&mut connection, job).await?));
+    let missing = indexes::missing_indexes(&mut connection, job).await?;
+    let indexed = missing.is_empty();
+    for missing in missing {
+        let span = document.locate(missing.path);
+        let finding = Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
+        file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
+    }
+    let data = data(&mut connection, job, document, facts.predictions_unique).await?;
+    // The questions below evaluate every expression on many rows.
+    let evaluates = data.iter().all(|finding| finding.code != "failing-value");
+    file.findings.extend(data);
+    if !evaluates {
+        return Ok(());
+    }
+    let habits = inspect::habits(&mut connection, job, indexed).await?;
+    file.findings.extend(unusual(job, document, &habits));
+    file.size = size(job, &habits);
+    Ok(())
+}
+
+/// A mistake at its place, with what Postgres said beside it.
+fn finding(document: &Document, mistake: SourceMistake) -> Diagnostic {
+    let message = match mistake.said {
+        Some(said) => format!("{}; Postgres says: {said}", mistake.message),
+        None => mistake.message,
+    };
+    Diagnostic::error(mistake.code, document.locate(&mistake.path), message).hint(mistake.hint)
+}
+
+/// Keys that nothing makes unique.
+fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    if !facts.predictions_unique {
+        let message = "no unique index guarantees one prediction per key";
+        let finding = Diagnostic::warning("no-unique-key", document.locate("predictions.id"), message);
+        findings
+            .push(finding.hint(
+                "add one, or write `unique = true` if you know that it is: else every read looks for duplicates",
+            ));
+    }
+    if !facts.labels_unique && job.labels.arrived_at.is_none() {
+        let message = "no unique index guarantees one label per key, and nothing says which of several is the latest";
+        let finding = Diagnostic::warning("no-unique-key", document.locate("labels.id"), message);
+        let hint = "name `arrived_at`, or make the key unique: a key whose labels differ is left out as ambiguous";
+        findings.push(finding.hint(hint));
+    }
+    findings
+}
+
+/// Predictions that share their key are left out of every metric.
+fn repeated((rows, shared): (i64, i64), document: &Document) -> Option<Diagnostic> {
+    let message = format!(
+        "{shared} of the newest {rows} predictions share their key with another: they are left out as duplicates"
+    );
+    let finding = Diagnostic::warning("repeated-key", document.locate("predictions.id"), message);
+    let hint = "name the column that tells them apart in `id`, too, such as a lead time; `labels.id` may go without it";
+    (shared > 0).then(|| finding.hint(hint))
+}
+
+/// Tables of a sharded database whose rows of one key are not together: right, and several times slower.
+fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Vec<Diagnostic> {
+    if !placements.iter().any(Placement::is_sharded) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let first =
+        placements.iter().find(|placement| placement.column.is_some()).and_then(|placement| placement.colocation);
+    for placement in placements {
+        let Placement { section, table, column, colocation, .. } = placement;
+        let (at, keys) = match section.as_str() {
+            "labels" => ("labels.id", &job.labels.id),
+            _ => ("predictions.id", &job.predictions.id),
+        };
+        let span = document.locate(at);
+        match column {
+            Some(column) if !keys.iter().any(|key| key.as_str() == column) => {
+                let message = format!("{table} is distributed on `{column}`, which is no part of the key");
+                let finding = Diagnostic::warning("not-on-the-key", span, message);
+                findings.push(finding.hint("distribute it on a column of `id`: its rows are moved for every run"));
+            }
+            _ if *colocation == first => {}
+            // Joined wherever the predictions are.
+            None if placement.is_everywhere() && section == "predictions" => {}
+            _ => {
+                let message = format!("{table} is not colocated with the other distributed table of the job");
+                let finding = Diagnostic::warning("not-colocated", span, message);
+                findings.push(
+                    finding.hint("distribute both on the key with `colocate_with`: labels are moved for every run"),
+                );
+            }
+        }
+    }
+    findings
+}
+
+/// What of the data is left out, fails in an expression, or moves with the clock.
+async fn data(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    document: &Document,
+    unique: bool,
+) -> sqlx::Result<Vec<Diagnostic>> {
+    let mut findings = Vec::new();
+    for mistake in inspect::failing(connection, job).await? {
+        let warning = finding(document, mistake);
+        findings.push(Diagnostic { level: crate::spec::Level::Warning, ..warning });
+    }
+    for (path, clock) in inspect::moving(connection, job).await? {
+        let message = format!("which rows it has depends on the moment ({clock}): old ones leave it by themselves");
+        let finding = Diagnostic::warning("moving-source", document.locate(path), message);
+        findings.push(
+            finding
+                .hint("history keeps what leaves, see `windows.shrink`; read the table behind it to have it revised"),
+        );
+    }
+    for mistake in inspect::not_unique(connection, job, Utc::now() - job.windows.horizon).await? {
+        findings.push(finding(document, mistake));
+    }
+    if !unique {
+        findings.extend(repeated(inspect::repeated_keys(connection, job).await?, document));
+    }
+    for lacking in inspect::nulls(connection, job).await? {
+        let span = document.locate(&lacking.path);
+        let finding = Diagnostic::warning("null-key", span, lacking.message);
+        findings.push(finding.hint(lacking.hint));
+    }
+    if document.has("windows.horizon")
+        && let Some(first) = inspect::begins_late(connection, job).await?
+    {
+        let message = format!(
+            "the source reaches back to {}, and the horizon {}",
+            first.format("%Y-%m-%d %H:%M UTC"),
+            duration::format(job.windows.horizon)
+        );
+        let finding = Diagnostic::warning("short-source", document.locate("windows.horizon"), message);
+        let hint = "if old rows are removed, history keeps what was measured; a horizon within what the source keeps saves work";
+        findings.push(finding.hint(hint));
+    }
+    Ok(findings)
+}
+
+/// How much a first build and each run after it have to read, in words.
+fn size(job: &PlannedJob, habits: &inspect::Habits) -> Option<String> {
+    let (predictions, labels) = (habits.rows.0?, habits.rows.1?);
+    let overlap = duration::format(job.schedule.overlap);
+    let each = match (job.is_incremental(), habits.each_run) {
+        (true, Some((predictions, labels))) => format!(
+            "each run what arrived since the last and {overlap} before it, lately {predictions} predictions and {labels} labels"
+        ),
+        (true, None) => format!("each run what arrived since the last and {overlap} before it"),
+        (false, _) => format!(
+            "each run the last {} again, because `arrived_at` is not on both tables",
+            duration::format(job.windows.horizon)
+        ),
+    };
+    Some(format!(
+        "{}: about {predictions:.0} predictions and {labels:.0} labels; the first run reads those of its windows once, {each}",
+        job.name
+    ))
+}
+
+/// What of the data does not go with the job.
+fn unusual(job: &PlannedJob, document: &Document, habits: &inspect::Habits) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a few years")]
+    if let Some(latency) = habits.label_latency.filter(|seconds| *seconds > job.windows.label_wait.num_seconds() as f64)
+    {
+        let needed = TimeDelta::hours((latency / 3_600.0).ceil() as i64);
+        let message = format!(
+            "95 % of the labels need up to {}, and windows are final after {}",
+            duration::format(needed),
+            duration::format(job.windows.label_wait)
+        );
+        let finding = Diagnostic::warning("short-label-wait", document.locate("windows.label_wait"), message);
+        findings.push(
+            finding
+                .hint(format!("use `label_wait = \"{}\"`, or judge without them knowingly", duration::format(needed))),
+        );
+    }
+    let many = |(place, values): (usize, &i64)| (*values > i64::from(inspect::MOST_VALUES)).then_some(place);
+    for place in habits.cardinality.iter().enumerate().filter_map(many) {
+        let name = job.dimensions.get(place).map_or("", |dimension| dimension.name.as_str());
+        let message = format!("`{name}` has more than {} values among the newest predictions", inspect::MOST_VALUES);
+        let finding = Diagnostic::warning("many-cohorts", document.locate("cohorts[0]"), message);
+        findings.push(finding.hint("set `top`, or group the values by an expression"));
+    }
+    findings
+}

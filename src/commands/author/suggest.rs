@@ -1,0 +1,227 @@
+//! `suggest`: limits that would have paged as seldom as one likes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::backtest::per_week;
+use crate::alerting;
+use crate::cli::{Global, Output, SuggestArgs};
+use crate::commands::output::progress;
+use crate::commands::output::{self, Cell, Table};
+use crate::commands::shared::{database, jobs};
+use crate::commands::user_error;
+use crate::domain::window::Window;
+use crate::evaluate::history::History;
+use crate::evaluate::replay::{self, Firing, Knowledge};
+use crate::metric::name::RuleMetric;
+use crate::plan::PlannedJob;
+use crate::plan::baseline::{Baseline, Kind};
+use crate::plan::rule::{Clearing, Condition, Excess, Limits, Rule, Test, When};
+use crate::store::history::replay as store;
+
+/// How often a rule may page in a week, for `suggest`.
+const TARGETS: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
+/// Fewer measurements than these make no pattern of a week or a month.
+const FEW: usize = 30;
+
+pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let job = jobs::find(global, &settings, &args.job)?;
+    let first = job.rules.iter().find(|rule| !rule.built_in);
+    let metric = args.metric.clone().or_else(|| first.map(|rule| rule.metric().name().to_owned()));
+    let metric = metric.unwrap_or_else(|| "rmse".to_owned());
+    if !job.metrics.iter().any(|known| known.name() == metric) {
+        return Err(user_error(format!("`{}` has no metric `{metric}`", job.name)));
+    }
+    let name = args.window.clone().or_else(|| first.map(|rule| rule.window.clone()));
+    let window = match &name {
+        Some(name) => job.windows.all.iter().find(|window| window.name == *name),
+        None => job.windows.all.first(),
+    };
+    let Some(window) = window else {
+        return Err(user_error(format!("`{}` has no window `{}`", job.name, name.unwrap_or_default())));
+    };
+    let database = database::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let Some((oldest, newest)) = store::span(&mut connection, &job.name, &window.name).await? else {
+        return Err(user_error(format!(
+            "no {} window of `{}` is stored; `trueup backfill` computes them",
+            window.name, job.name
+        )));
+    };
+    let range = args.from.unwrap_or(oldest)..args.to.unwrap_or(newest + TimeDelta::seconds(1));
+    let frame = Frame { job: &job, metric: &metric, window, range: &range, first };
+    let kinds = [
+        ("fixed", None),
+        ("rolling", Some(Baseline { kind: Kind::Rolling(30), min: 7, exclude: vec![] })),
+        ("seasonal", Some(Baseline { kind: Kind::Seasonal(4), min: 3, exclude: vec![] })),
+    ];
+    let spinner = progress::spinner("reading the history");
+    let probes: Vec<Rule> = kinds
+        .iter()
+        .filter(|(_, baseline)| frame.can(baseline.as_ref()))
+        .map(|(_, baseline)| frame.rule(baseline.as_ref(), 0.0))
+        .collect();
+    let history = alerting::replay::load(&mut connection, &job, &probes.iter().collect::<Vec<_>>(), &range).await?;
+    let values = frame.values(&history);
+    if values.is_empty() {
+        spinner.finish();
+        return Err(user_error(format!(
+            "no stored {} window of `{}` has a {metric} that could be judged: `trueup history {}` shows what is there, and \
+             `trueup backfill` computes more of the past",
+            window.name, job.name, job.name
+        )));
+    }
+    let mut table =
+        Table::new(&["pages_per_week", "baseline", "setting", "would_have_fired", "per_week", "share_of_time"]);
+    for (name, baseline) in kinds.iter().filter(|(_, baseline)| frame.can(baseline.as_ref())) {
+        let mut tried = Tried::new();
+        for target in TARGETS {
+            spinner.say(&format!("trying {name} limits for {target} pages a week"));
+            let found = frame.find(&history, (baseline.as_ref(), &values), target, &mut tried);
+            let Some((limit, firings)) = found else { continue };
+            let setting = match baseline {
+                None => format!("above = {limit}"),
+                Some(_) => format!("above_baseline = \"{:.0}%\"", limit * 100.0),
+            };
+            table.push(vec![
+                Cell::from(format!("at most {target}")),
+                (*name).into(),
+                setting.into(),
+                i64::try_from(firings.len()).unwrap_or(i64::MAX).into(),
+                per_week(&firings, &range).into(),
+                firing_share(&firings, &range).into(),
+            ]);
+        }
+    }
+    spinner.finish();
+    output::print_table(&table, global.output)?;
+    if global.output == Output::Table {
+        if values.len() < FEW {
+            output::note(&format!(
+                "warning: {} measurements are few to go by; `trueup backfill` computes more of the past",
+                values.len()
+            ));
+        }
+        let guards = first.map_or(String::new(), |rule| format!(" With the other settings of `{}`.", rule.name));
+        output::note(&format!(
+            "limits of {metric} of {} that would have paged this often from {} to {}, judged by what is known now of {} \
+             measurements.{guards} `trueup backtest {} --set RULE.above=...` tries one",
+            window.name,
+            range.start.format("%Y-%m-%d"),
+            range.end.format("%Y-%m-%d"),
+            values.len(),
+            job.name
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a few years")]
+fn firing_share(firings: &[Firing], range: &Range<DateTime<Utc>>) -> f64 {
+    let firing: i64 = firings.iter().map(|one| (one.until.unwrap_or(range.end) - one.from).num_seconds()).sum();
+    firing as f64 / (range.end - range.start).num_seconds().max(1) as f64
+}
+
+/// What limits are searched for.
+struct Frame<'a> {
+    job: &'a PlannedJob,
+    metric: &'a str,
+    window: &'a Window,
+    range: &'a Range<DateTime<Utc>>,
+    /// The rule whose other settings are taken over.
+    first: Option<&'a Rule>,
+}
+
+impl Frame<'_> {
+    fn can(&self, baseline: Option<&Baseline>) -> bool {
+        !matches!(baseline, Some(Baseline { kind: Kind::Seasonal(_), .. }))
+            || self.window.longest() <= TimeDelta::days(7)
+    }
+
+    fn rule(&self, baseline: Option<&Baseline>, limit: f64) -> Rule {
+        let limits = match baseline {
+            None => Limits::Fixed(Condition::Above(limit)),
+            Some(baseline) => Limits::Relative {
+                above: Some(Excess { share: Some(limit), ..Excess::default() }),
+                below: None,
+                baseline: baseline.clone(),
+            },
+        };
+        let when = When::Test(Test::new(RuleMetric::Named(self.metric.into()), &self.window.name, limits));
+        let Some(first) = self.first else { return Rule::new("suggested", &self.window.name, when) };
+        // Without an interval nothing would ever be significant.
+        let has_interval = self.job.metrics.iter().any(|known| known.name() == self.metric && known.has_interval());
+        Rule {
+            when,
+            window: self.window.name.clone(),
+            clears: Clearing::AT_ONCE,
+            significant: first.significant && has_interval,
+            ..first.clone()
+        }
+    }
+
+    /// What a limit would have done. A search for another frequency asks for many of the same.
+    fn firings(&self, history: &History, baseline: Option<&Baseline>, limit: f64, tried: &mut Tried) -> Vec<Firing> {
+        let firings = || {
+            replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, Knowledge::Now).firings
+        };
+        tried.entry(limit.to_bits()).or_insert_with(firings).clone()
+    }
+
+    /// The lowest limit that pages at most so often in a week, to a few digits; by halving.
+    fn find(
+        &self,
+        history: &History,
+        (baseline, values): (Option<&Baseline>, &[f64]),
+        most: f64,
+        tried: &mut Tried,
+    ) -> Option<(f64, Vec<Firing>)> {
+        // Few alerts come of a limit that is always exceeded too: only those above the usual value are looked at.
+        let (mut low, mut high) = match baseline {
+            None => (median(values.to_vec())?, values.iter().copied().fold(f64::MIN, f64::max)),
+            Some(_) => (0.0, 8.0),
+        };
+        let mut best = None;
+        for _ in 0..10 {
+            let limit = few_digits(f64::midpoint(low, high), baseline.is_some());
+            let firings = self.firings(history, baseline, limit, tried);
+            if per_week(&firings, self.range) <= most {
+                high = limit;
+                best = Some((limit, firings));
+            } else {
+                low = limit;
+            }
+        }
+        best
+    }
+
+    /// The values that are judged.
+    fn values(&self, history: &History) -> Vec<f64> {
+        let open = self.rule(None, f64::INFINITY);
+        let replay = replay::replay(&open, &self.job.windows, history, self.range, Knowledge::Now);
+        let decided = replay.events.iter().filter(|event| event.judgement.verdict.is_decided());
+        decided.filter_map(|event| event.judgement.value).collect()
+    }
+}
+
+/// Firings by limit.
+type Tried = HashMap<u64, Vec<Firing>>;
+
+/// Shares to whole percents, values to three digits: nobody writes more into a job file.
+fn few_digits(value: f64, is_share: bool) -> f64 {
+    if is_share || value == 0.0 {
+        return (value * 100.0).ceil() / 100.0;
+    }
+    let scale = 10_f64.powf(2.0 - value.abs().log10().floor());
+    (value * scale).ceil() / scale
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

@@ -1,0 +1,143 @@
+//! `incident`: what happened, what was known then, and a draft of the postmortem.
+
+mod postmortem;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+
+use crate::cli::{Global, IncidentArgs, Output};
+use crate::commands::output::sparkline;
+use crate::commands::output::{self, Table};
+use crate::commands::shared::{database, jobs};
+use crate::commands::user_error;
+use crate::notify::message::Point;
+use crate::store::alerting::incident::{self, Event, EvidenceRow, IncidentRow};
+use crate::text::number::number;
+
+/// An incident with everything that is known of it.
+struct Whole {
+    incident: IncidentRow,
+    evidence: Vec<EvidenceRow>,
+    timeline: Vec<Event>,
+}
+
+pub(in crate::commands) async fn run(global: &Global, args: &IncidentArgs) -> Result<ExitCode> {
+    let settings = jobs::settings(global)?;
+    let database = database::database(global, &settings).await?;
+    let mut connection = database.pool.acquire().await?;
+    let Some(id) = args.id else {
+        let rows = incident::list(&mut connection, args.job.as_deref(), args.all).await?;
+        return list(global, rows, args.all);
+    };
+    let Some(incident) = incident::find(&mut connection, id).await? else {
+        return Err(user_error(format!("there is no incident {id}; `trueup incident --all` lists them")));
+    };
+    let evidence = incident::evidence(&mut connection, id).await?;
+    let timeline = incident::timeline(&mut connection, id).await?;
+    let whole = Whole { incident, evidence, timeline };
+    match (global.output, args.postmortem) {
+        (_, true) => output::print_lines(&postmortem::draft(&whole))?,
+        (Output::Json, false) => output::print_json(&as_json(&whole).to_string())?,
+        (Output::Table | Output::Csv | Output::Sarif | Output::Github, false) => show(&whole)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(global: &Global, rows: Vec<IncidentRow>, all: bool) -> Result<ExitCode> {
+    let mut table = Table::new(&["id", "job", "severity", "alerts", "opened", "closed"]);
+    for row in rows {
+        table.push(vec![
+            row.id.into(),
+            row.job.into(),
+            row.severity.into(),
+            row.alerts.into(),
+            row.opened_at.into(),
+            row.closed_at.into(),
+        ]);
+    }
+    if table.is_empty() && global.output == Output::Table {
+        output::print(if all { "there were no incidents" } else { "no incident is open" })?;
+    } else {
+        output::print_table(&table, global.output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(whole: &Whole) -> Json {
+    json!({
+        "id": whole.incident.id, "job": whole.incident.job, "severity": whole.incident.severity,
+        "opened_at": whole.incident.opened_at, "closed_at": whole.incident.closed_at,
+        "evidence": whole.evidence.iter().map(|row| json!({
+            "alert_id": row.alert_id, "rule": row.rule, "cohort": row.cohort, "model_version": row.model_version,
+            "state": row.state, "frozen_at": row.frozen_at, "evidence": row.evidence,
+        })).collect::<Vec<_>>(),
+        "timeline": whole.timeline.iter().map(|event| json!({ "at": event.at, "what": event.what })).collect::<Vec<_>>(),
+    })
+}
+
+/// Alerts whose evidence is drawn; the others are counted.
+const MOST_SHOWN: usize = 5;
+
+fn show(whole: &Whole) -> Result<()> {
+    let incident = &whole.incident;
+    let end = incident.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", postmortem::time(at)));
+    output::print(&format!(
+        "Incident {} of {} ({}): opened {}, {end}",
+        incident.id,
+        incident.job,
+        incident.severity,
+        postmortem::time(incident.opened_at)
+    ))?;
+    for row in whole.evidence.iter().take(MOST_SHOWN) {
+        output::print_lines(&format!("\n{}", postmortem::alert_line(row)))?;
+        let points: Vec<Point> = series(row);
+        if points.len() > 1 {
+            let values: Vec<Option<f64>> = points.iter().map(|point| point.value).collect();
+            let most = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
+            output::print(&format!("  {}  {}", sparkline::draw(&values, most), range(&values)))?;
+        }
+        for (name, rows) in
+            [("parts of the window", "parts"), ("largest errors", "worst_samples"), ("before it began", "changes")]
+        {
+            let lines = postmortem::lines(row, rows);
+            if !lines.is_empty() {
+                output::print(&format!("  {name}:"))?;
+                for line in lines.iter().take(10) {
+                    output::print(&format!("    {line}"))?;
+                }
+            }
+        }
+        if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
+            output::print("  the numbers again:")?;
+            for line in query.lines() {
+                output::print(&format!("    {line}"))?;
+            }
+        }
+    }
+    if whole.evidence.len() > MOST_SHOWN {
+        output::print_lines(&format!(
+            "\nand {} more; `--output json` has them all",
+            whole.evidence.len() - MOST_SHOWN
+        ))?;
+    }
+    output::print_lines("\nTimeline")?;
+    for event in &whole.timeline {
+        output::print(&format!("  {}  {}", postmortem::time(event.at), event.what))?;
+    }
+    Ok(())
+}
+
+/// The series that was frozen with an alert.
+fn series(row: &EvidenceRow) -> Vec<Point> {
+    let points = row.evidence.get("series").cloned().unwrap_or(Json::Null);
+    // An alert about runs has none.
+    serde_json::from_value(points).unwrap_or_default()
+}
+
+fn range(values: &[Option<f64>]) -> String {
+    let known = || values.iter().flatten().copied();
+    let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    if low > high { String::new() } else { format!("{} to {}", number(low), number(high)) }
+}

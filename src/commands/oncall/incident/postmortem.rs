@@ -1,0 +1,167 @@
+//! The draft of a postmortem: everything that is on record, and the questions that only people can answer.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value as Json;
+
+use super::Whole;
+use crate::store::alerting::incident::EvidenceRow;
+use crate::text::number::number;
+use crate::text::visible;
+
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// `rmse-high for region=north: rmse 412.3 MW, limit 250 (firing)`.
+pub(super) fn alert_line(row: &EvidenceRow) -> String {
+    let text = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+    let amount = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_f64).map(number);
+    let version = row.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}"));
+    let said = match amount("/alert/value") {
+        Some(value) => format!(
+            "{} {value}{}, limit {}",
+            text("/rule/metric"),
+            text("/alert/unit"),
+            amount("/alert/limit").unwrap_or_else(|| "none".to_owned())
+        ),
+        None => text("/alert/note").to_owned(),
+    };
+    visible::line(&format!("{} for {}{version}: {said} ({} now)", row.rule, row.cohort, row.state))
+}
+
+/// One kind of evidence, a line each.
+pub(super) fn lines(row: &EvidenceRow, kind: &str) -> Vec<String> {
+    let rows = row.evidence.get(kind).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    rows.iter().map(|row| visible::line(&line(kind, row))).collect()
+}
+
+fn line(kind: &str, row: &Json) -> String {
+    let text = |key: &str| row.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let amount = |key: &str| row.get(key).and_then(Json::as_f64).map_or("no value".to_owned(), number);
+    let count = |key: &str| row.get(key).and_then(Json::as_i64).unwrap_or_default();
+    let version = || match row.get("model_version").and_then(Json::as_str) {
+        Some(version) => format!(", version {version}"),
+        None => String::new(),
+    };
+    match kind {
+        "parts" => format!(
+            "{}{}: {} ({} labeled of {})",
+            text("cohort"),
+            version(),
+            amount("value"),
+            count("labeled"),
+            count("predictions")
+        ),
+        "worst_samples" => format!(
+            "{}{}: predicted {}, was {}, at {}",
+            text("prediction_key"),
+            version(),
+            amount("predicted"),
+            amount("actual"),
+            text("event_at")
+        ),
+        _ => format!("{} {}: {} ({})", text("at"), text("kind"), text("note"), text("author")),
+    }
+}
+
+/// The draft, in Markdown.
+pub(super) fn draft(whole: &Whole) -> String {
+    let incident = &whole.incident;
+    let mut text = format!("# Postmortem: {}, incident {} ({})\n", incident.job, incident.id, incident.severity);
+    let end = incident.closed_at.map_or("still open".to_owned(), time);
+    let first = whole.evidence.first();
+    let instant = |row: Option<&EvidenceRow>, pointer: &str| {
+        row.and_then(|row| row.evidence.pointer(pointer)?.as_str()?.parse::<DateTime<Utc>>().ok())
+    };
+    let began = whole.evidence.iter().filter_map(|row| instant(Some(row), "/alert/since")).min();
+    let begin_of_window = instant(first, "/alert/window_start");
+    let _infallible = writeln!(
+        text,
+        "\nStatus: draft. Owner: _name_. Opened {}, closed {end}{}.",
+        time(incident.opened_at),
+        incident.closed_at.map_or(String::new(), |at| format!(", after {}", lasted(at - incident.opened_at)))
+    );
+    heading(&mut text, "Impact");
+    let _infallible = writeln!(text, "{} alerts fired:\n", incident.alerts);
+    for row in whole.evidence.iter().take(20) {
+        let _infallible = writeln!(text, "- {}", escape(&alert_line(row)));
+    }
+    if whole.evidence.len() > 20 {
+        let _infallible = writeln!(text, "- and {} more", whole.evidence.len() - 20);
+    }
+    text.push_str("\n_Who was affected, and how: users, decisions, money._\n");
+    heading(&mut text, "Detection");
+    if let (Some(began), Some(start)) = (began, begin_of_window) {
+        let _infallible = writeln!(
+            text,
+            "The first window in breach ended {} (it began {}). The first alert fired {}: {} later. Times are those of the \
+             data and of the job's schedule; labels that come late delay what can be known.",
+            time(began),
+            time(start),
+            time(incident.opened_at),
+            lasted(incident.opened_at - began)
+        );
+    }
+    text.push_str("\n_Could it have been seen earlier? Was the limit right, and the runbook?_\n");
+    heading(&mut text, "Timeline");
+    for event in &whole.timeline {
+        let _infallible = writeln!(text, "- {}: {}", time(event.at), escape(&visible::line(&event.what)));
+    }
+    heading(&mut text, "Evidence");
+    if let Some(row) = first {
+        let _infallible = writeln!(text, "What was known when the first alert fired ({}).", time(row.frozen_at));
+        for (title, kind) in
+            [("Parts of the window", "parts"), ("Largest errors", "worst_samples"), ("Before it began", "changes")]
+        {
+            let lines = lines(row, kind);
+            if !lines.is_empty() {
+                let _infallible = writeln!(text, "\n{title}:\n");
+                lines.iter().for_each(|line| {
+                    let _infallible = writeln!(text, "- {}", escape(line));
+                });
+            }
+        }
+        if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
+            // Indented, so that a line break in the data neither ends the block nor begins a line of its own.
+            let lines: Vec<String> = query.lines().map(visible::line).collect();
+            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{}\n```", lines.join("\n  "));
+        }
+    }
+    heading(&mut text, "Open questions");
+    text.push_str(
+        "- What changed first: samples and label lag, a deploy or version, the schema, the distribution of the data?\n\
+         - Was it rolled back, retrained, repaired or accepted, and who decided?\n\
+         - Which cohorts were hit that nobody watches?\n\
+         - Did anybody get a message that they could do nothing about?\n",
+    );
+    heading(&mut text, "Actions");
+    text.push_str("| what | owner | due |\n|---|---|---|\n| | | |\n");
+    text
+}
+
+fn heading(text: &mut String, title: &str) {
+    let _infallible = writeln!(text, "\n## {title}\n");
+}
+
+fn lasted(time: TimeDelta) -> String {
+    let minutes = time.num_minutes().max(0);
+    match minutes {
+        0..120 => format!("{minutes} minutes"),
+        120..2_880 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
+    }
+}
+
+/// Text from data stays text in Markdown.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '!') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

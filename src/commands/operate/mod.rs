@@ -1,0 +1,12 @@
+//! Commands for people who run trueup.
+
+pub mod backfill;
+pub mod doctor;
+pub mod grants;
+pub mod migrate;
+pub mod run;
+pub mod runs;
+pub mod serve;
+pub mod shell;
+pub mod status;
+pub mod storage;

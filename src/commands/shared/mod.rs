@@ -1,0 +1,5 @@
+//! What several commands need: the database, the jobs folder, job files.
+
+pub mod database;
+pub mod folder;
+pub mod jobs;

@@ -1,0 +1,125 @@
+//! What people do about alerts: say that they are on it, or that it is over.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::compose;
+use super::{Cause, Standing};
+use crate::dispatch;
+use crate::notify::policy::route::Routing;
+use crate::postgres::held;
+use crate::store::alerting::alert::{self, FiringAlert};
+use crate::store::ledger::{job, run};
+use crate::store::outbox::queue::{self, NewNotification};
+use crate::warehouse::failure::RunError;
+
+/// What somebody does, and who.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    pub kind: Kind,
+    pub author: &'a str,
+    pub note: &'a str,
+}
+
+/// What somebody does about an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reminders and escalation stop.
+    Acknowledge,
+    /// It is over; windows that end later may make it fire again.
+    Resolve,
+}
+
+/// Acts on firing alerts, by number or by incident, and tells whoever was told of them. Returns those it acted on.
+pub async fn act(
+    pool: &PgPool,
+    ids: &[i64],
+    incidents: &[i64],
+    act: Act<'_>,
+    routing: &Routing,
+) -> Result<Vec<FiringAlert>, RunError> {
+    held::within(pool, held::SHORT, async |connection| act_on(connection, ids, incidents, act, routing).await).await
+}
+
+async fn act_on(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    incidents: &[i64],
+    act: Act<'_>,
+    routing: &Routing,
+) -> Result<Vec<FiringAlert>, RunError> {
+    let mut transaction = connection.begin().await?;
+    let jobs = alert::jobs_of(&mut transaction, ids, incidents).await?;
+    // Jobs before alerts, as runs lock them.
+    for job_id in &jobs {
+        job::lock_published(&mut transaction, *job_id).await?;
+    }
+    let seen = alert::firing_of(&mut transaction, ids, incidents).await?;
+    let now = run::now(&mut transaction).await?;
+    let found_ids: Vec<i64> = seen.iter().map(|found| found.id).collect();
+    match act.kind {
+        Kind::Acknowledge => alert::acknowledge(&mut transaction, &found_ids, act.author, act.note).await?,
+        Kind::Resolve => alert::resolve_by_hand(&mut transaction, &found_ids, act.author, act.note).await?,
+    }
+    for job_id in jobs {
+        match act.kind {
+            Kind::Acknowledge => acknowledged(&mut transaction, job_id, &found_ids, act, now).await?,
+            Kind::Resolve => {
+                let cause = Cause { job_id, run_id: None, as_of: now, at_once: true };
+                dispatch::changes(&mut transaction, cause, routing).await?;
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(seen)
+}
+
+/// Tells whoever was told of these alerts that somebody is on it.
+async fn acknowledged(
+    connection: &mut PgConnection,
+    job_id: i64,
+    ids: &[i64],
+    act: Act<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), RunError> {
+    let standing = Standing::load(connection, job_id).await?;
+    let note = if act.note.is_empty() { String::new() } else { format!(": {}", act.note) };
+    let words = format!("Acknowledged by {}{note}.", act.author);
+    let mut groups: Vec<(&str, &str)> = standing
+        .believed
+        .iter()
+        .filter(|believed| ids.contains(&believed.alert_id))
+        .map(|believed| (believed.receiver.as_str(), believed.topic.as_str()))
+        .collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for (receiver, topic) in groups {
+        let id = Uuid::new_v4();
+        // Of what this receiver knows.
+        let mine = standing
+            .believed
+            .iter()
+            .filter(|believed| believed.receiver == receiver && ids.contains(&believed.alert_id));
+        let mine: BTreeSet<i64> = mine.map(|believed| believed.alert_id).collect();
+        let Some(notice) = compose::acknowledged(connection, &standing, &mine, (id, topic), &words, now).await? else {
+            continue;
+        };
+        let new = NewNotification {
+            id,
+            job_id: Some(job_id),
+            run_id: None,
+            receiver: receiver.to_owned(),
+            // It waits for nothing that is put off.
+            topic: format!("{topic}/acknowledged"),
+            kind: "acknowledged",
+            body: json!(notice),
+            due: None,
+        };
+        queue::enqueue(connection, &new).await?;
+    }
+    Ok(())
+}

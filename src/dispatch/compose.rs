@@ -1,0 +1,355 @@
+//! Writes messages into the outbox: what changed, and all that still fires, in one message of a job to a receiver. Until its
+//! first attempt a message is open, and what changes meanwhile goes into it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::suppress::Known;
+use super::{Cause, Standing, still_believed};
+use crate::notify::message::{About, AlertFacts, ChangeFacts, Notice, Point, SCHEMA, Section, rank};
+use crate::notify::policy::inhibit::reason;
+use crate::notify::policy::route::{Path, Routing};
+use crate::store::alerting::{annotation, incident, notified};
+use crate::store::outbox::queue::{self, NewNotification};
+use crate::warehouse::failure::RunError;
+
+/// What one receiver has to be told in one group.
+#[derive(Debug, Clone)]
+pub(crate) struct News {
+    pub fired: BTreeSet<i64>,
+    pub ended: BTreeSet<i64>,
+    /// Why, where it is neither of these: `repeat` or `escalated`.
+    pub reason: Option<&'static str>,
+    pub path: Path,
+}
+
+/// News by receiver and group.
+pub(crate) type ByGroup = BTreeMap<(String, String), News>;
+
+impl News {
+    pub(crate) fn new(path: Path) -> Self {
+        Self { fired: BTreeSet::new(), ended: BTreeSet::new(), reason: None, path }
+    }
+
+    /// The news of a group, to add to. The most urgent of its alerts says when it goes out.
+    pub(crate) fn of<'n>(
+        all: &'n mut ByGroup,
+        (receiver, topic): (&str, &str),
+        path: &Path,
+        now: DateTime<Utc>,
+    ) -> &'n mut Self {
+        let key = (receiver.to_owned(), topic.to_owned());
+        let news = all.entry(key).or_insert_with(|| Self::new(path.clone()));
+        news.path = news.path.clone().sooner(path, now);
+        news
+    }
+}
+
+/// Puts news into the open message of a group, or into a new one.
+pub(crate) async fn tell(
+    connection: &mut PgConnection,
+    cause: Cause,
+    routing: &Routing,
+    standing: &Standing,
+    (receiver, topic): (&str, &str),
+    news: &News,
+    now: DateTime<Utc>,
+) -> Result<(), RunError> {
+    let open = queue::open(connection, receiver, topic).await?;
+    let id = open.as_ref().map_or_else(Uuid::new_v4, |open| open.id);
+    let written: Option<Notice> = open.as_ref().and_then(|open| serde_json::from_value(open.body.clone()).ok());
+    let believed = still_believed(standing, receiver, topic);
+    // What fired and ended before anything went out is not told at all.
+    let unsaid = |alert: &i64| {
+        open.is_some()
+            && standing
+                .believed
+                .iter()
+                .any(|b| b.alert_id == *alert && b.receiver == receiver && b.notification_id == id)
+    };
+    let silent_end = routing.only_firing.contains(receiver);
+    let ended = news.ended.iter().filter(|alert| !silent_end && !unsaid(alert));
+    let mut alerts: BTreeMap<i64, (About, AlertFacts)> = BTreeMap::new();
+    let ends: BTreeSet<i64> = written
+        .iter()
+        .flat_map(Notice::alerts)
+        .filter(|(_, facts)| !facts.is_firing())
+        .filter_map(|(_, facts)| facts.id)
+        .collect();
+    // Ends that stand in the open message stay in it, unless the alert fires again.
+    for (section, facts) in written.iter().flat_map(Notice::alerts).filter(|(_, facts)| !facts.is_firing()) {
+        let Some(alert) = facts.id.filter(|alert| !news.fired.contains(alert)) else { continue };
+        let Some(known) = standing.find(alert).or(standing.alerts.first()) else { continue };
+        let about = About { rule: section.rule.clone(), ..known.about.clone() };
+        alerts.insert(alert, (about, facts.clone()));
+    }
+    for (alert, is_new) in ended.map(|alert| (*alert, true)).chain(
+        news.fired
+            .iter()
+            .map(|alert| (*alert, true))
+            .chain(believed.iter().map(|(alert, believed)| (*alert, open.is_some() && believed.notification_id == id))),
+    ) {
+        let Some(known) = standing.find(alert) else { continue };
+        if let Some(facts) = facts(known, is_new || news.fired.contains(&alert)) {
+            alerts.insert(alert, (known.about.clone(), facts));
+        }
+    }
+    notified::remove(connection, &Vec::from_iter(news.ended.iter().copied()), receiver).await?;
+    let fired = Vec::from_iter(news.fired.iter().copied());
+    let escalated = news.reason == Some("escalated");
+    // A reminder that is open stays one.
+    let given = news.reason.or(match written.as_ref().map(|notice| notice.reason.as_str()) {
+        Some("repeat") => Some("repeat"),
+        Some("escalated") => Some("escalated"),
+        _ => None,
+    });
+    let Some(reason) = reason(given, alerts.values().map(|(_, facts)| facts)) else {
+        if open.is_some() {
+            queue::discard(connection, id).await?;
+        }
+        return Ok(());
+    };
+    // One whose end stands in the open message was told before: that it fires again is not news that can be taken back.
+    let retold = |alert: &i64| ends.contains(alert);
+    let (again, first): (Vec<i64>, Vec<i64>) = fired.into_iter().partition(retold);
+    notified::add(connection, &first, receiver, topic, id, escalated).await?;
+    notified::add(connection, &again, receiver, topic, Uuid::nil(), escalated).await?;
+    let Some((about, _)) = alerts.values().next() else { return Ok(()) };
+    let job = about.job.clone();
+    let is_firing = alerts.values().any(|(_, facts)| facts.is_firing());
+    let kind = if is_firing { "firing" } else { "resolved" };
+    let notice = Notice {
+        schema: SCHEMA.to_owned(),
+        id: id.to_string(),
+        kind: kind.to_owned(),
+        reason: reason.to_owned(),
+        digest: news.path.digest.is_some(),
+        as_of: cause.as_of,
+        title: String::new(),
+        text: String::new(),
+        group: topic.to_owned(),
+        rules: sections(connection, &job.name, alerts.into_values().collect()).await?,
+        job,
+        note: written.and_then(|notice| notice.note),
+    };
+    // One that forgets what it is not told again and again does its own grouping.
+    let forgets = routing.resend.contains_key(receiver);
+    let due = match cause.at_once || forgets {
+        true => now,
+        false => ready(connection, receiver, topic, &news.path, !believed.is_empty(), now).await?,
+    };
+    let due = if news.path.is_put_off() && !forgets { news.path.opens(due) } else { due };
+    let new = NewNotification {
+        id,
+        job_id: Some(cause.job_id),
+        run_id: cause.run_id,
+        receiver: receiver.to_owned(),
+        topic: topic.to_owned(),
+        kind,
+        body: json!(notice),
+        due: Some(due),
+    };
+    match open {
+        Some(_) => queue::rewrite(connection, &new).await?,
+        None => queue::enqueue(connection, &new).await?,
+    }
+    Ok(())
+}
+
+/// The message that somebody is on these alerts. None: none of them can be read.
+pub(crate) async fn acknowledged(
+    connection: &mut PgConnection,
+    standing: &Standing,
+    ids: &BTreeSet<i64>,
+    (id, topic): (Uuid, &str),
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Notice>, RunError> {
+    let mine = standing.alerts.iter().filter(|known| ids.contains(&known.alert.id));
+    let alerts: Vec<(About, AlertFacts)> =
+        mine.filter_map(|known| Some((known.about.clone(), facts(known, false)?))).collect();
+    let Some(job) = alerts.first().map(|(about, _)| about.job.clone()) else { return Ok(None) };
+    Ok(Some(Notice {
+        schema: SCHEMA.to_owned(),
+        id: id.to_string(),
+        kind: "acknowledged".to_owned(),
+        reason: "acknowledged".to_owned(),
+        digest: false,
+        as_of: now,
+        title: String::new(),
+        text: String::new(),
+        group: topic.to_owned(),
+        rules: sections(connection, &job.name, alerts).await?,
+        job,
+        note: Some(words.to_owned()),
+    }))
+}
+
+/// When a message of a group is ready: a first one waits for more of the same, later ones keep their distance.
+async fn ready(
+    connection: &mut PgConnection,
+    receiver: &str,
+    topic: &str,
+    path: &Path,
+    is_under_way: bool,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, RunError> {
+    let last = queue::last_of_group(connection, receiver, topic).await?;
+    let wait = if is_under_way { TimeDelta::zero() } else { path.timing.group_wait };
+    Ok(last.map_or(now + wait, |last| (now + wait).max(last + path.timing.group_interval)))
+}
+
+/// What a message says of an alert.
+fn facts(known: &Known, is_new: bool) -> Option<AlertFacts> {
+    // What an earlier version stored and this one cannot read cannot be told.
+    let facts: AlertFacts = serde_json::from_value(known.alert.evidence.clone()).ok()?;
+    let facts = AlertFacts {
+        id: Some(known.alert.id),
+        incident: known.alert.incident_id,
+        is_new,
+        fired_at: known.alert.fired_at,
+        acknowledged_by: known.alert.acked_by.clone(),
+        ..facts
+    };
+    Some(if known.is_firing() { current(known, facts) } else { facts })
+}
+
+/// The numbers of the newest window, where that is a later one than it fired by.
+fn current(known: &Known, facts: AlertFacts) -> AlertFacts {
+    let alert = &known.alert;
+    match (alert.window_start, alert.window_end) {
+        (Some(start), Some(end)) if end > facts.window_end => AlertFacts {
+            value: alert.value,
+            limit: alert.limit_value.or(facts.limit),
+            labeled: alert.labeled.unwrap_or_default(),
+            // Of the share of labels and of predictions it says enough.
+            predictions: predictions(alert.labeled, alert.coverage).unwrap_or(facts.predictions),
+            coverage: alert.coverage,
+            window_start: start,
+            window_end: end,
+            ci_low: None,
+            ci_high: None,
+            squared_error_share: None,
+            ..facts
+        },
+        _ => facts,
+    }
+}
+
+/// Predictions of a window, from its labels and its coverage.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
+fn predictions(labeled: Option<i64>, coverage: Option<f64>) -> Option<i64> {
+    let (labeled, coverage) = (labeled?, coverage.filter(|coverage| *coverage > 0.0)?);
+    Some((labeled as f64 / coverage).round() as i64)
+}
+
+/// Alerts by rule: the most severe rule first, in each the worst alert first and those that ended last.
+async fn sections(
+    connection: &mut PgConnection,
+    job: &str,
+    alerts: Vec<(About, AlertFacts)>,
+) -> Result<Vec<Section>, RunError> {
+    let mut by_rule: BTreeMap<String, Section> = BTreeMap::new();
+    for (about, facts) in alerts {
+        let empty = || Section {
+            rule: about.rule.clone(),
+            alerts: Vec::new(),
+            omitted: 0,
+            changes: Vec::new(),
+            query: String::new(),
+            series: Vec::new(),
+        };
+        by_rule.entry(about.rule.name.clone()).or_insert_with(empty).alerts.push(facts);
+    }
+    let mut sections: Vec<Section> = by_rule.into_values().collect();
+    for section in &mut sections {
+        sort(&mut section.alerts);
+        if let Some(worst) = section.alerts.first() {
+            section.query = worst.query.clone();
+        }
+        // The section has the query of its worst; the others' are in the history.
+        section.alerts.iter_mut().for_each(|alert| alert.query.clear());
+        section.changes = changes_before(connection, job, &section.alerts).await?;
+    }
+    sections.sort_by_key(|section| (!section.is_firing(), rank(&section.rule.severity), section.rule.name.clone()));
+    if let Some(first) = sections.first_mut().filter(|section| section.is_firing()) {
+        first.series = series(connection, first.alerts.first().and_then(|alert| alert.id)).await?;
+    }
+    Ok(sections)
+}
+
+/// What is new first, then the worst: by the share of the squared error where all of them know it, else by the distance from
+/// the limit; what ended last.
+pub(crate) fn sort(alerts: &mut [AlertFacts]) {
+    let shares = alerts.iter().filter(|alert| alert.is_firing()).all(|alert| alert.squared_error_share.is_some());
+    let size = |alert: &AlertFacts| match shares {
+        true => alert.squared_error_share.unwrap_or_default(),
+        false => alert.excess(),
+    };
+    alerts.sort_by(|a, b| {
+        b.is_firing()
+            .cmp(&a.is_firing())
+            .then(b.is_new.cmp(&a.is_new))
+            .then(size(b).total_cmp(&size(a)))
+            .then(a.cohort.cmp(&b.cohort))
+    });
+}
+
+/// The windows before an alert fired, as they were frozen then.
+async fn series(connection: &mut PgConnection, alert: Option<i64>) -> Result<Vec<Point>, RunError> {
+    let Some(alert) = alert else { return Ok(Vec::new()) };
+    let frozen = incident::frozen(connection, alert).await?;
+    let series = frozen.and_then(|evidence| serde_json::from_value(evidence.get("series")?.clone()).ok());
+    Ok(series.unwrap_or_default())
+}
+
+/// Events that are named in a message, and how long before the alert they may have been.
+pub(crate) const MOST_CHANGES: i64 = 3;
+const BEFORE: TimeDelta = TimeDelta::days(7);
+
+/// What was said to have happened just before the first of these alerts began.
+pub(crate) async fn changes_before(
+    connection: &mut PgConnection,
+    job: &str,
+    alerts: &[AlertFacts],
+) -> Result<Vec<ChangeFacts>, RunError> {
+    // `since` is the end of the first window in breach: what happened in it may be the cause.
+    let Some(began) = alerts.iter().filter_map(|alert| alert.since).min() else { return Ok(Vec::new()) };
+    let found = annotation::before(connection, job, (began - BEFORE, began), MOST_CHANGES).await?;
+    Ok(found
+        .into_iter()
+        .map(|event| ChangeFacts { kind: event.kind, at: event.starts_at, note: event.note, author: event.author })
+        .collect())
+}
+
+/// The text of the message that an alert would send.
+pub(crate) fn preview(about: About, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
+    let query = facts.query.clone();
+    let section = Section {
+        rule: about.rule,
+        alerts: vec![AlertFacts { is_new: true, query: String::new(), ..facts }],
+        omitted: 0,
+        changes: Vec::new(),
+        query,
+        series: Vec::new(),
+    };
+    let notice = Notice {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        kind: "firing".to_owned(),
+        reason: "first".to_owned(),
+        digest: false,
+        as_of,
+        title: String::new(),
+        text: String::new(),
+        group: about.job.name.clone(),
+        job: about.job,
+        rules: vec![section],
+        note: None,
+    };
+    notice.plain_text()
+}

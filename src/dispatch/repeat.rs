@@ -1,0 +1,161 @@
+//! Tells what time has made news: silences and maintenance that ended, alerts that still fire, alerts nobody acknowledged.
+//! It works on what stands in the database; any number of processes may do it.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value as Json;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::compose::{self, ByGroup, News};
+use super::suppress::{Holds, Known};
+use super::{Cause, Standing, still_believed, topic};
+use crate::dispatch;
+use crate::notify::policy::inhibit::Decision;
+use crate::notify::policy::route::{Path, Routing};
+use crate::postgres::held;
+use crate::store::alerting::alert;
+use crate::store::ledger::{job, run};
+use crate::store::outbox::queue::{self, NewNotification};
+use crate::warehouse::failure::RunError;
+
+/// How long Alertmanager is told again that something ended.
+const RESENT_END: TimeDelta = TimeDelta::minutes(5);
+
+/// Looks at every job that has alerts, once. One that cannot be looked at keeps none of the others waiting; one that a run
+/// publishes just now is looked at the next time.
+pub async fn all(pool: &PgPool, routing: &Routing) -> Result<(), RunError> {
+    let jobs = held::within(pool, held::SHORT, async |connection| {
+        let jobs = alert::jobs_with_news(connection).await?;
+        resend_ends(connection, routing).await?;
+        Ok::<_, RunError>(jobs)
+    });
+    for job_id in jobs.await? {
+        let looked = held::within(pool, held::SHORT, async |connection| one(connection, job_id, routing).await);
+        if let Err(failure) = looked.await {
+            warn!(job.id = job_id, "could not check for repeats and escalations: {failure}");
+        }
+    }
+    Ok(())
+}
+
+async fn one(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> Result<(), RunError> {
+    let mut transaction = connection.begin().await?;
+    if job::try_lock(&mut transaction, job_id).await? {
+        of_job(&mut transaction, job_id, routing).await?;
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(())
+}
+
+async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> Result<(), RunError> {
+    let now = run::now(connection).await?;
+    let cause = Cause { job_id, run_id: None, as_of: now, at_once: false };
+    dispatch::changes(connection, cause, routing).await?;
+    let standing = Standing::load(connection, job_id).await?;
+    let holds = Holds::load(connection, routing, &standing.alerts, now).await?;
+    let told: Vec<(&Known, Path)> = standing
+        .alerts
+        .iter()
+        .filter(|known| known.is_firing() && known.alert.told)
+        .map(|known| (known, known.path(routing)))
+        .collect();
+    let heard: Vec<(&Known, Path)> =
+        told.iter().filter(|(known, _)| holds.decide(known) == Decision::Tell).cloned().collect();
+    // Nobody waits for more of the same: it has waited long enough.
+    let cause = Cause { at_once: true, ..cause };
+    for ((receiver, topic), news) in &escalations(&standing, &heard, now) {
+        compose::tell(connection, cause, routing, &standing, (receiver, topic), news, now).await?;
+    }
+    for (receiver, topic, path, every) in repeats(routing, &standing, &told, &heard) {
+        let last = queue::last_of_group(connection, &receiver, &topic).await?;
+        if last.is_some_and(|last| now - last < every) || queue::is_waiting(connection, &receiver, &topic).await? {
+            continue;
+        }
+        let news = News { reason: Some("repeat"), ..News::new(path) };
+        compose::tell(connection, cause, routing, &standing, (&receiver, &topic), &news, now).await?;
+    }
+    Ok(())
+}
+
+/// Who else is told now because nobody has acknowledged.
+fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>) -> ByGroup {
+    let mut news = ByGroup::new();
+    for (known, path) in open.iter().filter(|(known, _)| known.alert.acked_by.is_none()) {
+        let Some(escalation) = &path.escalation else { continue };
+        let believed = || standing.believed.iter().filter(|believed| believed.alert_id == known.alert.id);
+        // Counted from when the first of them was told, not from when it fired: it may have been silenced.
+        let told_at = believed().filter(|believed| !believed.escalated).map(|believed| believed.told_at).min();
+        if told_at.is_none_or(|told_at| now - told_at < escalation.after) {
+            continue;
+        }
+        for receiver in &escalation.notify {
+            if believed().any(|believed| believed.receiver == *receiver) {
+                continue;
+            }
+            // An escalation waits for nobody's morning.
+            let path = path.clone().at_any_time();
+            let topic = topic(&known.about.job.name, &path);
+            let group = News::of(&mut news, (receiver, &topic), &path, now);
+            group.reason = Some("escalated");
+            group.fired.insert(known.alert.id);
+        }
+    }
+    news
+}
+
+/// Groups that may have to be reminded, with how often: those with an alert that is `heard` and that nobody is on yet. A
+/// receiver that forgets is told again of all that it was `told`, whatever keeps others quiet meanwhile: it would take
+/// silence for the end.
+fn repeats(
+    routing: &Routing,
+    standing: &Standing,
+    told: &[(&Known, Path)],
+    heard: &[(&Known, Path)],
+) -> Vec<(String, String, Path, TimeDelta)> {
+    let groups: BTreeSet<(&str, &str)> =
+        standing.believed.iter().map(|believed| (believed.receiver.as_str(), believed.topic.as_str())).collect();
+    groups
+        .into_iter()
+        .filter_map(|(receiver, topic)| {
+            let believed = still_believed(standing, receiver, topic);
+            let resend = routing.resend.get(receiver).copied();
+            let from = if resend.is_some() { told } else { heard };
+            let mut mine = from.iter().filter(|(known, _)| believed.contains_key(&known.alert.id));
+            let (_, path) = mine.find(|(known, _)| resend.is_some() || known.alert.acked_by.is_none())?;
+            let every = resend.unwrap_or(path.timing.repeat_interval);
+            Some((receiver.to_owned(), topic.to_owned(), path.clone(), every))
+        })
+        .collect()
+}
+
+/// Sends again what ended, for a while, to receivers that may have forgotten it.
+async fn resend_ends(connection: &mut PgConnection, routing: &Routing) -> Result<(), RunError> {
+    for (receiver, every) in &routing.resend {
+        let mut transaction = connection.begin().await?;
+        for ended in queue::ended_lately(&mut transaction, receiver, RESENT_END, *every).await? {
+            let id = Uuid::new_v4();
+            let mut body = ended.body;
+            if let Some(own) = body.get_mut("id") {
+                *own = Json::String(id.to_string());
+            }
+            let new = NewNotification {
+                id,
+                job_id: ended.job_id,
+                run_id: None,
+                receiver: receiver.clone(),
+                topic: ended.topic,
+                kind: "resolved",
+                body,
+                due: None,
+            };
+            queue::enqueue(&mut transaction, &new).await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What keeps alerts from telling: silences, maintenance, warm-up after an event, and other alerts of the job that say it
+//! already or make it untrustworthy. What is held back tells when that ends.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::notify::message::About;
+use crate::notify::policy::inhibit::{Candidate, Decision, decide};
+use crate::notify::policy::matcher::{Labels, Matcher};
+use crate::notify::policy::route::{Path, Routing};
+use crate::store::alerting::alert::StandingAlert;
+use crate::store::alerting::{annotation, silence};
+use crate::warehouse::failure::RunError;
+
+/// A standing alert with what is kept about its rule.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub alert: StandingAlert,
+    pub about: About,
+}
+
+impl Known {
+    pub(crate) fn is_firing(&self) -> bool {
+        self.alert.state == "firing"
+    }
+
+    pub(crate) fn labels(&self) -> Labels<'_> {
+        Labels {
+            job: &self.about.job.name,
+            rule: &self.alert.rule,
+            severity: &self.alert.severity,
+            owner: self.about.rule.owner.as_deref().or(self.about.job.owner.as_deref()),
+            cohort: &self.alert.cohort,
+        }
+    }
+
+    pub(crate) fn path(&self, routing: &Routing) -> Path {
+        routing.path(&self.labels(), &self.about.notify)
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            labels: self.labels(),
+            metric: &self.about.rule.metric,
+            model_version: self.alert.model_version.as_deref(),
+            needs_labels: self.about.needs_labels,
+        }
+    }
+}
+
+/// What is said of one (metric, version, cohort).
+type Subject<'k> = (&'k str, Option<&'k str>, &'k str);
+
+/// What keeps the firing alerts of a job from telling now.
+pub(crate) struct Holds<'k> {
+    /// Why people want to hear nothing of an alert, by its number.
+    muted: BTreeMap<i64, String>,
+    /// Alerts that somebody is told of, by what they are about: these may hold back others.
+    heard: HashMap<Subject<'k>, Vec<Heard<'k>>>,
+    pipeline: Vec<Heard<'k>>,
+}
+
+/// An alert that somebody is told of.
+#[derive(Debug, Clone, Copy)]
+struct Heard<'k> {
+    id: i64,
+    candidate: Candidate<'k>,
+    /// StateChange in the morning, or in a digest: nothing that keeps a page quiet.
+    put_off: bool,
+}
+
+impl<'k> Holds<'k> {
+    pub(crate) async fn load(
+        connection: &mut PgConnection,
+        routing: &Routing,
+        alerts: &'k [Known],
+        now: DateTime<Utc>,
+    ) -> Result<Self, RunError> {
+        let mut holds = Self { muted: BTreeMap::new(), heard: HashMap::new(), pipeline: Vec::new() };
+        let Some(first) = alerts.first() else { return Ok(holds) };
+        let silences = silence::list(connection, false).await?;
+        let silences: Vec<(Matcher, String)> = silences
+            .into_iter()
+            .map(|row| {
+                let why = format!("while silenced until {} ({})", minute(row.ends_at), row.reason);
+                let matcher =
+                    Matcher { job: row.job, rule: row.rule, severity: row.severity, owner: None, cohort: row.cohort };
+                (matcher, why)
+            })
+            .collect();
+        let warm_up = annotation::suppressing(connection, &first.about.job.name).await?;
+        let warm_up = warm_up.map(|event| format!("until {}, after a {}", minute(event.until), event.kind));
+        for known in alerts.iter().filter(|known| known.is_firing()) {
+            let labels = known.labels();
+            let silenced = || silences.iter().find(|(matcher, _)| matcher.fits(&labels)).map(|(_, why)| why.clone());
+            let maintained = || {
+                let (maintenance, until) = routing.maintenance(&labels, now)?;
+                Some(format!("during maintenance until {} ({})", minute(until), maintenance.reason))
+            };
+            if let Some(why) = silenced().or_else(maintained).or_else(|| warm_up.clone()) {
+                holds.muted.insert(known.alert.id, why);
+                continue;
+            }
+            let path = known.path(routing);
+            // What nobody hears holds back nothing: somebody has to be told.
+            if path.receivers.is_empty() {
+                continue;
+            }
+            let candidate = known.candidate();
+            let heard = Heard { id: known.alert.id, candidate, put_off: path.is_put_off() };
+            if candidate.is_about_the_pipeline() {
+                holds.pipeline.push(heard);
+            }
+            let subject = (candidate.metric, candidate.model_version, candidate.labels.cohort);
+            holds.heard.entry(subject).or_default().push(heard);
+        }
+        Ok(holds)
+    }
+
+    /// Whether an alert is told.
+    pub(crate) fn decide(&self, known: &Known) -> Decision {
+        let candidate = known.candidate();
+        let about = |cohort| self.heard.get(&(candidate.metric, candidate.model_version, cohort));
+        let is_page = known.alert.severity == "page";
+        let others = self.pipeline.iter().chain(about(candidate.labels.cohort).into_iter().flatten());
+        let others = others.chain(about("all").into_iter().flatten());
+        let others = others.filter(|other| other.id != known.alert.id && !(is_page && other.put_off));
+        decide(&candidate, self.muted.get(&known.alert.id).cloned(), others.map(|other| other.candidate))
+    }
+}
+
+fn minute(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}

@@ -1,0 +1,9 @@
+//! Nouns of the domain: windows, durations, schedules, names, targets. They import nothing of the crate.
+
+pub mod cohort;
+pub mod duration;
+pub mod name;
+pub mod schedule;
+pub mod severity;
+pub mod target;
+pub mod window;

@@ -1,0 +1,138 @@
+//! Names in SQL: a column is a newtype that can only be printed quoted, a table is parsed and requoted.
+
+use std::fmt;
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+/// One name in SQL. Displays quoted, always, so that nothing in it can end the name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// A column name, taken literally. Postgres names are 1 to 63 bytes long.
+    pub fn new(name: &str) -> Result<Self, String> {
+        match name {
+            "" => Err("a column name is empty".to_owned()),
+            long if long.len() > 63 => Err(format!("`{name}` is longer than the 63 bytes of a Postgres name")),
+            zero if zero.contains('\0') => Err("a column name holds a NUL character".to_owned()),
+            _ => Ok(Self(name.to_owned())),
+        }
+    }
+
+    /// The bare name, for messages and for comparing with the catalog.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted(&self.0))
+    }
+}
+
+/// A table or view with its schema. Displays quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    pub schema: Identifier,
+    pub table: Identifier,
+}
+
+impl TableName {
+    /// Parses `schema.table`, written as in SQL: unquoted names are folded to lower case.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = parse_parts(text).ok_or_else(|| format!("`{text}` is not a table name"))?;
+        match parts.as_slice() {
+            [schema, table] => {
+                let name = Self { schema: Identifier::new(schema)?, table: Identifier::new(table)? };
+                name.expect_data().map(|()| name)
+            }
+            [_] => Err(format!("`{text}` names no schema")),
+            _ => Err(format!("`{text}` has too many parts")),
+        }
+    }
+}
+
+impl TableName {
+    /// Refuses what is no table of data: the catalogs and statistics of the server change without anybody writing a row.
+    pub fn expect_data(&self) -> Result<(), String> {
+        let schema = self.schema.as_str();
+        if schema == "trueup" {
+            return Err("the schema `trueup` is the history itself: no job reads it".to_owned());
+        }
+        let of_server = ["pg_catalog", "information_schema"].contains(&schema)
+            || schema.starts_with("pg_toast")
+            || schema.starts_with("pg_temp");
+        match of_server {
+            true => Err(format!(
+                "`{schema}.{}` describes the server and holds no data of yours: name a table or view",
+                self.table.as_str()
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+fn parse_parts(text: &str) -> Option<Vec<String>> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).try_with_sql(text).ok()?;
+    let name = parser.parse_object_name(false).ok()?;
+    if parser.peek_token().token != sqlparser::tokenizer::Token::EOF {
+        return None;
+    }
+    let fold = |ident: &sqlparser::ast::Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    };
+    name.0.iter().map(|part| part.as_ident().map(fold)).collect()
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A name in SQL, quoted so that it means itself.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as a literal. Whether a backslash means itself in plain quotes is a setting of the session, so a text that has one
+/// stands between dollars, where nothing is interpreted.
+pub fn text_literal(text: &str) -> String {
+    if !text.contains('\\') {
+        return format!("'{}'", text.replace('\'', "''"));
+    }
+    let mut tag = "$t$".to_owned();
+    // The tag must not occur before the end, not even half in the text and half in its own end.
+    while format!("{text}{tag}").find(&tag) != Some(text.len()) {
+        tag.insert(1, 't');
+    }
+    format!("{tag}{text}{tag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_cannot_end_its_quotes() {
+        let column = Identifier::new("a\"; drop table x; --").unwrap();
+        assert_eq!(column.to_string(), "\"a\"\"; drop table x; --\"");
+    }
+
+    #[test]
+    fn a_table_is_read_as_sql_reads_it() {
+        assert_eq!(TableName::parse("Public.Load").unwrap().to_string(), "\"public\".\"load\"");
+        assert_eq!(TableName::parse("public.\"Load Forecast\"").unwrap().to_string(), "\"public\".\"Load Forecast\"");
+    }
+
+    #[test]
+    fn what_is_not_one_qualified_table_is_refused() {
+        for text in ["load", "a.b.c", "a.b; drop table c", "a.b c", "", "(select 1)", "a.b -- x\n c"] {
+            assert!(TableName::parse(text).is_err(), "{text}");
+        }
+    }
+}

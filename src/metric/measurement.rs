@@ -1,0 +1,70 @@
+//! A measurement: the finished metrics of one window, cohort and version. The value that stages hand to each other.
+
+use std::collections::BTreeMap;
+
+use crate::domain::cohort::Cohort;
+use crate::domain::window::Slice;
+use crate::metric::interval::Interval;
+use crate::metric::name::RuleMetric;
+
+/// Metrics of one (window, cohort, version).
+#[derive(Debug, Clone)]
+pub struct Measurement {
+    pub window: String,
+    pub slice: Slice,
+    pub cohort: Cohort,
+    /// None: all versions together.
+    pub model_version: Option<String>,
+    pub sample: Sample,
+    /// Decimal text of an order-independent digest of the pairs.
+    pub digest: String,
+}
+
+/// What rules see of a measurement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    pub counts: Counts,
+    /// By name; None where there was nothing to average.
+    pub metrics: BTreeMap<String, Option<f64>>,
+    pub intervals: BTreeMap<String, Interval>,
+}
+
+/// How many predictions there were, and what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub predictions: i64,
+    pub labeled: i64,
+    pub excluded: i64,
+    pub duplicates: i64,
+    pub ambiguous: i64,
+}
+
+impl Counts {
+    /// labeled / predictions, from 0 to 1. None without predictions.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn coverage(&self) -> Option<f64> {
+        (self.predictions > 0).then(|| self.labeled as f64 / self.predictions as f64)
+    }
+
+    /// Share of the predictions that have any label, usable or not. None without predictions.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn received(&self) -> Option<f64> {
+        (self.predictions > 0).then(|| (self.labeled + self.excluded) as f64 / self.predictions as f64)
+    }
+}
+
+impl Sample {
+    /// The value a rule compares. None where there is nothing to compare.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn value(&self, metric: &RuleMetric) -> Option<f64> {
+        match metric {
+            RuleMetric::Named(name) => self.metrics.get(&**name).copied().flatten(),
+            RuleMetric::Predictions => Some(self.counts.predictions as f64),
+            RuleMetric::Labeled => Some(self.counts.labeled as f64),
+            RuleMetric::Coverage => self.counts.coverage(),
+            RuleMetric::Received => self.counts.received(),
+            RuleMetric::Duplicates => Some(self.counts.duplicates as f64),
+            RuleMetric::Ambiguous => Some(self.counts.ambiguous as f64),
+        }
+    }
+}

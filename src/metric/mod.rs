@@ -1,0 +1,374 @@
+//! The catalogue of metrics: what each means, which sums it needs, and how it is finished from merged sums.
+//!
+//! Buckets keep sums and never metrics, so a metric of any window follows by merging: RMSE is the root of a mean of
+//! summed squares, never a mean of RMSEs.
+
+pub mod column;
+mod family;
+pub mod interval;
+pub mod measurement;
+pub mod name;
+pub mod state;
+
+pub use family::CATALOGUE;
+
+use std::sync::Arc;
+
+use crate::metric::interval::Interval;
+use crate::metric::measurement::Counts;
+use crate::metric::state::histogram::Histogram;
+use state::{Merge, Sum};
+
+/// What a job sets for its metrics.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parameters {
+    /// Largest |e| of `within_tolerance`, in the target unit.
+    pub tolerance: Option<f64>,
+    /// Where Huber loss turns from squared to linear, in the target unit.
+    pub huber_delta: Option<f64>,
+    /// Share of the largest squared errors that `trimmed_mse` leaves out; from 0 to below 1.
+    pub trim: f64,
+    /// Whether percentiles are computed from all pairs of a window instead of from its histogram.
+    pub exact: bool,
+    /// Whether pairs carry a weight: it is their first extra value.
+    pub weighted: bool,
+}
+
+/// What is left of everything that was summed for one measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct Sums<'a> {
+    pub counts: Counts,
+    pub order: &'a [Sum],
+    /// The stored array: [`Sum::width`] numbers for each of `order`.
+    pub values: &'a [f64],
+    pub parameters: &'a Parameters,
+    /// Of |e|.
+    pub errors: &'a Histogram,
+    /// Percentiles of |e| and e² that were computed from all pairs, where the job asks for exact ones.
+    pub exact: Option<&'a ExactQuantiles>,
+    /// Of seconds from event to label.
+    pub latency: &'a Histogram,
+    /// Predictions old enough that their labels count as due, and those of them that have one.
+    pub due: (i64, i64),
+    /// Σe² of everything in the window, of the same versions.
+    pub all_squared_error: f64,
+}
+
+/// The quantiles that the catalogue has percentiles of.
+pub const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+
+/// Quantiles of |e| and of e² at [`QUANTILES`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExactQuantiles {
+    pub abs_error: Vec<f64>,
+    pub squared_error: Vec<f64>,
+}
+
+/// Count, sum and centred sum of squares.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments {
+    pub count: f64,
+    pub sum: f64,
+    pub centred: f64,
+}
+
+impl Moments {
+    pub fn mean(self) -> f64 {
+        self.sum / self.count
+    }
+
+    /// Of the population: divided by n.
+    pub fn variance(self) -> f64 {
+        self.centred / self.count
+    }
+}
+
+impl Sums<'_> {
+    /// The value of a scalar sum. A sum that was not kept is NaN, which finishes as no value.
+    pub fn get(&self, sum: Sum) -> f64 {
+        self.place(sum).and_then(|at| self.values.get(at)).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The moments of a sum that keeps them; NaN when it was not kept.
+    pub fn moments(&self, sum: Sum) -> Moments {
+        let value = |n: usize| self.place(sum).and_then(|at| self.values.get(at + n)).copied().unwrap_or(f64::NAN);
+        Moments { count: value(0), sum: value(1), centred: value(2) }
+    }
+
+    /// A quantile of |e|; NaN for none.
+    pub fn abs_error_quantile(&self, q: f64) -> f64 {
+        match self.exact {
+            Some(exact) => at_quantile(&exact.abs_error, q),
+            None => self.errors.quantile(q).map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
+        }
+    }
+
+    /// An estimate of |e| that lies beyond the smallest or the greatest of them is one of these.
+    fn between_extremes(&self, estimate: f64) -> f64 {
+        // Of NaN, for a sum that was not kept, `min` and `max` leave the estimate.
+        estimate.max(self.get(Sum::LeastAbsError)).min(self.get(Sum::GreatestAbsError))
+    }
+
+    /// A quantile of e², between neighbouring squares; NaN for none.
+    pub fn squared_error_quantile(&self, q: f64) -> f64 {
+        match self.exact {
+            Some(exact) => at_quantile(&exact.squared_error, q),
+            None => {
+                let estimate = self.errors.quantile_of(q, |e| e * e);
+                estimate.map_or(f64::NAN, |square| self.between_extremes(square.sqrt()).powi(2))
+            }
+        }
+    }
+
+    /// How many pairs were averaged.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn n(&self) -> f64 {
+        self.counts.labeled as f64
+    }
+
+    /// A sum divided by the number of pairs.
+    pub fn mean(&self, sum: Sum) -> f64 {
+        self.get(sum) / self.n()
+    }
+
+    fn place(&self, sum: Sum) -> Option<usize> {
+        let at = self.order.iter().position(|kept| *kept == sum)?;
+        Some(self.order[..at].iter().map(|kept| kept.width()).sum())
+    }
+}
+
+fn at_quantile(values: &[f64], q: f64) -> f64 {
+    let place = QUANTILES.iter().position(|kept| kept.total_cmp(&q).is_eq());
+    place.and_then(|place| values.get(place)).copied().unwrap_or(f64::NAN)
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    Lower,
+    Higher,
+    /// Zero is best, in both directions.
+    Zero,
+    /// It describes, and is neither good nor bad.
+    Neither,
+}
+
+/// Unit of a metric, derived from the unit of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Target,
+    TargetSquared,
+    /// A share or a relative size, where 1 is the whole.
+    Ratio,
+    Count,
+    Seconds,
+    /// Whatever the job's own expressions give.
+    Own,
+}
+
+/// What a metric needs besides pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Pairs,
+    /// It has a value without a single pair.
+    Predictions,
+    /// `metrics.tolerance`, `metrics.huber_delta`, `metrics.weight` must be set.
+    Tolerance,
+    HuberDelta,
+    Weight,
+    /// The histogram of |e|.
+    ErrorHistogram,
+    /// The histogram of label latency, and so `labels.arrived_at`.
+    LatencyHistogram,
+}
+
+/// One row of the catalogue.
+#[derive(Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    pub unit: Unit,
+    pub better: Better,
+    pub needs: Needs,
+    pub sums: &'static [Sum],
+    /// The value from merged sums; NaN for none.
+    pub finish: fn(&Sums<'_>) -> f64,
+    /// The 95 % interval, where there is one.
+    pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
+    /// Metrics that always come with it: what it had to leave out.
+    pub brings: &'static [&'static str],
+}
+
+/// A metric that a job keeps.
+#[derive(Debug, Clone)]
+pub enum JobMetric {
+    Catalogue(&'static Metric),
+    Custom(CustomMetric),
+    /// How many predictions the job's expressions fail on: the place of that among the extra values. See
+    /// [`crate::plan::PlannedJob::row_by_row`].
+    Failures(usize),
+}
+
+/// Name of [`JobMetric::Failures`].
+pub const FAILURES: &str = "failed_expressions";
+
+/// A ratio of two sums of the job's own expressions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomMetric {
+    pub name: Arc<str>,
+    /// In the job's words, for explanations.
+    pub meaning: String,
+    /// Places of its two values among the extras of a pair.
+    pub sum: usize,
+    pub per: usize,
+}
+
+/// Metrics of a job that names none.
+pub const DEFAULT: &[&str] = &["mse", "rmse", "mae", "bias"];
+
+/// Looks a metric up by name.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    CATALOGUE.iter().find(|metric| metric.name == name)
+}
+
+/// The sums that metrics need together, each once, in the order in which they are stored.
+pub fn sums_of(metrics: &[JobMetric]) -> Vec<Sum> {
+    let mut sums: Vec<Sum> = metrics.iter().flat_map(JobMetric::sums).collect();
+    sums.sort();
+    sums.dedup();
+    sums
+}
+
+/// A literal of the empty value of a sum.
+pub fn empty_sql(sum: Sum) -> &'static str {
+    match sum.merge() {
+        Merge::Add => "0",
+        Merge::Greatest => "'-Infinity'",
+        Merge::Least => "'Infinity'",
+        Merge::Moments => "'{0,0,0}'",
+    }
+}
+
+impl JobMetric {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Catalogue(metric) => metric.name,
+            Self::Custom(custom) => &custom.name,
+            Self::Failures(_) => FAILURES,
+        }
+    }
+
+    pub fn meaning(&self) -> &str {
+        match self {
+            Self::Catalogue(metric) => metric.meaning,
+            Self::Custom(custom) => &custom.meaning,
+            Self::Failures(_) => "predictions on which an expression of the job fails",
+        }
+    }
+
+    pub fn unit(&self) -> Unit {
+        match self {
+            Self::Catalogue(metric) => metric.unit,
+            Self::Custom(_) => Unit::Own,
+            Self::Failures(_) => Unit::Count,
+        }
+    }
+
+    /// What it needs besides pairs.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Catalogue(metric) => metric.needs,
+            Self::Custom(_) => Needs::Pairs,
+            Self::Failures(_) => Needs::Predictions,
+        }
+    }
+
+    pub fn sums(&self) -> Vec<Sum> {
+        match self {
+            Self::Catalogue(metric) => metric.sums.to_vec(),
+            Self::Custom(custom) => vec![Sum::Extra(custom.sum), Sum::Extra(custom.per)],
+            Self::Failures(place) => vec![Sum::Extra(*place)],
+        }
+    }
+
+    /// The value, None where there was nothing to average or it is not defined.
+    pub fn finish(&self, sums: &Sums<'_>) -> Option<f64> {
+        let value = match self {
+            Self::Catalogue(metric) if metric.needs != Needs::Predictions && sums.counts.labeled == 0 => return None,
+            Self::Catalogue(metric) => (metric.finish)(sums),
+            Self::Custom(custom) => sums.get(Sum::Extra(custom.sum)) / sums.get(Sum::Extra(custom.per)),
+            Self::Failures(place) => sums.get(Sum::Extra(*place)),
+        };
+        Some(value).filter(|value| value.is_finite())
+    }
+
+    /// Whether it has a 95 % interval.
+    pub fn has_interval(&self) -> bool {
+        matches!(self, Self::Catalogue(metric) if metric.interval.is_some())
+    }
+
+    /// The 95 % interval, where there is one.
+    pub fn interval(&self, sums: &Sums<'_>) -> Option<Interval> {
+        match self {
+            Self::Catalogue(metric) => metric.interval.and_then(|interval| interval(sums)),
+            Self::Custom(_) | Self::Failures(_) => None,
+        }
+    }
+}
+
+impl Unit {
+    /// The unit as it is printed after a number, given the target's; empty when there is none to print.
+    pub fn of(self, target: Option<&str>) -> String {
+        match (self, target) {
+            (Self::Seconds, _) => " s".to_owned(),
+            (Self::Target, Some(unit)) => format!(" {unit}"),
+            (Self::TargetSquared, Some(unit)) => format!(" {unit}²"),
+            _ => String::new(),
+        }
+    }
+
+    /// In words, for the documentation.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Target => "target unit",
+            Self::TargetSquared => "target unit squared",
+            Self::Ratio => "ratio",
+            Self::Count => "count",
+            Self::Seconds => "seconds",
+            Self::Own => "as the job's expressions give",
+        }
+    }
+}
+
+impl Better {
+    /// In words, for the documentation.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Lower => "lower",
+            Self::Higher => "higher",
+            Self::Zero => "nearer to 0",
+            Self::Neither => "neither",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_what_a_metric_brings_is_there() {
+        for (at, metric) in CATALOGUE.iter().enumerate() {
+            assert!(CATALOGUE[..at].iter().all(|other| other.name != metric.name), "{} is there twice", metric.name);
+            assert!(metric.brings.iter().all(|name| find(name).is_some()), "{}", metric.name);
+        }
+        assert!(DEFAULT.iter().all(|name| find(name).is_some()));
+    }
+
+    #[test]
+    fn sums_are_stored_scalars_first() {
+        let all: Vec<JobMetric> = CATALOGUE.iter().map(JobMetric::Catalogue).collect();
+        let sums = sums_of(&all);
+        assert!(sums.windows(2).all(|pair| pair[0].width() <= pair[1].width()), "{sums:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What buckets keep: sums over pairs, from which every metric of every window follows by merging.
+
+pub mod histogram;
+
+use crate::metric::Parameters;
+
+/// One thing that buckets keep. Scalars first: their order is the order of the stored array, moments come after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sum {
+    /// Σ|e|, in the target unit.
+    AbsError,
+    /// Σe², in the square of the target unit.
+    SquaredError,
+    /// Σe⁴, for the variance of MSE.
+    FourthPower,
+    /// Greatest |e|.
+    GreatestAbsError,
+    LeastAbsError,
+    /// Σ|actual|.
+    AbsActual,
+    GreatestActual,
+    LeastActual,
+    /// Σ|e / actual| over pairs whose actual is not 0, and how many those are.
+    PercentageError,
+    PercentageCount,
+    /// Σ 2|e| / (|predicted| + |actual|), 0 for 0/0.
+    SymmetricPercentageError,
+    /// Σ(ln(1 + predicted) − ln(1 + actual))² over pairs without a negative side, and how many those are.
+    SquaredLogError,
+    LogCount,
+    /// Σ of Huber loss.
+    Huber,
+    /// Pairs with |e| within the tolerance.
+    WithinCount,
+    /// Pairs with e > 0, and with e < 0.
+    OverCount,
+    UnderCount,
+    /// Σ weight, Σ weight·e², Σ weight·|e|.
+    Weight,
+    WeightedSquaredError,
+    WeightedAbsError,
+    /// Σ of the n-th extra value of a pair; see `PlannedJob::extras`.
+    Extra(usize),
+    /// Count, sum and centred sum of squares of e.
+    ErrorMoments,
+    PredictedMoments,
+    ActualMoments,
+}
+
+/// How values of a sum become one, within a bucket and between buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    Add,
+    Greatest,
+    Least,
+    /// Count, sum and centred sum of squares, merged by the formula of Chan, Golub and LeVeque: a sum of squares less
+    /// the square of a sum would lose all its digits far from zero.
+    Moments,
+}
+
+/// Powers and products of what is smaller would underflow, which Postgres refuses.
+const TINY: &str = "1e-70";
+
+impl Sum {
+    /// How it is merged.
+    pub fn merge(self) -> Merge {
+        match self {
+            Self::GreatestAbsError | Self::GreatestActual => Merge::Greatest,
+            Self::LeastActual | Self::LeastAbsError => Merge::Least,
+            Self::ErrorMoments | Self::PredictedMoments | Self::ActualMoments => Merge::Moments,
+            _ => Merge::Add,
+        }
+    }
+
+    /// How many numbers it is stored as.
+    pub fn width(self) -> usize {
+        if self.merge() == Merge::Moments { 3 } else { 1 }
+    }
+
+    /// The value of one pair as SQL, null where it does not count. All of `e` (the error), `z2` (its square, 0 where it
+    /// would underflow), `p` and `a` (predicted, actual) and `x1 …` (extra values) are null unless the pair is averaged,
+    /// and at most 1e70 in size.
+    pub fn row_sql(self, parameters: &Parameters) -> String {
+        let number = |value: Option<f64>| format!("{:e}::float8", value.unwrap_or(f64::NAN));
+        match self {
+            Self::AbsError | Self::GreatestAbsError | Self::LeastAbsError => "abs(e)".to_owned(),
+            Self::SquaredError => "z2".to_owned(),
+            Self::FourthPower => "z2 * z2".to_owned(),
+            Self::AbsActual => "abs(a)".to_owned(),
+            Self::GreatestActual | Self::LeastActual | Self::ActualMoments => "a".to_owned(),
+            Self::PredictedMoments => "p".to_owned(),
+            Self::ErrorMoments => "e".to_owned(),
+            // What is next to 0 counts as 0: the ratio would overflow.
+            Self::PercentageError => {
+                format!("case when abs(a) > 1e-200 then case when abs(e) < {TINY} then 0 else abs(e) / abs(a) end end")
+            }
+            Self::PercentageCount => "case when abs(a) > 1e-200 then 1 end".to_owned(),
+            Self::SymmetricPercentageError => {
+                format!("case when abs(e) < {TINY} then 0 else 2 * abs(e) / (abs(p) + abs(a)) end")
+            }
+            Self::SquaredLogError => {
+                let log = |x: &str| {
+                    // ln(1 + x) of a small x would lose the digits that atanh keeps.
+                    format!("case when {x} < 0.5 then 2 * atanh({x} / (2 + {x})) else ln(1 + {x}) end")
+                };
+                let difference = format!("({}) - ({})", log("p"), log("a"));
+                format!(
+                    "case when p >= 0 and a >= 0 then case when abs({difference}) < {TINY} then 0 else ({difference}) ^ 2 end end"
+                )
+            }
+            Self::LogCount => "case when p >= 0 and a >= 0 then 1 end".to_owned(),
+            Self::Huber => {
+                let delta = number(parameters.huber_delta);
+                format!("case when abs(e) <= {delta} then z2 / 2 else {delta} * (abs(e) - {delta} / 2) end")
+            }
+            Self::WithinCount => format!("case when abs(e) <= {} then 1 end", number(parameters.tolerance)),
+            Self::OverCount => "case when e > 0 then 1 end".to_owned(),
+            Self::UnderCount => "case when e < 0 then 1 end".to_owned(),
+            Self::Weight => "x1".to_owned(),
+            Self::WeightedSquaredError => format!("case when x1 < {TINY} then 0 else x1 * z2 end"),
+            Self::WeightedAbsError => {
+                format!("case when x1 < {TINY} or abs(e) < {TINY} then 0 else x1 * abs(e) end")
+            }
+            Self::Extra(n) => format!("x{}", n + 1),
+        }
+    }
+}

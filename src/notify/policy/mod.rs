@@ -1,0 +1,7 @@
+//! Whether, when and whom to notify. Pure.
+
+pub mod hours;
+pub mod inhibit;
+pub mod matcher;
+pub mod retry;
+pub mod route;

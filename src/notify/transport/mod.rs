@@ -1,0 +1,8 @@
+//! How a notification travels.
+
+pub mod alertmanager;
+pub mod delivery;
+pub mod email;
+pub mod http;
+pub mod network;
+pub mod webhook;

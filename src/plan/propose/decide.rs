@@ -1,0 +1,47 @@
+//! Chooses prediction and label from names and agreement, or says which column is in doubt.
+
+use super::agree::{Agreement, Choice, Doubt, given};
+use super::{ColumnInfo, ColumnKind, Named, Proposal, TableInfo, label, value, words};
+
+/// Numbers of a table that are no keys: what may be a value.
+pub fn numbers<'a>(table: &'a TableInfo, key: &str, named: Option<&'a str>) -> Vec<&'a str> {
+    let number = |c: &&ColumnInfo| matches!(c.kind, ColumnKind::Number | ColumnKind::Integer) && c.name != key;
+    if let Some(named) = named {
+        return vec![named];
+    }
+    let all: Vec<&str> = table.columns.iter().filter(number).map(|c| c.name.as_str()).collect();
+    let values: Vec<&str> = all.iter().copied().filter(|name| !words::is_key(name)).collect();
+    if values.is_empty() { all } else { values }
+}
+
+/// Prediction and label, or why one of them cannot be chosen. What was named stands.
+pub fn decide(proposal: &Proposal, named: &Named, evidence: &[Agreement]) -> Decided {
+    let values = numbers(&proposal.predictions, &proposal.id.0, named.value.as_deref());
+    let actuals = numbers(&proposal.labels, &proposal.id.1, named.actual.as_deref());
+    let actual = label::choose(proposal, &values, &actuals, named, evidence);
+    let value = match (&named.value, &actual) {
+        (Some(value), _) => Ok(given(value)),
+        (None, Ok(actual)) => value::choose(proposal, &values, &actual.column, evidence),
+        // Without a label nothing can agree with it.
+        (None, Err(doubt)) => Err(doubt.clone()),
+    };
+    Decided { value, actual }
+}
+
+/// What became of the two columns.
+pub struct Decided {
+    pub value: Result<Choice, Doubt>,
+    pub actual: Result<Choice, Doubt>,
+}
+
+/// The time that predictions are about, where names leave one.
+pub fn time(proposal: &Proposal) -> Result<(), Doubt> {
+    if proposal.rivals.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "`{}` has more than one time that its predictions could be about, and no name says which",
+        proposal.predictions.written()
+    );
+    Err(Doubt { why, flag: "--at", candidates: [vec![proposal.at.clone()], proposal.rivals.clone()].concat() })
+}

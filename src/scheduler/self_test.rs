@@ -1,0 +1,115 @@
+//! A job with a known answer, measured like any other: whoever can do this can measure.
+
+use anyhow::{Result, anyhow, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::domain::cohort::Cohort;
+use crate::notify::message::{JobFacts, Notice, SCHEMA};
+use crate::notify::receiver::WATCHDOG;
+use crate::plan::{self, PlannedJob};
+use crate::postgres::held;
+use crate::spec::{Diagnostic, Document, JobSpec};
+use crate::store::ledger::run;
+use crate::store::outbox::queue::{self, NewNotification};
+
+/// Five predictions and four labels, with errors of 1, 2, -2 and 5.
+const CANARY: &str = r#"
+[job]
+name = "canary"
+[schedule]
+every = "1h"
+timeout = "20s"
+[predictions]
+query = "select * from (values (1, '2024-01-01T00:10Z'::timestamptz, 11::float8), (2, '2024-01-01T00:20Z'::timestamptz, 12::float8), (3, '2024-01-01T00:30Z'::timestamptz, 8::float8), (4, '2024-01-01T00:40Z'::timestamptz, 15::float8), (5, '2024-01-01T00:50Z'::timestamptz, 10::float8)) as p(id, at, predicted)"
+id = "id"
+at = "at"
+value = "predicted"
+[labels]
+query = "select * from (values (1, 10::float8), (2, 10::float8), (3, 10::float8), (4, 10::float8)) as l(id, actual)"
+id = "id"
+value = "actual"
+[windows]
+rolling = ["1h"]
+label_wait = "1h"
+horizon = "1h"
+[metrics]
+include = ["mse"]
+[builtin]
+off = ["all"]
+"#;
+const CANARY_END: &str = "2024-01-01T01:00:00Z";
+/// (1 + 4 + 4 + 25) / 4
+const CANARY_MSE: f64 = 8.5;
+
+/// Puts a heartbeat of `runner` into the outbox, if the canary came back right and nothing has waited longer than `patience`:
+/// no message, and no slot of these jobs.
+pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
+    sing(pool).await?;
+    held::within(pool, held::SHORT, async |connection| enqueue(connection, jobs, patience, runner).await).await
+}
+
+async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
+    let waiting = queue::oldest_due(connection).await?;
+    if let Some(age) = waiting.filter(|age| *age > patience) {
+        bail!("a message has waited for {} s", age.num_seconds());
+    }
+    let late = run::oldest_due(connection, jobs).await?;
+    if let Some(age) = late.filter(|age| *age > patience) {
+        bail!("a run has waited for {} s", age.num_seconds());
+    }
+    let now = run::now(connection).await?;
+    let id = Uuid::new_v4();
+    let new = NewNotification {
+        id,
+        job_id: None,
+        run_id: None,
+        receiver: WATCHDOG.to_owned(),
+        // Each is on its own: one that is lost holds up none.
+        topic: format!("heartbeat/{id}"),
+        kind: "heartbeat",
+        body: json!(notice(id, now, runner)),
+        due: None,
+    };
+    Ok(queue::enqueue(connection, &new).await?)
+}
+
+/// Measures the canary as a run would, writing nothing, and compares with what is known.
+async fn sing(pool: &PgPool) -> Result<()> {
+    let end: DateTime<Utc> = CANARY_END.parse()?;
+    let measured =
+        crate::pipeline::dry_run(pool, &canary()?, end).await.map_err(|error| anyhow!("the canary failed: {error}"))?;
+    let found = measured.iter().find(|m| m.slice.end == end && m.cohort == Cohort::All);
+    let counts = found.map(|m| (m.sample.counts.predictions, m.sample.counts.labeled));
+    let mse = found.and_then(|m| m.sample.metrics.get("mse").copied().flatten());
+    let is_right = counts == Some((5, 4)) && mse.is_some_and(|mse| (mse - CANARY_MSE).abs() < 1e-12);
+    if is_right { Ok(()) } else { bail!("the canary came back as mse {mse:?} of {counts:?}") }
+}
+
+fn canary() -> Result<PlannedJob> {
+    let said = |findings: Vec<Diagnostic>| {
+        anyhow!("{}", findings.iter().map(|found| found.message.clone()).collect::<Vec<_>>().join("; "))
+    };
+    let document = Document::parse("canary.toml", CANARY).map_err(said)?;
+    let spec: JobSpec = document.read().map_err(said)?;
+    plan::build::plan(&document, &spec, &plan::build::Surroundings::default()).map(|(job, _)| job).map_err(said)
+}
+
+fn notice(id: Uuid, now: DateTime<Utc>, runner: &str) -> Notice {
+    Notice {
+        schema: SCHEMA.to_owned(),
+        id: id.to_string(),
+        kind: "heartbeat".to_owned(),
+        reason: "heartbeat".to_owned(),
+        digest: false,
+        as_of: now,
+        title: String::new(),
+        text: String::new(),
+        group: "heartbeat".to_owned(),
+        job: JobFacts { name: "trueup".to_owned(), description: None, owner: None, unit: None },
+        rules: Vec::new(),
+        note: Some(format!("{runner} lives; a canary went through the database and the outbox")),
+    }
+}

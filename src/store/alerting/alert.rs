@@ -1,0 +1,389 @@
+//! The state of alerts, and each change of it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
+use sqlx::PgConnection;
+
+use crate::store::history::verdict::RuleKey;
+
+/// The state of one alert.
+#[derive(Debug, Clone)]
+pub struct AlertRow {
+    pub id: i64,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub rule_fingerprint: String,
+    pub state: String,
+    pub since: Option<DateTime<Utc>>,
+    pub fired_at: Option<DateTime<Utc>>,
+    /// Windows that end at or before this count for nothing: somebody declared the alert resolved.
+    pub ignore_until: Option<DateTime<Utc>>,
+}
+
+/// A change of state to be stored.
+#[derive(Debug, Clone)]
+pub struct NewTransition {
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub from_state: &'static str,
+    pub to_state: &'static str,
+    pub reason: String,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    /// When the breach that it is about began.
+    pub since: Option<DateTime<Utc>>,
+    pub fired_at: Option<DateTime<Utc>>,
+    pub evidence: Json,
+    /// What a message says of the rule; None: as it is stored.
+    pub about: Option<Json>,
+}
+
+/// All alerts of a rule that were ever open, locked until the transaction ends.
+pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<AlertRow>> {
+    sqlx::query_as!(
+        AlertRow,
+        r#"
+        select id, cohort, model_version, rule_fingerprint, state, since, fired_at, ignore_until
+        from trueup.alert where job_id = $1 and rule = $2
+        for update
+        "#,
+        job_id,
+        rule
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// An alert that is open, with what it was about when it last changed.
+#[derive(Debug, Clone)]
+pub struct OpenAlert {
+    pub rule: String,
+    pub rule_fingerprint: String,
+    pub severity: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub state: String,
+    pub since: Option<DateTime<Utc>>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    pub evidence: Json,
+}
+
+/// All open alerts of a job, locked until the transaction ends.
+pub async fn open(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<OpenAlert>> {
+    sqlx::query_as!(
+        OpenAlert,
+        r#"
+        select a.rule, a.rule_fingerprint, a.severity, a.cohort, a.model_version, a.state, a.since, last.value, last.limit_value, last.evidence
+        from trueup.alert a
+        cross join lateral (
+            select t.value, t.limit_value, t.evidence from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
+        ) as last
+        where a.job_id = $1 and a.state in ('pending', 'firing')
+        order by a.rule, a.cohort, a.model_version
+        for update of a
+        "#,
+        job_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Stores a change of state: the alert as it is now, and the change beside the earlier ones. Returns the alert's number.
+pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change: &NewTransition) -> sqlx::Result<i64> {
+    let open = matches!(change.to_state, "pending" | "firing");
+    let alert_id = sqlx::query_scalar!(
+        r#"
+        insert into trueup.alert as known (job_id, rule, rule_fingerprint, severity, cohort, model_version, state, since, fired_at, about)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::jsonb, '{}'))
+        on conflict (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null)) do update
+        set rule_fingerprint = excluded.rule_fingerprint, severity = excluded.severity, state = excluded.state,
+            since = excluded.since, fired_at = excluded.fired_at, about = coalesce($10, known.about), changed_at = clock_timestamp(),
+            -- A new breach is told anew, and nobody is on it yet.
+            told = false, held = null, acked_at = null, acked_by = null
+        returning id
+        "#,
+        rule.job_id,
+        rule.rule,
+        rule.fingerprint,
+        rule.severity,
+        change.cohort,
+        change.model_version,
+        change.to_state,
+        change.since.filter(|_| open),
+        change.fired_at.filter(|_| open),
+        change.about
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        insert into trueup.alert_transition
+            (alert_id, run_id, severity, from_state, to_state, reason, value, limit_value, since, evidence)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "#,
+        alert_id,
+        rule.run_id,
+        rule.severity,
+        change.from_state,
+        change.to_state,
+        change.reason,
+        change.value,
+        change.limit_value,
+        change.since,
+        change.evidence
+    )
+    .execute(connection)
+    .await?;
+    Ok(alert_id)
+}
+
+/// An alert that somebody has to be told about, or that keeps others from telling.
+#[derive(Debug, Clone)]
+pub struct StandingAlert {
+    pub id: i64,
+    pub rule: String,
+    pub severity: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub state: String,
+    pub told: bool,
+    pub held: Option<String>,
+    pub fired_at: Option<DateTime<Utc>>,
+    pub acked_by: Option<String>,
+    pub incident_id: Option<i64>,
+    pub about: Json,
+    /// What was known when it last changed.
+    pub evidence: Json,
+    /// The newest window that it was judged by, if any.
+    pub window_start: Option<DateTime<Utc>>,
+    pub window_end: Option<DateTime<Utc>>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    pub labeled: Option<i64>,
+    pub coverage: Option<f64>,
+}
+
+/// Alerts of a job that fire, and those that ended and whose receivers do not know it yet. Whoever changes them holds the
+/// lock of the job's row.
+pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<StandingAlert>> {
+    sqlx::query_as!(
+        StandingAlert,
+        r#"
+        select a.id, a.rule, a.severity, a.cohort, a.model_version, a.state, a.told, a.held, a.fired_at, a.acked_by, a.incident_id,
+               a.about, last.evidence, newest.window_start as "window_start?", newest.window_end as "window_end?", newest.value,
+               newest.limit_value, newest.labeled, newest.coverage
+        from trueup.alert a
+        cross join lateral (
+            select t.evidence from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
+        ) as last
+        left join lateral (
+            select v.window_start, v.window_end, v.value, v.limit_value, v.labeled, v.coverage
+            from trueup.verdict v
+            where v.job_id = a.job_id and v.rule = a.rule and v.cohort = a.cohort
+              and coalesce(v.model_version, '') = coalesce(a.model_version, '') and (v.model_version is null) = (a.model_version is null)
+              and not v.retroactive and v.verdict in ('ok', 'breach')
+            order by v.window_end desc, v.id desc
+            limit 1
+        ) as newest on true
+        where a.job_id = $1 and (a.state = 'firing' or exists (select from trueup.told t where t.alert_id = a.id))
+        order by a.id
+        "#,
+        job_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Whether there is anything to tell of a job: an alert that fires untold, or one that ended and is believed to fire.
+pub async fn is_untold(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from trueup.alert where job_id = $1 and state = 'firing' and not told)
+            or exists (
+                select from trueup.told t join trueup.alert a on a.id = t.alert_id where a.job_id = $1 and a.state <> 'firing'
+            ) as "untold!"
+        "#,
+        job_id
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Jobs that something is to be told of, or that somebody may have to be reminded of.
+pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        select job_id as "job_id!" from trueup.alert where state = 'firing'
+        union
+        select a.job_id from trueup.told t join trueup.alert a on a.id = t.alert_id
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Notes that the receivers of these alerts know that they fire.
+pub async fn mark_told(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.alert set told = true, held = null where id = any($1)", ids)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Notes that nobody is named who could be told of an alert.
+pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update trueup.alert set held = 'because no receiver is named' where id = any($1) and held is distinct from 'because no receiver is named'",
+        ids
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Notes why nobody is told of an alert. The change that made it fire says so too.
+pub async fn mark_held(connection: &mut PgConnection, id: i64, why: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with noted as (
+            update trueup.alert set held = $2 where id = $1 and held is null
+            returning id
+        )
+        update trueup.alert_transition set reason = reason || '; not told ' || $2
+        where id = (select max(t.id) from noted join trueup.alert_transition t on t.alert_id = noted.id)
+        "#,
+        id,
+        why
+    )
+    .execute(&mut *connection)
+    .await?;
+    // The reason may change while it is held; what stands in the history is why it was at first.
+    sqlx::query!("update trueup.alert set held = $2 where id = $1 and held <> $2", id, why)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Which of these rules have a firing alert.
+pub async fn firing(connection: &mut PgConnection, job_id: i64, rules: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select distinct rule from trueup.alert where job_id = $1 and state = 'firing' and rule = any($2)",
+        job_id,
+        rules
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Alerts that people act on: by number, or all of an incident. Only those that fire.
+pub async fn firing_of(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    incidents: &[i64],
+) -> sqlx::Result<Vec<FiringAlert>> {
+    sqlx::query_as!(
+        FiringAlert,
+        r#"
+        select a.id, a.job_id, j.name as job, a.rule, a.cohort, a.acked_by
+        from trueup.alert a
+        join trueup.job j on j.id = a.job_id
+        where a.state = 'firing' and (a.id = any($1) or a.incident_id = any($2))
+        order by a.id
+        for update of a
+        "#,
+        ids,
+        incidents
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A firing alert, as people name it.
+#[derive(Debug, Clone)]
+pub struct FiringAlert {
+    pub id: i64,
+    pub job_id: i64,
+    pub job: String,
+    pub rule: String,
+    pub cohort: String,
+    pub acked_by: Option<String>,
+}
+
+/// Records that somebody works on an alert.
+pub async fn acknowledge(connection: &mut PgConnection, ids: &[i64], author: &str, note: &str) -> sqlx::Result<()> {
+    sqlx::query!("update trueup.alert set acked_at = clock_timestamp(), acked_by = $2 where id = any($1)", ids, author)
+        .execute(&mut *connection)
+        .await?;
+    record_action(connection, ids, "acknowledged", author, note).await
+}
+
+/// Ends alerts because somebody says so. Windows that have ended by now cannot make them fire again.
+pub async fn resolve_by_hand(connection: &mut PgConnection, ids: &[i64], author: &str, note: &str) -> sqlx::Result<()> {
+    let reason = format!("resolved by {author}: {note}");
+    sqlx::query!(
+        r#"
+        insert into trueup.alert_transition (alert_id, severity, from_state, to_state, reason, value, limit_value, since, evidence)
+        select a.id, a.severity, a.state, 'resolved', $2, last.value, last.limit_value, a.since,
+               last.evidence || jsonb_build_object('state', 'resolved', 'closed', $2::text)
+        from trueup.alert a
+        cross join lateral (
+            select t.value, t.limit_value, t.evidence from trueup.alert_transition t where t.alert_id = a.id order by t.id desc limit 1
+        ) as last
+        where a.id = any($1)
+        "#,
+        ids,
+        reason
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        update trueup.alert a
+        set state = 'resolved', since = null, fired_at = null, acked_at = null, acked_by = null, held = null, changed_at = clock_timestamp(),
+            -- A window that ends later is news.
+            ignore_until = coalesce((
+                select v.window_end from trueup.verdict v
+                where v.job_id = a.job_id and v.rule = a.rule and v.cohort = a.cohort
+                  and coalesce(v.model_version, '') = coalesce(a.model_version, '') and (v.model_version is null) = (a.model_version is null)
+                order by v.window_end desc
+                limit 1
+            ), clock_timestamp())
+        where id = any($1)
+        "#,
+        ids
+    )
+    .execute(&mut *connection)
+    .await?;
+    record_action(connection, ids, "resolved", author, note).await
+}
+
+async fn record_action(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    action: &str,
+    author: &str,
+    note: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into trueup.alert_action (alert_id, action, author, note) select id, $2, $3, $4 from unnest($1::bigint[]) as acted(id)",
+        ids,
+        action,
+        author,
+        note
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The jobs of alerts that people act on, in order.
+pub async fn jobs_of(connection: &mut PgConnection, ids: &[i64], incidents: &[i64]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "select distinct job_id from trueup.alert where id = any($1) or incident_id = any($2) order by job_id",
+        ids,
+        incidents
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,400 @@
+//! The running half of the ledger: claims, leases and epochs. The database clock decides, and the epoch is the fence.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::postgres::types::PgInterval;
+use sqlx::{Connection as _, PgConnection};
+
+/// A run that this runner holds.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub run_id: i64,
+    pub job_id: i64,
+    pub job: String,
+    pub scheduled_for: DateTime<Utc>,
+    /// `schedule`, `catch_up`, `manual`, `reconcile` or `backfill`.
+    pub trigger: String,
+    /// What a publish must match.
+    pub epoch: i32,
+    /// How often it was claimed, this time included.
+    pub attempt: i32,
+    /// How often it was claimed from a runner whose lease ran out.
+    pub takeovers: i32,
+    /// For how long it is claimed, unless the claim is renewed.
+    pub lease_ms: i64,
+}
+
+impl Claim {
+    /// Whether somebody waits for it: nobody else takes such a run over, so it is not given back.
+    pub fn is_manual(&self) -> bool {
+        matches!(self.trigger.as_str(), "manual" | "reconcile" | "backfill")
+    }
+
+    /// For how long it is claimed, unless the claim is renewed.
+    pub fn lease(&self) -> TimeDelta {
+        TimeDelta::milliseconds(self.lease_ms)
+    }
+}
+
+/// What a finished run did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Done {
+    pub rows_read: i64,
+    pub rows_beyond_horizon: i64,
+    pub buckets_recomputed: i64,
+    /// Buckets that differed from the source; None when the run did not compare them.
+    pub buckets_repaired: Option<i64>,
+    pub windows_written: i64,
+}
+
+/// Claims the oldest run that is due, or whose runner died, of one of these jobs. One run of a job at a time, in order.
+///
+/// Two statements of one transaction: the second sees what was committed before the first got its locks, such as a manual
+/// run that slipped in between.
+pub async fn claim_next(
+    connection: &mut PgConnection,
+    jobs: &[String],
+    claimer: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Option<Claim>> {
+    let mut transaction = connection.begin().await?;
+    let candidate = sqlx::query_scalar!(
+        r#"
+        select r.id
+        from trueup.run r
+        join trueup.job j on j.id = r.job_id
+        where j.name = any($1)
+          and r.trigger in ('schedule', 'catch_up')
+          and (r.state = 'due' or (r.state = 'running' and r.lease_until < clock_timestamp()))
+          and coalesce(r.not_before, '-infinity') <= clock_timestamp()
+          and not exists (
+              -- Ticks of a job run in order, and never beside a manual run.
+              select from trueup.run o
+              where o.job_id = r.job_id and o.id <> r.id and o.state in ('due', 'running')
+                and case when o.trigger in ('schedule', 'catch_up') then o.scheduled_for < r.scheduled_for
+                         else o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp() end
+          )
+        order by r.scheduled_for
+        limit 1
+        -- The job's row is locked too: whoever enters a manual run locks it first.
+        for update of r, j skip locked
+        "#,
+        jobs
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(candidate) = candidate else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let claim = sqlx::query_as!(
+        Claim,
+        r#"
+        update trueup.run r
+        set state = 'running', epoch = r.epoch + 1, attempt = r.attempt + 1,
+            takeovers = r.takeovers + (r.state = 'running')::int, claimed_by = $2, started_at = clock_timestamp(),
+            lease_until = clock_timestamp() + $3
+        from trueup.job j
+        where r.id = $1 and j.id = r.job_id
+          and not exists (
+              select from trueup.run o
+              where o.job_id = r.job_id and o.trigger in ('manual', 'reconcile') and o.state = 'running' and o.lease_until >= clock_timestamp()
+          )
+        returning r.id as run_id, r.job_id, j.name as job, r.scheduled_for, r.trigger, r.epoch, r.attempt, r.takeovers,
+                  (extract(epoch from $3::interval) * 1000)::bigint as "lease_ms!"
+        "#,
+        candidate,
+        claimer,
+        interval(lease)
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(claim)
+}
+
+/// Enters a manual run or backfill into the ledger and claims it, unless another run of the job is under way.
+///
+/// The caller holds the job's row locked.
+pub async fn claim_manual(
+    connection: &mut PgConnection,
+    job_id: i64,
+    scheduled_for: DateTime<Utc>,
+    trigger: &str,
+    claimer: &str,
+    lease: TimeDelta,
+) -> sqlx::Result<Option<Claim>> {
+    sqlx::query_as!(
+        Claim,
+        r#"
+        insert into trueup.run (job_id, scheduled_for, trigger, state, epoch, attempt, claimed_by, started_at, lease_until)
+        select j.id, $2, $3, 'running', 1, 1, $4, clock_timestamp(), clock_timestamp() + $5
+        from trueup.job j
+        where j.id = $1 and not exists (
+            select from trueup.run o
+            where o.job_id = j.id and o.state = 'running' and o.lease_until >= clock_timestamp()
+              and (o.trigger = 'backfill') = ($3 = 'backfill')
+        )
+        returning id as run_id, job_id, (select name from trueup.job where id = $1) as "job!", scheduled_for, trigger, epoch, attempt, takeovers,
+                  (extract(epoch from $5::interval) * 1000)::bigint as "lease_ms!"
+        "#,
+        job_id,
+        scheduled_for,
+        trigger,
+        claimer,
+        interval(lease)
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Ends manual runs and backfills whose runner died: nobody takes them over.
+pub async fn bury_dead(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update trueup.run
+        set state = 'failed', failure = 'its runner ended before it was done', finished_at = clock_timestamp(), lease_until = null
+        where job_id = $1 and trigger in ('manual', 'reconcile', 'backfill') and state = 'running' and lease_until < clock_timestamp()
+        "#,
+        job_id
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Extends a lease. False when it is lost.
+pub async fn renew(connection: &mut PgConnection, claim: &Claim, lease: TimeDelta) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update trueup.run set lease_until = clock_timestamp() + $3
+        where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        "#,
+        claim.run_id,
+        claim.epoch,
+        interval(lease)
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the claim still holds.
+pub async fn holds(connection: &mut PgConnection, claim: &Claim) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from trueup.run
+            where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        ) as "holds!"
+        "#,
+        claim.run_id,
+        claim.epoch
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Ends a run as ok: the fence of its publishing transaction. False when the claim is lost: then nothing may be published.
+pub async fn finish_ok(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    done: Done,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run
+        set state = 'ok', finished_at = clock_timestamp(), lease_until = null, plan_id = $3, as_of = $4, rows_read = $5,
+            rows_beyond_horizon = $6, buckets_recomputed = $7, windows_written = $8, buckets_repaired = $9, failure = null
+        where id = $1 and epoch = $2 and state = 'running' and lease_until >= clock_timestamp()
+        "#,
+        claim.run_id,
+        claim.epoch,
+        plan_id,
+        as_of,
+        done.rows_read,
+        done.rows_beyond_horizon,
+        done.buckets_recomputed,
+        done.windows_written,
+        done.buckets_repaired
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// How a run ends when it publishes nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// With what went wrong.
+    Failed(&'a str),
+    /// With why it was not run.
+    Skipped(&'a str),
+}
+
+/// Ends a run that publishes nothing. False when the claim is lost.
+pub async fn finish_without(connection: &mut PgConnection, claim: &Claim, end: End<'_>) -> sqlx::Result<bool> {
+    let (state, failure, reason) = match end {
+        End::Failed(failure) => ("failed", Some(failure), None),
+        End::Skipped(reason) => ("skipped", None, Some(reason)),
+    };
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run
+        set state = $3, failure = $4, reason = coalesce($5, reason), finished_at = clock_timestamp(), lease_until = null
+        where id = $1 and epoch = $2 and state = 'running'
+        "#,
+        claim.run_id,
+        claim.epoch,
+        state,
+        failure,
+        reason
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Gives a run back, to be claimed again after a while.
+pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: TimeDelta) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        r#"
+        update trueup.run set state = 'due', lease_until = null, not_before = clock_timestamp() + $3
+        where id = $1 and epoch = $2 and state = 'running'
+        "#,
+        claim.run_id,
+        claim.epoch,
+        interval(after)
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Gives back everything that a runner holds, when it stops before its runs have ended.
+pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx::Result<u64> {
+    let updated = sqlx::query!(
+        "update trueup.run set state = 'due', lease_until = null where claimed_by = $1 and state = 'running' \
+         and trigger in ('schedule', 'catch_up')",
+        claimer
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// Whether a session of the server still works for its client: it runs a statement, or waited for the next one for less
+/// than `patience`. A session that ended, or whose answer never arrived, does not.
+pub async fn is_working(connection: &mut PgConnection, session: i32, patience: TimeDelta) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from pg_stat_activity
+            where pid = $1 and (state in ('active', 'disabled') or state is null or state_change > clock_timestamp() - $2::interval)
+        ) as "working!"
+        "#,
+        session,
+        interval(patience)
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The database clock.
+pub async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
+}
+
+pub(crate) fn interval(duration: TimeDelta) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: duration.num_microseconds().unwrap_or(i64::MAX) }
+}
+
+/// Where the runs of a job stand.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub job_id: i64,
+    /// The newest run, whatever became of it.
+    pub run_id: i64,
+    /// The newest tick that was published; before the first, when the job was first seen.
+    pub last_ok: DateTime<Utc>,
+    /// Whether anything was published at all.
+    pub has_published: bool,
+    /// Why the newest run failed, if it did.
+    pub failure: Option<String>,
+    /// The database clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Where the runs of a job stand. None before its first run was due.
+pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"
+        select j.id as job_id, newest.id as run_id, clock_timestamp() as "now!",
+               coalesce(j.published_as_of, j.registered_at) as "last_ok!", j.published_as_of is not null as "has_published!",
+               case when newest.state = 'failed' then coalesce(newest.failure, '') end as failure
+        from trueup.job j
+        cross join lateral (
+            select r.id, r.state, r.failure from trueup.run r where r.job_id = j.id order by r.scheduled_for desc limit 1
+        ) as newest
+        where j.name = $1
+        "#,
+        job
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// How long the oldest slot of these jobs has waited for a runner. None: nothing waits.
+pub async fn oldest_due(connection: &mut PgConnection, jobs: &[String]) -> sqlx::Result<Option<TimeDelta>> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        select extract(epoch from clock_timestamp() - min(due))::float8
+        from (
+            select next_due_at as due from trueup.job where name = any($1)
+            union all
+            select r.created_at from trueup.run r join trueup.job j on j.id = r.job_id where r.state = 'due' and j.name = any($1)
+        ) as waiting
+        "#,
+        jobs
+    )
+    .fetch_one(connection)
+    .await?;
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of an age")]
+    Ok(seconds.map(|seconds| TimeDelta::milliseconds((seconds * 1_000.0) as i64)))
+}
+
+/// A scheduled run that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub run_id: i64,
+    pub scheduled_for: DateTime<Utc>,
+    pub failure: String,
+}
+
+/// The newest scheduled run of a job, if it failed at least a few seconds ago and no alert of this rule knows of it.
+pub async fn untold_failure(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Option<Failure>> {
+    sqlx::query_as!(
+        Failure,
+        r#"
+        select r.id as run_id, r.scheduled_for, coalesce(r.failure, '') as "failure!"
+        from (
+            select * from trueup.run
+            where job_id = $1 and state in ('ok', 'failed') and trigger in ('schedule', 'catch_up')
+            order by scheduled_for desc, id desc
+            limit 1
+        ) as r
+        where r.state = 'failed' and r.finished_at < clock_timestamp() - interval '10 seconds'
+          and not exists (
+              select from trueup.alert a
+              left join trueup.alert_transition t on t.alert_id = a.id and t.run_id = r.id
+              where a.job_id = $1 and a.rule = $2 and (a.state = 'firing' or t.id is not null)
+          )
+        "#,
+        job_id,
+        rule
+    )
+    .fetch_optional(connection)
+    .await
+}

@@ -1,0 +1,142 @@
+//! What a scheduler counts about itself, in Prometheus' terms. No cohort, no value of anybody's data: names of jobs and
+//! receivers only.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use crate::dispatch::send::Summary;
+use crate::pipeline::execute::Ended;
+use crate::postgres::held;
+use crate::store::read::gauges::Gauges;
+
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+/// When this process began to count its time: a clock that nobody sets.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When a look at the ledger last succeeded, in milliseconds since `STARTED`. 0: never.
+static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
+
+/// Bounds of durations, in seconds.
+const DURATIONS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+
+/// Begins to count. Without it counting is free and nothing is kept.
+pub fn install() -> Result<(), BuildError> {
+    LazyLock::force(&STARTED);
+    let handle = PrometheusBuilder::new().set_buckets(&DURATIONS)?.install_recorder()?;
+    describe_counter!("trueup_runs_total", "Runs that ended in this process, by job and outcome.");
+    describe_histogram!("trueup_run_duration_seconds", "How long runs took, by job.");
+    describe_counter!("trueup_rows_read_total", "Source rows that runs of this process read, by job.");
+    describe_counter!("trueup_windows_written_total", "Measurements that runs of this process wrote, by job.");
+    describe_counter!(
+        "trueup_deliveries_total",
+        "Attempts to deliver a message in this process, by receiver and outcome."
+    );
+    describe_gauge!("trueup_job_lag_seconds", "Age of the newest published time of a job.");
+    describe_gauge!("trueup_job_unfinished_runs", "Slots of a job that are due or running.");
+    describe_gauge!("trueup_alerts_firing", "Alerts that fire, by job and severity.");
+    describe_gauge!("trueup_outbox_pending", "Messages that are not delivered yet.");
+    describe_gauge!(
+        "trueup_outbox_oldest_seconds",
+        "For how long the oldest message that should have gone out has waited."
+    );
+    describe_gauge!(
+        "trueup_job_files_broken",
+        "Job files that have mistakes: their last good definition is served, if there was one."
+    );
+    describe_gauge!("trueup_jobs", "Jobs that this process serves.");
+    describe_counter!(
+        "trueup_connections_lost_total",
+        "Database connections that this process closed because they did not answer in time."
+    );
+    describe_gauge!("trueup_jobs_locked", "Jobs that are overdue while another session holds their row locked.");
+    // A second program in one process keeps what the first one has.
+    drop(HANDLE.set(handle));
+    Ok(())
+}
+
+/// Notes that a look at the ledger succeeded. One that failed is no sign of life.
+pub(crate) fn looked() {
+    LAST_LOOK.store(elapsed_ms().max(1), Ordering::Relaxed);
+}
+
+/// Whether a look at the ledger ever succeeded.
+pub fn has_looked() -> bool {
+    LAST_LOOK.load(Ordering::Relaxed) > 0
+}
+
+/// For how long no look at the ledger has succeeded; before the first, since the process began.
+pub fn silent_for() -> Duration {
+    Duration::from_millis(elapsed_ms().saturating_sub(LAST_LOOK.load(Ordering::Relaxed)))
+}
+
+fn elapsed_ms() -> u64 {
+    u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts a run.
+pub(crate) fn ended(job: &str, ended: &Ended, took: Duration) {
+    let outcome = match ended {
+        Ended::Ok(_) => "ok",
+        Ended::Skipped(_) => "skipped",
+        Ended::Failed(_) => "failed",
+        Ended::GivenBack(..) => "given_back",
+        Ended::Abandoned(_) => "abandoned",
+    };
+    counter!("trueup_runs_total", "job" => job.to_owned(), "outcome" => outcome).increment(1);
+    histogram!("trueup_run_duration_seconds", "job" => job.to_owned()).record(took);
+    if let Ended::Ok(published) = ended {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        counter!("trueup_rows_read_total", "job" => job.to_owned()).increment(count(published.done.rows_read));
+        counter!("trueup_windows_written_total", "job" => job.to_owned())
+            .increment(count(published.done.windows_written));
+    }
+}
+
+/// Counts deliveries.
+pub(crate) fn delivered(receiver: &str, summary: Summary) {
+    for (outcome, count) in [("sent", summary.sent), ("retry", summary.retried), ("dead", summary.dead)] {
+        if count > 0 {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            counter!("trueup_deliveries_total", "receiver" => receiver.to_owned(), "outcome" => outcome)
+                .increment(count);
+        }
+    }
+}
+
+/// Notes how many job files are served, and how many have mistakes.
+pub fn files(jobs: usize, broken: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a number of files")]
+    {
+        gauge!("trueup_jobs").set(jobs as f64);
+        gauge!("trueup_job_files_broken").set(broken as f64);
+    }
+}
+
+/// Notes how many jobs are overdue while another session holds their row locked.
+#[expect(clippy::cast_precision_loss, reason = "a number of jobs")]
+pub(crate) fn locked(jobs: usize) {
+    gauge!("trueup_jobs_locked").set(jobs as f64);
+}
+
+/// Everything as Prometheus reads it, with what the ledger says now. None: nothing is counted here.
+#[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+pub fn render(ledger: &Gauges) -> Option<String> {
+    let handle = HANDLE.get()?;
+    for job in &ledger.jobs {
+        if let Some(lag) = job.lag_seconds {
+            gauge!("trueup_job_lag_seconds", "job" => job.name.clone()).set(lag);
+        }
+        gauge!("trueup_job_unfinished_runs", "job" => job.name.clone()).set(job.unfinished as f64);
+        for (severity, firing) in [("page", job.pages), ("ticket", job.tickets), ("info", job.infos)] {
+            gauge!("trueup_alerts_firing", "job" => job.name.clone(), "severity" => severity).set(firing as f64);
+        }
+    }
+    counter!("trueup_connections_lost_total").absolute(held::lost());
+    gauge!("trueup_outbox_pending").set(ledger.pending as f64);
+    gauge!("trueup_outbox_oldest_seconds").set(ledger.oldest_seconds.unwrap_or(0.0).max(0.0));
+    handle.run_upkeep();
+    Some(handle.render())
+}

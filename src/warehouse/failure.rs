@@ -1,0 +1,257 @@
+//! What can go wrong in a run, told apart by what should be done about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+
+use crate::plan::PlannedJob;
+use crate::postgres::held;
+use crate::warehouse::inspect::SourceMistake;
+use crate::warehouse::session;
+
+/// Combinations of dimensions and versions that a job may have: more are a mistake, such as a cohort per customer.
+pub const MOST_CELLS: i64 = 100_000;
+
+/// Why a run did not publish.
+#[derive(Debug)]
+pub enum RunError {
+    /// The job does not fit its tables.
+    Source(Vec<SourceMistake>),
+    Database(sqlx::Error),
+    /// More combinations of dimensions and versions than are kept apart.
+    TooManyCells(i64),
+    /// Another runner has taken over.
+    LostLease,
+    /// It took longer than `schedule.timeout`.
+    TimedOut(TimeDelta),
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// Try the run again in a moment.
+    Retry,
+    /// The database cannot be used now: give the run back and wait.
+    Wait,
+    /// No retry helps until the job or its data change.
+    Fail,
+    /// Publish nothing: it is somebody else's run now.
+    Abandon,
+}
+
+impl From<sqlx::Error> for RunError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl RunError {
+    /// Whether an expression of the job may have failed on a row, so that evaluating row by row helps.
+    pub fn is_of_an_expression(&self, job: &PlannedJob) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        job.has_expressions() && !self.is_of_a_key(job) && code.is_some_and(|code| session::is_about_a_value(&code))
+    }
+
+    /// Whether rows may share a key that the job vouches for: one of them was to be written twice.
+    pub fn is_of_a_key(&self, job: &PlannedJob) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        (job.predictions.unique || job.labels.unique) && code.as_deref() == Some("21000")
+    }
+
+    /// What to do about it, by SQLSTATE.
+    pub fn cure(&self) -> Cure {
+        match self {
+            Self::Source(_) | Self::TimedOut(_) | Self::TooManyCells(_) => Cure::Fail,
+            Self::LostLease => Cure::Abandon,
+            Self::Database(error) => match error.as_database_error().and_then(|e| e.code()) {
+                Some(code) => cure_of(&code),
+                None if matches!(
+                    error,
+                    sqlx::Error::Io(_)
+                        | sqlx::Error::PoolTimedOut
+                        | sqlx::Error::PoolClosed
+                        | sqlx::Error::WorkerCrashed
+                        | sqlx::Error::Tls(_)
+                ) =>
+                {
+                    Cure::Wait
+                }
+                None => Cure::Fail,
+            },
+        }
+    }
+}
+
+fn cure_of(code: &str) -> Cure {
+    match code {
+        // Serialisation and deadlock; 23505: two runners met, the second attempt sees the first.
+        // The last: a row that came while its cell was being made; see `plan::sql::cell::join`.
+        "40001" | "40P01" | "23505" | "23502" => Cure::Retry,
+        // A value that the protocol cannot carry, and more temporary space than the role may use: the job asks for it again
+        // and again.
+        "08P01" | "53400" => Cure::Fail,
+        // Somebody holds a lock, the server is read-only for now, or it ended a session that it took for lost.
+        "55P03" | "25006" | "25P03" => Cure::Wait,
+        _ => match &code[..code.len().min(2)] {
+            // Connection, resources, system and internal errors are the server's: they last until an operator has acted.
+            "08" | "53" | "58" | "XX" | "F0" => Cure::Wait,
+            "57" if code.starts_with("57P") => Cure::Wait,
+            _ => Cure::Fail,
+        },
+    }
+}
+
+impl fmt::Display for RunError {
+    /// In our words: the server's text can hold data of the source, and this is stored and shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(mistakes) => {
+                let parts: Vec<String> =
+                    mistakes.iter().map(|m| format!("{}: {} ({})", m.path, m.message, m.hint)).collect();
+                write!(f, "{}", parts.join("; "))
+            }
+            Self::TooManyCells(cells) => write!(
+                f,
+                "the cohort dimensions have {cells} combinations, and {MOST_CELLS} is the most a job keeps apart: use fewer \
+                 dimensions, or an expression that groups their values"
+            ),
+            Self::LostLease => write!(f, "the lease was lost to another runner"),
+            Self::TimedOut(limit) => {
+                write!(f, "it took longer than `schedule.timeout` ({})", crate::domain::duration::format(*limit))
+            }
+            Self::Database(error) => match error.as_database_error().and_then(|e| Some((e.code()?, e.message()))) {
+                Some((_, message)) if message.contains(INTERMEDIATE) => {
+                    write!(
+                        f,
+                        "a result between two servers is larger than `{INTERMEDIATE}`; raise it for the role of trueup"
+                    )
+                }
+                Some((code, message)) if is_about_connecting(&code) => write!(f, "{message} (SQLSTATE {code})"),
+                Some((code, _)) => write!(f, "{} (SQLSTATE {code})", words(&code)),
+                None => match error {
+                    sqlx::Error::PoolTimedOut => write!(f, "no database connection became free in time"),
+                    sqlx::Error::Io(_) | sqlx::Error::Tls(_) => write!(f, "the connection to the database was lost"),
+                    other => write!(f, "the database answered something unexpected: {other}"),
+                },
+            },
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// The setting by which Citus bounds what one of its servers sends to another.
+const INTERMEDIATE: &str = "citus.max_intermediate_result_size";
+
+/// States in which the server refuses a session before any data are read: what it says then names a role or a database,
+/// and says more than we could.
+fn is_about_connecting(code: &str) -> bool {
+    code == "53300" || code == "57P03" || code.starts_with("28") || code.starts_with("3D")
+}
+
+fn words(code: &str) -> &'static str {
+    match code {
+        "57014" => "a statement took longer than `schedule.timeout`",
+        "42501" => "the role lacks a right, or a policy would hide rows from it; `trueup check` says which",
+        "08001" | "HV000" | "HV00L" => "the server could not reach another one, such as that of a foreign table",
+        "53100" => "the database's disk is full",
+        "53400" => "it needs more temporary space on the server's disk than `temp_file_limit` allows",
+        "55P03" => "another session holds a lock on a table that it needs",
+        "08P01" => "a value cannot be sent to the server",
+        "42P05" | "26000" => "a pooler gave the transaction another session; set `pool_mode = session`",
+        "25006" => "the database is read-only",
+        "0A000" => {
+            "the database does not support a statement, or a table changed while it was read; its log says which"
+        }
+        "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
+        "22021" => "a text of the source is not valid in the encoding of the database",
+        // Raised by our own function that makes months.
+        "TU001" => "measurements of that month were detached from the history; attach them again",
+        "3F000" | "42P01" => {
+            "a table is missing: of trueup (`trueup migrate`), or one that a function behind the source names without its schema"
+        }
+        _ if code.starts_with("22") => "a value in the source cannot be computed with",
+        _ if code.starts_with("23") => "a constraint of the history was violated",
+        _ if code.starts_with("40") => "the transaction lost against another one",
+        _ if code.starts_with("42") => "the statement does not fit the tables",
+        _ if code.starts_with("58") || code.starts_with("XX") => "the database server has a fault; its log says more",
+        _ if code.starts_with("08") || code.starts_with("57P") => "the database went away",
+        _ => "the database refused a statement",
+    }
+}
+
+/// Lets no statement of the session run longer than a limit, and gives it room to group and join in memory.
+/// Compiling a statement of a run takes longer than the statement, and few keys are looked up faster than a range is read.
+///
+/// A runner that is frozen or cut off inside a transaction keeps its locks no longer than its lease, so that another can
+/// take the run over: between two statements a runner that lives needs milliseconds. Waiting for a lock ends before the
+/// statement does, so that it is seen as such. Returns which session of the server it is.
+pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: TimeDelta) -> sqlx::Result<i32> {
+    let limits = sqlx::query_as(
+        "select pg_backend_pid(), set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
+         set_config('idle_in_transaction_session_timeout', $3, false), set_config('work_mem', '64MB', false), \
+         set_config('jit', 'off', false), \
+         set_config('random_page_cost', '1.1', false)",
+    )
+    .bind(limit.num_milliseconds().to_string())
+    .bind((limit.num_milliseconds() / 2).max(1).to_string())
+    .bind(limit.min(lease).num_milliseconds().max(1).to_string())
+    .fetch_one(connection);
+    // Until it is known which session works for a run, nobody watches the session: this statement has a limit of its own.
+    let limited: (i32,) = match tokio::time::timeout(ANSWER_WITHIN, limits).await {
+        Ok(row) => row?,
+        Err(_) => return Err(held::silence(ANSWER_WITHIN)),
+    };
+    Ok(limited.0)
+}
+
+/// Setting the limits of a session takes a millisecond.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A connection whose session no longer works for it.
+pub fn lost_connection() -> RunError {
+    let words = "the session ended, or its answer did not arrive";
+    RunError::Database(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, words)))
+}
+
+/// A limit for the whole run, a little longer than the server's for one statement.
+pub fn deadline(limit: TimeDelta) -> Duration {
+    limit.to_std().unwrap_or_default() + Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_cured_by_their_state() {
+        for (code, cure) in [
+            ("40001", Cure::Retry),
+            ("40P01", Cure::Retry),
+            ("57P01", Cure::Wait),
+            ("53300", Cure::Wait),
+            ("08006", Cure::Wait),
+            ("42P01", Cure::Fail),
+            ("57014", Cure::Fail),
+            ("22003", Cure::Fail),
+            ("08P01", Cure::Fail),
+            ("53400", Cure::Fail),
+            ("55P03", Cure::Wait),
+            ("25006", Cure::Wait),
+            ("25P03", Cure::Wait),
+            ("57P05", Cure::Wait),
+            ("53100", Cure::Wait),
+            ("58030", Cure::Wait),
+            ("58P01", Cure::Wait),
+            ("XX000", Cure::Wait),
+            ("XX001", Cure::Wait),
+            ("", Cure::Fail),
+        ] {
+            assert_eq!(cure_of(code), cure, "{code}");
+        }
+    }
+}

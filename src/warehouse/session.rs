@@ -1,0 +1,158 @@
+//! The only file that sends SQL built from a job file, and so the only one that says `AssertSqlSafe`.
+//!
+//! What it sends is a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{
+    AssertSqlSafe, Column, Connection as _, Executor, PgConnection, Postgres, SqlSafeStr, Statement, Transaction,
+    TypeInfo,
+};
+
+use crate::plan::source::SourceFacts;
+use crate::sql::PlannedSql;
+
+/// A value of a parameter.
+#[derive(Debug, Clone)]
+pub enum Bind<'a> {
+    Id(i64),
+    Time(DateTime<Utc>),
+    Times(&'a [DateTime<Utc>]),
+    Ids(&'a [i64]),
+    Texts(&'a [String]),
+    Number(i32),
+    Numbers(&'a [i32]),
+    Flags(&'a [bool]),
+}
+
+/// Name and type of a result column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnType {
+    pub name: String,
+    /// As Postgres calls it, in capitals: `FLOAT8`, `TIMESTAMPTZ`.
+    pub type_name: String,
+    /// Its number in the catalog.
+    pub oid: Option<u32>,
+}
+
+/// Whether an error, by its SQLSTATE, is about a value that could not be computed, and not about the statement or the server.
+pub fn is_about_a_value(code: &str) -> bool {
+    // Data exceptions; constraints of domains; what a function raises.
+    ["22", "21", "38", "39", "P0"].iter().any(|class| code.starts_with(class)) || code == "23514"
+}
+
+/// Hands the state that our sessions are in on to the workers of a sharded database, until the transaction ends. They evaluate what a job
+/// says of hours and days, and know only their own settings; what is set locally is passed on.
+const PINS: &str = "set local search_path = pg_catalog; set local time zone 'UTC'; set local extra_float_digits = 1; \
+                    set local datestyle = 'ISO, MDY'; set local intervalstyle = postgres; set local bytea_output = hex";
+
+/// Begins a transaction that reads the sources of a job.
+pub async fn begin<'a>(
+    connection: &'a mut PgConnection,
+    facts: &SourceFacts,
+) -> sqlx::Result<Transaction<'a, Postgres>> {
+    let mut transaction = connection.begin().await?;
+    pin(&mut transaction, facts).await?;
+    Ok(transaction)
+}
+
+/// See [`begin`]: for a transaction that began before it was known whether the sources are sharded.
+pub async fn pin(connection: &mut PgConnection, facts: &SourceFacts) -> sqlx::Result<()> {
+    if facts.sharded {
+        sqlx::raw_sql(PINS).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement; says how many rows it touched.
+pub async fn execute(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<u64> {
+    Ok(query(sql, binds).execute(connection).await?.rows_affected())
+}
+
+/// Runs a statement and returns its rows.
+pub async fn fetch(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<Vec<PgRow>> {
+    query(sql, binds).fetch_all(connection).await
+}
+
+/// Runs a statement and looks at its rows one by one: there may be more of them than fit into memory.
+pub async fn each(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    binds: &[Bind<'_>],
+    mut look: impl FnMut(&PgRow) -> sqlx::Result<()>,
+) -> sqlx::Result<()> {
+    let mut rows = query(sql, binds).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        look(&row)?;
+    }
+    Ok(())
+}
+
+/// Sends rows to a `copy ... from stdin`, part by part until there is none. Returns how many rows there were.
+pub async fn copy_in<E: From<sqlx::Error>>(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    mut next: impl FnMut() -> Result<Option<Vec<u8>>, E>,
+) -> Result<u64, E> {
+    let mut copy = connection.copy_in_raw(sql.as_str()).await?;
+    loop {
+        match next() {
+            Ok(Some(part)) => _ = copy.send(part).await?,
+            Ok(None) => return Ok(copy.finish().await?),
+            Err(error) => {
+                copy.abort("the rows could not be read").await?;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Lets the server parse a statement without running it, for the types of its result columns.
+///
+/// The driver keeps what it once parsed and would not ask again, although the table may have changed: each question is
+/// made to differ from the one before.
+pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<Vec<ColumnType>> {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let text = format!("{sql} /* {} */", ASKED.fetch_add(1, Ordering::Relaxed));
+    let statement = connection.prepare(AssertSqlSafe(text).into_sql_str()).await?;
+    let column = |c: &sqlx::postgres::PgColumn| ColumnType {
+        name: c.name().to_owned(),
+        type_name: c.type_info().name().to_owned(),
+        oid: c.type_info().oid().map(|oid| oid.0),
+    };
+    Ok(statement.columns().iter().map(column).collect())
+}
+
+/// Asks the server how it would run a statement; with `analyze` it runs it, and says what it took.
+pub async fn plan_of(
+    connection: &mut PgConnection,
+    sql: &PlannedSql,
+    binds: &[Bind<'_>],
+    analyze: bool,
+) -> sqlx::Result<Vec<PgRow>> {
+    let options = if analyze { "analyze, costs off, buffers" } else { "costs off" };
+    let text = format!("explain ({options}) {sql}");
+    bound(sqlx::query(AssertSqlSafe(text)), binds).persistent(false).fetch_all(connection).await
+}
+
+/// Not kept as a prepared statement: its best plan depends on the values, and there would be one for every job.
+fn query<'q>(sql: &PlannedSql, binds: &[Bind<'q>]) -> Query<'q, Postgres, PgArguments> {
+    bound(sqlx::query(AssertSqlSafe(sql.as_str())), binds).persistent(false)
+}
+
+fn bound<'q>(query: Query<'q, Postgres, PgArguments>, binds: &[Bind<'q>]) -> Query<'q, Postgres, PgArguments> {
+    binds.iter().fold(query, |query, bind| match bind {
+        Bind::Id(id) => query.bind(*id),
+        Bind::Time(time) => query.bind(*time),
+        Bind::Times(times) => query.bind(*times),
+        Bind::Ids(ids) => query.bind(*ids),
+        Bind::Texts(texts) => query.bind(*texts),
+        Bind::Number(number) => query.bind(*number),
+        Bind::Numbers(numbers) => query.bind(*numbers),
+        Bind::Flags(flags) => query.bind(*flags),
+    })
+}

@@ -1,0 +1,200 @@
+//! Third stage: buckets merged into windows.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::domain::window::{Slice, floor};
+use crate::metric::ExactQuantiles;
+use crate::metric::measurement::{Counts, Measurement};
+use crate::metric::state::histogram::Histogram;
+use crate::plan::PlannedJob;
+use crate::plan::rollup;
+use crate::plan::source::SourceFacts;
+use crate::sql::window;
+use crate::warehouse::finish::{self, Merged};
+use crate::warehouse::session::{self, Bind};
+
+/// One window to be measured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DueWindow {
+    pub name: String,
+    pub slice: Slice,
+}
+
+/// Measures windows: one measurement per cohort and version that has predictions in it. `as_of` says which labels are due.
+pub async fn measure(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    windows: &[DueWindow],
+) -> sqlx::Result<Vec<Measurement>> {
+    let parts = Parts::of(job, as_of, windows);
+    let binds = [
+        Bind::Id(plan_id),
+        Bind::Numbers(&parts.numbers),
+        Bind::Numbers(&parts.grains),
+        Bind::Times(&parts.starts),
+        Bind::Times(&parts.ends),
+        Bind::Flags(&parts.due),
+    ];
+    let kept = job.histograms();
+    let mut errors = histograms(connection, job, kept.errors.then_some(window::Histogram::Errors), &binds).await?;
+    let mut latency = histograms(connection, job, kept.latency.then_some(window::Histogram::Latency), &binds).await?;
+    let mut exact = match job.parameters.exact && kept.errors {
+        true => exact_quantiles(connection, job, facts, plan_id, as_of, windows, &parts).await?,
+        false => HashMap::new(),
+    };
+    let rows = session::fetch(connection, &window::merge(job), &binds).await?;
+    let merged: Vec<Merged> = rows
+        .iter()
+        .map(|row| {
+            let key = Key::of(row)?;
+            let (errors, latency) = (errors.remove(&key).unwrap_or_default(), latency.remove(&key).unwrap_or_default());
+            let exact = exact.remove(&key);
+            Ok(Merged { errors, latency, exact, ..merged(job, windows, row, key)? })
+        })
+        .collect::<sqlx::Result<_>>()?;
+    Ok(finish::finish(job, merged))
+}
+
+/// Windows taken apart into runs of whole buckets, as parallel arrays.
+#[derive(Default)]
+struct Parts {
+    numbers: Vec<i32>,
+    grains: Vec<i32>,
+    starts: Vec<DateTime<Utc>>,
+    ends: Vec<DateTime<Utc>>,
+    due: Vec<bool>,
+}
+
+impl Parts {
+    fn of(job: &PlannedJob, as_of: DateTime<Utc>, windows: &[DueWindow]) -> Self {
+        let grains = rollup::grains(&job.windows);
+        // Labels of what lies before this are due. Parts end there, so that each is due as a whole or not at all.
+        let due_until = floor(as_of - job.windows.label_due, job.windows.bucket);
+        let mut parts = Self::default();
+        for (number, window) in (0..).zip(windows) {
+            let Slice { start, end } = window.slice;
+            let split = due_until.clamp(start, end);
+            for (slice, due) in [(Slice { start, end: split }, true), (Slice { start: split, end }, false)] {
+                for part in rollup::cover(slice, &grains) {
+                    parts.numbers.push(number);
+                    parts.grains.push(part.grain);
+                    parts.starts.push(part.start);
+                    parts.ends.push(part.end);
+                    parts.due.push(due);
+                }
+            }
+        }
+        parts
+    }
+}
+
+/// What identifies a row of the merging statements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    number: i32,
+    cohort_set: i16,
+    /// None: what is left of the top cohorts.
+    values: Option<Vec<Option<String>>>,
+    model_version: Option<String>,
+}
+
+impl Key {
+    fn of(row: &PgRow) -> sqlx::Result<Self> {
+        let values: Option<Vec<Option<String>>> = row.try_get("cohort_values")?;
+        let other: bool = row.try_get("is_other")?;
+        Ok(Self {
+            number: row.try_get("no")?,
+            cohort_set: row.try_get("cohort_set")?,
+            values: values.filter(|_| !other),
+            model_version: row.try_get("model_version")?,
+        })
+    }
+}
+
+/// The histograms of the same windows, if they are kept.
+async fn histograms(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    which: Option<window::Histogram>,
+    binds: &[Bind<'_>],
+) -> sqlx::Result<HashMap<Key, Histogram>> {
+    let Some(which) = which else { return Ok(HashMap::new()) };
+    let rows = session::fetch(connection, &window::merge_histogram(job, which), binds).await?;
+    rows.iter()
+        .map(|row| {
+            let bins: Vec<i32> = row.try_get("bins")?;
+            let counts: Vec<i64> = row.try_get("counts")?;
+            Ok((Key::of(row)?, Histogram::new(bins.into_iter().zip(counts))))
+        })
+        .collect()
+}
+
+/// Quantiles from all pairs of the windows, read from the source.
+async fn exact_quantiles(
+    connection: &mut PgConnection,
+    job: &PlannedJob,
+    facts: &SourceFacts,
+    plan_id: i64,
+    as_of: DateTime<Utc>,
+    windows: &[DueWindow],
+    parts: &Parts,
+) -> sqlx::Result<HashMap<Key, ExactQuantiles>> {
+    let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
+    let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
+    let numbers: Vec<i32> = (0..).take(windows.len()).collect();
+    let (Some(first), Some(last)) = (starts.iter().min(), ends.iter().max()) else { return Ok(HashMap::new()) };
+    let binds = [
+        Bind::Id(plan_id),
+        Bind::Time(as_of),
+        Bind::Time(*first),
+        Bind::Time(*last),
+        Bind::Numbers(&parts.numbers),
+        Bind::Numbers(&parts.grains),
+        Bind::Times(&parts.starts),
+        Bind::Times(&parts.ends),
+        Bind::Flags(&parts.due),
+        Bind::Numbers(&numbers),
+        Bind::Times(&starts),
+        Bind::Times(&ends),
+    ];
+    let rows = session::fetch(connection, &window::exact_quantiles(job, facts), &binds).await?;
+    rows.iter()
+        .map(|row| {
+            let exact =
+                ExactQuantiles { abs_error: row.try_get("abs_error")?, squared_error: row.try_get("squared_error")? };
+            Ok((Key::of(row)?, exact))
+        })
+        .collect()
+}
+
+fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sqlx::Result<Merged> {
+    let window = usize::try_from(key.number).ok().and_then(|number| windows.get(number)).ok_or_else(|| {
+        sqlx::Error::Protocol(format!("the server answered with window {}, which was not asked for", key.number))
+    })?;
+    Ok(Merged {
+        window: window.name.clone(),
+        slice: window.slice,
+        cohort: job.cohort(key.cohort_set, key.values),
+        model_version: key.model_version,
+        counts: Counts {
+            predictions: row.try_get("predictions")?,
+            labeled: row.try_get("labeled")?,
+            excluded: row.try_get("excluded")?,
+            duplicates: row.try_get("duplicates")?,
+            ambiguous: row.try_get("ambiguous")?,
+        },
+        sums: row.try_get("sums")?,
+        errors: Histogram::default(),
+        latency: Histogram::default(),
+        exact: None,
+        due: (row.try_get("due")?, row.try_get("received")?),
+        digest: row.try_get("digest")?,
+    })
+}
