@@ -7,15 +7,15 @@ use crate::domain::duration;
 use crate::domain::name::text_literal;
 use crate::domain::severity::Severity;
 use crate::metric;
-use crate::metric::name::RuleMetric;
-use crate::notify::message::{About, AlertFacts, JobFacts, RuleFacts};
+use crate::metric::name::MetricName;
+use crate::notify::message::{AlertFacts, JobFacts, RuleContext, RuleFacts};
 use crate::plan::PlannedJob;
 use crate::plan::build::builtin::{DELIVERY_FAILED, RUN_FAILED, SOURCE_SHRANK};
 use crate::plan::objective::{Burn, Slo};
 use crate::plan::rule::{Persistence, Rule};
 
 /// Of a rule. `judged`: cohorts and versions that it judged.
-pub(crate) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> About {
+pub(crate) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> RuleContext {
     let facts = RuleFacts {
         name: rule.name.clone(),
         severity: rule.severity.as_str().to_owned(),
@@ -32,11 +32,11 @@ pub(crate) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> Abou
         judged,
     };
     let needs_labels = rule.needs_labels() || rule.name == "labels-late";
-    About { job: job_facts(job), rule: facts, notify: rule.notify.clone(), needs_labels }
+    RuleContext { job: job_facts(job), rule: facts, notify: rule.notify.clone(), needs_labels }
 }
 
 /// Of a burn rate.
-pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> About {
+pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> RuleContext {
     let (long, short) = (duration::format(burn.long), duration::format(burn.short));
     let facts = RuleFacts {
         name: slo.alert(burn),
@@ -50,11 +50,11 @@ pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> About {
         owner: slo.owner.clone(),
         judged: None,
     };
-    About { job: job_facts(job), rule: facts, notify: slo.notify.clone(), needs_labels: true }
+    RuleContext { job: job_facts(job), rule: facts, notify: slo.notify.clone(), needs_labels: true }
 }
 
 /// Of a built-in rule about runs, or about the source.
-pub(crate) fn beside_windows(job: &PlannedJob, rule: &str) -> About {
+pub(crate) fn beside_windows(job: &PlannedJob, rule: &str) -> RuleContext {
     let (metric, window, condition) = match rule {
         RUN_FAILED => ("the schedule", "runs", "failed"),
         SOURCE_SHRANK => ("the source", "horizon", "lost what was measured"),
@@ -73,7 +73,7 @@ pub(crate) fn beside_windows(job: &PlannedJob, rule: &str) -> About {
         owner: job.owner.clone(),
         judged: None,
     };
-    About { job: job_facts(job), rule: facts, notify: job.notify.clone(), needs_labels: false }
+    RuleContext { job: job_facts(job), rule: facts, notify: job.notify.clone(), needs_labels: false }
 }
 
 fn job_facts(job: &PlannedJob) -> JobFacts {
@@ -120,7 +120,7 @@ pub(crate) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
 
 /// SQL that an analyst can paste: every revision of the window that an alert is about, or the keys that contradict themselves.
 pub(crate) fn window_query(job: &PlannedJob, rule: &Rule, alert: &AlertFacts) -> String {
-    if matches!(rule.metric(), RuleMetric::Duplicates | RuleMetric::Ambiguous) {
+    if matches!(rule.metric(), MetricName::Duplicates | MetricName::Ambiguous) {
         return format!(
             "select prediction_key, model_version, event_at, outcome, expression_failed, copies\nfrom trueup.residual_history\nwhere job = {} \
              and (expression_failed or outcome in ('duplicate prediction', 'ambiguous label', 'filter failed'))\n  and event_at >= {} and \

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 
-use super::judgeable::Asked;
+use super::judgeable::Judgeable;
 use crate::alerting::RunContext;
 use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window};
@@ -25,7 +25,7 @@ pub(crate) async fn gather(
     run: &RunContext<'_>,
     rule: &Rule,
     key: RuleKey<'_>,
-    asked: &[Asked<'_>],
+    asked: &[Judgeable<'_>],
 ) -> Result<Vec<Vec<Found>>, RunError> {
     let mut all = Vec::new();
     for test in rule.when.tests() {
@@ -54,7 +54,7 @@ pub(crate) async fn gather(
     Ok(all)
 }
 
-fn by_slice(asked: &[Asked<'_>]) -> BTreeMap<Slice, Vec<usize>> {
+fn by_slice(asked: &[Judgeable<'_>]) -> BTreeMap<Slice, Vec<usize>> {
     let mut slices: BTreeMap<Slice, Vec<usize>> = BTreeMap::new();
     for (place, one) in asked.iter().enumerate() {
         slices.entry(one.window.window.slice).or_default().push(place);
@@ -70,7 +70,7 @@ struct About<'a> {
     test: &'a Test,
     window: &'a Window,
     slice: Slice,
-    asked: &'a [Asked<'a>],
+    asked: &'a [Judgeable<'a>],
     places: &'a [usize],
 }
 
@@ -120,7 +120,7 @@ impl About<'_> {
             Kind::Rolling(_) | Kind::Seasonal(_) => {
                 let ends = wanted.places(self.window, self.slice, self.run.job.windows.zone);
                 let is_final = self.run.job.windows.is_final(self.slice.end, self.run.as_of);
-                let asked = baseline::Asked {
+                let asked = baseline::PastQuery {
                     window: &self.test.window,
                     metric,
                     ends: &ends,

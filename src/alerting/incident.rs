@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::alerting::RunContext;
 use crate::dispatch::compose;
-use crate::notify::message::{About, AlertFacts, Point};
+use crate::notify::message::{AlertFacts, Point, RuleContext};
 use crate::store::alerting::evidence::{self, PartRow, SampleRow};
 use crate::store::alerting::incident;
 use crate::store::history::baseline::Targets;
@@ -18,7 +18,7 @@ use crate::warehouse::failure::RunError;
 #[derive(Debug)]
 pub(crate) struct Fired {
     pub alert_id: i64,
-    pub about: About,
+    pub about: RuleContext,
     pub facts: AlertFacts,
 }
 

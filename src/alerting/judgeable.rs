@@ -27,13 +27,13 @@ pub(crate) struct MeasuredWindow {
 
 /// A window and a target that a rule has to judge.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Judgeable<'a> {
     pub target: Target,
     pub window: &'a MeasuredWindow,
     /// None: the target has no predictions in the window.
     pub measurement: Option<&'a Measurement>,
     /// It had predictions before.
-    pub is_gone: bool,
+    pub disappeared: bool,
 }
 
 /// A verdict with the measurement it is about.
@@ -47,7 +47,7 @@ pub(crate) struct Judged<'a> {
 }
 
 /// Everything a run knows when it judges.
-pub(crate) struct Bench<'a> {
+pub(crate) struct JudgingContext<'a> {
     pub windows: &'a [MeasuredWindow],
     pub measurements: &'a [Measurement],
     /// (window id, target) of what got a new revision.
@@ -55,9 +55,9 @@ pub(crate) struct Bench<'a> {
     pub first_run: bool,
 }
 
-impl Bench<'_> {
+impl JudgingContext<'_> {
     /// What a rule has to judge in this run, oldest window first. `known` had predictions not long ago.
-    pub fn asked(&self, rule: &Rule, known: &BTreeSet<Target>) -> Vec<Asked<'_>> {
+    pub fn asked(&self, rule: &Rule, known: &BTreeSet<Target>) -> Vec<Judgeable<'_>> {
         let mut mine: Vec<&MeasuredWindow> =
             self.windows.iter().filter(|window| window.window.name == rule.window).collect();
         if self.first_run {
@@ -73,7 +73,7 @@ impl Bench<'_> {
         rule: &Rule,
         window: &'b MeasuredWindow,
         known: &BTreeSet<Target>,
-    ) -> impl Iterator<Item = Asked<'b>> {
+    ) -> impl Iterator<Item = Judgeable<'b>> {
         let mut found = self.of_window(window, rule);
         // One that stopped says so, in windows that are judged for the first time.
         let missing = |target: &&Target| !found.contains_key(target);
@@ -87,10 +87,10 @@ impl Bench<'_> {
                 .cloned(),
         );
         found.extend(gone.iter().map(|target| (target.clone(), None)));
-        let asked: Vec<Asked<'b>> = found
+        let asked: Vec<Judgeable<'b>> = found
             .into_iter()
             .filter(|(target, _)| self.asks(rule, window, target) && !rule.compares_with_itself(target))
-            .map(|(target, measurement)| Asked { is_gone: gone.contains(&target), target, window, measurement })
+            .map(|(target, measurement)| Judgeable { disappeared: gone.contains(&target), target, window, measurement })
             .collect();
         asked.into_iter()
     }
@@ -132,7 +132,7 @@ impl Bench<'_> {
 
 /// Judges what is asked, oldest window first, given evidence for each comparison of the rule (outer) and each that is asked
 /// (inner). A window knows what was just found of those before it: what is in breach is not what is usual.
-pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Asked<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
+pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
     let mut places: Vec<usize> = (0..asked.len()).collect();
     places.sort_by_key(|place| asked[*place].window.window.slice.end);
     let mut breaches: HashMap<(Target, DateTime<Utc>), bool> = HashMap::new();
@@ -158,7 +158,7 @@ pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Asked<'a>>, evidence: &[Vec<Foun
             .collect();
         let slice = one.window.window.slice;
         let mut judgement = rules::judge(rule, slice, &of_tests);
-        if one.is_gone && judgement.verdict == Verdict::NoData {
+        if one.disappeared && judgement.verdict == Verdict::NoData {
             judgement.reason = Reason::Gone;
         }
         if !one.window.was_final {

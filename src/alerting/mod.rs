@@ -14,7 +14,7 @@ pub mod run_health;
 use chrono::{DateTime, Utc};
 use incident::Fired;
 
-use crate::dispatch::Cause;
+use crate::dispatch::Trigger;
 use crate::evaluate::state::State;
 use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
@@ -42,8 +42,8 @@ pub(crate) struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    pub(crate) fn cause(&self, at_once: bool) -> Cause {
-        Cause { job_id: self.job_id, run_id: Some(self.run_id), as_of: self.as_of, at_once }
+    pub(crate) fn trigger(&self, at_once: bool) -> Trigger {
+        Trigger { job_id: self.job_id, run_id: Some(self.run_id), as_of: self.as_of, at_once }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::cohort::Cohort;
 use crate::domain::duration;
 use crate::domain::window::{Grain, Slice, Window, floor};
 use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
-use crate::evaluate::state::{Counted, Standing, State};
+use crate::evaluate::state::{AlertState, DecidedWindow, State};
 use crate::evaluate::verdict::Verdict;
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
@@ -93,7 +93,7 @@ pub(crate) async fn apply(
         store::insert(connection, &evaluation).await?;
     }
     for (burn, judged) in judged {
-        About { run, slo, burn, judged, budget, mature }.apply(connection, decided).await?;
+        BurnContext { run, slo, burn, judged, budget, mature }.apply(connection, decided).await?;
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ fn only_totals(job: &PlannedJob, metric: &str) -> PlannedJob {
 }
 
 /// One burn rate in one run.
-struct About<'a> {
+struct BurnContext<'a> {
     run: &'a RunContext<'a>,
     slo: &'a Slo,
     burn: &'a Burn,
@@ -217,7 +217,7 @@ struct About<'a> {
 
 const ONCE: Persistence = Persistence::Windows(1);
 
-impl About<'_> {
+impl BurnContext<'_> {
     /// Stores the verdict and moves the alert.
     async fn apply(&self, connection: &mut PgConnection, decided: &mut Decided) -> Result<(), RunError> {
         let (run, judged) = (self.run, &self.judged);
@@ -233,15 +233,15 @@ impl About<'_> {
         let alerts = alert::of_rule(connection, run.claim.job_id, &name).await?;
         let known = alerts.first();
         let standing = known
-            .and_then(|alert| Some(Standing { state: State::parse(&alert.state)?, since: alert.since }))
-            .unwrap_or(Standing::NEVER);
+            .and_then(|alert| Some(AlertState { state: State::parse(&alert.state)?, since: alert.since }))
+            .unwrap_or(AlertState::NEVER);
         let resolved_until = known.and_then(|alert| alert.ignore_until);
         let clears = Clearing { below: None, above: None, persistence: ONCE };
         let breach = judged.verdict == Verdict::Breach;
         let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach)
             && resolved_until.is_none_or(|until| self.mature > until);
-        let counted: Vec<Counted> =
-            counts.then(|| Counted::new(self.mature, breach, judged.long, clears)).into_iter().collect();
+        let counted: Vec<DecidedWindow> =
+            counts.then(|| DecidedWindow::new(self.mature, breach, judged.long, clears)).into_iter().collect();
         let Some(change) = standing.next(&counted, ONCE, ONCE) else { return Ok(()) };
         let facts = self.facts(change.to.as_str(), change.since);
         let about = context::burn(run.job, self.slo, self.burn);

@@ -8,19 +8,19 @@ use sqlx::PgConnection;
 
 use crate::alerting::{RunContext, StateChange};
 use crate::domain::target::Target;
-use crate::evaluate::state::{ChangeReason, Standing, State};
+use crate::evaluate::state::{AlertState, ChangeReason, State};
 use crate::notify::message::AlertFacts;
 use crate::store::alerting::alert::{self, NewTransition, OpenAlert};
 use crate::store::history::verdict::RuleKey;
 use crate::warehouse::failure::RunError;
 
 /// Rules that judge whatever there is, and the targets that each has seen lately.
-pub(crate) type Seen = BTreeMap<String, BTreeSet<Target>>;
+pub(crate) type LiveTargets = BTreeMap<String, BTreeSet<Target>>;
 
-pub(crate) async fn forgotten(
+pub(crate) async fn close_orphaned(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
-    seen: &Seen,
+    seen: &LiveTargets,
 ) -> Result<Vec<StateChange>, RunError> {
     let vanished = |alert: &OpenAlert| {
         let target = Target { cohort: alert.cohort.clone(), model_version: alert.model_version.clone() };
@@ -39,7 +39,7 @@ pub(crate) async fn forgotten(
     {
         let Some(state) = State::parse(&alert.state) else { continue };
         let why = if judged(&alert) { ChangeReason::Vanished } else { ChangeReason::Forgotten };
-        let Some(change) = (Standing { state, since: alert.since }).forget(why) else { continue };
+        let Some(change) = (AlertState { state, since: alert.since }).forget(why) else { continue };
         let key = RuleKey {
             job_id: run.claim.job_id,
             run_id: run.claim.run_id,

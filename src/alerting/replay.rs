@@ -14,7 +14,7 @@ use crate::evaluate::history::{History, Revision};
 use crate::plan::PlannedJob;
 use crate::plan::rule::{Limits, Rule};
 use crate::store::history::replay as store;
-use crate::store::history::replay::Asked;
+use crate::store::history::replay::SeriesQuery;
 
 /// The windows that end within a range, with everything that rules compare them with.
 pub async fn load(
@@ -30,7 +30,7 @@ pub async fn load(
     for name in names {
         let Some(window) = job.windows.all.iter().find(|window| window.name == *name) else { continue };
         let reach = tests().filter(|test| test.window == name).map(|test| reach(&test.limits, window)).max();
-        let asked = Asked {
+        let asked = SeriesQuery {
             job: &job.name,
             window: name,
             // One more length: of other windows the newest counts.

@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::incident::Fired;
-use super::judgeable::{self, Bench, Judged};
+use super::judgeable::{self, Judged, JudgingContext};
 use super::{context, fetch, objectives, orphaned};
 use crate::alerting::{RunContext, StateChange};
 use crate::dispatch::compose;
@@ -16,7 +16,7 @@ use crate::domain::cohort::Cohort;
 use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window};
 use crate::evaluate::replay::Event;
-use crate::evaluate::state::{Change, Counted, Standing, State};
+use crate::evaluate::state::{AlertState, Change, DecidedWindow, State};
 use crate::evaluate::verdict::Judgement;
 use crate::metric::measurement::{Measurement, Sample};
 use crate::notify::message::AlertFacts;
@@ -30,17 +30,17 @@ use crate::warehouse::failure::RunError;
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
-    bench: &Bench<'_>,
+    judging: &JudgingContext<'_>,
 ) -> Result<Decided, RunError> {
     let mut decided = Decided::default();
-    let mut seen = orphaned::Seen::new();
+    let mut seen = orphaned::LiveTargets::new();
     for rule in &run.job.rules {
-        apply_rule(connection, run, bench, rule, &mut seen, &mut decided).await?;
+        apply_rule(connection, run, judging, rule, &mut seen, &mut decided).await?;
     }
     for slo in &run.job.slos {
         objectives::apply(connection, run, slo, &mut decided).await?;
     }
-    decided.told.extend(orphaned::forgotten(connection, run, &seen).await?);
+    decided.told.extend(orphaned::close_orphaned(connection, run, &seen).await?);
     Ok(decided)
 }
 
@@ -48,9 +48,9 @@ pub(crate) async fn apply(
 async fn apply_rule(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
-    bench: &Bench<'_>,
+    judging: &JudgingContext<'_>,
     rule: &Rule,
-    seen: &mut orphaned::Seen,
+    seen: &mut orphaned::LiveTargets,
     decided: &mut Decided,
 ) -> Result<(), RunError> {
     let fingerprint = rule.fingerprint();
@@ -62,7 +62,7 @@ async fn apply_rule(
         severity: rule.severity.as_str(),
     };
     let known = known_targets(connection, run, rule, key).await?;
-    let asked = bench.asked(rule, &known);
+    let asked = judging.asked(rule, &known);
     if judges_whatever_there_is(rule) {
         let measured = asked.iter().filter(|one| one.measurement.is_some()).map(|one| one.target.clone());
         let lately: BTreeSet<Target> = measured.chain(known).collect();
@@ -81,7 +81,7 @@ async fn apply_rule(
     for (target, change) in changes(connection, run, rule, key, current.into_iter().collect()).await? {
         let Some(newest) = judgeable::newest(&judged, &target) else { continue };
         let facts = AlertFacts {
-            squared_error_share: squared_error_share(bench, newest),
+            squared_error_share: squared_error_share(judging, newest),
             ..alert_facts(run.job, rule, &target, newest, &change)
         };
         let transition =
@@ -105,14 +105,14 @@ async fn apply_rule(
 
 /// Share of a cohort in the squared error of everything in its window, from 0 to 1. None for everything itself.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn squared_error_share(bench: &Bench<'_>, judged: &Judged<'_>) -> Option<f64> {
+fn squared_error_share(judging: &JudgingContext<'_>, judged: &Judged<'_>) -> Option<f64> {
     let squared = |m: &Measurement| {
         let metric = |name: &str| m.sample.metrics.get(name).copied().flatten();
         let mean = metric("mse").or_else(|| metric("rmse").map(|root| root * root))?;
         Some(mean * m.sample.counts.labeled as f64)
     };
     let mine = judged.measurement.filter(|m| m.cohort != Cohort::All)?;
-    let whole = bench.measurements.iter().find(|m| {
+    let whole = judging.measurements.iter().find(|m| {
         m.cohort == Cohort::All
             && m.window == mine.window
             && m.slice == mine.slice
@@ -164,7 +164,7 @@ fn new_verdict(judged: &Judged<'_>) -> NewVerdict {
 }
 
 /// How far back windows are looked for that count: as far as labels may make one count, and as many windows reach.
-fn far_back(run: &RunContext<'_>, rule: &Rule, most: i64) -> DateTime<Utc> {
+fn lookback_start(run: &RunContext<'_>, rule: &Rule, most: i64) -> DateTime<Utc> {
     let windows = &run.job.windows;
     let length = windows.all.iter().find(|window| window.name == rule.window).map_or(windows.bucket, Window::longest);
     let several = length * i32::try_from(most.min(1_000)).unwrap_or(1_000);
@@ -182,23 +182,23 @@ async fn changes(
     let cohorts: Vec<String> = targets.iter().map(|target| target.cohort.clone()).collect();
     let versions: Vec<Option<String>> = targets.iter().map(|target| target.model_version.clone()).collect();
     let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
-    let recent = verdict::recent(connection, key, &cohorts, &versions, most, far_back(run, rule, most)).await?;
-    let mut standing: BTreeMap<Target, (Standing, Option<DateTime<Utc>>)> = BTreeMap::new();
+    let recent = verdict::recent(connection, key, &cohorts, &versions, most, lookback_start(run, rule, most)).await?;
+    let mut standing: BTreeMap<Target, (AlertState, Option<DateTime<Utc>>)> = BTreeMap::new();
     // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
     for alert in alert::of_rule(connection, run.claim.job_id, &rule.name).await? {
         let Some(state) = State::parse(&alert.state) else { continue };
         let target = Target { cohort: alert.cohort, model_version: alert.model_version };
-        standing.insert(target, (Standing { state, since: alert.since }, alert.ignore_until));
+        standing.insert(target, (AlertState { state, since: alert.since }, alert.ignore_until));
     }
-    let counted = |place: usize, after: Option<DateTime<Utc>>| -> Vec<Counted> {
+    let counted = |place: usize, after: Option<DateTime<Utc>>| -> Vec<DecidedWindow> {
         let mine = recent.iter().filter(|one| usize::try_from(one.target).is_ok_and(|target| target == place + 1));
         // What somebody declared resolved begins anew.
         mine.filter(|one| after.is_none_or(|after| one.window_end > after))
-            .map(|one| Counted::new(one.window_end, one.breach, one.value, rule.clears))
+            .map(|one| DecidedWindow::new(one.window_end, one.breach, one.value, rule.clears))
             .collect()
     };
     let change = |(place, target): (usize, Target)| {
-        let (now, after) = standing.get(&target).copied().unwrap_or((Standing::NEVER, None));
+        let (now, after) = standing.get(&target).copied().unwrap_or((AlertState::NEVER, None));
         let change = now.next(&counted(place, after), rule.fires, rule.clears.persistence)?;
         Some((target, change))
     };

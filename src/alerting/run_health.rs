@@ -22,7 +22,7 @@ use crate::store::alerting::alert::{self, NewTransition};
 use crate::store::alerting::incident;
 use crate::store::history::verdict::RuleKey;
 use crate::store::ledger::job;
-use crate::store::ledger::run::{self, Claim, Standing};
+use crate::store::ledger::run::{self, Claim, ScheduleHealth};
 use crate::store::read::deliveries;
 use crate::warehouse::failure::RunError;
 
@@ -73,7 +73,7 @@ async fn look(connection: &mut PgConnection, job: &PlannedJob, routing: &Routing
     let watches = |rule: &str| job.run_rules.iter().any(|name| name == rule);
     let Some(standing) = run::standing(connection, &job.name).await? else { return Ok(false) };
     if watches(RUN_FAILED)
-        && let Some(failed) = run::untold_failure(connection, standing.job_id, RUN_FAILED).await?
+        && let Some(failed) = run::unreported_failure(connection, standing.job_id, RUN_FAILED).await?
     {
         let as_of = failed.scheduled_for;
         let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };
@@ -108,7 +108,7 @@ async fn raise_unless_locked(
 }
 
 /// Why a job is late, in words, and the newest slot that it is late with. None while it is not.
-fn lateness(job: &PlannedJob, standing: &Standing) -> Option<(String, DateTime<Utc>)> {
+fn lateness(job: &PlannedJob, standing: &ScheduleHealth) -> Option<(String, DateTime<Utc>)> {
     let gap = job.schedule.cadence.usual_gap();
     // The first of the intervals is the one at whose end it should have run.
     let allowed = (gap * (INTERVALS - 1)).max(AT_LEAST);
@@ -134,7 +134,7 @@ async fn raise(
 ) -> Result<bool, RunError> {
     let fired = fire(connection, origin, rule, what).await?;
     if fired {
-        dispatch::changes(connection, origin.cause(false), routing).await?;
+        dispatch::changed(connection, origin.trigger(false), routing).await?;
     }
     Ok(fired)
 }

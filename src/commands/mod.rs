@@ -116,7 +116,7 @@ async fn again(global: &Global, watch: bool, show: impl AsyncFn() -> Result<Exit
     if !watch {
         return show().await;
     }
-    // Held for as long as it is watched: a private Postgres would stop and start in between.
+    // CancelSafeConnection for as long as it is watched: a private Postgres would stop and start in between.
     let _database = database::database(global, &jobs::settings(global)?).await?;
     loop {
         output::wipe_screen()?;

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::compose;
-use super::{Cause, Standing};
+use super::{JobAlerts, Trigger};
 use crate::dispatch;
 use crate::notify::policy::route::Routing;
 use crate::postgres::held;
@@ -19,7 +19,7 @@ use crate::warehouse::failure::RunError;
 
 /// What somebody does, and who.
 #[derive(Debug, Clone, Copy)]
-pub struct Act<'a> {
+pub struct ManualAction<'a> {
     pub kind: Kind,
     pub author: &'a str,
     pub note: &'a str,
@@ -39,7 +39,7 @@ pub async fn act(
     pool: &PgPool,
     ids: &[i64],
     incidents: &[i64],
-    act: Act<'_>,
+    act: ManualAction<'_>,
     routing: &Routing,
 ) -> Result<Vec<FiringAlert>, RunError> {
     held::within(pool, held::SHORT, async |connection| act_on(connection, ids, incidents, act, routing).await).await
@@ -49,7 +49,7 @@ async fn act_on(
     connection: &mut PgConnection,
     ids: &[i64],
     incidents: &[i64],
-    act: Act<'_>,
+    act: ManualAction<'_>,
     routing: &Routing,
 ) -> Result<Vec<FiringAlert>, RunError> {
     let mut transaction = connection.begin().await?;
@@ -69,8 +69,8 @@ async fn act_on(
         match act.kind {
             Kind::Acknowledge => acknowledged(&mut transaction, job_id, &found_ids, act, now).await?,
             Kind::Resolve => {
-                let cause = Cause { job_id, run_id: None, as_of: now, at_once: true };
-                dispatch::changes(&mut transaction, cause, routing).await?;
+                let trigger = Trigger { job_id, run_id: None, as_of: now, at_once: true };
+                dispatch::changed(&mut transaction, trigger, routing).await?;
             }
         }
     }
@@ -83,17 +83,17 @@ async fn acknowledged(
     connection: &mut PgConnection,
     job_id: i64,
     ids: &[i64],
-    act: Act<'_>,
+    act: ManualAction<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    let standing = Standing::load(connection, job_id).await?;
+    let standing = JobAlerts::load(connection, job_id).await?;
     let note = if act.note.is_empty() { String::new() } else { format!(": {}", act.note) };
     let words = format!("Acknowledged by {}{note}.", act.author);
     let mut groups: Vec<(&str, &str)> = standing
-        .believed
+        .notified
         .iter()
-        .filter(|believed| ids.contains(&believed.alert_id))
-        .map(|believed| (believed.receiver.as_str(), believed.topic.as_str()))
+        .filter(|notified| ids.contains(&notified.alert_id))
+        .map(|notified| (notified.receiver.as_str(), notified.topic.as_str()))
         .collect();
     groups.sort_unstable();
     groups.dedup();
@@ -101,10 +101,10 @@ async fn acknowledged(
         let id = Uuid::new_v4();
         // Of what this receiver knows.
         let mine = standing
-            .believed
+            .notified
             .iter()
-            .filter(|believed| believed.receiver == receiver && ids.contains(&believed.alert_id));
-        let mine: BTreeSet<i64> = mine.map(|believed| believed.alert_id).collect();
+            .filter(|notified| notified.receiver == receiver && ids.contains(&notified.alert_id));
+        let mine: BTreeSet<i64> = mine.map(|notified| notified.alert_id).collect();
         let Some(notice) = compose::acknowledged(connection, &standing, &mine, (id, topic), &words, now).await? else {
             continue;
         };

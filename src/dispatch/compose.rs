@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::suppress::Known;
-use super::{Cause, Standing, still_believed};
-use crate::notify::message::{About, AlertFacts, ChangeFacts, Notice, Point, SCHEMA, Section, rank};
+use super::{JobAlerts, Trigger, notified_firing};
+use crate::notify::message::{AlertFacts, ChangeFacts, Notice, Point, RuleContext, SCHEMA, Section, rank};
 use crate::notify::policy::inhibit::reason;
 use crate::notify::policy::route::{Path, Routing};
 use crate::store::alerting::{annotation, incident, notified};
@@ -19,7 +19,7 @@ use crate::warehouse::failure::RunError;
 
 /// What one receiver has to be told in one group.
 #[derive(Debug, Clone)]
-pub(crate) struct News {
+pub(crate) struct PendingNotification {
     pub fired: BTreeSet<i64>,
     pub ended: BTreeSet<i64>,
     /// Why, where it is neither of these: `repeat` or `escalated`.
@@ -27,15 +27,15 @@ pub(crate) struct News {
     pub path: Path,
 }
 
-/// News by receiver and group.
-pub(crate) type ByGroup = BTreeMap<(String, String), News>;
+/// PendingNotification by receiver and group.
+pub(crate) type ByGroup = BTreeMap<(String, String), PendingNotification>;
 
-impl News {
+impl PendingNotification {
     pub(crate) fn new(path: Path) -> Self {
         Self { fired: BTreeSet::new(), ended: BTreeSet::new(), reason: None, path }
     }
 
-    /// The news of a group, to add to. The most urgent of its alerts says when it goes out.
+    /// The pending of a group, to add to. The most urgent of its alerts says when it goes out.
     pub(crate) fn of<'n>(
         all: &'n mut ByGroup,
         (receiver, topic): (&str, &str),
@@ -43,37 +43,37 @@ impl News {
         now: DateTime<Utc>,
     ) -> &'n mut Self {
         let key = (receiver.to_owned(), topic.to_owned());
-        let news = all.entry(key).or_insert_with(|| Self::new(path.clone()));
-        news.path = news.path.clone().sooner(path, now);
-        news
+        let pending = all.entry(key).or_insert_with(|| Self::new(path.clone()));
+        pending.path = pending.path.clone().sooner(path, now);
+        pending
     }
 }
 
-/// Puts news into the open message of a group, or into a new one.
-pub(crate) async fn tell(
+/// Puts pending into the open message of a group, or into a new one.
+pub(crate) async fn enqueue(
     connection: &mut PgConnection,
-    cause: Cause,
+    trigger: Trigger,
     routing: &Routing,
-    standing: &Standing,
+    standing: &JobAlerts,
     (receiver, topic): (&str, &str),
-    news: &News,
+    pending: &PendingNotification,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
     let open = queue::open(connection, receiver, topic).await?;
     let id = open.as_ref().map_or_else(Uuid::new_v4, |open| open.id);
     let written: Option<Notice> = open.as_ref().and_then(|open| serde_json::from_value(open.body.clone()).ok());
-    let believed = still_believed(standing, receiver, topic);
+    let notified = notified_firing(standing, receiver, topic);
     // What fired and ended before anything went out is not told at all.
     let unsaid = |alert: &i64| {
         open.is_some()
             && standing
-                .believed
+                .notified
                 .iter()
                 .any(|b| b.alert_id == *alert && b.receiver == receiver && b.notification_id == id)
     };
     let silent_end = routing.only_firing.contains(receiver);
-    let ended = news.ended.iter().filter(|alert| !silent_end && !unsaid(alert));
-    let mut alerts: BTreeMap<i64, (About, AlertFacts)> = BTreeMap::new();
+    let ended = pending.ended.iter().filter(|alert| !silent_end && !unsaid(alert));
+    let mut alerts: BTreeMap<i64, (RuleContext, AlertFacts)> = BTreeMap::new();
     let ends: BTreeSet<i64> = written
         .iter()
         .flat_map(Notice::alerts)
@@ -82,27 +82,28 @@ pub(crate) async fn tell(
         .collect();
     // Ends that stand in the open message stay in it, unless the alert fires again.
     for (section, facts) in written.iter().flat_map(Notice::alerts).filter(|(_, facts)| !facts.is_firing()) {
-        let Some(alert) = facts.id.filter(|alert| !news.fired.contains(alert)) else { continue };
+        let Some(alert) = facts.id.filter(|alert| !pending.fired.contains(alert)) else { continue };
         let Some(known) = standing.find(alert).or(standing.alerts.first()) else { continue };
-        let about = About { rule: section.rule.clone(), ..known.about.clone() };
+        let about = RuleContext { rule: section.rule.clone(), ..known.about.clone() };
         alerts.insert(alert, (about, facts.clone()));
     }
-    for (alert, is_new) in ended.map(|alert| (*alert, true)).chain(
-        news.fired
-            .iter()
-            .map(|alert| (*alert, true))
-            .chain(believed.iter().map(|(alert, believed)| (*alert, open.is_some() && believed.notification_id == id))),
-    ) {
+    for (alert, is_new) in
+        ended.map(|alert| (*alert, true)).chain(
+            pending.fired.iter().map(|alert| (*alert, true)).chain(
+                notified.iter().map(|(alert, notified)| (*alert, open.is_some() && notified.notification_id == id)),
+            ),
+        )
+    {
         let Some(known) = standing.find(alert) else { continue };
-        if let Some(facts) = facts(known, is_new || news.fired.contains(&alert)) {
+        if let Some(facts) = facts(known, is_new || pending.fired.contains(&alert)) {
             alerts.insert(alert, (known.about.clone(), facts));
         }
     }
-    notified::remove(connection, &Vec::from_iter(news.ended.iter().copied()), receiver).await?;
-    let fired = Vec::from_iter(news.fired.iter().copied());
-    let escalated = news.reason == Some("escalated");
+    notified::remove(connection, &Vec::from_iter(pending.ended.iter().copied()), receiver).await?;
+    let fired = Vec::from_iter(pending.fired.iter().copied());
+    let escalated = pending.reason == Some("escalated");
     // A reminder that is open stays one.
-    let given = news.reason.or(match written.as_ref().map(|notice| notice.reason.as_str()) {
+    let given = pending.reason.or(match written.as_ref().map(|notice| notice.reason.as_str()) {
         Some("repeat") => Some("repeat"),
         Some("escalated") => Some("escalated"),
         _ => None,
@@ -113,7 +114,7 @@ pub(crate) async fn tell(
         }
         return Ok(());
     };
-    // One whose end stands in the open message was told before: that it fires again is not news that can be taken back.
+    // One whose end stands in the open message was told before: that it fires again is not pending that can be taken back.
     let retold = |alert: &i64| ends.contains(alert);
     let (again, first): (Vec<i64>, Vec<i64>) = fired.into_iter().partition(retold);
     notified::add(connection, &first, receiver, topic, id, escalated).await?;
@@ -127,8 +128,8 @@ pub(crate) async fn tell(
         id: id.to_string(),
         kind: kind.to_owned(),
         reason: reason.to_owned(),
-        digest: news.path.digest.is_some(),
-        as_of: cause.as_of,
+        digest: pending.path.digest.is_some(),
+        as_of: trigger.as_of,
         title: String::new(),
         text: String::new(),
         group: topic.to_owned(),
@@ -138,15 +139,15 @@ pub(crate) async fn tell(
     };
     // One that forgets what it is not told again and again does its own grouping.
     let forgets = routing.resend.contains_key(receiver);
-    let due = match cause.at_once || forgets {
+    let due = match trigger.at_once || forgets {
         true => now,
-        false => ready(connection, receiver, topic, &news.path, !believed.is_empty(), now).await?,
+        false => ready(connection, receiver, topic, &pending.path, !notified.is_empty(), now).await?,
     };
-    let due = if news.path.is_put_off() && !forgets { news.path.opens(due) } else { due };
+    let due = if pending.path.is_deferred() && !forgets { pending.path.opens(due) } else { due };
     let new = NewNotification {
         id,
-        job_id: Some(cause.job_id),
-        run_id: cause.run_id,
+        job_id: Some(trigger.job_id),
+        run_id: trigger.run_id,
         receiver: receiver.to_owned(),
         topic: topic.to_owned(),
         kind,
@@ -163,14 +164,14 @@ pub(crate) async fn tell(
 /// The message that somebody is on these alerts. None: none of them can be read.
 pub(crate) async fn acknowledged(
     connection: &mut PgConnection,
-    standing: &Standing,
+    standing: &JobAlerts,
     ids: &BTreeSet<i64>,
     (id, topic): (Uuid, &str),
     words: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Notice>, RunError> {
     let mine = standing.alerts.iter().filter(|known| ids.contains(&known.alert.id));
-    let alerts: Vec<(About, AlertFacts)> =
+    let alerts: Vec<(RuleContext, AlertFacts)> =
         mine.filter_map(|known| Some((known.about.clone(), facts(known, false)?))).collect();
     let Some(job) = alerts.first().map(|(about, _)| about.job.clone()) else { return Ok(None) };
     Ok(Some(Notice {
@@ -251,7 +252,7 @@ fn predictions(labeled: Option<i64>, coverage: Option<f64>) -> Option<i64> {
 async fn sections(
     connection: &mut PgConnection,
     job: &str,
-    alerts: Vec<(About, AlertFacts)>,
+    alerts: Vec<(RuleContext, AlertFacts)>,
 ) -> Result<Vec<Section>, RunError> {
     let mut by_rule: BTreeMap<String, Section> = BTreeMap::new();
     for (about, facts) in alerts {
@@ -317,7 +318,7 @@ pub(crate) async fn changes_before(
     job: &str,
     alerts: &[AlertFacts],
 ) -> Result<Vec<ChangeFacts>, RunError> {
-    // `since` is the end of the first window in breach: what happened in it may be the cause.
+    // `since` is the end of the first window in breach: what happened in it may be the trigger.
     let Some(began) = alerts.iter().filter_map(|alert| alert.since).min() else { return Ok(Vec::new()) };
     let found = annotation::before(connection, job, (began - BEFORE, began), MOST_CHANGES).await?;
     Ok(found
@@ -327,7 +328,7 @@ pub(crate) async fn changes_before(
 }
 
 /// The text of the message that an alert would send.
-pub(crate) fn preview(about: About, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
+pub(crate) fn preview(about: RuleContext, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
     let query = facts.query.clone();
     let section = Section {
         rule: about.rule,

@@ -1,4 +1,4 @@
-//! Tells what time has made news: silences and maintenance that ended, alerts that still fire, alerts nobody acknowledged.
+//! Tells what time has made pending: silences and maintenance that ended, alerts that still fire, alerts nobody acknowledged.
 //! It works on what stands in the database; any number of processes may do it.
 
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::compose::{self, ByGroup, News};
-use super::suppress::{Holds, Known};
-use super::{Cause, Standing, still_believed, topic};
+use super::compose::{self, ByGroup, PendingNotification};
+use super::suppress::{Known, Suppressions};
+use super::{JobAlerts, Trigger, notified_firing, topic};
 use crate::dispatch;
 use crate::notify::policy::inhibit::Decision;
 use crate::notify::policy::route::{Path, Routing};
@@ -54,10 +54,10 @@ async fn one(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> R
 
 async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> Result<(), RunError> {
     let now = run::now(connection).await?;
-    let cause = Cause { job_id, run_id: None, as_of: now, at_once: false };
-    dispatch::changes(connection, cause, routing).await?;
-    let standing = Standing::load(connection, job_id).await?;
-    let holds = Holds::load(connection, routing, &standing.alerts, now).await?;
+    let trigger = Trigger { job_id, run_id: None, as_of: now, at_once: false };
+    dispatch::changed(connection, trigger, routing).await?;
+    let standing = JobAlerts::load(connection, job_id).await?;
+    let suppressions = Suppressions::load(connection, routing, &standing.alerts, now).await?;
     let told: Vec<(&Known, Path)> = standing
         .alerts
         .iter()
@@ -65,47 +65,47 @@ async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -
         .map(|known| (known, known.path(routing)))
         .collect();
     let heard: Vec<(&Known, Path)> =
-        told.iter().filter(|(known, _)| holds.decide(known) == Decision::Tell).cloned().collect();
+        told.iter().filter(|(known, _)| suppressions.decide(known) == Decision::Notify).cloned().collect();
     // Nobody waits for more of the same: it has waited long enough.
-    let cause = Cause { at_once: true, ..cause };
-    for ((receiver, topic), news) in &escalations(&standing, &heard, now) {
-        compose::tell(connection, cause, routing, &standing, (receiver, topic), news, now).await?;
+    let trigger = Trigger { at_once: true, ..trigger };
+    for ((receiver, topic), pending) in &escalations(&standing, &heard, now) {
+        compose::enqueue(connection, trigger, routing, &standing, (receiver, topic), pending, now).await?;
     }
     for (receiver, topic, path, every) in repeats(routing, &standing, &told, &heard) {
         let last = queue::last_of_group(connection, &receiver, &topic).await?;
         if last.is_some_and(|last| now - last < every) || queue::is_waiting(connection, &receiver, &topic).await? {
             continue;
         }
-        let news = News { reason: Some("repeat"), ..News::new(path) };
-        compose::tell(connection, cause, routing, &standing, (&receiver, &topic), &news, now).await?;
+        let pending = PendingNotification { reason: Some("repeat"), ..PendingNotification::new(path) };
+        compose::enqueue(connection, trigger, routing, &standing, (&receiver, &topic), &pending, now).await?;
     }
     Ok(())
 }
 
 /// Who else is told now because nobody has acknowledged.
-fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>) -> ByGroup {
-    let mut news = ByGroup::new();
+fn escalations(standing: &JobAlerts, open: &[(&Known, Path)], now: DateTime<Utc>) -> ByGroup {
+    let mut pending = ByGroup::new();
     for (known, path) in open.iter().filter(|(known, _)| known.alert.acked_by.is_none()) {
         let Some(escalation) = &path.escalation else { continue };
-        let believed = || standing.believed.iter().filter(|believed| believed.alert_id == known.alert.id);
+        let notified = || standing.notified.iter().filter(|notified| notified.alert_id == known.alert.id);
         // Counted from when the first of them was told, not from when it fired: it may have been silenced.
-        let told_at = believed().filter(|believed| !believed.escalated).map(|believed| believed.told_at).min();
+        let told_at = notified().filter(|notified| !notified.escalated).map(|notified| notified.told_at).min();
         if told_at.is_none_or(|told_at| now - told_at < escalation.after) {
             continue;
         }
         for receiver in &escalation.notify {
-            if believed().any(|believed| believed.receiver == *receiver) {
+            if notified().any(|notified| notified.receiver == *receiver) {
                 continue;
             }
             // An escalation waits for nobody's morning.
             let path = path.clone().at_any_time();
             let topic = topic(&known.about.job.name, &path);
-            let group = News::of(&mut news, (receiver, &topic), &path, now);
+            let group = PendingNotification::of(&mut pending, (receiver, &topic), &path, now);
             group.reason = Some("escalated");
             group.fired.insert(known.alert.id);
         }
     }
-    news
+    pending
 }
 
 /// Groups that may have to be reminded, with how often: those with an alert that is `heard` and that nobody is on yet. A
@@ -113,19 +113,19 @@ fn escalations(standing: &Standing, open: &[(&Known, Path)], now: DateTime<Utc>)
 /// silence for the end.
 fn repeats(
     routing: &Routing,
-    standing: &Standing,
+    standing: &JobAlerts,
     told: &[(&Known, Path)],
     heard: &[(&Known, Path)],
 ) -> Vec<(String, String, Path, TimeDelta)> {
     let groups: BTreeSet<(&str, &str)> =
-        standing.believed.iter().map(|believed| (believed.receiver.as_str(), believed.topic.as_str())).collect();
+        standing.notified.iter().map(|notified| (notified.receiver.as_str(), notified.topic.as_str())).collect();
     groups
         .into_iter()
         .filter_map(|(receiver, topic)| {
-            let believed = still_believed(standing, receiver, topic);
+            let notified = notified_firing(standing, receiver, topic);
             let resend = routing.resend.get(receiver).copied();
             let from = if resend.is_some() { told } else { heard };
-            let mut mine = from.iter().filter(|(known, _)| believed.contains_key(&known.alert.id));
+            let mut mine = from.iter().filter(|(known, _)| notified.contains_key(&known.alert.id));
             let (_, path) = mine.find(|(known, _)| resend.is_some() || known.alert.acked_by.is_none())?;
             let every = resend.unwrap_or(path.timing.repeat_interval);
             Some((receiver.to_owned(), topic.to_owned(), path.clone(), every))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::notify::message::About;
+use crate::notify::message::RuleContext;
 use crate::notify::policy::inhibit::{Candidate, Decision, decide};
 use crate::notify::policy::matcher::{Labels, Matcher};
 use crate::notify::policy::route::{Path, Routing};
@@ -18,7 +18,7 @@ use crate::warehouse::failure::RunError;
 #[derive(Debug)]
 pub(crate) struct Known {
     pub alert: StandingAlert,
-    pub about: About,
+    pub about: RuleContext,
 }
 
 impl Known {
@@ -54,32 +54,32 @@ impl Known {
 type Subject<'k> = (&'k str, Option<&'k str>, &'k str);
 
 /// What keeps the firing alerts of a job from telling now.
-pub(crate) struct Holds<'k> {
+pub(crate) struct Suppressions<'k> {
     /// Why people want to hear nothing of an alert, by its number.
     muted: BTreeMap<i64, String>,
     /// Alerts that somebody is told of, by what they are about: these may hold back others.
-    heard: HashMap<Subject<'k>, Vec<Heard<'k>>>,
-    pipeline: Vec<Heard<'k>>,
+    heard: HashMap<Subject<'k>, Vec<Active<'k>>>,
+    pipeline: Vec<Active<'k>>,
 }
 
 /// An alert that somebody is told of.
 #[derive(Debug, Clone, Copy)]
-struct Heard<'k> {
+struct Active<'k> {
     id: i64,
     candidate: Candidate<'k>,
     /// StateChange in the morning, or in a digest: nothing that keeps a page quiet.
-    put_off: bool,
+    deferred: bool,
 }
 
-impl<'k> Holds<'k> {
+impl<'k> Suppressions<'k> {
     pub(crate) async fn load(
         connection: &mut PgConnection,
         routing: &Routing,
         alerts: &'k [Known],
         now: DateTime<Utc>,
     ) -> Result<Self, RunError> {
-        let mut holds = Self { muted: BTreeMap::new(), heard: HashMap::new(), pipeline: Vec::new() };
-        let Some(first) = alerts.first() else { return Ok(holds) };
+        let mut suppressions = Self { muted: BTreeMap::new(), heard: HashMap::new(), pipeline: Vec::new() };
+        let Some(first) = alerts.first() else { return Ok(suppressions) };
         let silences = silence::list(connection, false).await?;
         let silences: Vec<(Matcher, String)> = silences
             .into_iter()
@@ -100,23 +100,23 @@ impl<'k> Holds<'k> {
                 Some(format!("during maintenance until {} ({})", minute(until), maintenance.reason))
             };
             if let Some(why) = silenced().or_else(maintained).or_else(|| warm_up.clone()) {
-                holds.muted.insert(known.alert.id, why);
+                suppressions.muted.insert(known.alert.id, why);
                 continue;
             }
             let path = known.path(routing);
-            // What nobody hears holds back nothing: somebody has to be told.
+            // What nobody hears suppressions back nothing: somebody has to be told.
             if path.receivers.is_empty() {
                 continue;
             }
             let candidate = known.candidate();
-            let heard = Heard { id: known.alert.id, candidate, put_off: path.is_put_off() };
+            let heard = Active { id: known.alert.id, candidate, deferred: path.is_deferred() };
             if candidate.is_about_the_pipeline() {
-                holds.pipeline.push(heard);
+                suppressions.pipeline.push(heard);
             }
             let subject = (candidate.metric, candidate.model_version, candidate.labels.cohort);
-            holds.heard.entry(subject).or_default().push(heard);
+            suppressions.heard.entry(subject).or_default().push(heard);
         }
-        Ok(holds)
+        Ok(suppressions)
     }
 
     /// Whether an alert is told.
@@ -126,7 +126,7 @@ impl<'k> Holds<'k> {
         let is_page = known.alert.severity == "page";
         let others = self.pipeline.iter().chain(about(candidate.labels.cohort).into_iter().flatten());
         let others = others.chain(about("all").into_iter().flatten());
-        let others = others.filter(|other| other.id != known.alert.id && !(is_page && other.put_off));
+        let others = others.filter(|other| other.id != known.alert.id && !(is_page && other.deferred));
         decide(&candidate, self.muted.get(&known.alert.id).cloned(), others.map(|other| other.candidate))
     }
 }

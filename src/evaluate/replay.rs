@@ -12,7 +12,7 @@ use crate::domain::window::{Slice, Window};
 use crate::evaluate::baseline::Past;
 use crate::evaluate::history::{History, Point};
 use crate::evaluate::rules::{self, Evidence};
-use crate::evaluate::state::{Counted, Standing, State};
+use crate::evaluate::state::{AlertState, DecidedWindow, State};
 use crate::evaluate::verdict::{Judgement, Verdict};
 use crate::metric::measurement::Sample;
 use crate::plan::baseline::{Baseline, Kind};
@@ -21,11 +21,11 @@ use crate::plan::windows::Windows;
 
 /// What is known when a window is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knowledge {
+pub enum AsOf {
     /// What was known then: first reports, and corrections as they came.
-    Then,
+    EventTime,
     /// What is known now, as if it had been known at once.
-    Now,
+    Latest,
 }
 
 /// A verdict that would have been given.
@@ -67,12 +67,12 @@ pub fn replay(
     windows: &Windows,
     history: &History,
     range: &std::ops::Range<DateTime<Utc>>,
-    knowledge: Knowledge,
+    knowledge: AsOf,
 ) -> Replay {
     let mut replay = Replay::default();
     for (target, points) in history.of_rule(rule) {
         let mut track =
-            Track { rule, windows, history, knowledge, target, verdicts: BTreeMap::new(), standing: Standing::NEVER };
+            Track { rule, windows, history, knowledge, target, verdicts: BTreeMap::new(), standing: AlertState::NEVER };
         let mut due: Vec<(DateTime<Utc>, &Point)> = points
             .range(..range.end)
             .flat_map(|(_, point)| track.moments(point).into_iter().map(move |at| (at, point)))
@@ -86,7 +86,7 @@ pub fn replay(
                 continue;
             }
             track.step();
-            let Standing { state, since } = track.standing;
+            let AlertState { state, since } = track.standing;
             let open = replay.firings.last_mut().filter(|firing| firing.target == *target && firing.until.is_none());
             match (open, state) {
                 (None, State::Firing) => replay.firings.push(Firing {
@@ -129,11 +129,11 @@ struct Track<'a> {
     rule: &'a Rule,
     windows: &'a Windows,
     history: &'a History,
-    knowledge: Knowledge,
+    knowledge: AsOf,
     target: &'a Target,
     /// The latest verdict on each window, by its end: whether it is a breach, and how it counts.
     verdicts: BTreeMap<DateTime<Utc>, (Verdict, Option<f64>)>,
-    standing: Standing,
+    standing: AlertState,
 }
 
 impl Track<'_> {
@@ -143,14 +143,14 @@ impl Track<'_> {
         // The run that first saw it final still judged it.
         let settled = point.settled_at.unwrap_or(is_final);
         let mut moments = match (self.knowledge, self.rule.on_final_only) {
-            (Knowledge::Now, false) => vec![point.slice.end],
-            (Knowledge::Now, true) => vec![is_final],
-            (Knowledge::Then, true) => {
+            (AsOf::Latest, false) => vec![point.slice.end],
+            (AsOf::Latest, true) => vec![is_final],
+            (AsOf::EventTime, true) => {
                 let judged = settled <= self.history.known_until && point.known_at(settled).is_some();
                 judged.then_some(settled).into_iter().collect()
             }
             // Once it is final a correction moves no alert.
-            (Knowledge::Then, false) => {
+            (AsOf::EventTime, false) => {
                 point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= settled).collect()
             }
         };
@@ -176,24 +176,24 @@ impl Track<'_> {
     fn step(&mut self) {
         let rule = self.rule;
         let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
-        let counted: Vec<Counted> = self
+        let counted: Vec<DecidedWindow> = self
             .verdicts
             .iter()
             .rev()
             .filter(|(_, (verdict, _))| matches!(verdict, Verdict::Ok | Verdict::Breach))
             .take(usize::try_from(most).unwrap_or(usize::MAX))
-            .map(|(end, (verdict, value))| Counted::new(*end, *verdict == Verdict::Breach, *value, rule.clears))
+            .map(|(end, (verdict, value))| DecidedWindow::new(*end, *verdict == Verdict::Breach, *value, rule.clears))
             .collect();
         if let Some(change) = self.standing.next(&counted, rule.fires, rule.clears.persistence) {
             let open = matches!(change.to, State::Pending | State::Firing);
-            self.standing = Standing { state: change.to, since: change.since.filter(|_| open) };
+            self.standing = AlertState { state: change.to, since: change.since.filter(|_| open) };
         }
     }
 
     fn known<'p>(&self, point: &'p Point, at: DateTime<Utc>) -> Option<&'p Arc<Sample>> {
         match self.knowledge {
-            Knowledge::Now => point.latest(),
-            Knowledge::Then => point.known_at(at),
+            AsOf::Latest => point.latest(),
+            AsOf::EventTime => point.known_at(at),
         }
     }
 
@@ -247,10 +247,10 @@ impl Track<'_> {
                 return None;
             }
             let sample = match self.knowledge {
-                Knowledge::Now => past.latest(),
+                AsOf::Latest => past.latest(),
                 // Of labels as old as those of the judged window.
-                Knowledge::Then if !is_final => past.known_at(past.slice.end + (at - point.slice.end)),
-                Knowledge::Then => past.known_at(at),
+                AsOf::EventTime if !is_final => past.known_at(past.slice.end + (at - point.slice.end)),
+                AsOf::EventTime => past.known_at(at),
             };
             // Of what was measured only later, the first report.
             let sample = sample.or(past.revisions.first().map(|revision| &revision.sample))?;
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
     use crate::evaluate::history::Revision;
     use crate::metric::measurement::Counts;
-    use crate::metric::name::RuleMetric;
+    use crate::metric::name::MetricName;
     use crate::plan::rule::{Condition, Excess, When};
 
     fn day(n: i64) -> DateTime<Utc> {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     fn rule(limits: Limits) -> Rule {
-        let test = Test::new(RuleMetric::Named("rmse".into()), "tumbling 1d", limits);
+        let test = Test::new(MetricName::Named("rmse".into()), "tumbling 1d", limits);
         Rule::new("r", "tumbling 1d", When::Test(test))
     }
 
@@ -351,7 +351,7 @@ mod tests {
         history
     }
 
-    fn firings(rule: &Rule, history: &History, knowledge: Knowledge) -> Vec<(i64, Option<i64>)> {
+    fn firings(rule: &Rule, history: &History, knowledge: AsOf) -> Vec<(i64, Option<i64>)> {
         let replay = replay(rule, &windows(), history, &(day(0)..day(100)), knowledge);
         let hours = |time: DateTime<Utc>| (time - DateTime::UNIX_EPOCH).num_hours();
         replay.firings.iter().map(|firing| (hours(firing.from), firing.until.map(hours))).collect()
@@ -361,22 +361,22 @@ mod tests {
     fn it_fires_as_a_run_would_have() {
         let rule = rule(Limits::Fixed(Condition::Above(5.0)));
         let history = history(&[&[1.0], &[9.0], &[9.0], &[1.0], &[9.0]]);
-        assert_eq!(firings(&rule, &history, Knowledge::Now), [(48, Some(96)), (120, None)]);
+        assert_eq!(firings(&rule, &history, AsOf::Latest), [(48, Some(96)), (120, None)]);
     }
 
     #[test]
     fn what_was_known_then_differs_from_what_is_known_now() {
         let rule = rule(Limits::Fixed(Condition::Above(5.0)));
         let history = history(&[&[1.0], &[9.0, 2.0], &[1.0, 9.0], &[1.0]]);
-        assert_eq!(firings(&rule, &history, Knowledge::Then), [(48, Some(50)), (74, Some(96))]);
-        assert_eq!(firings(&rule, &history, Knowledge::Now), [(72, Some(96))]);
+        assert_eq!(firings(&rule, &history, AsOf::EventTime), [(48, Some(50)), (74, Some(96))]);
+        assert_eq!(firings(&rule, &history, AsOf::Latest), [(72, Some(96))]);
     }
 
     #[test]
     fn final_windows_are_judged_when_their_labels_had_their_time() {
         let rule = Rule { on_final_only: true, ..rule(Limits::Fixed(Condition::Above(5.0))) };
         let history = history(&[&[1.0], &[1.0, 9.0], &[1.0], &[1.0], &[9.0]]);
-        assert_eq!(firings(&rule, &history, Knowledge::Then), [(96, Some(120))], "the last ones are not final yet");
+        assert_eq!(firings(&rule, &history, AsOf::EventTime), [(96, Some(120))], "the last ones are not final yet");
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
         let above = Some(Excess { share: Some(0.5), ..Excess::default() });
         let rule = rule(Limits::Relative { above, below: None, baseline });
         let history = history(&[&[10.0], &[10.0], &[40.0], &[40.0], &[10.0], &[14.0], &[40.0]]);
-        assert_eq!(firings(&rule, &history, Knowledge::Now), [(72, Some(120)), (168, None)]);
+        assert_eq!(firings(&rule, &history, AsOf::Latest), [(72, Some(120)), (168, None)]);
     }
 
     #[test]
@@ -394,7 +394,7 @@ mod tests {
         let above = Some(Excess { share: Some(0.5), ..Excess::default() });
         let rule = rule(Limits::Relative { above, below: None, baseline });
         let history = history(&[&[10.0], &[10.0], &[40.0], &[40.0], &[40.0], &[10.0]]);
-        let late = replay(&rule, &windows(), &history, &(day(5)..day(100)), Knowledge::Now);
+        let late = replay(&rule, &windows(), &history, &(day(5)..day(100)), AsOf::Latest);
         let verdicts: Vec<&str> = late.events.iter().map(|event| event.judgement.verdict.as_str()).collect();
         assert_eq!(verdicts, ["breach", "ok"], "three bad days are not what is usual");
         assert_eq!((late.firings.len(), late.firings[0].from), (1, day(3)), "it fired when the range began");
@@ -405,7 +405,7 @@ mod tests {
         let rule = rule(Limits::Fixed(Condition::Above(5.0)));
         let history = history(&[&[1.0], &[9.0, 2.0], &[1.0, 9.0], &[1.0]]);
         let words = || {
-            let replay = replay(&rule, &windows(), &history, &(day(0)..day(9)), Knowledge::Then);
+            let replay = replay(&rule, &windows(), &history, &(day(0)..day(9)), AsOf::EventTime);
             replay.events.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>()
         };
         assert_eq!(words(), words());

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::metric::interval::Interval;
     use crate::metric::measurement::Counts;
-    use crate::metric::name::RuleMetric;
+    use crate::metric::name::MetricName;
     use crate::plan::baseline::{Baseline, Kind};
     use crate::plan::rule::{Excess, Limits};
     use chrono::TimeDelta;
@@ -163,8 +163,8 @@ mod tests {
 
     fn test(metric: &str, limits: Limits) -> Test {
         let metric = match metric {
-            "coverage" => RuleMetric::Coverage,
-            name => RuleMetric::Named(name.into()),
+            "coverage" => MetricName::Coverage,
+            name => MetricName::Named(name.into()),
         };
         Test::new(metric, "rolling 24h", limits)
     }
@@ -227,7 +227,7 @@ mod tests {
     fn predictions_that_stop_are_none_and_not_no_data() {
         let mut few = rule(Condition::Below(0.0));
         let predictions =
-            Test { metric: RuleMetric::Predictions, ..test("rmse", Limits::Fixed(Condition::Below(1.0))) };
+            Test { metric: MetricName::Predictions, ..test("rmse", Limits::Fixed(Condition::Below(1.0))) };
         few.when = When::Test(predictions);
         let found = judge_one(&few, None);
         assert_eq!((found.verdict, found.value), (Verdict::Breach, Some(0.0)));

@@ -16,7 +16,7 @@ pub enum State {
 
 /// An alert as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct AlertState {
     pub state: State,
     /// End of the first window of the present breach.
     pub since: Option<DateTime<Utc>>,
@@ -24,21 +24,22 @@ pub struct Standing {
 
 /// The latest verdict on a window that counts: `breach` or `ok`. Others neither count nor reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
+pub struct DecidedWindow {
     pub window_end: DateTime<Utc>,
     pub breach: bool,
     /// Ok, and beyond the limit that the rule clears by, if it has one.
-    pub calm: bool,
+    pub recovered: bool,
 }
 
-impl Counted {
+impl DecidedWindow {
     /// A window as it counts for a rule.
     pub fn new(window_end: DateTime<Utc>, breach: bool, value: Option<f64>, clears: Clearing) -> Self {
-        let beyond = |limit: Option<f64>, calm: fn(f64, f64) -> bool| {
-            limit.is_none_or(|limit| value.is_some_and(|value| calm(value, limit)))
+        let beyond = |limit: Option<f64>, recovered: fn(f64, f64) -> bool| {
+            limit.is_none_or(|limit| value.is_some_and(|value| recovered(value, limit)))
         };
-        let calm = !breach && beyond(clears.below, |v, limit| v < limit) && beyond(clears.above, |v, limit| v > limit);
-        Self { window_end, breach, calm }
+        let recovered =
+            !breach && beyond(clears.below, |v, limit| v < limit) && beyond(clears.above, |v, limit| v > limit);
+        Self { window_end, breach, recovered }
     }
 }
 
@@ -60,7 +61,7 @@ pub enum ChangeReason {
     Persisted { needed: Persistence },
     /// The newest window is ok before enough were in breach.
     Passed,
-    /// Enough windows are calm again.
+    /// Enough windows are recovered again.
     Recovered { needed: Persistence },
     /// No rule of the job judges it any more.
     Forgotten,
@@ -109,9 +110,11 @@ impl ChangeReason {
                 format!("in breach for {}", duration::format(time))
             }
             Self::Passed => "the newest window is ok".to_owned(),
-            Self::Recovered { needed: Persistence::Lasting(time) } => format!("calm for {}", duration::format(time)),
+            Self::Recovered { needed: Persistence::Lasting(time) } => {
+                format!("recovered for {}", duration::format(time))
+            }
             Self::Recovered { needed: Persistence::Windows(needed) } if needed > 1 => {
-                format!("{needed} calm windows in a row")
+                format!("{needed} recovered windows in a row")
             }
             Self::Recovered { .. } => "the newest window is ok again".to_owned(),
             Self::Forgotten => "the job no longer has a rule that judges it".to_owned(),
@@ -120,15 +123,15 @@ impl ChangeReason {
     }
 }
 
-impl Standing {
+impl AlertState {
     /// An alert that was never open.
     pub const NEVER: Self = Self { state: State::Inactive, since: None };
 
     /// What changes, given the windows that count, newest first. None: nothing does.
-    pub fn next(self, counted: &[Counted], fires: Persistence, clears: Persistence) -> Option<Change> {
+    pub fn next(self, counted: &[DecidedWindow], fires: Persistence, clears: Persistence) -> Option<Change> {
         let newest = counted.first()?;
         let breaches = Run::of(counted, fires, |window| window.breach);
-        let calm = Run::of(counted, clears, |window| window.calm);
+        let recovered = Run::of(counted, clears, |window| window.recovered);
         let since = self.since.filter(|_| self.is_open()).into_iter().chain(breaches.began).min();
         let (to, since, reason) = match (self.state, newest.breach) {
             (State::Firing, true) => return None,
@@ -137,7 +140,9 @@ impl Standing {
                 return None;
             }
             // Two of three may still be in breach when the newest is not.
-            (State::Firing, false) if calm.lasted && !(matches!(fires, Persistence::Of { .. }) && breaches.lasted) => {
+            (State::Firing, false)
+                if recovered.lasted && !(matches!(fires, Persistence::Of { .. }) && breaches.lasted) =>
+            {
                 (State::Resolved, self.since, ChangeReason::Recovered { needed: clears })
             }
             (State::Firing, false) => return None,
@@ -176,8 +181,8 @@ struct Run {
 }
 
 impl Run {
-    fn of(counted: &[Counted], needed: Persistence, alike: impl Fn(&Counted) -> bool) -> Self {
-        let mine: Vec<&Counted> = match needed {
+    fn of(counted: &[DecidedWindow], needed: Persistence, alike: impl Fn(&DecidedWindow) -> bool) -> Self {
+        let mine: Vec<&DecidedWindow> = match needed {
             Persistence::Of { last, .. } => {
                 let last = usize::try_from(last).unwrap_or(usize::MAX);
                 counted.iter().take(last).filter(|window| alike(window)).collect()
@@ -212,18 +217,18 @@ mod tests {
     const ONE: Persistence = Persistence::Windows(1);
     const THREE: Persistence = Persistence::Windows(3);
 
-    /// `b` breach, `o` calm and `w` ok but not yet calm, newest first; one window an hour.
-    fn windows(text: &str) -> Vec<Counted> {
+    /// `b` breach, `o` recovered and `w` ok but not yet recovered, newest first; one window an hour.
+    fn windows(text: &str) -> Vec<DecidedWindow> {
         let newest = i64::try_from(text.len()).unwrap();
         (0..)
             .zip(text.chars())
-            .map(|(n, c)| Counted { window_end: hour(newest - n), breach: c == 'b', calm: c == 'o' })
+            .map(|(n, c)| DecidedWindow { window_end: hour(newest - n), breach: c == 'b', recovered: c == 'o' })
             .collect()
     }
 
     #[rstest]
     #[case::nothing_counts(State::Inactive, "", None)]
-    #[case::calm(State::Inactive, "ooo", None)]
+    #[case::recovered(State::Inactive, "ooo", None)]
     #[case::first_breach(State::Inactive, "boo", Some(State::Pending))]
     #[case::two_of_three(State::Pending, "bbo", None)]
     #[case::third_breach(State::Pending, "bbb", Some(State::Firing))]
@@ -237,15 +242,15 @@ mod tests {
     #[case::firing_without_anything_that_counts(State::Firing, "", None)]
     fn the_last_windows_decide(#[case] from: State, #[case] counted: &str, #[case] expected: Option<State>) {
         let since = matches!(from, State::Pending | State::Firing).then(|| hour(0));
-        let change = Standing { state: from, since }.next(&windows(counted), THREE, ONE);
+        let change = AlertState { state: from, since }.next(&windows(counted), THREE, ONE);
         assert_eq!(change.map(|change| change.to), expected);
     }
 
     #[test]
     fn what_was_ok_before_it_began_does_not_end_it() {
-        let firing = Standing { state: State::Firing, since: Some(hour(9)) };
+        let firing = AlertState { state: State::Firing, since: Some(hour(9)) };
         assert_eq!(firing.next(&windows("ooo"), ONE, ONE), None);
-        let same = Standing { state: State::Firing, since: Some(hour(3)) };
+        let same = AlertState { state: State::Firing, since: Some(hour(3)) };
         assert_eq!(
             same.next(&windows("ooo"), ONE, ONE).map(|change| change.to),
             Some(State::Resolved),
@@ -255,13 +260,13 @@ mod tests {
 
     #[test]
     fn a_breach_began_with_its_first_window() {
-        let change = Standing::NEVER.next(&windows("bbo"), Persistence::Windows(2), ONE).unwrap();
+        let change = AlertState::NEVER.next(&windows("bbo"), Persistence::Windows(2), ONE).unwrap();
         assert_eq!((change.to, change.since), (State::Firing, Some(hour(2))));
     }
 
     #[test]
     fn one_breach_is_enough_when_one_is_asked_for() {
-        assert_eq!(Standing::NEVER.next(&windows("b"), ONE, ONE).map(|change| change.to), Some(State::Firing));
+        assert_eq!(AlertState::NEVER.next(&windows("b"), ONE, ONE).map(|change| change.to), Some(State::Firing));
     }
 
     #[rstest]
@@ -276,7 +281,7 @@ mod tests {
     fn two_of_three_windows_decide(#[case] counted: &str, #[case] from: State, #[case] expected: Option<State>) {
         let since = matches!(from, State::Pending | State::Firing).then(|| hour(0));
         let two_of_three = Persistence::Of { needed: 2, last: 3 };
-        let change = Standing { state: from, since }.next(&windows(counted), two_of_three, ONE);
+        let change = AlertState { state: from, since }.next(&windows(counted), two_of_three, ONE);
         assert_eq!(change.map(|change| change.to), expected);
     }
 
@@ -287,13 +292,13 @@ mod tests {
     #[case::interrupted("bobb", Some(State::Pending))]
     fn a_breach_lasts_for_a_time(#[case] counted: &str, #[case] expected: Option<State>) {
         let two_hours = Persistence::Lasting(chrono::TimeDelta::hours(2));
-        let change = Standing::NEVER.next(&windows(counted), two_hours, ONE);
+        let change = AlertState::NEVER.next(&windows(counted), two_hours, ONE);
         assert_eq!(change.map(|change| change.to), expected);
     }
 
     #[rstest]
     #[case::below_the_limit_but_not_calm("wbb", ONE, None)]
-    #[case::calm("obb", ONE, Some(State::Resolved))]
+    #[case::recovered("obb", ONE, Some(State::Resolved))]
     #[case::two_of_three_calm("oob", THREE, None)]
     #[case::three_calm("ooob", THREE, Some(State::Resolved))]
     #[case::interrupted("oowoo", THREE, None)]
@@ -304,17 +309,17 @@ mod tests {
         #[case] clears: Persistence,
         #[case] expected: Option<State>,
     ) {
-        let firing = Standing { state: State::Firing, since: Some(hour(0)) };
+        let firing = AlertState { state: State::Firing, since: Some(hour(0)) };
         assert_eq!(firing.next(&windows(counted), ONE, clears).map(|change| change.to), expected);
     }
 
     #[test]
     fn a_value_is_calm_beyond_the_limit_that_the_rule_clears_by() {
         let clears = Clearing { below: Some(220.0), above: None, persistence: ONE };
-        let calm = |value, breach| Counted::new(hour(0), breach, value, clears).calm;
-        assert!(calm(Some(219.9), false));
-        assert!(!calm(Some(220.0), false), "equal is not below");
-        assert!(!calm(Some(100.0), true), "a breach is never calm");
-        assert!(!calm(None, false));
+        let recovered = |value, breach| DecidedWindow::new(hour(0), breach, value, clears).recovered;
+        assert!(recovered(Some(219.9), false));
+        assert!(!recovered(Some(220.0), false), "equal is not below");
+        assert!(!recovered(Some(100.0), true), "a breach is never recovered");
+        assert!(!recovered(None, false));
     }
 }

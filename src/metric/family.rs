@@ -2,7 +2,7 @@
 
 use super::interval;
 use super::state::Sum;
-use super::{Better, Metric, Needs, Unit};
+use super::{Better, Metric, Requirement, Unit};
 
 /// What most entries share.
 const PLAIN: Metric = Metric {
@@ -10,11 +10,11 @@ const PLAIN: Metric = Metric {
     meaning: "",
     unit: Unit::Target,
     better: Better::Lower,
-    needs: Needs::Pairs,
+    needs: Requirement::Pairs,
     sums: &[],
     finish: |_| f64::NAN,
     interval: None,
-    brings: &[],
+    implies: &[],
 };
 
 /// Every metric there is.
@@ -68,7 +68,7 @@ pub const CATALOGUE: &[Metric] = &[
         unit: Unit::Ratio,
         sums: &[Sum::PercentageError, Sum::PercentageCount],
         finish: |s| s.get(Sum::PercentageError) / s.get(Sum::PercentageCount),
-        brings: &["mape_excluded"],
+        implies: &["mape_excluded"],
         ..PLAIN
     },
     Metric {
@@ -102,7 +102,7 @@ pub const CATALOGUE: &[Metric] = &[
         unit: Unit::Ratio,
         sums: &[Sum::SquaredLogError, Sum::LogCount],
         finish: |s| (s.get(Sum::SquaredLogError) / s.get(Sum::LogCount)).sqrt(),
-        brings: &["rmsle_excluded"],
+        implies: &["rmsle_excluded"],
         ..PLAIN
     },
     Metric {
@@ -148,7 +148,7 @@ pub const CATALOGUE: &[Metric] = &[
         name: "huber",
         meaning: "mean Huber loss: error^2 / 2 up to `huber_delta`, linear beyond it",
         unit: Unit::TargetSquared,
-        needs: Needs::HuberDelta,
+        needs: Requirement::HuberDelta,
         sums: &[Sum::Huber],
         finish: |s| s.mean(Sum::Huber),
         ..PLAIN
@@ -195,7 +195,7 @@ pub const CATALOGUE: &[Metric] = &[
         meaning: "share of pairs with |error| <= `tolerance`",
         unit: Unit::Ratio,
         better: Better::Higher,
-        needs: Needs::Tolerance,
+        needs: Requirement::Tolerance,
         sums: &[Sum::WithinCount],
         finish: |s| s.mean(Sum::WithinCount),
         interval: Some(|s| interval::of_share(s.get(Sum::WithinCount), s.n())),
@@ -205,7 +205,7 @@ pub const CATALOGUE: &[Metric] = &[
         name: "outlier_rate",
         meaning: "share of pairs with |error| > `tolerance`",
         unit: Unit::Ratio,
-        needs: Needs::Tolerance,
+        needs: Requirement::Tolerance,
         sums: &[Sum::WithinCount],
         finish: |s| 1.0 - s.mean(Sum::WithinCount),
         interval: Some(|s| interval::of_share(s.n() - s.get(Sum::WithinCount), s.n())),
@@ -235,7 +235,7 @@ pub const CATALOGUE: &[Metric] = &[
         name: "weighted_mse",
         meaning: "sum(weight * error^2) / sum(weight), over pairs with a weight of 0 or more",
         unit: Unit::TargetSquared,
-        needs: Needs::Weight,
+        needs: Requirement::Weight,
         sums: &[Sum::WeightedSquaredError, Sum::Weight],
         finish: |s| s.get(Sum::WeightedSquaredError) / s.get(Sum::Weight),
         ..PLAIN
@@ -243,7 +243,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "weighted_mae",
         meaning: "sum(weight * |error|) / sum(weight), over pairs with a weight of 0 or more",
-        needs: Needs::Weight,
+        needs: Requirement::Weight,
         sums: &[Sum::WeightedAbsError, Sum::Weight],
         finish: |s| s.get(Sum::WeightedAbsError) / s.get(Sum::Weight),
         ..PLAIN
@@ -262,7 +262,7 @@ pub const CATALOGUE: &[Metric] = &[
         meaning: "share of predictions with a usable label",
         unit: Unit::Ratio,
         better: Better::Higher,
-        needs: Needs::Predictions,
+        needs: Requirement::Predictions,
         finish: |s| s.counts.coverage().unwrap_or(f64::NAN),
         interval: Some(|s| interval::of_share(s.n(), s.counts.predictions as f64)),
         ..PLAIN
@@ -272,7 +272,7 @@ pub const CATALOGUE: &[Metric] = &[
         meaning: "share of predictions older than `labels.expected_within` whose label has arrived, usable or not",
         unit: Unit::Ratio,
         better: Better::Higher,
-        needs: Needs::Predictions,
+        needs: Requirement::Predictions,
         finish: |s| s.due.1 as f64 / s.due.0 as f64,
         interval: Some(|s| interval::of_share(s.due.1 as f64, s.due.0 as f64)),
         ..PLAIN
@@ -281,7 +281,7 @@ pub const CATALOGUE: &[Metric] = &[
         name: "label_latency_p50",
         meaning: "median of the time from event to label, within 0.5 %",
         unit: Unit::Seconds,
-        needs: Needs::LatencyHistogram,
+        needs: Requirement::LatencyHistogram,
         finish: |s| s.latency.quantile(0.5).unwrap_or(f64::NAN),
         ..PLAIN
     },
@@ -289,7 +289,7 @@ pub const CATALOGUE: &[Metric] = &[
         name: "label_latency_p95",
         meaning: "95th percentile of the time from event to label, within 0.5 %",
         unit: Unit::Seconds,
-        needs: Needs::LatencyHistogram,
+        needs: Requirement::LatencyHistogram,
         finish: |s| s.latency.quantile(0.95).unwrap_or(f64::NAN),
         ..PLAIN
     },
@@ -332,7 +332,7 @@ pub const CATALOGUE: &[Metric] = &[
 const fn percentile(name: &'static str, meaning: &'static str, finish: fn(&super::Sums<'_>) -> f64) -> Metric {
     // What a histogram estimates lies between the extremes.
     let sums = &[Sum::LeastAbsError, Sum::GreatestAbsError];
-    Metric { name, meaning, needs: Needs::ErrorHistogram, sums, finish, ..PLAIN }
+    Metric { name, meaning, needs: Requirement::ErrorHistogram, sums, finish, ..PLAIN }
 }
 
 const fn squared(metric: Metric) -> Metric {

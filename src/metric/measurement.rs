@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::cohort::Cohort;
 use crate::domain::window::Slice;
 use crate::metric::interval::Interval;
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 
 /// Metrics of one (window, cohort, version).
 #[derive(Debug, Clone)]
@@ -56,15 +56,15 @@ impl Counts {
 impl Sample {
     /// The value a rule compares. None where there is nothing to compare.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub fn value(&self, metric: &RuleMetric) -> Option<f64> {
+    pub fn value(&self, metric: &MetricName) -> Option<f64> {
         match metric {
-            RuleMetric::Named(name) => self.metrics.get(&**name).copied().flatten(),
-            RuleMetric::Predictions => Some(self.counts.predictions as f64),
-            RuleMetric::Labeled => Some(self.counts.labeled as f64),
-            RuleMetric::Coverage => self.counts.coverage(),
-            RuleMetric::Received => self.counts.received(),
-            RuleMetric::Duplicates => Some(self.counts.duplicates as f64),
-            RuleMetric::Ambiguous => Some(self.counts.ambiguous as f64),
+            MetricName::Named(name) => self.metrics.get(&**name).copied().flatten(),
+            MetricName::Predictions => Some(self.counts.predictions as f64),
+            MetricName::Labeled => Some(self.counts.labeled as f64),
+            MetricName::Coverage => self.counts.coverage(),
+            MetricName::Received => self.counts.received(),
+            MetricName::Duplicates => Some(self.counts.duplicates as f64),
+            MetricName::Ambiguous => Some(self.counts.ambiguous as f64),
         }
     }
 }

@@ -168,7 +168,7 @@ pub enum Unit {
 
 /// What a metric needs besides pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub enum Requirement {
     Pairs,
     /// It has a value without a single pair.
     Predictions,
@@ -189,14 +189,14 @@ pub struct Metric {
     pub meaning: &'static str,
     pub unit: Unit,
     pub better: Better,
-    pub needs: Needs,
+    pub needs: Requirement,
     pub sums: &'static [Sum],
     /// The value from merged sums; NaN for none.
     pub finish: fn(&Sums<'_>) -> f64,
     /// The 95 % interval, where there is one.
     pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
     /// Metrics that always come with it: what it had to leave out.
-    pub brings: &'static [&'static str],
+    pub implies: &'static [&'static str],
 }
 
 /// A metric that a job keeps.
@@ -275,11 +275,11 @@ impl JobMetric {
     }
 
     /// What it needs besides pairs.
-    pub fn needs(&self) -> Needs {
+    pub fn needs(&self) -> Requirement {
         match self {
             Self::Catalogue(metric) => metric.needs,
-            Self::Custom(_) => Needs::Pairs,
-            Self::Failures(_) => Needs::Predictions,
+            Self::Custom(_) => Requirement::Pairs,
+            Self::Failures(_) => Requirement::Predictions,
         }
     }
 
@@ -294,7 +294,9 @@ impl JobMetric {
     /// The value, None where there was nothing to average or it is not defined.
     pub fn finish(&self, sums: &Sums<'_>) -> Option<f64> {
         let value = match self {
-            Self::Catalogue(metric) if metric.needs != Needs::Predictions && sums.counts.labeled == 0 => return None,
+            Self::Catalogue(metric) if metric.needs != Requirement::Predictions && sums.counts.labeled == 0 => {
+                return None;
+            }
             Self::Catalogue(metric) => (metric.finish)(sums),
             Self::Custom(custom) => sums.get(Sum::Extra(custom.sum)) / sums.get(Sum::Extra(custom.per)),
             Self::Failures(place) => sums.get(Sum::Extra(*place)),
@@ -360,7 +362,7 @@ mod tests {
     fn names_are_unique_and_what_a_metric_brings_is_there() {
         for (at, metric) in CATALOGUE.iter().enumerate() {
             assert!(CATALOGUE[..at].iter().all(|other| other.name != metric.name), "{} is there twice", metric.name);
-            assert!(metric.brings.iter().all(|name| find(name).is_some()), "{}", metric.name);
+            assert!(metric.implies.iter().all(|name| find(name).is_some()), "{}", metric.name);
         }
         assert!(DEFAULT.iter().all(|name| find(name).is_some()));
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::metric::{self, Needs};
+use crate::metric::{self, Requirement};
 
 /// What a rule compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleMetric {
+pub enum MetricName {
     /// A metric of the job, by name.
     Named(Arc<str>),
     Predictions,
@@ -20,7 +20,7 @@ pub enum RuleMetric {
     Ambiguous,
 }
 
-impl RuleMetric {
+impl MetricName {
     /// The name as it is written in a job file.
     pub fn name(&self) -> &str {
         match self {
@@ -42,7 +42,7 @@ impl RuleMetric {
     /// Whether it is a mean over pairs, so that no pairs means no value.
     pub fn needs_labels(&self) -> bool {
         match self {
-            Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Needs::Predictions),
+            Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Requirement::Predictions),
             Self::Predictions
             | Self::Labeled
             | Self::Coverage

@@ -16,7 +16,7 @@ use crate::store::history::gone;
 use crate::store::history::measurement::Publisher;
 use crate::store::history::window as stored;
 use crate::store::ledger::backfill as ledger;
-use crate::store::ledger::backfill::{Asked, BackfillRow};
+use crate::store::ledger::backfill::{BackfillRequest, BackfillRow};
 use crate::store::ledger::job::{self, PlanRow};
 use crate::store::ledger::run::{self, Claim, Done};
 use crate::warehouse::failure::{self, RunError};
@@ -107,7 +107,7 @@ async fn run_once(
     if let Err(error) = &outcome
         && error.cure() == failure::Cure::Fail
     {
-        // Asked for again it begins again: what made it fail will be gone by then.
+        // BackfillRequest for again it begins again: what made it fail will be gone by then.
         held::within(pool, held::SHORT, async |connection| ledger::finish(connection, row.id).await).await?;
     }
     finish(pool, claim, &plan, row.as_of, outcome?, Some(row.id)).await
@@ -136,7 +136,7 @@ async fn prepare(
     let now = run::now(connection).await?;
     let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };
-    let asked = Asked {
+    let asked = BackfillRequest {
         plan_id: plan.id,
         from: request.range.start,
         to: request.range.end,

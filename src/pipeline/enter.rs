@@ -10,7 +10,7 @@ use crate::store::ledger::run::{self, Claim};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]
-pub enum Asked {
+pub enum RunRequest {
     /// One run as of a time.
     RunAt(DateTime<Utc>),
     /// A run now that compares the whole horizon with the source.
@@ -33,7 +33,7 @@ pub enum Refused {
 pub async fn enter(
     pool: &PgPool,
     job: &PlannedJob,
-    asked: Asked,
+    asked: RunRequest,
     runner: &str,
     lease: TimeDelta,
 ) -> sqlx::Result<Result<Claim, Refused>> {
@@ -43,7 +43,7 @@ pub async fn enter(
 async fn enter_on(
     connection: &mut PgConnection,
     job: &PlannedJob,
-    asked: Asked,
+    asked: RunRequest,
     runner: &str,
     lease: TimeDelta,
 ) -> sqlx::Result<Result<Claim, Refused>> {
@@ -53,17 +53,17 @@ async fn enter_on(
     let published = job::lock_published(&mut transaction, known.id).await?;
     let now = run::now(&mut transaction).await?;
     let (at, trigger) = match asked {
-        Asked::RunAt(at) if at > now => return Ok(Err(Refused::InTheFuture { now })),
-        Asked::RunAt(at) => (at, "manual"),
-        Asked::Reconcile => (now, "reconcile"),
-        Asked::Backfill => (now, "backfill"),
+        RunRequest::RunAt(at) if at > now => return Ok(Err(Refused::InTheFuture { now })),
+        RunRequest::RunAt(at) => (at, "manual"),
+        RunRequest::Reconcile => (now, "reconcile"),
+        RunRequest::Backfill => (now, "backfill"),
     };
     // A run that was cut off, or a backfill, may have seen more than was published.
     let newest = published.max(job::newest_as_of(&mut transaction, known.id).await?);
-    if let (Asked::RunAt(_), Some(newest)) = (asked, newest.filter(|newest| *newest > at)) {
+    if let (RunRequest::RunAt(_), Some(newest)) = (asked, newest.filter(|newest| *newest > at)) {
         return Ok(Err(Refused::AlreadyPublished { newest }));
     }
-    run::bury_dead(&mut transaction, known.id).await?;
+    run::fail_expired(&mut transaction, known.id).await?;
     let claim = run::claim_manual(&mut transaction, known.id, at, trigger, runner, lease).await?;
     transaction.commit().await?;
     Ok(claim.ok_or(Refused::UnderWay))

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, fence, realign, shrink};
-use crate::alerting::judgeable::{Bench, MeasuredWindow};
+use crate::alerting::judgeable::{JudgingContext, MeasuredWindow};
 use crate::alerting::{RunContext, StateChange};
 use crate::alerting::{incident, rules, run_health};
 use crate::dispatch;
@@ -58,20 +58,21 @@ pub(super) async fn publish(
         written.extend(store_measurements(&mut transaction, run, &some, &measured).await?);
         measurements.extend(measured.into_iter().filter(|m| shown.contains(&(m.window.clone(), m.slice.end))));
     }
-    let bench = Bench { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
-    keep_worst(&mut transaction, run, read, &stored).await?;
-    let decided = rules::apply(&mut transaction, run, &bench).await?;
+    let judging =
+        JudgingContext { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
+    store_worst_samples(&mut transaction, run, read, &stored).await?;
+    let decided = rules::apply(&mut transaction, run, &judging).await?;
     let mut transitions = decided.told;
     transitions.extend(run_health::recovered(&mut transaction, run.origin()).await?);
     transitions.extend(tell_of_losses(&mut transaction, run).await?);
     transitions.extend(run_health::undelivered(&mut transaction, run.origin()).await?);
     incident::open(&mut transaction, run, decided.fired).await?;
-    dispatch::changes(&mut transaction, run.origin().cause(run.claim.is_manual()), run.routing).await?;
+    dispatch::changed(&mut transaction, run.origin().trigger(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
     job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
     job::clear_due(&mut transaction, run.plan.id).await?;
     if read.gone > 0 {
-        job::bury_gone(&mut transaction, run.plan.id, read.generation).await?;
+        job::purge_removed(&mut transaction, run.plan.id, read.generation).await?;
     }
     let zone = run.job.windows.zone.name();
     job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress, zone).await?;
@@ -198,7 +199,7 @@ async fn store_windows(
 }
 
 /// Keeps the largest errors of the windows whose residuals are all there.
-async fn keep_worst(
+async fn store_worst_samples(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
     read: &Read,
@@ -212,7 +213,7 @@ async fn keep_worst(
     let starts: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.start).collect();
     let ends: Vec<DateTime<Utc>> = slices.iter().map(|slice| slice.end).collect();
     let publisher = run.publisher();
-    Ok(measurement::keep_worst(connection, publisher, &ids, &starts, &ends, run.job.worst).await?)
+    Ok(measurement::store_worst_samples(connection, publisher, &ids, &starts, &ends, run.job.worst).await?)
 }
 
 async fn store_measurements(

@@ -8,9 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::cohort::Cohort;
 use crate::domain::schedule::Schedule;
 use crate::domain::window::{self};
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 use crate::metric::state::Sum;
-use crate::metric::{self, JobMetric, Needs, Parameters};
+use crate::metric::{self, JobMetric, Parameters, Requirement};
 use crate::plan::cohort::{CohortSet, Dimension};
 use crate::plan::extra;
 use crate::plan::extra::Extra;
@@ -115,8 +115,8 @@ impl PlannedJob {
 
     /// Which histograms buckets keep: of |e|, and of label latency.
     pub fn histograms(&self) -> Histograms {
-        let needs = |asked: Needs| self.metrics.iter().any(|metric| metric.needs() == asked);
-        Histograms { errors: needs(Needs::ErrorHistogram), latency: needs(Needs::LatencyHistogram) }
+        let needs = |asked: Requirement| self.metrics.iter().any(|metric| metric.needs() == asked);
+        Histograms { errors: needs(Requirement::ErrorHistogram), latency: needs(Requirement::LatencyHistogram) }
     }
 
     /// The cohort of a row of a cohort set. Set 0 is everything; set `i` is the `i`-th declaration.
@@ -147,7 +147,7 @@ impl PlannedJob {
         for rule in rules {
             if let When::Any(tests) = &mut rule.when {
                 let more_than_none = Limits::Fixed(Condition::Above(0.0));
-                tests.push(Test::new(RuleMetric::Named(metric::FAILURES.into()), &rule.window, more_than_none));
+                tests.push(Test::new(MetricName::Named(metric::FAILURES.into()), &rule.window, more_than_none));
             }
         }
         job

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::domain::duration;
 use crate::domain::severity::Severity;
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 use crate::plan::rule::Condition;
 
 /// A validated objective.
@@ -35,7 +35,7 @@ pub enum Indicator {
         good: String,
     },
     /// Windows, which are bad while the metric is in breach of the condition.
-    Windows { metric: RuleMetric, window: String, condition: Condition },
+    Windows { metric: MetricName, window: String, condition: Condition },
 }
 
 /// A speed of spending the budget that somebody is told about: over the long and over the short window.

@@ -2,7 +2,7 @@
 
 use crate::domain::severity::Severity;
 use crate::domain::target::Target;
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
@@ -50,7 +50,7 @@ pub enum When {
 /// One comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
-    pub metric: RuleMetric,
+    pub metric: MetricName,
     /// Name of a window of the job; where it is not the rule's, the newest that had ended by then is meant.
     pub window: String,
     pub limits: Limits,
@@ -222,7 +222,7 @@ const MOST_LASTING: i64 = 2_000;
 
 impl Test {
     /// A comparison of a metric that the job does not define itself.
-    pub fn new(metric: RuleMetric, window: &str, limits: Limits) -> Self {
+    pub fn new(metric: MetricName, window: &str, limits: Limits) -> Self {
         Self { metric, window: window.to_owned(), limits, definition: String::new() }
     }
 }
@@ -256,9 +256,9 @@ impl Rule {
     }
 
     /// The metric that is shown for it: the first that it compares.
-    pub fn metric(&self) -> &RuleMetric {
+    pub fn metric(&self) -> &MetricName {
         let first = self.when.tests().first();
-        first.map_or(&RuleMetric::Predictions, |test| &test.metric)
+        first.map_or(&MetricName::Predictions, |test| &test.metric)
     }
 
     /// Whether what it says would mean nothing if labels were missing.

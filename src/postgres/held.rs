@@ -69,7 +69,7 @@ async fn borrow<T, E: From<sqlx::Error>>(
     let is_borrowed = AtomicBool::new(false);
     let borrowed = async {
         let mut held = match pool.acquire().await {
-            Ok(connection) => Held(Some(connection)),
+            Ok(connection) => CancelSafeConnection(Some(connection)),
             Err(error) => return Err(refused::reason(&pool.connect_options(), error).await.into()),
         };
         is_borrowed.store(true, Ordering::Relaxed);
@@ -100,9 +100,9 @@ fn count_lost(what: &str) {
 }
 
 /// A pooled connection that is closed, not returned, unless it is given back.
-struct Held(Option<PoolConnection<Postgres>>);
+struct CancelSafeConnection(Option<PoolConnection<Postgres>>);
 
-impl Held {
+impl CancelSafeConnection {
     fn connection(&mut self) -> &mut PgConnection {
         self.0.as_mut().expect("a held connection is there until it is given back")
     }
@@ -123,7 +123,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for CancelSafeConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
             drop(connection.detach());

@@ -66,7 +66,7 @@ async fn prepare_schema(connection: &mut PgConnection) -> Result<()> {
 
 /// How the schema of a database stands to the one that this program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SchemaVersion {
     UpToDate,
     /// It lacks so many migrations.
     Behind(usize),
@@ -75,12 +75,12 @@ pub enum Standing {
 }
 
 /// Compares the migrations of a database with those of this program.
-pub async fn standing(connection: &mut PgConnection) -> sqlx::Result<Standing> {
+pub async fn standing(connection: &mut PgConnection) -> sqlx::Result<SchemaVersion> {
     let exists: bool = sqlx::query_scalar("select to_regclass('trueup._sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !exists {
-        return Ok(Standing::Behind(MIGRATOR.iter().count()));
+        return Ok(SchemaVersion::Behind(MIGRATOR.iter().count()));
     }
     let applied: Vec<i64> =
         sqlx::query_scalar("select version from trueup._sqlx_migrations where success").fetch_all(connection).await?;
@@ -88,8 +88,8 @@ pub async fn standing(connection: &mut PgConnection) -> sqlx::Result<Standing> {
     let lacking = known.iter().filter(|version| !applied.contains(version)).count();
     let unknown = applied.iter().filter(|version| !known.contains(version)).count();
     Ok(match (unknown, lacking) {
-        (0, 0) => Standing::UpToDate,
-        (0, lacking) => Standing::Behind(lacking),
-        (unknown, _) => Standing::Ahead(unknown),
+        (0, 0) => SchemaVersion::UpToDate,
+        (0, lacking) => SchemaVersion::Behind(lacking),
+        (unknown, _) => SchemaVersion::Ahead(unknown),
     })
 }

@@ -32,7 +32,7 @@ use crate::telemetry;
 /// What a scheduler works with.
 pub struct Scheduler {
     pub pool: PgPool,
-    pub jobs: Arc<Catalog>,
+    pub jobs: Arc<ServedJobs>,
     pub receivers: Arc<Receivers>,
     pub routing: Arc<Routing>,
     pub lease: TimeDelta,
@@ -50,12 +50,12 @@ pub struct Scheduler {
 
 /// The jobs that are served, as their files say now.
 #[derive(Debug, Default)]
-pub struct Catalog(RwLock<Arc<Jobs>>);
+pub struct ServedJobs(RwLock<Arc<Jobs>>);
 
 /// Jobs by name.
 pub type Jobs = BTreeMap<String, Arc<PlannedJob>>;
 
-impl Catalog {
+impl ServedJobs {
     pub fn new(jobs: Jobs) -> Self {
         Self(RwLock::new(Arc::new(jobs)))
     }
@@ -204,7 +204,7 @@ impl Scheduler {
         let ask = held::within(&self.pool, held::SHORT, async |connection| schedule::waiting(connection, &names).await);
         let waiting = ask.await?;
         if waiting.slots {
-            self.enter_due().await?;
+            self.enqueue_due().await?;
         } else if !waiting.runs {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl Scheduler {
     }
 
     /// Puts the slots that became due into the ledger, each once whatever the number of schedulers.
-    async fn enter_due(&self) -> Result<()> {
+    async fn enqueue_due(&self) -> Result<()> {
         held::within(&self.pool, held::SHORT, async |connection| self.enter_due_on(connection).await).await
     }
 

@@ -47,7 +47,7 @@ const CANARY_MSE: f64 = 8.5;
 /// Puts a heartbeat of `runner` into the outbox, if the canary came back right and nothing has waited longer than `patience`:
 /// no message, and no slot of these jobs.
 pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
-    sing(pool).await?;
+    measure_known_job(pool).await?;
     held::within(pool, held::SHORT, async |connection| enqueue(connection, jobs, patience, runner).await).await
 }
 
@@ -77,10 +77,11 @@ async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeD
 }
 
 /// Measures the canary as a run would, writing nothing, and compares with what is known.
-async fn sing(pool: &PgPool) -> Result<()> {
+async fn measure_known_job(pool: &PgPool) -> Result<()> {
     let end: DateTime<Utc> = CANARY_END.parse()?;
-    let measured =
-        crate::pipeline::dry_run(pool, &canary()?, end).await.map_err(|error| anyhow!("the canary failed: {error}"))?;
+    let measured = crate::pipeline::dry_run(pool, &known_job()?, end)
+        .await
+        .map_err(|error| anyhow!("the canary failed: {error}"))?;
     let found = measured.iter().find(|m| m.slice.end == end && m.cohort == Cohort::All);
     let counts = found.map(|m| (m.sample.counts.predictions, m.sample.counts.labeled));
     let mse = found.and_then(|m| m.sample.metrics.get("mse").copied().flatten());
@@ -88,7 +89,7 @@ async fn sing(pool: &PgPool) -> Result<()> {
     if is_right { Ok(()) } else { bail!("the canary came back as mse {mse:?} of {counts:?}") }
 }
 
-fn canary() -> Result<PlannedJob> {
+fn known_job() -> Result<PlannedJob> {
     let said = |findings: Vec<Diagnostic>| {
         anyhow!("{}", findings.iter().map(|found| found.message.clone()).collect::<Vec<_>>().join("; "))
     };

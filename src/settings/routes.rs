@@ -200,7 +200,7 @@ impl Checker<'_> {
             hours,
             digest,
             escalation,
-            carry_on: spec.carry_on.unwrap_or(false),
+            continue_matching: spec.continue_matching.unwrap_or(false),
         }
     }
 
@@ -222,7 +222,7 @@ impl Checker<'_> {
                 && any(&m.severity)
                 && any(&m.owner)
                 && any(&m.cohort)
-                && route.carry_on != Some(true)
+                && route.continue_matching != Some(true)
         };
         let Some(first) = spec.routes.iter().position(takes_all) else { return };
         for place in first + 1..spec.routes.len() {

@@ -68,7 +68,7 @@ pub struct RouteSpec {
     pub escalate: Option<EscalateSpec>,
     /// Whether routes after this one are looked at too. Default false.
     #[serde(rename = "continue")]
-    pub carry_on: Option<bool>,
+    pub continue_matching: Option<bool>,
 }
 
 /// Labels that must fit. `*` stands for any text.

@@ -1,4 +1,4 @@
-//! Who may ask for what: the name that a request goes to, and the token that it brings.
+//! Who may ask for what: the name that a request goes to, and the token that it implies.
 
 use std::net::Ipv6Addr;
 

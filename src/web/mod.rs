@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, watch};
 use tracing::info;
 
 use crate::postgres::held;
-use crate::scheduler::Catalog;
+use crate::scheduler::ServedJobs;
 use crate::store::ledger::run;
 use crate::store::read::gauges;
 use crate::telemetry;
@@ -29,7 +29,7 @@ use crate::telemetry;
 /// What the pages need.
 pub struct Site {
     pub pool: PgPool,
-    pub jobs: Arc<Catalog>,
+    pub jobs: Arc<ServedJobs>,
     /// Asked for by `/metrics`, if there is one. The other pages need none: those who probe them bring no secrets.
     pub token: Option<SecretString>,
     /// Host names that requests may ask for; loopback names always may.

@@ -86,7 +86,7 @@ async fn a_day_of_another_zone_that_the_source_forgot_takes_nobodys_place() {
         where cohort = 'all' and model_version is null and window_end <= '2024-05-11T00:00Z'";
     assert_eq!(world.db.lines(old).await, ["10 | 960"], "what was measured stays");
     assert_eq!(world.db.lines(OVERLAPPING).await, Vec::<String>::new());
-    // Asked for, history follows the source.
+    // RunRequest for, history follows the source.
     let range = at("2024-05-01T00:00:00Z")..at("2024-05-15T00:00:00Z");
     world.backfill_with(Request { range, step: Some(TimeDelta::days(1)), accept_loss: true }).await;
     assert_eq!(world.db.lines(OVERLAPPING).await, Vec::<String>::new());

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use trueup::pipeline::backfill::{self, Request};
-use trueup::pipeline::enter::{Asked, Refused, enter};
+use trueup::pipeline::enter::{Refused, RunRequest, enter};
 use trueup::pipeline::execute::{Ended, leased};
 use trueup::pipeline::run_job;
 use trueup::plan::rule::CohortChoice;
@@ -74,7 +74,7 @@ async fn a_second_run_of_the_same_time_sees_what_was_committed_in_between() {
         .db
         .execute("insert into public.p values (9002, '2024-05-02T00:11Z', 100, 'v1', 'a', '2024-05-02T00:56Z')")
         .await;
-    let claim = enter(&world.db.pool, &world.job, Asked::RunAt(hour(1)), "test", LEASE).await.unwrap().unwrap();
+    let claim = enter(&world.db.pool, &world.job, RunRequest::RunAt(hour(1)), "test", LEASE).await.unwrap().unwrap();
     let cut = tokio::time::timeout(
         std::time::Duration::from_millis(25),
         run_job(&world.db.pool, &world.job, &claim, hour(1), &world.routing),
@@ -272,7 +272,7 @@ async fn what_a_run_that_was_cut_off_repaired_is_published_by_the_next() {
     world.run_at(today).await;
     // Only a comparison with the source finds these: no arrival time tells of them.
     world.db.execute("delete from public.l where id between 40 and 47; delete from public.p where id = 96").await;
-    let claim = enter(&world.db.pool, &world.job, Asked::Reconcile, "test", LEASE).await.unwrap().unwrap();
+    let claim = enter(&world.db.pool, &world.job, RunRequest::Reconcile, "test", LEASE).await.unwrap().unwrap();
     let before: i64 = world.db.scalar("select sum(labeled)::bigint from trueup.bucket where grain = 3600").await;
     // The session ends as soon as the repair is committed, before anything is published.
     let run = run_job(&world.db.pool, &world.job, &claim, claim.scheduled_for, &world.routing);
@@ -350,7 +350,7 @@ async fn a_cohort_per_customer_is_refused_with_what_to_do() {
     // Nor does a backfill leave them behind, which would keep every later run from its work.
     world.db.execute("update public.p set at = '2024-03-01Z' where id >= 1000000").await;
     world.run_at(hour(0)).await;
-    let claim = enter(&world.db.pool, &world.job, Asked::Backfill, "test", LEASE).await.unwrap().unwrap();
+    let claim = enter(&world.db.pool, &world.job, RunRequest::Backfill, "test", LEASE).await.unwrap().unwrap();
     let request =
         Request { range: at("2024-02-28T00:00:00Z")..at("2024-03-02T00:00:00Z"), step: None, accept_loss: false };
     let mut report = |_| {};

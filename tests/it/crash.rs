@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use trueup::pipeline::backfill::{self, Request};
-use trueup::pipeline::enter::{Asked, enter};
+use trueup::pipeline::enter::{RunRequest, enter};
 use trueup::pipeline::run_job;
 
 use crate::support::world::{LEASE, TABLES, World, at, hourly, quarter_hours};
@@ -61,7 +61,7 @@ async fn a_run_cut_off_at_any_await_loses_nothing() {
     let mut completed = 0;
     for n in 0..80 {
         clean.run_at(hour(n)).await;
-        let claim = enter(&cut.db.pool, &cut.job, Asked::RunAt(hour(n)), "test", LEASE).await.unwrap().unwrap();
+        let claim = enter(&cut.db.pool, &cut.job, RunRequest::RunAt(hour(n)), "test", LEASE).await.unwrap().unwrap();
         let polls = usize::try_from(n).unwrap() + 1;
         completed +=
             usize::from(cut_off(run_job(&cut.db.pool, &cut.job, &claim, hour(n), &cut.routing), polls).await.is_some());
@@ -92,7 +92,7 @@ async fn a_run_cut_off_at_any_await_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_that_lost_its_lease_publishes_nothing() {
     let world = world().await;
-    let claim = enter(&world.db.pool, &world.job, Asked::RunAt(hour(0)), "test", LEASE).await.unwrap().unwrap();
+    let claim = enter(&world.db.pool, &world.job, RunRequest::RunAt(hour(0)), "test", LEASE).await.unwrap().unwrap();
     expire(&world).await;
     let ended = run_job(&world.db.pool, &world.job, &claim, hour(0), &world.routing).await;
     assert!(matches!(ended, Err(trueup::warehouse::failure::RunError::LostLease)), "{ended:?}");
@@ -115,7 +115,7 @@ async fn a_backfill_cut_off_goes_on_where_it_stopped() {
     let mut pieces = 0;
     // A busy machine answers more at each poll: small steps, so that there are several pieces on any.
     for polls in (15..).step_by(8) {
-        let claim = enter(&cut.db.pool, &cut.job, Asked::Backfill, "test", LEASE).await.unwrap().unwrap();
+        let claim = enter(&cut.db.pool, &cut.job, RunRequest::Backfill, "test", LEASE).await.unwrap().unwrap();
         let request = Request { range: range.clone(), step, accept_loss: false };
         let mut report = |_| {};
         pieces += 1;

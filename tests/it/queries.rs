@@ -54,7 +54,7 @@ async fn every_documented_query_runs_and_answers() {
             let title = section.lines().next().unwrap_or_default();
             let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
             let sql = sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';');
-            // Asked on the day that the story ends.
+            // RunRequest on the day that the story ends.
             (title, sql.replace("now()", "timestamptz '2024-05-10 18:00+00'"))
         })
         .collect();

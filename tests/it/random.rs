@@ -198,7 +198,7 @@ async fn history(seed: u64) -> Totals {
         totals.incremental += u64::from(reads_arrivals && step > 0 && !is_new_plan);
         totals.repaired += u64::try_from(published.done.buckets_repaired.unwrap_or(0)).expect("a count");
         let context = format!("seed {seed}, step {step}, {shape:?}, as of {now}");
-        totals.compared += oracle::compare(&world, shape, oracle::Asked::of_run(now), &context).await;
+        totals.compared += oracle::compare(&world, shape, oracle::RunRequest::of_run(now), &context).await;
         totals.believed += record.check(&world, now, &context).await;
         if let Some(mut session) = late {
             session.execute(if dice.roll(3) > 0 { "commit" } else { "rollback" }).await.expect("a session");
@@ -210,7 +210,7 @@ async fn history(seed: u64) -> Totals {
         world.db.execute(&format!("delete from public.l where id::bigint % 5 = {some}; update public.p set region = 'late' where id::bigint % 4 = 0")).await;
         world.backfill(start - TimeDelta::days(3)..now, None).await;
         let context = format!("seed {seed}, after the backfill, {shape:?}");
-        totals.compared += oracle::compare(&world, shape, oracle::Asked::of_backfill(), &context).await;
+        totals.compared += oracle::compare(&world, shape, oracle::RunRequest::of_backfill(), &context).await;
         totals.believed += record.check(&world, Utc::now(), &context).await;
         let again = world.backfill(start - TimeDelta::days(3)..now, None).await;
         assert_eq!(again.windows_written, 0, "{context}: a second one writes nothing");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use trueup::alerting;
-use trueup::evaluate::replay::{self, Knowledge};
+use trueup::evaluate::replay::{self, AsOf};
 use trueup::plan::rule::Rule;
 
 use crate::support::program::{Folder, Run};
@@ -132,7 +132,7 @@ async fn a_replay_of_what_was_known_says_what_the_runs_said() {
         let history = alerting::replay::load(&mut connection, &world.job, &rules, &range).await.unwrap();
         drop(connection);
         for rule in rules {
-            let replay = replay::replay(rule, &world.job.windows, &history, &range, Knowledge::Then);
+            let replay = replay::replay(rule, &world.job.windows, &history, &range, AsOf::EventTime);
             let mut verdicts: BTreeMap<String, &str> = BTreeMap::new();
             for event in &replay.events {
                 let place = format!("{} {}", event.slice.end.format("%m-%d"), event.target.cohort);

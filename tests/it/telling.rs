@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::Value as Json;
-use trueup::dispatch::acknowledge::{Act, Kind, act};
+use trueup::dispatch::acknowledge::{Kind, ManualAction, act};
 use trueup::dispatch::repeat;
 use trueup::domain::schedule::Cadence;
 use trueup::notify::message::Notice;
@@ -263,7 +263,7 @@ async fn what_still_fires_is_told_again_until_somebody_acknowledges() {
     remind(&world).await;
     assert_eq!(told(&world).await[1..], ["hook firing repeat: r all"]);
     world.delivered().await;
-    let kim = Act { kind: Kind::Acknowledge, author: "kim", note: "on it" };
+    let kim = ManualAction { kind: Kind::Acknowledge, author: "kim", note: "on it" };
     assert_eq!(act(&world.db.pool, &[1], &[], kim, &world.routing).await.unwrap().len(), 1);
     assert_eq!(told(&world).await[2..], ["hook acknowledged acknowledged: r all"]);
     assert!(messages(&world).await[2].plain_text().contains("Acknowledged by kim: on it."));
@@ -312,7 +312,7 @@ async fn an_acknowledged_alert_does_not_escalate() {
         world.run_at(hour(n)).await;
     }
     world.delivered().await;
-    let kim = Act { kind: Kind::Acknowledge, author: "kim", note: "" };
+    let kim = ManualAction { kind: Kind::Acknowledge, author: "kim", note: "" };
     act(&world.db.pool, &[], &[1], kim, &world.routing).await.unwrap();
     pass(&world, "2 hours").await;
     remind(&world).await;
@@ -326,7 +326,7 @@ async fn an_alert_that_is_resolved_by_hand_stays_so_until_a_later_window() {
         world.run_at(hour(n)).await;
     }
     world.delivered().await;
-    let kim = Act { kind: Kind::Resolve, author: "kim", note: "the meter was replaced" };
+    let kim = ManualAction { kind: Kind::Resolve, author: "kim", note: "the meter was replaced" };
     act(&world.db.pool, &[1], &[], kim, &world.routing).await.unwrap();
     world.delivered().await;
     assert_eq!(told(&world).await[1..], ["hook resolved all_resolved: r all ended*"]);

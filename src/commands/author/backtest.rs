@@ -17,7 +17,7 @@ use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::domain::duration;
 use crate::domain::window::{Slice, Window};
-use crate::evaluate::replay::{self, Firing, Knowledge, Overlap, Replay};
+use crate::evaluate::replay::{self, AsOf, Firing, Overlap, Replay};
 use crate::evaluate::verdict::Verdict;
 use crate::plan::PlannedJob;
 use crate::plan::rule::Rule;
@@ -75,8 +75,8 @@ pub(in crate::commands) async fn run(global: &Global, args: &BacktestArgs) -> Re
         .collect();
     spinner.say("replaying the rules");
     let knowledge = match args.as_of {
-        BacktestKnowledge::Then => Knowledge::Then,
-        BacktestKnowledge::Now => Knowledge::Now,
+        BacktestKnowledge::Then => AsOf::EventTime,
+        BacktestKnowledge::Now => AsOf::Latest,
     };
     let replays: Vec<(&Rule, Replay)> =
         rules.iter().map(|rule| (*rule, replay::replay(rule, &job.windows, &history, &range, knowledge))).collect();

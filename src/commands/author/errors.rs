@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::commands::output;
-use crate::metric::{CATALOGUE, DEFAULT, Metric, Needs};
+use crate::metric::{CATALOGUE, DEFAULT, Metric, Requirement};
 use crate::spec::codes;
 
 pub(in crate::commands) fn run() -> Result<ExitCode> {
@@ -56,12 +56,12 @@ pub fn page() -> String {
 
 fn needs(metric: &Metric) -> &'static str {
     match metric.needs {
-        Needs::Pairs | Needs::ErrorHistogram => "",
-        Needs::Predictions => "no label",
-        Needs::Tolerance => "`metrics.tolerance`",
-        Needs::HuberDelta => "`metrics.huber_delta`",
-        Needs::Weight => "`metrics.weight`",
-        Needs::LatencyHistogram => "`labels.arrived_at`",
+        Requirement::Pairs | Requirement::ErrorHistogram => "",
+        Requirement::Predictions => "no label",
+        Requirement::Tolerance => "`metrics.tolerance`",
+        Requirement::HuberDelta => "`metrics.huber_delta`",
+        Requirement::Weight => "`metrics.weight`",
+        Requirement::LatencyHistogram => "`labels.arrived_at`",
     }
 }
 

@@ -16,8 +16,8 @@ use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::domain::window::Window;
 use crate::evaluate::history::History;
-use crate::evaluate::replay::{self, Firing, Knowledge};
-use crate::metric::name::RuleMetric;
+use crate::evaluate::replay::{self, AsOf, Firing};
+use crate::metric::name::MetricName;
 use crate::plan::PlannedJob;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Clearing, Condition, Excess, Limits, Rule, Test, When};
@@ -152,7 +152,7 @@ impl Frame<'_> {
                 baseline: baseline.clone(),
             },
         };
-        let when = When::Test(Test::new(RuleMetric::Named(self.metric.into()), &self.window.name, limits));
+        let when = When::Test(Test::new(MetricName::Named(self.metric.into()), &self.window.name, limits));
         let Some(first) = self.first else { return Rule::new("suggested", &self.window.name, when) };
         // Without an interval nothing would ever be significant.
         let has_interval = self.job.metrics.iter().any(|known| known.name() == self.metric && known.has_interval());
@@ -168,7 +168,7 @@ impl Frame<'_> {
     /// What a limit would have done. A search for another frequency asks for many of the same.
     fn firings(&self, history: &History, baseline: Option<&Baseline>, limit: f64, tried: &mut Tried) -> Vec<Firing> {
         let firings = || {
-            replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, Knowledge::Now).firings
+            replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, AsOf::Latest).firings
         };
         tried.entry(limit.to_bits()).or_insert_with(firings).clone()
     }
@@ -203,7 +203,7 @@ impl Frame<'_> {
     /// The values that are judged.
     fn values(&self, history: &History) -> Vec<f64> {
         let open = self.rule(None, f64::INFINITY);
-        let replay = replay::replay(&open, &self.job.windows, history, self.range, Knowledge::Now);
+        let replay = replay::replay(&open, &self.job.windows, history, self.range, AsOf::Latest);
         let decided = replay.events.iter().filter(|event| event.judgement.verdict.is_decided());
         decided.filter_map(|event| event.judgement.value).collect()
     }

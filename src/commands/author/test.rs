@@ -17,7 +17,7 @@ use crate::domain::duration;
 use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window, WindowKind};
 use crate::evaluate::history::{History, Revision};
-use crate::evaluate::replay::{self, Event, Knowledge, Replay};
+use crate::evaluate::replay::{self, AsOf, Event, Replay};
 use crate::metric::interval::Interval;
 use crate::metric::measurement::{Counts, Sample};
 use crate::plan::PlannedJob;
@@ -108,7 +108,7 @@ fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     let named = test.expect.iter().map(|e| &e.rule).chain(test.fires.iter().map(|f| &f.rule)).chain(&test.quiet);
     for name in named {
         let rule = find(job, name)?;
-        replays.insert(name, replay::replay(rule, &job.windows, &history, &range, Knowledge::Now));
+        replays.insert(name, replay::replay(rule, &job.windows, &history, &range, AsOf::Latest));
     }
     let mut findings = Vec::new();
     for expected in &test.expect {

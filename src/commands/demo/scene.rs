@@ -17,7 +17,7 @@ use crate::notify::transport::http::Endpoint;
 use crate::notify::transport::network::AllowedNetworks;
 use crate::notify::transport::webhook::{SigningSecret, WebhookReceiver};
 use crate::pipeline::Published;
-use crate::pipeline::enter::{Asked, enter};
+use crate::pipeline::enter::{RunRequest, enter};
 use crate::pipeline::execute::{self, Ended};
 use crate::plan::{self, PlannedJob};
 use crate::postgres::local::{LocalDatabase, LocalServer};
@@ -60,7 +60,7 @@ impl Scene {
     /// One scheduled run, and one attempt to deliver what it caused.
     pub(super) async fn tick(&self, at: DateTime<Utc>) -> Result<Published> {
         let lease = TimeDelta::seconds(30);
-        let claim = enter(&self.pool, &self.job, Asked::RunAt(at), "demo", lease)
+        let claim = enter(&self.pool, &self.job, RunRequest::RunAt(at), "demo", lease)
             .await?
             .map_err(|refused| anyhow!("the run of {at} was refused: {refused:?}"))?;
         match execute::execute(&self.pool, &self.job, &claim, at, lease, &Routing::default()).await {

@@ -8,7 +8,7 @@ use crate::cli::{ActArgs, AlertsCommand, Global, Output};
 use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
-use crate::dispatch::acknowledge::{self, Act, Kind};
+use crate::dispatch::acknowledge::{self, Kind, ManualAction};
 use crate::dispatch::send;
 use crate::store::read::history;
 
@@ -62,7 +62,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &AlertsCommand) -
     let database = database::database(global, &settings).await?;
     let author = database::author(args.by.as_deref());
     let incidents: Vec<i64> = args.incident.into_iter().collect();
-    let what = Act { kind, author: &author, note: &args.note };
+    let what = ManualAction { kind, author: &author, note: &args.note };
     let acted = acknowledge::act(&database.pool, &args.ids, &incidents, what, &settings.routing).await;
     let acted = acted.map_err(|error| anyhow::anyhow!("the alerts could not be changed: {error}"))?;
     if acted.is_empty() {

@@ -64,7 +64,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &RouteArgs) -> Resul
         }
         if let Some((reason, until)) = maintenance {
             output::print(&format!("  but not before {}: {reason}", until.format("%Y-%m-%d %H:%M UTC")))?;
-        } else if path.is_put_off() {
+        } else if path.is_deferred() {
             output::print(&format!(
                 "  the message would go out at {}",
                 path.opens(ready).format("%Y-%m-%d %H:%M UTC")

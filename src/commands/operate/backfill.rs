@@ -9,7 +9,7 @@ use crate::commands::output::{self, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::pipeline::backfill::{self, Finished, Progress, Request};
-use crate::pipeline::enter::{Asked, enter};
+use crate::pipeline::enter::{RunRequest, enter};
 use crate::pipeline::execute;
 use crate::store::ledger::run as ledger;
 use crate::store::ledger::run::End;
@@ -25,7 +25,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BackfillArgs) -> Re
     let database = database::database(global, &settings).await?;
     let pool = &database.pool;
 
-    let Ok(claim) = enter(pool, &job, Asked::Backfill, &database::runner_name(), settings.lease).await? else {
+    let Ok(claim) = enter(pool, &job, RunRequest::Backfill, &database::runner_name(), settings.lease).await? else {
         bail!("another backfill of `{}` is under way; try again when it is done", job.name);
     };
     let bar = progress::bar(0, "windows");

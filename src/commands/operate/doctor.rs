@@ -17,7 +17,7 @@ use crate::commands::user_error;
 use crate::domain::duration;
 use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
-use crate::postgres::migrate::{self, Standing};
+use crate::postgres::migrate::{self, SchemaVersion};
 use crate::postgres::{connect, pooler, refused};
 use crate::settings::Settings;
 use crate::store::ledger::run;
@@ -123,12 +123,12 @@ async fn database(
     let server = doctor::server(connection).await?;
     judge(&server, Utc::now(), settings.max_connections, findings);
     match migrate::standing(connection).await {
-        Ok(Standing::UpToDate) => findings.ok("schema", "up to date"),
-        Ok(Standing::Behind(n)) => {
+        Ok(SchemaVersion::UpToDate) => findings.ok("schema", "up to date"),
+        Ok(SchemaVersion::Behind(n)) => {
             findings.error("schema", format!("`trueup` is missing or lacks {n} migrations"), "trueup migrate");
             return Ok(());
         }
-        Ok(Standing::Ahead(n)) => {
+        Ok(SchemaVersion::Ahead(n)) => {
             findings.error(
                 "schema",
                 format!("`trueup` has {n} migrations that this program does not know"),

@@ -14,7 +14,7 @@ use crate::dispatch::send;
 use crate::evaluate::rules::{self, Evidence};
 use crate::metric::JobMetric;
 use crate::metric::measurement::Measurement;
-use crate::pipeline::enter::{Asked, Refused, enter};
+use crate::pipeline::enter::{Refused, RunRequest, enter};
 use crate::pipeline::execute::{self, Ended};
 use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
@@ -41,7 +41,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &RunArgs) -> Result<
         return dry_run(global, &database.pool, &job, at).await;
     }
     let spinner = progress::spinner(&format!("running {}", job.name));
-    let claim = claim(&database.pool, &settings, &job, Asked::RunAt(at)).await?;
+    let claim = claim(&database.pool, &settings, &job, RunRequest::RunAt(at)).await?;
     let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
     spinner.finish();
     finish(global, &database.pool, &settings, &job, &claim, ended).await
@@ -59,7 +59,7 @@ pub(in crate::commands) async fn reconcile(global: &Global, name: &str) -> Resul
     }
     let database = database::database(global, &settings).await?;
     let spinner = progress::spinner(&format!("comparing {} with its source", job.name));
-    let claim = claim(&database.pool, &settings, &job, Asked::Reconcile).await?;
+    let claim = claim(&database.pool, &settings, &job, RunRequest::Reconcile).await?;
     let at = claim.scheduled_for;
     let ended = execute::execute(&database.pool, &job, &claim, at, settings.lease, &settings.routing).await;
     spinner.finish();
@@ -135,7 +135,7 @@ fn failed(error: RunError) -> anyhow::Error {
 }
 
 /// Enters the run into the ledger, or says why it cannot be.
-async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: Asked) -> Result<Claim> {
+async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: RunRequest) -> Result<Claim> {
     match enter(pool, job, asked, &database::runner_name(), settings.lease).await? {
         Ok(claim) => Ok(claim),
         Err(Refused::InTheFuture { now }) => Err(user_error(format!(

@@ -17,7 +17,7 @@ use crate::commands::shared::folder::{self, Listing, Stamp};
 use crate::commands::shared::jobs::{self, JobFile};
 use crate::commands::user_error;
 use crate::plan::PlannedJob;
-use crate::scheduler::{Catalog, Heartbeat, Jobs, Scheduler};
+use crate::scheduler::{Heartbeat, Jobs, Scheduler, ServedJobs};
 use crate::settings::Settings;
 use crate::spec::Level;
 use crate::telemetry;
@@ -54,7 +54,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
         warn!(receiver = %name, "the receiver cannot be used: {why}; its messages wait");
     }
-    let catalog = Arc::new(Catalog::new(planned));
+    let catalog = Arc::new(ServedJobs::new(planned));
     if let Some(web) = &settings.web {
         let token = web.token().map_err(user_error)?;
         let site = Site {
@@ -141,7 +141,7 @@ async fn reload(
     global: Global,
     settings: Settings,
     mut files: Files,
-    catalog: Arc<Catalog>,
+    catalog: Arc<ServedJobs>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut hangup = signal(SignalKind::hangup()).ok();

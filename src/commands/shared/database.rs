@@ -17,7 +17,7 @@ use crate::dispatch::send::Receivers;
 use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
 use crate::notify::transport::webhook::WebhookReceiver;
 use crate::postgres::local::{self, Download, LocalDatabase, LocalOptions, LocalServer};
-use crate::postgres::migrate::{self, Standing};
+use crate::postgres::migrate::{self, SchemaVersion};
 use crate::postgres::refused::Refused;
 use crate::postgres::{address, connect, held, pooler};
 use crate::settings::{Settings, environment};
@@ -100,11 +100,11 @@ async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
         .unwrap_or_else(|_| Err(held::silence(ANSWER_WITHIN)))
         .map_err(|error: sqlx::Error| sorted(Refused::new(options, error)))?;
     match standing {
-        Standing::UpToDate => Ok(()),
-        Standing::Behind(n) => {
+        SchemaVersion::UpToDate => Ok(()),
+        SchemaVersion::Behind(n) => {
             Err(user_error(format!("the `trueup` schema at {place} lacks {n} migrations; run `trueup migrate`")))
         }
-        Standing::Ahead(n) => Err(user_error(format!(
+        SchemaVersion::Ahead(n) => Err(user_error(format!(
             "the `trueup` schema at {place} has {n} migrations that this program does not know: a newer trueup made them; \
              use that one, or restore the backup from before"
         ))),

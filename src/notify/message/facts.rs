@@ -177,7 +177,7 @@ pub struct AlertFacts {
 
 /// What is kept with an alert, so that messages about it can be written without the job's file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct RuleContext {
     pub job: JobFacts,
     pub rule: RuleFacts,
     /// Receivers that the rule or its job names; none: the routes decide.

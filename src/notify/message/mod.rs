@@ -9,7 +9,7 @@ use crate::text::line::single_line;
 use crate::text::number::{amount, number, percent};
 use crate::text::time::minute;
 
-pub use facts::{About, AlertFacts, ChangeFacts, JobFacts, Notice, Point, RuleFacts, SCHEMA, Section, rank};
+pub use facts::{AlertFacts, ChangeFacts, JobFacts, Notice, Point, RuleContext, RuleFacts, SCHEMA, Section, rank};
 pub use html::CHART;
 
 /// How many alerts of a rule a text names; the rest is counted.
@@ -205,7 +205,7 @@ impl AlertFacts {
         let mut rows = Vec::new();
         let person = self.acknowledged_by.iter().map(|who| ("acknowledged", format!("by {who}")));
         if self.limit.is_none() && self.value.is_none() {
-            // About runs: there is no number to show.
+            // RuleContext runs: there is no number to show.
             rows.extend(self.note.iter().map(|note| ("what", note.clone())));
             rows.extend(self.since.map(|since| ("since", minute(since))));
             rows.extend(person);

@@ -1,4 +1,4 @@
-//! Tell or keep quiet, and why: pure decisions about alerts that fire, and about a message as a whole.
+//! Notify or keep suppressed, and why: pure decisions about alerts that fire, and about a message as a whole.
 
 use crate::notify::message::{AlertFacts, rank};
 use crate::notify::policy::matcher::Labels;
@@ -19,13 +19,13 @@ pub struct Candidate<'a> {
 /// Whether somebody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    Tell,
-    Quiet(Quiet),
+    Notify,
+    Suppress(SuppressedBy),
 }
 
 /// Why nobody is told. It reads on from `not told`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Quiet {
+pub enum SuppressedBy {
     /// People want to hear nothing of it, in their words.
     Muted(String),
     /// The labels that it needs are missing, and a built-in rule says so.
@@ -36,7 +36,7 @@ pub enum Quiet {
     PartOfAll { rule: String },
 }
 
-impl Quiet {
+impl SuppressedBy {
     /// In words: `while labels-stopped fires`.
     pub fn describe(&self) -> String {
         match self {
@@ -48,14 +48,14 @@ impl Quiet {
     }
 }
 
-/// Decides about one alert. `others` fire and are not muted: what is muted keeps nobody else quiet.
+/// Decides about one alert. `others` fire and are not muted: what is muted keeps nobody else suppressed.
 pub fn decide<'a>(
     one: &Candidate<'_>,
     muted: Option<String>,
     mut others: impl Iterator<Item = Candidate<'a>>,
 ) -> Decision {
-    let quiet = muted.map(Quiet::Muted).or_else(|| others.find_map(|other| other.inhibits(one)));
-    quiet.map_or(Decision::Tell, Decision::Quiet)
+    let suppressed = muted.map(SuppressedBy::Muted).or_else(|| others.find_map(|other| other.inhibits(one)));
+    suppressed.map_or(Decision::Notify, Decision::Suppress)
 }
 
 impl Candidate<'_> {
@@ -69,23 +69,24 @@ impl Candidate<'_> {
     }
 
     /// Why another alert is not told while this one fires.
-    fn inhibits(&self, other: &Candidate<'_>) -> Option<Quiet> {
+    fn inhibits(&self, other: &Candidate<'_>) -> Option<SuppressedBy> {
         let rule = self.labels.rule.to_owned();
         if let Some(mine) = self.pipeline_rank() {
             let about_labels = other.needs_labels || other.pipeline_rank().is_some();
             let above = other.pipeline_rank().is_none_or(|theirs| mine < theirs);
-            return (about_labels && above).then_some(Quiet::Untrustworthy { rule });
+            return (about_labels && above).then_some(SuppressedBy::Untrustworthy { rule });
         }
-        // What says that labels are missing is held back by nothing else: two that hold back each other would both be quiet.
+        // What says that labels are missing is held back by nothing else: two that hold back each other would both be suppressed.
         if other.pipeline_rank().is_some() || self.metric != other.metric || self.model_version != other.model_version {
             return None;
         }
         let (mine, theirs) = (rank(self.labels.severity), rank(other.labels.severity));
         if self.labels.cohort == other.labels.cohort {
-            return (mine < theirs).then(|| Quiet::MoreSevere { severity: self.labels.severity.to_owned(), rule });
+            return (mine < theirs)
+                .then(|| SuppressedBy::MoreSevere { severity: self.labels.severity.to_owned(), rule });
         }
         // The message about the whole shows the worst of its parts.
-        (self.labels.cohort == "all" && mine <= theirs).then_some(Quiet::PartOfAll { rule })
+        (self.labels.cohort == "all" && mine <= theirs).then_some(SuppressedBy::PartOfAll { rule })
     }
 }
 
@@ -121,8 +122,8 @@ mod tests {
 
     fn told(one: Candidate<'static>, others: &[Candidate<'static>]) -> String {
         match decide(&one, None, others.iter().copied()) {
-            Decision::Tell => "told".to_owned(),
-            Decision::Quiet(quiet) => quiet.describe(),
+            Decision::Notify => "told".to_owned(),
+            Decision::Suppress(suppressed) => suppressed.describe(),
         }
     }
 
@@ -167,6 +168,6 @@ mod tests {
     fn what_people_muted_is_quiet_in_their_words() {
         let why = "while silenced until noon".to_owned();
         let decided = decide(&candidate("r", "page", "all"), Some(why.clone()), std::iter::empty());
-        assert_eq!(decided, Decision::Quiet(Quiet::Muted(why)));
+        assert_eq!(decided, Decision::Suppress(SuppressedBy::Muted(why)));
     }
 }

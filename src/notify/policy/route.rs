@@ -12,7 +12,7 @@ use crate::notify::policy::matcher::{Labels, Matcher};
 /// Everything `trueup.toml` says about who is told and when.
 #[derive(Debug, Clone, Default)]
 pub struct Routing {
-    /// In the order they are written: the first that fits decides, and with `carry_on` the next that fits adds to it.
+    /// In the order they are written: the first that fits decides, and with `continue_matching` the next that fits adds to it.
     pub routes: Vec<Route>,
     /// Told when no route fits, and when another receiver cannot be reached.
     pub fallback: Option<String>,
@@ -36,7 +36,7 @@ pub struct Route {
     pub hours: Option<Hours>,
     pub digest: Option<Daily>,
     pub escalation: Option<Escalation>,
-    pub carry_on: bool,
+    pub continue_matching: bool,
 }
 
 /// How messages are spaced.
@@ -105,7 +105,7 @@ impl Routing {
         let mut fitting: Vec<(usize, &Route)> = Vec::new();
         for (place, route) in self.routes.iter().enumerate().filter(|(_, route)| route.matcher.fits(labels)) {
             fitting.push((place + 1, route));
-            if !route.carry_on {
+            if !route.continue_matching {
                 break;
             }
         }
@@ -156,7 +156,7 @@ const MOST_BEGINNINGS: usize = 10_000;
 
 impl Path {
     /// Whether messages are put off until somebody reads them, and so kept apart from those that are not.
-    pub fn is_put_off(&self) -> bool {
+    pub fn is_deferred(&self) -> bool {
         self.hours.is_some() || self.digest.is_some()
     }
 
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(receivers(&routing, "page", &[]), (vec!["oncall".into()], Why::Routes(vec![1])));
         assert_eq!(receivers(&routing, "ticket", &[]), (vec!["tickets".into()], Why::Routes(vec![2])));
-        routing.routes[0].carry_on = true;
+        routing.routes[0].continue_matching = true;
         assert_eq!(receivers(&routing, "page", &[]).0, ["oncall", "tickets"]);
         routing.routes.pop();
         assert_eq!(receivers(&routing, "ticket", &[]), (vec!["mail".into()], Why::Fallback));
@@ -255,8 +255,8 @@ mod tests {
         let routing =
             Routing { routes: vec![Route { digest: Some(digest), ..route(None, &["mail"]) }], ..Routing::default() };
         let path = routing.path(&labels("ticket", "all"), &[]);
-        assert!(path.is_put_off());
+        assert!(path.is_deferred());
         assert_eq!(path.opens(at("2024-05-02T10:00:00Z")), at("2024-05-03T09:00:00Z"));
-        assert!(!Routing::default().path(&labels("ticket", "all"), &[]).is_put_off());
+        assert!(!Routing::default().path(&labels("ticket", "all"), &[]).is_deferred());
     }
 }

@@ -1,9 +1,9 @@
 //! The rules that every job has: about the data that its own rules need.
 
+use super::findings::Findings;
 use super::job::Job;
-use super::notes::Notes;
 use crate::domain::window::Window;
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 use crate::plan::objective;
 use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, Test, When};
 use crate::spec::diagnostic::did_you_mean;
@@ -34,7 +34,7 @@ const COVERAGE: f64 = 0.9;
 const ARRIVAL: f64 = 0.99;
 
 /// Those that judge windows, and the names of those about runs, as far as they are not turned off.
-pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) -> (Vec<Rule>, Vec<String>) {
+pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, findings: &mut Findings<'_>) -> (Vec<Rule>, Vec<String>) {
     let section = &job.spec.builtin;
     for (index, name) in section.off.iter().enumerate().filter(|(_, name)| *name != "all") {
         if !NAMES.contains(&name.as_str()) {
@@ -42,32 +42,32 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, notes: &mut Notes<'_>) 
                 || format!("known ones are {}, or `all`", NAMES.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
-            notes
+            findings
                 .error(&format!("builtin.off[{index}]"), "unknown-rule", format!("`{name}` is no built-in rule"))
                 .hint(hint);
         }
     }
-    let coverage = notes.share("builtin.coverage", section.coverage).unwrap_or(COVERAGE);
-    let arrival = notes.share("builtin.arrival", section.arrival).unwrap_or(ARRIVAL);
+    let coverage = findings.share("builtin.coverage", section.coverage).unwrap_or(COVERAGE);
+    let arrival = findings.share("builtin.arrival", section.arrival).unwrap_or(ARRIVAL);
     let wanted = |name: &str| !section.off.iter().any(|off| off == "all" || off == name);
     let mut rules = Vec::new();
     if let Some(shortest) = job.windows.iter().min_by_key(|window| (window.longest(), !is_tumbling(window))) {
         let below = |metric, limit| vec![test(metric, shortest, Condition::Below(limit))];
-        rules.push(rule(job, "no-predictions", shortest, below(RuleMetric::Predictions, 1.0), false));
+        rules.push(rule(job, "no-predictions", shortest, below(MetricName::Predictions, 1.0), false));
         // Keys that are not unique, and labels that disagree: neither is averaged, and nobody may know.
         let found = |metric| test(metric, shortest, Condition::Above(0.0));
-        let contradictions = vec![found(RuleMetric::Duplicates), found(RuleMetric::Ambiguous)];
+        let contradictions = vec![found(MetricName::Duplicates), found(MetricName::Ambiguous)];
         rules.push(rule(job, CONTRADICTIONS, shortest, contradictions, false));
         // Nothing at all came for windows whose labels had their time.
-        let stopped = below(RuleMetric::Received, f64::MIN_POSITIVE);
+        let stopped = below(MetricName::Received, f64::MIN_POSITIVE);
         rules.push(rule(job, "labels-stopped", shortest, stopped, true));
         // One window half without labels is the beginning of one without any.
         let twice = |rule: Rule| Rule { fires: Persistence::Windows(2), ..rule };
-        rules.push(twice(rule(job, "coverage-low", shortest, below(RuleMetric::Coverage, coverage), true)));
-        let mut late = below(RuleMetric::Received, arrival);
+        rules.push(twice(rule(job, "coverage-low", shortest, below(MetricName::Coverage, coverage), true)));
+        let mut late = below(MetricName::Received, arrival);
         if job.metrics.iter().any(|metric| metric.name() == LATENCY) {
             let limit = Condition::Above(objective::seconds(label_wait));
-            late.push(test(RuleMetric::Named(LATENCY.into()), shortest, limit));
+            late.push(test(MetricName::Named(LATENCY.into()), shortest, limit));
         }
         rules.push(twice(rule(job, "labels-late", shortest, late, true)));
     }
@@ -83,7 +83,7 @@ fn is_tumbling(window: &Window) -> bool {
     window.name.starts_with("tumbling")
 }
 
-fn test(metric: RuleMetric, window: &Window, condition: Condition) -> Test {
+fn test(metric: MetricName, window: &Window, condition: Condition) -> Test {
     Test::new(metric, &window.name, Limits::Fixed(condition))
 }
 

@@ -1,6 +1,6 @@
 //! `[[cohorts]]`: dimensions by name, so that the order they are written in does not matter.
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::name::Identifier;
 use crate::plan::cohort::{CohortSet, Dimension, DimensionValue};
 use crate::plan::expression::Expression;
@@ -13,14 +13,17 @@ const DEFAULT_TOP: i64 = 100;
 const MOST_TOP: i64 = 10_000;
 
 /// Dimensions with where each is declared first, and cohort sets.
-pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<(Dimension, String)>, Vec<CohortSet>) {
+pub(super) fn build(
+    specs: &[CohortSection],
+    findings: &mut Findings<'_>,
+) -> (Vec<(Dimension, String)>, Vec<CohortSet>) {
     let declared: Vec<Vec<Dimension>> =
-        specs.iter().enumerate().map(|(index, spec)| declaration(index, spec, notes)).collect();
+        specs.iter().enumerate().map(|(index, spec)| declaration(index, spec, findings)).collect();
     let mut all: Vec<Dimension> = declared.iter().flatten().cloned().collect();
     all.sort_by(|a, b| (&a.name, a.sql()).cmp(&(&b.name, b.sql())));
     all.dedup();
     if let Some(pair) = all.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        notes
+        findings
             .error(
                 "cohorts",
                 "ambiguous-dimension",
@@ -34,13 +37,13 @@ pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<(Dim
             dimensions.iter().filter_map(|d| all.iter().position(|other| other == d)).collect();
         places.sort_unstable();
         if sets.iter().any(|set| set.dimensions == places) {
-            notes
+            findings
                 .error(&format!("cohorts[{index}]"), "repeated-entry", "these cohorts are declared twice")
                 .hint("remove one of them");
         }
         let top = spec.top.unwrap_or(DEFAULT_TOP);
         if !(1..=MOST_TOP).contains(&top) {
-            notes
+            findings
                 .error(&format!("cohorts[{index}].top"), "bad-top", format!("`top` is {top}"))
                 .hint(format!("use 1 to {MOST_TOP}"));
         }
@@ -56,10 +59,10 @@ pub(super) fn build(specs: &[CohortSection], notes: &mut Notes<'_>) -> (Vec<(Dim
     (placed, sets)
 }
 
-fn declaration(index: usize, spec: &CohortSection, notes: &mut Notes<'_>) -> Vec<Dimension> {
+fn declaration(index: usize, spec: &CohortSection, findings: &mut Findings<'_>) -> Vec<Dimension> {
     let path = format!("cohorts[{index}].by");
     if spec.by.is_empty() || spec.by.len() > MOST_DIMENSIONS {
-        notes
+        findings
             .error(&path, "bad-dimensions", format!("`by` has {} dimensions", spec.by.len()))
             .hint(format!("name 1 to {MOST_DIMENSIONS}"));
     }
@@ -68,12 +71,12 @@ fn declaration(index: usize, spec: &CohortSection, notes: &mut Notes<'_>) -> Vec
         let path = format!("{path}[{place}]");
         match planned(dimension) {
             Ok(dimension) if found.iter().any(|other| other.name == dimension.name) => {
-                notes
+                findings
                     .error(&path, "repeated-entry", format!("`{}` is listed twice", dimension.name))
                     .hint("remove one of them");
             }
             Ok(dimension) => found.push(dimension),
-            Err((code, message)) => notes.error(&path, code, message).hint(
+            Err((code, message)) => findings.error(&path, code, message).hint(
                 "name a column, or write { name = \"hour\", expr = \"extract(hour from at at time zone 'UTC')\" }",
             ),
         }

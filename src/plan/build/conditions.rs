@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::window::{Slice, Window};
-use crate::metric::name::RuleMetric;
-use crate::metric::{JobMetric, Needs, Parameters};
+use crate::metric::name::MetricName;
+use crate::metric::{JobMetric, Parameters, Requirement};
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits, Test, VersionChoice};
 use crate::spec::diagnostic::did_you_mean;
@@ -23,7 +23,7 @@ pub(super) struct Known<'a> {
 
 /// The keys of a condition, wherever they stand.
 #[derive(Clone, Copy)]
-pub(super) struct Written<'a> {
+pub(super) struct RawCondition<'a> {
     pub metric: &'a str,
     pub window: &'a str,
     pub above: Option<f64>,
@@ -35,53 +35,63 @@ pub(super) struct Written<'a> {
 }
 
 /// Words for counts that a rule may compare, besides the metrics of the job.
-pub(super) const COUNTS: [(&str, RuleMetric); 6] = [
-    ("predictions", RuleMetric::Predictions),
-    ("labeled", RuleMetric::Labeled),
-    ("coverage", RuleMetric::Coverage),
-    ("received", RuleMetric::Received),
-    ("duplicates", RuleMetric::Duplicates),
-    ("ambiguous", RuleMetric::Ambiguous),
+pub(super) const COUNTS: [(&str, MetricName); 6] = [
+    ("predictions", MetricName::Predictions),
+    ("labeled", MetricName::Labeled),
+    ("coverage", MetricName::Coverage),
+    ("received", MetricName::Received),
+    ("duplicates", MetricName::Duplicates),
+    ("ambiguous", MetricName::Ambiguous),
 ];
 
-pub(super) fn test(written: Written<'_>, path: &str, known: Known<'_>, notes: &mut Notes<'_>) -> Option<Test> {
-    let metric = metric(written.metric, path, known.metrics, notes);
-    let window = window(written.window, path, known.windows, notes);
-    let limits = limits(written, path, window, known, notes);
+pub(super) fn test(
+    written: RawCondition<'_>,
+    path: &str,
+    known: Known<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<Test> {
+    let metric = metric(written.metric, path, known.metrics, findings);
+    let window = window(written.window, path, known.windows, findings);
+    let limits = limits(written, path, window, known, findings);
     let definition =
         known.metrics.iter().find(|kept| kept.name() == written.metric).map_or(String::new(), |kept| match kept {
             JobMetric::Custom(custom) => custom.meaning.clone(),
             JobMetric::Failures(_) => String::new(),
             JobMetric::Catalogue(metric) => match metric.needs {
-                Needs::Tolerance => format!("{:?}", known.parameters.tolerance),
-                Needs::HuberDelta => format!("{:?}", known.parameters.huber_delta),
+                Requirement::Tolerance => format!("{:?}", known.parameters.tolerance),
+                Requirement::HuberDelta => format!("{:?}", known.parameters.huber_delta),
                 _ => String::new(),
             },
         });
     Some(Test { metric: metric?, window: window?.name.clone(), limits: limits?, definition })
 }
 
-pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], notes: &mut Notes<'_>) -> Option<RuleMetric> {
+pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], findings: &mut Findings<'_>) -> Option<MetricName> {
     if let Some((_, count)) = COUNTS.iter().find(|(word, _)| *word == name) {
         return Some(count.clone());
     }
     if let Some(found) = metrics.iter().find(|metric| metric.name() == name) {
-        return Some(RuleMetric::Named(found.name().into()));
+        return Some(MetricName::Named(found.name().into()));
     }
     let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(COUNTS.iter().map(|(word, _)| *word)).collect();
     let hint = did_you_mean(name, known.iter().copied()).map_or_else(
         || format!("include it in [metrics], or use one of {}", known.join(", ")),
         |near| format!("did you mean `{near}`?"),
     );
-    notes.error(&format!("{path}.metric"), "unknown-metric", format!("the job has no metric `{name}`")).hint(hint);
+    findings.error(&format!("{path}.metric"), "unknown-metric", format!("the job has no metric `{name}`")).hint(hint);
     None
 }
 
-pub(super) fn window<'a>(name: &str, path: &str, windows: &'a [Window], notes: &mut Notes<'_>) -> Option<&'a Window> {
+pub(super) fn window<'a>(
+    name: &str,
+    path: &str,
+    windows: &'a [Window],
+    findings: &mut Findings<'_>,
+) -> Option<&'a Window> {
     let found = windows.iter().find(|window| window.name == name);
     if found.is_none() {
         let known = windows.iter().map(|window| format!("`{}`", window.name)).collect::<Vec<_>>().join(", ");
-        notes.error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{name}`")).hint(
+        findings.error(&format!("{path}.window"), "unknown-window", format!("the job has no window `{name}`")).hint(
             if known.is_empty() {
                 "add it to [windows]".to_owned()
             } else {
@@ -93,42 +103,42 @@ pub(super) fn window<'a>(name: &str, path: &str, windows: &'a [Window], notes: &
 }
 
 fn limits(
-    written: Written<'_>,
+    written: RawCondition<'_>,
     path: &str,
     window: Option<&Window>,
     known: Known<'_>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Limits> {
     let fixed = written.above.is_some() || written.below.is_some();
     let relative = written.above_baseline.is_some() || written.below_baseline.is_some();
     match (fixed, relative) {
         (true, true) => {
-            notes
+            findings
                 .error(path, "two-conditions", "a limit and a distance from a baseline are two conditions")
                 .hint("put them into `all = [...]` or `any = [...]`");
             None
         }
         (true, false) => {
             if written.baseline.is_some() {
-                notes
+                findings
                     .error(&format!("{path}.baseline"), "unused-baseline", "nothing is compared with the baseline")
                     .hint("use `above_baseline` or `below_baseline`, or remove it");
             }
-            fixed_limits(written.above, written.below, path, notes).map(Limits::Fixed)
+            fixed_limits(written.above, written.below, path, findings).map(Limits::Fixed)
         }
         (false, true) => {
-            let above = written.above_baseline.map(|e| excess(e, &format!("{path}.above_baseline"), notes));
-            let below = written.below_baseline.map(|e| excess(e, &format!("{path}.below_baseline"), notes));
+            let above = written.above_baseline.map(|e| excess(e, &format!("{path}.above_baseline"), findings));
+            let below = written.below_baseline.map(|e| excess(e, &format!("{path}.below_baseline"), findings));
             let default = BaselineSection::default();
             let section = written.baseline.unwrap_or(&default);
-            let baseline = baseline(section, path, window, written.versions, known, notes)?;
+            let baseline = baseline(section, path, window, written.versions, known, findings)?;
             if matches!((above, below), (Some(None), _) | (_, Some(None))) {
                 return None;
             }
             let (above, below) = (above.flatten(), below.flatten());
             let deviations = [above, below].into_iter().flatten().any(|excess| excess.deviations.is_some());
             if deviations && !matches!(baseline.kind, Kind::Rolling(_) | Kind::Seasonal(_)) {
-                notes
+                findings
                     .error(path, "no-deviation", "a single number has no median absolute deviation")
                     .hint("use `baseline.kind = \"rolling\"` or `\"seasonal\"`");
                 return None;
@@ -136,7 +146,7 @@ fn limits(
             Some(Limits::Relative { above, below, baseline })
         }
         (false, false) => {
-            notes
+            findings
                 .error(path, "no-condition", "there is no condition")
                 .hint("add `above = 250.0`, `below = ...` or `above_baseline = \"20%\"`");
             None
@@ -148,10 +158,10 @@ pub(super) fn fixed_limits(
     above: Option<f64>,
     below: Option<f64>,
     path: &str,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Condition> {
     if [above, below].into_iter().flatten().any(|limit| !limit.is_finite()) {
-        notes.error(path, "bad-limit", "a limit is not a finite number").hint("write a number");
+        findings.error(path, "bad-limit", "a limit is not a finite number").hint("write a number");
         return None;
     }
     match (above, below) {
@@ -160,7 +170,7 @@ pub(super) fn fixed_limits(
         (Some(high), Some(low)) if low <= high => Some(Condition::Outside { low, high }),
         (Some(high), Some(low)) => {
             let message = format!("every value is below {low} or above {high}");
-            notes
+            findings
                 .error(&format!("{path}.below"), "always-in-breach", message)
                 .hint("`below` must not be greater than `above`");
             None
@@ -170,7 +180,7 @@ pub(super) fn fixed_limits(
 }
 
 /// A distance from a baseline, of which every part must be exceeded.
-fn excess(spec: &ExcessSpec, path: &str, notes: &mut Notes<'_>) -> Option<Excess> {
+fn excess(spec: &ExcessSpec, path: &str, findings: &mut Findings<'_>) -> Option<Excess> {
     let one = |spec: &ExcessSpec| match spec {
         ExcessSpec::Number(number) => vec![DistanceSpec::Number(*number)],
         ExcessSpec::Text(text) => vec![DistanceSpec::Text(text.clone())],
@@ -190,7 +200,7 @@ fn excess(spec: &ExcessSpec, path: &str, notes: &mut Notes<'_>) -> Option<Excess
         };
         let valid = value.filter(|value| value.is_finite() && *value >= 0.0);
         if valid.is_none() || place.is_some() {
-            notes
+            findings
                 .error(path, "bad-distance", "this is not a distance from a baseline")
                 .hint("write `\"20%\"`, a number of the metric's unit, `\"3 mad\"`, or one of each in a list");
             return None;
@@ -198,7 +208,7 @@ fn excess(spec: &ExcessSpec, path: &str, notes: &mut Notes<'_>) -> Option<Excess
         *place = valid;
     }
     if excess == Excess::default() {
-        notes.error(path, "bad-distance", "the list is empty").hint("write `[\"20%\", 30.0]`");
+        findings.error(path, "bad-distance", "the list is empty").hint("write `[\"20%\", 30.0]`");
         return None;
     }
     Some(excess)
@@ -210,7 +220,7 @@ fn baseline(
     window: Option<&Window>,
     versions: Option<VersionChoice>,
     known: Known<'_>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Baseline> {
     let path = format!("{path}.baseline");
     let kind = section.kind.unwrap_or(BaselineKind::Rolling);
@@ -230,28 +240,28 @@ fn baseline(
         ("exclude", !section.exclude.is_empty()),
     ];
     for (key, _) in written.into_iter().filter(|(key, there)| *there && !used.contains(key)) {
-        notes
+        findings
             .error(&format!("{path}.{key}"), "unused-key", format!("`{key}` means nothing for this kind of baseline"))
             .hint("remove it, or choose another `kind`");
     }
     let built = match kind {
-        BaselineKind::Rolling => Kind::Rolling(count(section.windows, 30, 2, &format!("{path}.windows"), notes)?),
+        BaselineKind::Rolling => Kind::Rolling(count(section.windows, 30, 2, &format!("{path}.windows"), findings)?),
         BaselineKind::Seasonal => {
             if window.is_some_and(|window| window.nominal() > chrono::TimeDelta::days(7)) {
-                notes
+                findings
                     .error(&format!("{path}.kind"), "window-too-long", "windows of past weeks overlap each other")
                     .hint("use a window of at most 7 days, or `kind = \"rolling\"`");
                 return None;
             }
-            Kind::Seasonal(count(section.weeks, 4, 1, &format!("{path}.weeks"), notes)?)
+            Kind::Seasonal(count(section.weeks, 4, 1, &format!("{path}.weeks"), findings)?)
         }
         BaselineKind::Fixed => match section.value.filter(|value| value.is_finite()) {
             Some(value) => Kind::Fixed(value),
-            None => return missing("value", "a number", &path, notes),
+            None => return missing("value", "a number", &path, findings),
         },
         BaselineKind::Validation => {
             if known.versioned && versions != Some(VersionChoice::Each) {
-                notes
+                findings
                     .error(&path, "version-needed", "a validation value belongs to one model version")
                     .hint("add `versions = \"each\"` to the rule");
                 return None;
@@ -261,12 +271,12 @@ fn baseline(
         BaselineKind::Version => match &section.version {
             Some(version) if known.versioned => Kind::Version(version.clone()),
             Some(_) => {
-                notes
+                findings
                     .error(&path, "no-version", "the job declares no model version")
                     .hint("add `version` to [predictions]");
                 return None;
             }
-            None => return missing("version", "the name of a model version", &path, notes),
+            None => return missing("version", "the name of a model version", &path, findings),
         },
     };
     let default = match built {
@@ -274,38 +284,38 @@ fn baseline(
         Kind::Seasonal(weeks) => weeks.min(3),
         Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => 1,
     };
-    let min = count(section.min, default, 1, &format!("{path}.min"), notes)?;
+    let min = count(section.min, default, 1, &format!("{path}.min"), findings)?;
     let most = Baseline { kind: built.clone(), min, exclude: vec![] }.windows();
     if usize::try_from(min).is_ok_and(|min| min > most) {
-        notes
+        findings
             .error(&format!("{path}.min"), "never-enough", format!("{min} windows are asked for, and there are {most}"))
             .hint("lower `min`, or take more windows");
         return None;
     }
     let exclude = section.exclude.iter().enumerate();
-    let exclude = exclude.filter_map(|(n, spec)| range(spec, &format!("{path}.exclude[{n}]"), notes)).collect();
+    let exclude = exclude.filter_map(|(n, spec)| range(spec, &format!("{path}.exclude[{n}]"), findings)).collect();
     Some(Baseline { kind: built, min, exclude })
 }
 
-fn missing<T>(key: &str, what: &str, path: &str, notes: &mut Notes<'_>) -> Option<T> {
-    notes.error(path, "missing-key", format!("`{key}` is missing")).hint(format!("add `{key}`: {what}"));
+fn missing<T>(key: &str, what: &str, path: &str, findings: &mut Findings<'_>) -> Option<T> {
+    findings.error(path, "missing-key", format!("`{key}` is missing")).hint(format!("add `{key}`: {what}"));
     None
 }
 
-fn count(value: Option<i64>, default: u32, least: u32, path: &str, notes: &mut Notes<'_>) -> Option<u32> {
+fn count(value: Option<i64>, default: u32, least: u32, path: &str, findings: &mut Findings<'_>) -> Option<u32> {
     let Some(value) = value else { return Some(default) };
     let found = u32::try_from(value).ok().filter(|value| (least..=1_000).contains(value));
     if found.is_none() {
-        notes.error(path, "out-of-range", format!("{value} is out of range")).hint(format!("use {least} to 1000"));
+        findings.error(path, "out-of-range", format!("{value} is out of range")).hint(format!("use {least} to 1000"));
     }
     found
 }
 
-fn range(spec: &RangeSection, path: &str, notes: &mut Notes<'_>) -> Option<Slice> {
+fn range(spec: &RangeSection, path: &str, findings: &mut Findings<'_>) -> Option<Slice> {
     let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
     let found = time(&spec.from).zip(time(&spec.to)).filter(|(from, to)| from < to);
     if found.is_none() {
-        notes
+        findings
             .error(path, "bad-range", "this is not a range of time")
             .hint("write `{ from = \"2024-12-24T00:00:00Z\", to = \"2024-12-27T00:00:00Z\" }`, the earlier first");
     }

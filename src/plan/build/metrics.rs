@@ -1,9 +1,9 @@
 //! `[metrics]`: names from the catalogue, what they need, and ratios of the job's own.
 
-use super::notes::Notes;
+use super::findings::Findings;
 use super::slos;
 use crate::domain::name::Identifier;
-use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Needs, Parameters};
+use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Parameters, Requirement};
 use crate::plan::expression::Expression;
 use crate::plan::extra::{self, Extra};
 use crate::spec::JobSpec;
@@ -25,40 +25,40 @@ pub(super) struct Metrics {
     pub extras: Vec<(Extra, String)>,
 }
 
-pub(super) fn build(spec: &JobSpec, notes: &mut Notes<'_>) -> Metrics {
+pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
     let mut extras = Vec::new();
-    extras.extend(weight(spec.metrics.weight.as_deref(), notes).map(|weight| (weight, "metrics.weight".to_owned())));
+    extras.extend(weight(spec.metrics.weight.as_deref(), findings).map(|weight| (weight, "metrics.weight".to_owned())));
     let parameters = Parameters {
-        tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, notes),
-        huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, notes),
-        trim: trim(spec.metrics.trim, notes),
+        tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, findings),
+        huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, findings),
+        trim: trim(spec.metrics.trim, findings),
         exact: spec.metrics.exact.unwrap_or(false),
         weighted: !extras.is_empty(),
     };
-    let mut all = included(spec, notes);
+    let mut all = included(spec, findings);
     for (index, custom) in spec.metrics.custom.iter().enumerate() {
         let path = format!("metrics.custom[{index}]");
-        all.extend(custom_metric((&path, "sum"), custom, &all, &mut extras, notes).map(JobMetric::Custom));
+        all.extend(custom_metric((&path, "sum"), custom, &all, &mut extras, findings).map(JobMetric::Custom));
     }
     // The share of what an objective calls good is kept like a metric of the job's own.
     for (index, share) in slos::metrics(&spec.slos) {
         let path = format!("slos[{index}]");
-        all.extend(custom_metric((&path, GOOD), &share, &all, &mut extras, notes).map(JobMetric::Custom));
+        all.extend(custom_metric((&path, GOOD), &share, &all, &mut extras, findings).map(JobMetric::Custom));
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
         let Some(found) = metric::find(metric) else { continue };
-        check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, notes);
+        check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, findings);
     }
     let values: Vec<Extra> = extras.iter().map(|(extra, _)| extra.clone()).collect();
     if extra::columns(&values).len() > 64 {
-        notes
+        findings
             .error("metrics.custom", "too-many-columns", "the expressions name more than 64 columns")
             .hint("compute some of them in a `query`");
     }
     Metrics { all, parameters, extras }
 }
 
-fn included(spec: &JobSpec, notes: &mut Notes<'_>) -> Vec<JobMetric> {
+fn included(spec: &JobSpec, findings: &mut Findings<'_>) -> Vec<JobMetric> {
     let default: Vec<String> = metric::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
     let names = spec.metrics.include.as_ref().unwrap_or(&default);
     let mut found: Vec<&'static metric::Metric> = Vec::new();
@@ -66,70 +66,78 @@ fn included(spec: &JobSpec, notes: &mut Notes<'_>) -> Vec<JobMetric> {
         let path = format!("metrics.include[{index}]");
         match metric::find(name) {
             Some(_) if names[..index].contains(name) => {
-                notes.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
+                findings.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
             }
             Some(metric) if found.iter().any(|other| other.name == metric.name) => {}
             Some(metric) => {
                 found.push(metric);
-                let brought = metric.brings.iter().filter_map(|name| metric::find(name));
+                let brought = metric.implies.iter().filter_map(|name| metric::find(name));
                 for brought in brought.collect::<Vec<_>>() {
                     if !found.iter().any(|other| other.name == brought.name) {
                         found.push(brought);
                     }
                 }
             }
-            None => unknown(&path, name, notes),
+            None => unknown(&path, name, findings),
         }
     }
     if names.is_empty() && spec.metrics.custom.is_empty() {
-        notes.error("metrics.include", "no-metrics", "no metric is included").hint("name at least one, such as `rmse`");
+        findings
+            .error("metrics.include", "no-metrics", "no metric is included")
+            .hint("name at least one, such as `rmse`");
     }
     found.into_iter().map(JobMetric::Catalogue).collect()
 }
 
-fn unknown(path: &str, name: &str, notes: &mut Notes<'_>) {
+fn unknown(path: &str, name: &str, findings: &mut Findings<'_>) {
     let known: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
     let hint = match did_you_mean(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known metrics are {}", known.join(", ")),
     };
-    notes.error(path, "unknown-metric", format!("there is no metric `{name}`")).hint(hint);
+    findings.error(path, "unknown-metric", format!("there is no metric `{name}`")).hint(hint);
 }
 
-fn check_needs(path: &str, metric: &metric::Metric, parameters: &Parameters, spec: &JobSpec, notes: &mut Notes<'_>) {
+fn check_needs(
+    path: &str,
+    metric: &metric::Metric,
+    parameters: &Parameters,
+    spec: &JobSpec,
+    findings: &mut Findings<'_>,
+) {
     let missing = match metric.needs {
-        Needs::Tolerance if parameters.tolerance.is_none() && spec.metrics.tolerance.is_none() => {
+        Requirement::Tolerance if parameters.tolerance.is_none() && spec.metrics.tolerance.is_none() => {
             ("`tolerance`", "add `tolerance = 250.0` under [metrics], in the unit of the target")
         }
-        Needs::HuberDelta if parameters.huber_delta.is_none() && spec.metrics.huber_delta.is_none() => {
+        Requirement::HuberDelta if parameters.huber_delta.is_none() && spec.metrics.huber_delta.is_none() => {
             ("`huber_delta`", "add `huber_delta = 100.0` under [metrics], in the unit of the target")
         }
-        Needs::Weight if spec.metrics.weight.is_none() => {
+        Requirement::Weight if spec.metrics.weight.is_none() => {
             ("`weight`", "add `weight = \"column\"` under [metrics]: a column of the prediction row")
         }
-        Needs::LatencyHistogram if spec.labels.arrived_at.is_none() => {
+        Requirement::LatencyHistogram if spec.labels.arrived_at.is_none() => {
             ("`labels.arrived_at`", "name the column that says when a label became known")
         }
         _ => return,
     };
-    notes.error(path, "metric-needs", format!("`{}` needs {}", metric.name, missing.0)).hint(missing.1);
+    findings.error(path, "metric-needs", format!("`{}` needs {}", metric.name, missing.0)).hint(missing.1);
 }
 
-fn positive(path: &str, value: Option<f64>, zero: bool, notes: &mut Notes<'_>) -> Option<f64> {
+fn positive(path: &str, value: Option<f64>, zero: bool, findings: &mut Findings<'_>) -> Option<f64> {
     let value = value?;
     if value.is_finite() && (value > 0.0 || (zero && value == 0.0)) && value < 1e70 {
         return Some(value);
     }
-    notes.error(path, "out-of-range", format!("{value} is not a size of an error")).hint("use a number above 0");
+    findings.error(path, "out-of-range", format!("{value} is not a size of an error")).hint("use a number above 0");
     None
 }
 
-fn trim(value: Option<f64>, notes: &mut Notes<'_>) -> f64 {
+fn trim(value: Option<f64>, findings: &mut Findings<'_>) -> f64 {
     match value {
         None => DEFAULT_TRIM,
         Some(share) if (0.0..1.0).contains(&share) => share,
         Some(share) => {
-            notes
+            findings
                 .error("metrics.trim", "out-of-range", format!("{share} is not a share"))
                 .hint("use 0 to below 1: 0.05 leaves out the largest 5 %");
             DEFAULT_TRIM
@@ -137,14 +145,14 @@ fn trim(value: Option<f64>, notes: &mut Notes<'_>) -> f64 {
     }
 }
 
-fn weight(column: Option<&str>, notes: &mut Notes<'_>) -> Option<Extra> {
+fn weight(column: Option<&str>, findings: &mut Findings<'_>) -> Option<Extra> {
     match Identifier::new(column?) {
         Ok(column) => {
             let expression = Expression::parse(&column.to_string()).ok()?;
             Some(Extra { expression, is_weight: true })
         }
         Err(message) => {
-            notes.error("metrics.weight", "bad-column", message).hint("name a column of the prediction row");
+            findings.error("metrics.weight", "bad-column", message).hint("name a column of the prediction row");
             None
         }
     }
@@ -155,26 +163,26 @@ fn custom_metric(
     spec: &CustomMetricSection,
     known: &[JobMetric],
     extras: &mut Vec<(Extra, String)>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<CustomMetric> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.chars().all(plain) {
-        notes
+        findings
             .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a name of a metric", spec.name))
             .hint("use a-z, 0-9 and `_`");
     }
     let taken = metric::find(&spec.name).is_some() || RESERVED.contains(&spec.name.as_str());
     if taken || known.iter().any(|metric| metric.name() == spec.name) {
-        notes
+        findings
             .error(&format!("{path}.name"), "repeated-entry", format!("there is a metric `{}` already", spec.name))
             .hint("give it another name");
     }
     let per = spec.per.as_deref().unwrap_or("1");
-    let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, notes)?;
+    let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, findings)?;
     if sum_key == GOOD {
         sum = sum.as_count();
     }
-    let per_expression = expression(&format!("{path}.per"), per, notes)?;
+    let per_expression = expression(&format!("{path}.per"), per, findings)?;
     // A pair counts for both sums or for none, or the ratio would be of two different sets.
     let (first, second) = (sum.where_known(&per_expression), per_expression.where_known(&sum));
     let place = extras.len();
@@ -186,11 +194,11 @@ fn custom_metric(
     Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1 })
 }
 
-fn expression(path: &str, text: &str, notes: &mut Notes<'_>) -> Option<Expression> {
+fn expression(path: &str, text: &str, findings: &mut Findings<'_>) -> Option<Expression> {
     match Expression::parse(text) {
         Ok(expression) => Some(expression),
         Err(message) => {
-            notes
+            findings
                 .error(path, "bad-expression", message)
                 .hint("write one SQL expression over predicted, actual, error and columns of the prediction row");
             None

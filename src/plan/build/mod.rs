@@ -3,9 +3,9 @@
 pub mod builtin;
 mod cohorts;
 mod conditions;
+mod findings;
 mod job;
 mod metrics;
-mod notes;
 mod persistence;
 mod rules;
 mod schedule;
@@ -16,7 +16,7 @@ mod windows;
 /// Code of the warning that a page reaches nobody: routes, which a job file does not know, may say otherwise.
 pub const NOBODY_TOLD: &str = "nobody-told";
 
-use notes::Notes;
+use findings::Findings;
 
 use crate::metric;
 use crate::plan::PlannedJob;
@@ -46,18 +46,18 @@ pub fn plan(
     spec: &JobSpec,
     surroundings: &Surroundings,
 ) -> Result<(PlannedJob, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut notes = Notes::new(document);
-    check_job(spec, &mut notes);
-    let schedule = schedule::build(&spec.schedule, &mut notes);
-    let sources = sources::build(spec, &surroundings.functions, &mut notes);
-    let metrics = metrics::build(spec, &mut notes);
-    let listed = windows::listed(&spec.windows, &mut notes);
-    let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut notes);
+    let mut findings = Findings::new(document);
+    check_job(spec, &mut findings);
+    let schedule = schedule::build(&spec.schedule, &mut findings);
+    let sources = sources::build(spec, &surroundings.functions, &mut findings);
+    let metrics = metrics::build(spec, &mut findings);
+    let listed = windows::listed(&spec.windows, &mut findings);
+    let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut findings);
     let (dimensions, dimension_paths): (Vec<_>, Vec<_>) = dimensions.into_iter().unzip();
-    let keep = notes.duration("residuals.keep", spec.residuals.keep.as_deref());
+    let keep = findings.duration("residuals.keep", spec.residuals.keep.as_deref());
     let worst = spec.residuals.worst.unwrap_or(0);
     if !(0..=100).contains(&worst) {
-        notes
+        findings
             .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
             .hint("use 1 to 100, or leave it out");
     }
@@ -71,22 +71,22 @@ pub fn plan(
         receivers: &surroundings.receivers,
         gap,
     };
-    let mut rules = rules::build(declared, &mut notes);
-    let label_due = notes.duration("labels.expected_within", spec.labels.expected_within.as_deref());
-    let windows = windows::build(&spec.windows, label_due, &listed, schedule.as_ref(), &mut notes);
+    let mut rules = rules::build(declared, &mut findings);
+    let label_due = findings.duration("labels.expected_within", spec.labels.expected_within.as_deref());
+    let windows = windows::build(&spec.windows, label_due, &listed, schedule.as_ref(), &mut findings);
     let mut windows = windows;
     let mut run_rules = Vec::new();
     let mut slos = Vec::new();
     if let Some(windows) = &mut windows {
-        let (built_in, runs) = builtin::build(declared, windows.label_wait, &mut notes);
+        let (built_in, runs) = builtin::build(declared, windows.label_wait, &mut findings);
         // Before the others: those that it tells are not to be trusted wait for what it says.
         rules.splice(0..0, built_in);
         run_rules = runs;
-        slos = slos::build(declared, windows.bucket, schedule.as_ref(), &mut notes);
+        slos = slos::build(declared, windows.bucket, schedule.as_ref(), &mut findings);
         let periods = slos.iter().map(|slo| slo.period + windows.label_wait);
         windows.lookback = periods.chain([windows.lookback]).max().unwrap_or(windows.lookback);
     }
-    let findings = notes.into_findings();
+    let findings = findings.into_findings();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let (Some(schedule), Some((predictions, labels)), Some(windows), false) = (schedule, sources, windows, failed)
     else {
@@ -122,13 +122,13 @@ pub fn plan(
     Ok((job, findings))
 }
 
-fn check_job(spec: &JobSpec, notes: &mut Notes<'_>) {
+fn check_job(spec: &JobSpec, findings: &mut Findings<'_>) {
     let name = &spec.job.name;
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(fits) || name.starts_with('-') {
-        notes
+        findings
             .error("job.name", "bad-name", format!("`{name}` is not a job name"))
             .hint("use 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit");
     }
-    notes.link("job.runbook", spec.job.runbook.as_deref());
+    findings.link("job.runbook", spec.job.runbook.as_deref());
 }

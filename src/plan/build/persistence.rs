@@ -2,16 +2,16 @@
 
 use chrono::TimeDelta;
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::duration;
 use crate::domain::window::{Window, WindowKind};
 use crate::plan::rule::{Clearing, Condition, Limits, Persistence, Test, When};
 use crate::spec::rules::{AlertSection, ForSpec};
 
-pub(super) fn fires(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
-    let Some(of) = &alert.of else { return persistence(alert.persistence.as_ref(), &format!("{path}.for"), notes) };
+pub(super) fn fires(alert: &AlertSection, path: &str, findings: &mut Findings<'_>) -> Option<Persistence> {
+    let Some(of) = &alert.of else { return persistence(alert.persistence.as_ref(), &format!("{path}.for"), findings) };
     if alert.persistence.is_some() {
-        notes
+        findings
             .error(&format!("{path}.of"), "two-persistences", "`for` and `of` exclude each other")
             .hint("`for = 3` is three in a row, `of = [2, 3]` two of the last three");
         return None;
@@ -22,20 +22,20 @@ pub(super) fn fires(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> 
     };
     let found = pair.filter(|(needed, last)| *needed >= 1 && needed <= last && *last <= 1_000);
     if found.is_none() {
-        notes
+        findings
             .error(&format!("{path}.of"), "bad-of", "`of` is not a number of windows of a number of windows")
             .hint("write `of = [2, 3]` for two of the last three");
     }
     found.map(|(needed, last)| Persistence::Of { needed, last })
 }
 
-fn persistence(spec: Option<&ForSpec>, path: &str, notes: &mut Notes<'_>) -> Option<Persistence> {
+fn persistence(spec: Option<&ForSpec>, path: &str, findings: &mut Findings<'_>) -> Option<Persistence> {
     match spec {
         None => Some(Persistence::Windows(1)),
         Some(ForSpec::Evaluations(n)) => {
             let found = u32::try_from(*n).ok().filter(|n| (1..=1_000).contains(n));
             if found.is_none() {
-                notes
+                findings
                     .error(path, "bad-for", format!("{n} is no number of windows"))
                     .hint("use 1 to 1000 windows in a row");
             }
@@ -44,20 +44,25 @@ fn persistence(spec: Option<&ForSpec>, path: &str, notes: &mut Notes<'_>) -> Opt
         Some(ForSpec::Duration(text)) => match duration::parse(text) {
             Ok(time) => Some(Persistence::Lasting(time)),
             Err(message) => {
-                notes.error(path, "bad-duration", message).hint(duration::HINT);
+                findings.error(path, "bad-duration", message).hint(duration::HINT);
                 None
             }
         },
     }
 }
 
-pub(super) fn clears(alert: &AlertSection, when: Option<&When>, path: &str, notes: &mut Notes<'_>) -> Option<Clearing> {
-    let persistence = persistence(alert.clear_for.as_ref(), &format!("{path}.clear_for"), notes)?;
+pub(super) fn clears(
+    alert: &AlertSection,
+    when: Option<&When>,
+    path: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Clearing> {
+    let persistence = persistence(alert.clear_for.as_ref(), &format!("{path}.clear_for"), findings)?;
     let condition = match when {
         Some(When::Test(Test { limits: Limits::Fixed(condition), .. })) => Some(*condition),
         Some(When::Test(_)) | None => None,
         Some(When::All(_) | When::Any(_)) if alert.clear_below.is_some() || alert.clear_above.is_some() => {
-            notes
+            findings
                 .error(path, "clears-what", "a rule of several conditions has no single value to clear by")
                 .hint("use `clear_for`, or put the rule on one metric");
             return None;
@@ -74,18 +79,18 @@ pub(super) fn clears(alert: &AlertSection, when: Option<&When>, path: &str, note
                 clear: Option<f64>,
                 limit: Option<f64>,
                 calm: fn(f64, f64) -> bool,
-                notes: &mut Notes<'_>| {
+                findings: &mut Findings<'_>| {
         let Some(clear) = clear else { return true };
         let right = clear.is_finite() && (condition.is_none() || limit.is_some_and(|limit| calm(clear, limit)));
         if !right {
-            notes
+            findings
                 .error(&format!("{path}.{key}"), "clears-never", format!("`{key}` = {clear} is not on the calm side of the limit"))
                 .hint("`clear_below` goes with `above` and is at most that; `clear_above` goes with `below` and is at least that");
         }
         right
     };
-    let below = fits("clear_below", alert.clear_below, high, |clear, limit| clear <= limit, notes);
-    let above = fits("clear_above", alert.clear_above, low, |clear, limit| clear >= limit, notes);
+    let below = fits("clear_below", alert.clear_below, high, |clear, limit| clear <= limit, findings);
+    let above = fits("clear_above", alert.clear_above, low, |clear, limit| clear >= limit, findings);
     (below && above).then_some(Clearing { below: alert.clear_below, above: alert.clear_above, persistence })
 }
 
@@ -95,7 +100,7 @@ pub(super) fn check_reach(
     window: &Window,
     keys: &[(&str, Persistence)],
     path: &str,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) {
     let distance = match window.kind {
         WindowKind::Rolling(_) => gap.unwrap_or(TimeDelta::days(1)),
@@ -105,7 +110,7 @@ pub(super) fn check_reach(
         let Persistence::Lasting(time) = persistence else { continue };
         let most = distance * i32::try_from(persistence.most_windows() / 2).unwrap_or(i32::MAX);
         if *time > most {
-            notes
+            findings
                 .error(
                     &format!("{path}.{key}"),
                     "too-long",

@@ -2,73 +2,73 @@
 
 use super::job::{Cohorts, Job};
 
-use super::conditions::{self, Written};
-use super::notes::Notes;
+use super::conditions::{self, RawCondition};
+use super::findings::Findings;
 use super::persistence;
 use crate::domain::cohort::Cohort;
 use crate::domain::severity::Severity;
 use crate::metric::JobMetric;
-use crate::metric::name::RuleMetric;
+use crate::metric::name::MetricName;
 use crate::plan::cohort::CohortSet;
 use crate::plan::rule::{CohortChoice, Rule, Test, VersionChoice, When};
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::rules::{AlertSection, CohortsSpec, ConditionSection, ConditionSpec, SeveritySpec, VersionsSpec};
 
-pub(super) fn build(job: Job<'_>, notes: &mut Notes<'_>) -> Vec<Rule> {
+pub(super) fn build(job: Job<'_>, findings: &mut Findings<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for (index, alert) in job.spec.alerts.iter().enumerate() {
         let path = format!("alerts[{index}]");
         if rules.iter().any(|rule| rule.name == alert.name) {
-            notes
+            findings
                 .error(&format!("{path}.name"), "repeated-entry", format!("two rules are named `{}`", alert.name))
                 .hint("rename one of them");
         }
-        rules.extend(rule(job, alert, &path, notes));
+        rules.extend(rule(job, alert, &path, findings));
     }
-    known_receivers("job.notify", job.spec.job.notify.as_deref().unwrap_or_default(), job.receivers, notes);
+    known_receivers("job.notify", job.spec.job.notify.as_deref().unwrap_or_default(), job.receivers, findings);
     rules
 }
 
-fn rule(job: Job<'_>, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<Rule> {
+fn rule(job: Job<'_>, alert: &AlertSection, path: &str, findings: &mut Findings<'_>) -> Option<Rule> {
     let spec = job.spec;
-    check_name(&alert.name, path, notes);
-    let versions = versions(spec, alert, path, notes);
-    let window = conditions::window(&alert.window, path, job.windows, notes);
-    let when = when(job, alert, versions, path, notes);
-    let cohorts = cohort_choice(alert, path, job.cohorts, notes);
-    let fires = persistence::fires(alert, path, notes);
-    let clears = persistence::clears(alert, when.as_ref(), path, notes);
+    check_name(&alert.name, path, findings);
+    let versions = versions(spec, alert, path, findings);
+    let window = conditions::window(&alert.window, path, job.windows, findings);
+    let when = when(job, alert, versions, path, findings);
+    let cohorts = cohort_choice(alert, path, job.cohorts, findings);
+    let fires = persistence::fires(alert, path, findings);
+    let clears = persistence::clears(alert, when.as_ref(), path, findings);
     if let (Some(window), Some(fires), Some(clears)) = (window, fires, clears) {
-        persistence::check_reach(job.gap, window, &[("for", fires), ("clear_for", clears.persistence)], path, notes);
+        persistence::check_reach(job.gap, window, &[("for", fires), ("clear_for", clears.persistence)], path, findings);
     }
-    check_guards(alert, path, notes);
+    check_guards(alert, path, findings);
     if alert.significant == Some(true) {
-        check_significant(when.as_ref(), job.metrics, path, notes);
+        check_significant(when.as_ref(), job.metrics, path, findings);
     }
     let severity = severity(alert.severity);
-    notes.link(&format!("{path}.runbook"), alert.runbook.as_deref());
+    findings.link(&format!("{path}.runbook"), alert.runbook.as_deref());
     let runbook = alert.runbook.clone().or_else(|| spec.job.runbook.clone());
     if severity == Severity::Page && runbook.is_none() {
-        notes
+        findings
             .error(path, "no-runbook", format!("the rule `{}` pages people and has no runbook", alert.name))
             .hint("add `runbook = \"https://...\"` to the rule or to [job]");
     }
     if severity == Severity::Ticket && runbook.is_none() {
-        notes.warning(path, "ticket-without-runbook", format!("the rule `{}` has no runbook", alert.name)).hint(
+        findings.warning(path, "ticket-without-runbook", format!("the rule `{}` has no runbook", alert.name)).hint(
             "add `runbook = \"https://...\"` to the rule or to [job]: whoever gets the ticket wants to know what to do",
         );
     }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
-    known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), job.receivers, notes);
+    known_receivers(&format!("{path}.notify"), alert.notify.as_deref().unwrap_or_default(), job.receivers, findings);
     let owner = alert.owner.clone().or_else(|| spec.job.owner.clone());
     if owner.is_none() {
-        notes
+        findings
             .warning(path, "no-owner", format!("nobody answers for the rule `{}`", alert.name))
             .hint("add `owner = \"team@example.org\"` to the rule or to [job]");
     }
     if severity == Severity::Page && notify.is_empty() {
-        notes
+        findings
             .warning(path, super::NOBODY_TOLD, format!("the rule `{}` tells nobody", alert.name))
             .hint("add `notify = [\"receiver\"]` to it or to [job], or a route to trueup.toml");
     }
@@ -101,15 +101,15 @@ pub(super) fn severity(spec: Option<SeveritySpec>) -> Severity {
 }
 
 /// A name of a rule or objective: it stands in messages, file names and queries.
-pub(super) fn check_name(name: &str, path: &str, notes: &mut Notes<'_>) {
+pub(super) fn check_name(name: &str, path: &str, findings: &mut Findings<'_>) {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
-        notes
+        findings
             .error(&format!("{path}.name"), "bad-name", format!("`{name}` is not a rule name"))
             .hint("use a-z, 0-9 and `-`");
     }
     if super::builtin::NAMES.contains(&name) {
-        notes
+        findings
             .error(&format!("{path}.name"), "reserved-name", format!("`{name}` is a rule that every job has"))
             .hint("use another name; `[builtin] off = [...]` turns the built-in rule off");
     }
@@ -120,22 +120,22 @@ fn when(
     alert: &AlertSection,
     versions: Option<VersionChoice>,
     path: &str,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<When> {
     match (&alert.metric, &alert.all, &alert.any) {
         (Some(metric), None, None) => {
-            conditions::test(own(alert, metric, versions), path, job.known(), notes).map(When::Test)
+            conditions::test(own(alert, metric, versions), path, job.known(), findings).map(When::Test)
         }
-        (None, Some(all), None) => tests(job, alert, all, versions, &format!("{path}.all"), notes).map(When::All),
-        (None, None, Some(any)) => tests(job, alert, any, versions, &format!("{path}.any"), notes).map(When::Any),
+        (None, Some(all), None) => tests(job, alert, all, versions, &format!("{path}.all"), findings).map(When::All),
+        (None, None, Some(any)) => tests(job, alert, any, versions, &format!("{path}.any"), findings).map(When::Any),
         (None, None, None) => {
-            notes
+            findings
                 .error(path, "missing-key", format!("the rule `{}` compares nothing", alert.name))
                 .hint("add `metric = \"rmse\"`, or `all = [...]` or `any = [...]`");
             None
         }
         _ => {
-            notes
+            findings
                 .error(path, "two-conditions", "`metric`, `all` and `any` exclude each other")
                 .hint("put the condition of the metric into the list");
             None
@@ -143,8 +143,8 @@ fn when(
     }
 }
 
-fn own<'a>(alert: &'a AlertSection, metric: &'a str, versions: Option<VersionChoice>) -> Written<'a> {
-    Written {
+fn own<'a>(alert: &'a AlertSection, metric: &'a str, versions: Option<VersionChoice>) -> RawCondition<'a> {
+    RawCondition {
         metric,
         window: &alert.window,
         above: alert.above,
@@ -163,7 +163,7 @@ fn tests(
     list: &[ConditionSpec],
     versions: Option<VersionChoice>,
     path: &str,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Vec<Test>> {
     let beside = alert.above.is_some()
         || alert.below.is_some()
@@ -171,7 +171,7 @@ fn tests(
         || alert.below_baseline.is_some()
         || alert.baseline.is_some();
     if beside || list.len() < 2 {
-        notes
+        findings
             .error(path, "two-conditions", "the conditions of a rule of several all stand in its list")
             .hint("write two or more, such as `all = [{ metric = \"rmse\", above = 250.0 }, { metric = \"coverage\", above = 0.9 }]`");
         return None;
@@ -182,9 +182,9 @@ fn tests(
         .map(|(index, condition)| {
             let path = format!("{path}[{index}]");
             match condition {
-                ConditionSpec::Rule(name) => named(job, name, versions, &path, notes),
+                ConditionSpec::Rule(name) => named(job, name, versions, &path, findings),
                 ConditionSpec::Condition(section) => {
-                    conditions::test(within(section, &alert.window, versions), &path, job.known(), notes)
+                    conditions::test(within(section, &alert.window, versions), &path, job.known(), findings)
                 }
             }
         })
@@ -192,8 +192,8 @@ fn tests(
     built.into_iter().collect()
 }
 
-fn within<'a>(section: &'a ConditionSection, window: &'a str, versions: Option<VersionChoice>) -> Written<'a> {
-    Written {
+fn within<'a>(section: &'a ConditionSection, window: &'a str, versions: Option<VersionChoice>) -> RawCondition<'a> {
+    RawCondition {
         metric: &section.metric,
         window: section.window.as_deref().unwrap_or(window),
         above: section.above,
@@ -206,7 +206,13 @@ fn within<'a>(section: &'a ConditionSection, window: &'a str, versions: Option<V
 }
 
 /// The condition of another rule.
-fn named(job: Job<'_>, name: &str, versions: Option<VersionChoice>, path: &str, notes: &mut Notes<'_>) -> Option<Test> {
+fn named(
+    job: Job<'_>,
+    name: &str,
+    versions: Option<VersionChoice>,
+    path: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Test> {
     let others = || job.spec.alerts.iter().filter(|other| other.metric.is_some());
     let Some((other, metric)) = others().find(|other| other.name == name).and_then(|o| Some((o, o.metric.as_ref()?)))
     else {
@@ -214,20 +220,22 @@ fn named(job: Job<'_>, name: &str, versions: Option<VersionChoice>, path: &str, 
             || "name a rule that has a `metric`, or write the condition as a table".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        notes.error(path, "unknown-rule", format!("there is no rule `{name}` with a condition of its own")).hint(hint);
+        findings
+            .error(path, "unknown-rule", format!("there is no rule `{name}` with a condition of its own"))
+            .hint(hint);
         return None;
     };
     // Its mistakes are reported where it stands.
-    let mut unheard = notes.aside();
+    let mut unheard = findings.discard();
     conditions::test(own(other, metric, versions), path, job.known(), &mut unheard)
 }
 
-fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, notes: &mut Notes<'_>) {
+fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, findings: &mut Findings<'_>) {
     let has_interval =
-        |metric: &RuleMetric| metrics.iter().any(|known| known.name() == metric.name() && known.has_interval());
+        |metric: &MetricName| metrics.iter().any(|known| known.name() == metric.name() && known.has_interval());
     let without = when.into_iter().flat_map(When::tests).find(|test| !has_interval(&test.metric));
     if let Some(test) = without {
-        notes
+        findings
             .error(
                 &format!("{path}.significant"),
                 "no-interval",
@@ -237,14 +245,14 @@ fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, not
     }
 }
 
-fn check_guards(alert: &AlertSection, path: &str, notes: &mut Notes<'_>) {
+fn check_guards(alert: &AlertSection, path: &str, findings: &mut Findings<'_>) {
     if let Some(n) = alert.min_samples.filter(|n| *n < 1) {
-        notes
+        findings
             .error(&format!("{path}.min_samples"), "bad-min-samples", format!("`min_samples` is {n}"))
             .hint("use 1 or more");
     }
     if let Some(share) = alert.min_coverage.filter(|share| !(0.0..=1.0).contains(share)) {
-        notes
+        findings
             .error(&format!("{path}.min_coverage"), "bad-min-coverage", format!("`min_coverage` is {share}"))
             .hint("use a ratio from 0 to 1, such as 0.9");
     }
@@ -254,7 +262,7 @@ fn cohort_choice(
     alert: &AlertSection,
     path: &str,
     (dimensions, sets): Cohorts<'_>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<CohortChoice> {
     let path = format!("{path}.cohorts");
     match &alert.cohorts {
@@ -262,11 +270,11 @@ fn cohort_choice(
         Some(CohortsSpec::Word(word)) if word == "all" => Some(CohortChoice::All),
         Some(CohortsSpec::Word(word)) if word == "each" && !sets.is_empty() => Some(CohortChoice::Each),
         Some(CohortsSpec::Word(word)) if word == "each" => {
-            notes.error(&path, "no-cohorts", "the job declares no cohorts").hint("add a [[cohorts]] table");
+            findings.error(&path, "no-cohorts", "the job declares no cohorts").hint("add a [[cohorts]] table");
             None
         }
         Some(CohortsSpec::Word(word)) => {
-            notes
+            findings
                 .error(&path, "unknown-value", format!("`{word}` is not a choice of cohorts"))
                 .hint("use \"all\", \"each\" or { dimension = \"value\" }");
             None
@@ -279,7 +287,7 @@ fn cohort_choice(
                 return Some(CohortChoice::Label(Cohort::Values(pairs).label()));
             }
             let names = values.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            notes
+            findings
                 .error(&path, "unknown-cohort", format!("no cohorts are declared by {names}"))
                 .hint("name all dimensions of one [[cohorts]] table");
             None
@@ -287,12 +295,12 @@ fn cohort_choice(
     }
 }
 
-fn versions(spec: &JobSpec, alert: &AlertSection, path: &str, notes: &mut Notes<'_>) -> Option<VersionChoice> {
+fn versions(spec: &JobSpec, alert: &AlertSection, path: &str, findings: &mut Findings<'_>) -> Option<VersionChoice> {
     match alert.versions {
         None | Some(VersionsSpec::Together) => Some(VersionChoice::Together),
         Some(VersionsSpec::Each) if spec.predictions.version.is_some() => Some(VersionChoice::Each),
         Some(VersionsSpec::Each) => {
-            notes
+            findings
                 .error(&format!("{path}.versions"), "no-version", "the job declares no model version")
                 .hint("add `version` to [predictions]");
             None
@@ -300,14 +308,14 @@ fn versions(spec: &JobSpec, alert: &AlertSection, path: &str, notes: &mut Notes<
     }
 }
 
-pub(super) fn known_receivers(path: &str, names: &[String], receivers: &[String], notes: &mut Notes<'_>) {
+pub(super) fn known_receivers(path: &str, names: &[String], receivers: &[String], findings: &mut Findings<'_>) {
     for (index, name) in names.iter().enumerate() {
         if receivers.contains(name) {
             continue;
         }
         let hint = did_you_mean(name, receivers.iter().map(String::as_str))
             .map_or_else(|| format!("add [receivers.{name}] to trueup.toml"), |near| format!("did you mean `{near}`?"));
-        notes
+        findings
             .error(&format!("{path}[{index}]"), "unknown-receiver", format!("there is no receiver `{name}`"))
             .hint(hint);
     }

@@ -2,24 +2,24 @@
 
 use chrono::TimeDelta;
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::schedule::{Cadence, CatchUp, Schedule};
 use crate::spec::job::{CatchUpSpec, ScheduleSection};
 
-pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Schedule> {
-    let zone = notes.zone("schedule.timezone", spec.timezone.as_deref());
-    let timeout = notes.duration("schedule.timeout", spec.timeout.as_deref());
-    let overlap = notes.duration("schedule.overlap", spec.overlap.as_deref());
-    let reconcile = notes.duration("schedule.reconcile", spec.reconcile.as_deref());
+pub(super) fn build(spec: &ScheduleSection, findings: &mut Findings<'_>) -> Option<Schedule> {
+    let zone = findings.zone("schedule.timezone", spec.timezone.as_deref());
+    let timeout = findings.duration("schedule.timeout", spec.timeout.as_deref());
+    let overlap = findings.duration("schedule.overlap", spec.overlap.as_deref());
+    let reconcile = findings.duration("schedule.reconcile", spec.reconcile.as_deref());
     let cadence = match (&spec.cron, &spec.every) {
         (Some(_), Some(_)) => {
-            notes
+            findings
                 .error("schedule.every", "two-schedules", "`cron` and `every` are both given")
                 .hint("keep one of them");
             return None;
         }
         (None, None) => {
-            notes
+            findings
                 .error("schedule", "no-schedule", "the job has no schedule")
                 .hint("add `cron = \"*/15 * * * *\"` or `every = \"15m\"`");
             return None;
@@ -27,7 +27,7 @@ pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Sch
         (Some(cron), None) => match Cadence::cron(cron, zone) {
             Ok(cadence) => cadence,
             Err(message) => {
-                notes
+                findings
                     .error("schedule.cron", "bad-cron", message)
                     .hint("write minute, hour, day, month and weekday, such as `*/15 * * * *`");
                 return None;
@@ -35,15 +35,15 @@ pub(super) fn build(spec: &ScheduleSection, notes: &mut Notes<'_>) -> Option<Sch
         },
         (None, Some(every)) => {
             if spec.timezone.is_some() {
-                notes
+                findings
                     .error("schedule.timezone", "unused-timezone", "`timezone` has no effect with `every`")
                     .hint("remove it, or use `cron`");
             }
-            Cadence::Every(notes.duration("schedule.every", Some(every))?)
+            Cadence::Every(findings.duration("schedule.every", Some(every))?)
         }
     };
     if cadence.next_after(chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000)).is_none() {
-        notes.error("schedule.cron", "never-due", "this schedule is never due").hint("choose a day that exists");
+        findings.error("schedule.cron", "never-due", "this schedule is never due").hint("choose a day that exists");
         return None;
     }
     Some(Schedule {

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::conditions;
+use super::findings::Findings;
 use super::job::Job;
-use super::notes::Notes;
 use super::rules;
 use crate::domain::duration;
 use crate::domain::schedule::Schedule;
@@ -28,17 +28,22 @@ pub(super) fn metrics(slos: &[SloSection]) -> Vec<(usize, CustomMetricSection)> 
     slos.iter().enumerate().filter_map(share).collect()
 }
 
-pub(super) fn build(job: Job<'_>, bucket: TimeDelta, schedule: Option<&Schedule>, notes: &mut Notes<'_>) -> Vec<Slo> {
+pub(super) fn build(
+    job: Job<'_>,
+    bucket: TimeDelta,
+    schedule: Option<&Schedule>,
+    findings: &mut Findings<'_>,
+) -> Vec<Slo> {
     let mut slos: Vec<Slo> = Vec::new();
     for (index, section) in job.spec.slos.iter().enumerate() {
         let path = format!("slos[{index}]");
         let rules = job.spec.alerts.iter().map(|alert| &alert.name);
         if rules.chain(slos.iter().map(|slo| &slo.name)).any(|name| *name == section.name) {
-            notes
+            findings
                 .error(&format!("{path}.name"), "repeated-entry", format!("`{}` is named twice", section.name))
                 .hint("rename one of them");
         }
-        slos.extend(slo(job, section, &path, bucket, schedule, notes));
+        slos.extend(slo(job, section, &path, bucket, schedule, findings));
     }
     slos
 }
@@ -49,24 +54,24 @@ fn slo(
     path: &str,
     bucket: TimeDelta,
     schedule: Option<&Schedule>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Slo> {
-    rules::check_name(&section.name, path, notes);
-    let indicator = indicator(job, section, path, notes);
+    rules::check_name(&section.name, path, findings);
+    let indicator = indicator(job, section, path, findings);
     let valid = section.objective > 0.0 && section.objective < 1.0;
     if !valid {
-        notes
+        findings
             .error(&format!("{path}.objective"), "bad-objective", format!("{} is no objective", section.objective))
             .hint("use a share below 1, such as 0.95: an objective of 1 has no budget");
     }
-    let period = notes.duration(&format!("{path}.period"), Some(&section.period));
-    notes.link(&format!("{path}.runbook"), section.runbook.as_deref());
+    let period = findings.duration(&format!("{path}.period"), Some(&section.period));
+    findings.link(&format!("{path}.runbook"), section.runbook.as_deref());
     let notify = section.notify.clone().or_else(|| job.spec.job.notify.clone()).unwrap_or_default();
     rules::known_receivers(
         &format!("{path}.notify"),
         section.notify.as_deref().unwrap_or_default(),
         job.receivers,
-        notes,
+        findings,
     );
     let (indicator, period) = (indicator?, period?);
     // The finest time in which the share can change: a bucket, an evaluation, or the windows that are counted.
@@ -79,10 +84,10 @@ fn slo(
     let objective = valid.then_some(section.objective)?;
     let windows = matches!(indicator, Indicator::Windows { .. });
     let frame = Frame { objective, period, finest, bucket: if windows { finest } else { bucket }, windows };
-    let burns = burns(section, path, frame, notes)?;
+    let burns = burns(section, path, frame, findings)?;
     let runbook = section.runbook.clone().or_else(|| job.spec.job.runbook.clone());
     if burns.iter().any(|burn| burn.severity == Severity::Page) && runbook.is_none() {
-        notes
+        findings
             .error(path, "no-runbook", format!("the objective `{}` pages people and has no runbook", section.name))
             .hint("add `runbook = \"https://...\"` to it or to [job]");
     }
@@ -99,7 +104,7 @@ fn slo(
     })
 }
 
-fn indicator(job: Job<'_>, section: &SloSection, path: &str, notes: &mut Notes<'_>) -> Option<Indicator> {
+fn indicator(job: Job<'_>, section: &SloSection, path: &str, findings: &mut Findings<'_>) -> Option<Indicator> {
     let limits = section.above.is_some() || section.below.is_some();
     match (&section.good, &section.metric) {
         (Some(_), None) if section.window.is_none() && !limits => {
@@ -107,29 +112,29 @@ fn indicator(job: Job<'_>, section: &SloSection, path: &str, notes: &mut Notes<'
             Some(Indicator::Predictions { metric: metric_name(&section.name).as_str().into(), good })
         }
         (None, Some(name)) => {
-            let metric = conditions::metric(name, path, job.metrics, notes);
+            let metric = conditions::metric(name, path, job.metrics, findings);
             let Some(window) = &section.window else {
-                notes
+                findings
                     .error(path, "missing-key", "`window` is missing")
                     .hint("add `window = \"tumbling 1d\"`: the windows that are counted");
                 return None;
             };
-            let found = conditions::window(window, path, job.windows, notes)?;
+            let found = conditions::window(window, path, job.windows, findings)?;
             if matches!(found.kind, WindowKind::Rolling(_)) {
-                notes
+                findings
                     .error(&format!("{path}.window"), "windows-overlap", "rolling windows count what is bad many times")
                     .hint("use a tumbling window");
                 return None;
             }
             // Good is at most `below` and at least `above`; a condition says what is bad.
-            let condition = conditions::fixed_limits(section.below, section.above, path, notes);
+            let condition = conditions::fixed_limits(section.below, section.above, path, findings);
             if condition.is_none() && !limits {
-                notes.error(path, "no-condition", "nothing says when a window is good").hint("add `below = 300.0`");
+                findings.error(path, "no-condition", "nothing says when a window is good").hint("add `below = 300.0`");
             }
             Some(Indicator::Windows { metric: metric?, window: found.name.clone(), condition: condition? })
         }
         _ => {
-            notes
+            findings
                 .error(path, "no-indicator", format!("the objective `{}` does not say what is good", section.name))
                 .hint("either `good = \"abs(error) <= 250\"`, or `metric`, `window` and `below`");
             None
@@ -178,7 +183,7 @@ const FOUR_TIMES: &Preset =
     &[(Speed::Factor(4.0), HOUR, Severity::Page), (Speed::Factor(1.0), TimeDelta::days(3), Severity::Ticket)];
 const CANARY: &Preset = &[(Speed::Factor(2.0), TimeDelta::minutes(30), Severity::Page)];
 
-fn burns(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) -> Option<Vec<Burn>> {
+fn burns(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings<'_>) -> Option<Vec<Burn>> {
     let path = format!("{path}.burn");
     let preset = match &section.burn {
         None => "auto",
@@ -190,7 +195,7 @@ fn burns(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) 
                 .map(|(index, window)| {
                     let path = format!("{path}[{index}]");
                     if list[..index].iter().any(|other| duration::parse(&other.long) == duration::parse(&window.long)) {
-                        notes
+                        findings
                             .error(
                                 &path,
                                 "repeated-entry",
@@ -198,20 +203,20 @@ fn burns(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) 
                             )
                             .hint("its length names the alert; use another");
                     }
-                    written(section, window, &path, frame, notes)
+                    written(section, window, &path, frame, findings)
                 })
                 .collect();
             return built.into_iter().collect();
         }
     };
     let preset = match preset {
-        "auto" => return auto(section, &path, frame, notes),
+        "auto" => return auto(section, &path, frame, findings),
         "multiwindow" => MULTIWINDOW,
         "2x" => TWICE,
         "4x" => FOUR_TIMES,
         "canary" => CANARY,
         other => {
-            notes
+            findings
                 .error(&path, "unknown-value", format!("`{other}` is no preset"))
                 .hint("use \"auto\", \"multiwindow\", \"2x\", \"4x\", \"canary\", or a list of windows");
             return None;
@@ -221,14 +226,14 @@ fn burns(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) 
         .iter()
         .map(|entry| {
             let burn = of_preset(section, entry, frame);
-            feasible(&burn, &path, frame, notes).then_some(burn)
+            feasible(&burn, &path, frame, findings).then_some(burn)
         })
         .collect();
     built.into_iter().collect()
 }
 
 /// What can fire and is fine enough: of the usual table, else of the slow one.
-fn auto(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) -> Option<Vec<Burn>> {
+fn auto(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings<'_>) -> Option<Vec<Burn>> {
     for (table, is_last) in [(MULTIWINDOW, false), (SLOW, true)] {
         let fits = |burn: &Burn| {
             // Of the usual table only what its short window is fine enough for.
@@ -240,7 +245,7 @@ fn auto(section: &SloSection, path: &str, frame: Frame, notes: &mut Notes<'_>) -
             return Some(found);
         }
     }
-    notes
+    findings
         .error(path, "no-burn", "no burn rate fits this objective, period and cadence")
         .hint("take a longer period, count predictions instead of windows, or write `burn = [{ long = ..., factor = ..., severity = ... }]`");
     None
@@ -282,19 +287,25 @@ fn burn(
     }
 }
 
-fn written(section: &SloSection, window: &BurnWindow, path: &str, frame: Frame, notes: &mut Notes<'_>) -> Option<Burn> {
-    let long = notes.duration(&format!("{path}.long"), Some(&window.long))?;
+fn written(
+    section: &SloSection,
+    window: &BurnWindow,
+    path: &str,
+    frame: Frame,
+    findings: &mut Findings<'_>,
+) -> Option<Burn> {
+    let long = findings.duration(&format!("{path}.long"), Some(&window.long))?;
     let short = match &window.short {
-        Some(text) => notes.duration(&format!("{path}.short"), Some(text))?,
+        Some(text) => findings.duration(&format!("{path}.short"), Some(text))?,
         None => default_short(long, frame),
     };
     let burn = burn(section, long, short, window.factor, rules::severity(Some(window.severity)), frame);
-    feasible(&burn, path, frame, notes).then_some(burn)
+    feasible(&burn, path, frame, findings).then_some(burn)
 }
 
-fn feasible(burn: &Burn, path: &str, frame: Frame, notes: &mut Notes<'_>) -> bool {
+fn feasible(burn: &Burn, path: &str, frame: Frame, findings: &mut Findings<'_>) -> bool {
     let Some((code, message, hint)) = complaint(burn, frame) else { return true };
-    notes.error(path, code, message).hint(hint);
+    findings.error(path, code, message).hint(hint);
     false
 }
 

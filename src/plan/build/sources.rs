@@ -1,6 +1,6 @@
 //! `[predictions]` and `[labels]`: tables, columns, filter.
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::name::{Identifier, TableName};
 use crate::plan::expression::Expression;
 use crate::plan::query::SelectQuery;
@@ -9,18 +9,18 @@ use crate::plan::syntax::Grants;
 use crate::spec::JobSpec;
 use crate::spec::job::{Columns, OnDuplicateSpec};
 
-pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> Option<(Predictions, Labels)> {
+pub(super) fn build(spec: &JobSpec, grants: &Grants, findings: &mut Findings<'_>) -> Option<(Predictions, Labels)> {
     let (p, l) = (&spec.predictions, &spec.labels);
     // Everything is read before anything is given up, so that all mistakes are found at once.
-    let p_relation = relation("predictions", p.table.as_deref(), (p.query.as_deref(), grants), notes);
-    let (p_id, at) = (key("predictions.id", &p.id, notes), column("predictions.at", &p.at, notes));
-    let p_value = column("predictions.value", &p.value, notes);
-    let version = optional("predictions.version", p.version.as_deref(), notes);
-    let p_arrived_at = optional("predictions.arrived_at", p.arrived_at.as_deref(), notes);
-    let filter = filter(p.filter.as_deref(), notes);
-    let l_relation = relation("labels", l.table.as_deref(), (l.query.as_deref(), grants), notes);
-    let (l_id, l_value) = (key("labels.id", &l.id, notes), column("labels.value", &l.value, notes));
-    let l_arrived_at = optional("labels.arrived_at", l.arrived_at.as_deref(), notes);
+    let p_relation = relation("predictions", p.table.as_deref(), (p.query.as_deref(), grants), findings);
+    let (p_id, at) = (key("predictions.id", &p.id, findings), column("predictions.at", &p.at, findings));
+    let p_value = column("predictions.value", &p.value, findings);
+    let version = optional("predictions.version", p.version.as_deref(), findings);
+    let p_arrived_at = optional("predictions.arrived_at", p.arrived_at.as_deref(), findings);
+    let filter = filter(p.filter.as_deref(), findings);
+    let l_relation = relation("labels", l.table.as_deref(), (l.query.as_deref(), grants), findings);
+    let (l_id, l_value) = (key("labels.id", &l.id, findings), column("labels.value", &l.value, findings));
+    let l_arrived_at = optional("labels.arrived_at", l.arrived_at.as_deref(), findings);
     let predictions = Predictions {
         relation: p_relation?,
         id: p_id?,
@@ -43,10 +43,10 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
         },
         unique: l.unique.unwrap_or(false),
     };
-    check_keys(&predictions, &labels, notes);
+    check_keys(&predictions, &labels, findings);
     if predictions.arrived_at.is_none() || labels.arrived_at.is_none() {
         let section = if predictions.arrived_at.is_none() { "predictions" } else { "labels" };
-        notes
+        findings
             .warning(
                 section,
                 "no-arrived-at",
@@ -58,11 +58,11 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, notes: &mut Notes<'_>) -> O
 }
 
 /// Several predictions may share a label: then its key is the start of theirs.
-fn check_keys(predictions: &Predictions, labels: &Labels, notes: &mut Notes<'_>) {
+fn check_keys(predictions: &Predictions, labels: &Labels, findings: &mut Findings<'_>) {
     let (p, l) = (&predictions.id, &labels.id);
     if l.len() > p.len() {
         let message = format!("the key has {} columns in predictions and {} in labels", p.len(), l.len());
-        notes.error("labels.id", "key-mismatch", message).hint(
+        findings.error("labels.id", "key-mismatch", message).hint(
             "name as many columns as in predictions.id, in the same order, or fewer where several predictions share a label",
         );
     } else if l.len() < p.len() && l.iter().all(|column| p.contains(column)) && !p.starts_with(l) {
@@ -70,7 +70,7 @@ fn check_keys(predictions: &Predictions, labels: &Labels, notes: &mut Notes<'_>)
             of.iter().map(|column| format!("\"{}\"", column.as_str())).collect::<Vec<_>>().join(", ")
         };
         let others: Vec<Identifier> = p.iter().filter(|column| !l.contains(column)).cloned().collect();
-        notes
+        findings
             .error(
                 "labels.id",
                 "key-mismatch",
@@ -84,13 +84,13 @@ fn relation(
     section: &str,
     table: Option<&str>,
     (query, grants): (Option<&str>, &Grants),
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Relation> {
     match (table, query) {
         (Some(table), None) => match TableName::parse(table) {
             Ok(name) => Some(Relation::Table(name)),
             Err(message) => {
-                notes
+                findings
                     .error(&format!("{section}.table"), "bad-table", message)
                     .hint("write `schema.table`, with double quotes round parts that need them");
                 None
@@ -99,20 +99,20 @@ fn relation(
         (None, Some(query)) => match SelectQuery::parse(query, grants) {
             Ok(query) => Some(Relation::Query(query)),
             Err(message) => {
-                notes
+                findings
                     .error(&format!("{section}.query"), "bad-query", message)
                     .hint("write one select statement, tables with their schema");
                 None
             }
         },
         (Some(_), Some(_)) => {
-            notes
+            findings
                 .error(&format!("{section}.query"), "two-sources", format!("`{section}` has both `table` and `query`"))
                 .hint("keep one of them");
             None
         }
         (None, None) => {
-            notes
+            findings
                 .error(section, "no-source", format!("`{section}` names no table"))
                 .hint("add `table = \"schema.table\"` or `query = \"select ...\"`");
             None
@@ -120,11 +120,11 @@ fn relation(
     }
 }
 
-fn column(path: &str, name: &str, notes: &mut Notes<'_>) -> Option<Identifier> {
+fn column(path: &str, name: &str, findings: &mut Findings<'_>) -> Option<Identifier> {
     match Identifier::new(name) {
         Ok(column) => Some(column),
         Err(message) => {
-            notes.error(path, "bad-column", message).hint("write the column's name as it is stored, without quotes");
+            findings.error(path, "bad-column", message).hint("write the column's name as it is stored, without quotes");
             None
         }
     }
@@ -132,34 +132,34 @@ fn column(path: &str, name: &str, notes: &mut Notes<'_>) -> Option<Identifier> {
 
 /// A column that may be left out: the outer None is a mistake, the inner one a key that is not there.
 #[expect(clippy::option_option, reason = "missing and mistaken are two things")]
-fn optional(path: &str, name: Option<&str>, notes: &mut Notes<'_>) -> Option<Option<Identifier>> {
+fn optional(path: &str, name: Option<&str>, findings: &mut Findings<'_>) -> Option<Option<Identifier>> {
     match name {
         None => Some(None),
-        Some(name) => column(path, name, notes).map(Some),
+        Some(name) => column(path, name, findings).map(Some),
     }
 }
 
-fn key(path: &str, columns: &Columns, notes: &mut Notes<'_>) -> Option<Vec<Identifier>> {
+fn key(path: &str, columns: &Columns, findings: &mut Findings<'_>) -> Option<Vec<Identifier>> {
     let list = columns.list();
     if list.is_empty() {
-        notes.error(path, "no-key", "the key has no column").hint("name at least one column");
+        findings.error(path, "no-key", "the key has no column").hint("name at least one column");
         return None;
     }
-    let names: Vec<Identifier> = list.iter().filter_map(|name| column(path, name, notes)).collect();
+    let names: Vec<Identifier> = list.iter().filter_map(|name| column(path, name, findings)).collect();
     if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
-        notes.error(path, "repeated-entry", "a column of the key is listed twice").hint("remove one of them");
+        findings.error(path, "repeated-entry", "a column of the key is listed twice").hint("remove one of them");
         return None;
     }
     (names.len() == list.len()).then_some(names)
 }
 
 #[expect(clippy::option_option, reason = "missing and mistaken are two things")]
-fn filter(text: Option<&str>, notes: &mut Notes<'_>) -> Option<Option<Expression>> {
+fn filter(text: Option<&str>, findings: &mut Findings<'_>) -> Option<Option<Expression>> {
     match text.map(Expression::parse) {
         None => Some(None),
         Some(Ok(expression)) => Some(Some(expression)),
         Some(Err(message)) => {
-            notes
+            findings
                 .error("predictions.where", "bad-expression", message)
                 .hint("write one boolean expression over columns of the prediction row");
             None

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::notes::Notes;
+use super::findings::Findings;
 use crate::domain::duration::{self, greatest_common_divisor};
 use crate::domain::schedule::Schedule;
 use crate::domain::window::{Window, WindowKind};
@@ -12,17 +12,17 @@ use crate::plan::windows::Windows;
 use crate::spec::job::WindowsSection;
 
 /// The windows that are listed, for whatever refers to them.
-pub(super) fn listed(spec: &WindowsSection, notes: &mut Notes<'_>) -> Vec<Window> {
-    let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", notes);
+pub(super) fn listed(spec: &WindowsSection, findings: &mut Findings<'_>) -> Vec<Window> {
+    let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", findings);
     all.extend(read(
         "windows.tumbling",
         &spec.tumbling,
         Window::tumbling,
         "write `1h`, `6h`, `1d`, `1w` or `1mo`",
-        notes,
+        findings,
     ));
     if spec.rolling.is_empty() && spec.tumbling.is_empty() {
-        notes
+        findings
             .error("windows", "no-windows", "the job keeps no window")
             .hint("add `rolling = [\"24h\"]` or `tumbling = [\"1d\"]` under [windows]");
     }
@@ -34,24 +34,24 @@ pub(super) fn build(
     label_due: Option<TimeDelta>,
     all: &[Window],
     schedule: Option<&Schedule>,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<Windows> {
-    let zone = notes.zone("windows.timezone", spec.timezone.as_deref());
+    let zone = findings.zone("windows.timezone", spec.timezone.as_deref());
     if let Some(gap) = schedule.map(|schedule| schedule.cadence.usual_gap()) {
         let is_short = |window: &&Window| matches!(window.kind, WindowKind::Rolling(length) if length < gap);
         for window in all.iter().filter(is_short) {
             let message =
                 format!("the window `{}` is shorter than the {} between two runs", window.name, duration::format(gap));
-            notes
+            findings
                 .warning("windows.rolling", "short-window", message)
                 .hint("what happens between two runs is never judged: run more often, or use a longer window");
         }
     }
-    let label_wait = notes.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
-    let horizon = match notes.duration("windows.horizon", spec.horizon.as_deref()) {
+    let label_wait = findings.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
+    let horizon = match findings.duration("windows.horizon", spec.horizon.as_deref()) {
         Some(horizon) if horizon < label_wait => {
             let message = format!("`horizon` is shorter than `label_wait` ({})", duration::format(label_wait));
-            notes
+            findings
                 .error("windows.horizon", "short-horizon", message)
                 .hint("labels that a window waits for must be able to revise it");
             horizon
@@ -59,7 +59,7 @@ pub(super) fn build(
         Some(horizon) => horizon,
         None => label_wait.max(TimeDelta::days(7)),
     };
-    let bucket = bucket(spec, all, zone, schedule?, notes)?;
+    let bucket = bucket(spec, all, zone, schedule?, findings)?;
     let lookback = all.iter().map(Window::longest).max().unwrap_or(bucket);
     Some(Windows {
         all: all.to_vec(),
@@ -69,7 +69,7 @@ pub(super) fn build(
         label_due: label_due.unwrap_or(label_wait),
         horizon,
         lookback,
-        shrink: notes.share("windows.shrink", spec.shrink).unwrap_or(DEFAULT_SHARE),
+        shrink: findings.share("windows.shrink", spec.shrink).unwrap_or(DEFAULT_SHARE),
     })
 }
 
@@ -78,17 +78,17 @@ fn read(
     texts: &[String],
     parse: fn(&str) -> Result<Window, String>,
     hint: &str,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Vec<Window> {
     let mut found: Vec<Window> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let path = format!("{path}[{index}]");
         match parse(text) {
             Ok(window) if found.iter().any(|other| other.kind == window.kind) => {
-                notes.error(&path, "repeated-entry", format!("`{text}` is listed twice")).hint("remove one of them");
+                findings.error(&path, "repeated-entry", format!("`{text}` is listed twice")).hint("remove one of them");
             }
             Ok(window) => found.push(window),
-            Err(message) => notes.error(&path, "bad-window", message).hint(hint),
+            Err(message) => findings.error(&path, "bad-window", message).hint(hint),
         }
     }
     found
@@ -101,7 +101,7 @@ fn bucket(
     all: &[Window],
     zone: Tz,
     schedule: &Schedule,
-    notes: &mut Notes<'_>,
+    findings: &mut Findings<'_>,
 ) -> Option<TimeDelta> {
     let mut divisor = all.iter().map(Window::divisor_seconds).fold(0, greatest_common_divisor);
     if all.iter().any(Window::is_calendar) {
@@ -110,12 +110,12 @@ fn bucket(
     if divisor == 0 {
         return None;
     }
-    match notes.duration("windows.bucket", spec.bucket.as_deref()) {
+    match findings.duration("windows.bucket", spec.bucket.as_deref()) {
         Some(bucket) if divisor % bucket.num_seconds() == 0 => Some(bucket),
         Some(bucket) => {
             let message =
                 format!("a bucket of {} does not divide all windows and the zone's offsets", duration::format(bucket));
-            notes
+            findings
                 .error("windows.bucket", "bad-bucket", message)
                 .hint(format!("the largest that does is {}", duration::format(TimeDelta::seconds(divisor))));
             None

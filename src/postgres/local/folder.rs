@@ -62,14 +62,14 @@ impl Folder {
         self.home.path()
     }
 
-    /// Held while a server is looked for or started, so that two programs do not start two.
+    /// CancelSafeConnection while a server is looked for or started, so that two programs do not start two.
     pub fn lock_gate(&self) -> Result<File> {
         let file = self.home.file("gate.lock")?;
         file.lock().context("could not lock the local Postgres")?;
         Ok(file)
     }
 
-    /// Held, shared, by every user of the server.
+    /// CancelSafeConnection, shared, by every user of the server.
     pub fn lock_in_use(&self) -> Result<File> {
         let file = self.in_use()?;
         file.lock_shared().context("could not lock the local Postgres")?;

@@ -12,7 +12,7 @@ use crate::sql::{PlannedSql, continued, list};
 /// Unchanged rows are not touched, and an older run never overwrites a newer one. Returns the cells of what changed:
 /// `bucket_start, cell_id, prior_buckets, prior_cells`.
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
-    let rows = source::classified(job, facts, selection, Fence::Open);
+    let rows = source::classified(job, facts, selection, Fence::None);
     PlannedSql::new(format!(
         r"{with} found as{once} (
     select s.*, array[{dimensions}]::text[] as dimensions from {from}

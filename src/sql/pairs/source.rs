@@ -35,20 +35,20 @@ pub struct Rows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
     Fenced,
-    Open,
+    None,
 }
 
 impl Fence {
     /// For a read of many rows.
     pub fn of(facts: &SourceFacts) -> Self {
-        if facts.sharded { Self::Open } else { Self::Fenced }
+        if facts.sharded { Self::None } else { Self::Fenced }
     }
 
     /// What ends a subquery that is not to be merged into the one around it.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Fenced => " offset 0",
-            Self::Open => "",
+            Self::None => "",
         }
     }
 }
@@ -177,7 +177,7 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
          from placed as p join trueup.cell as c on c.id = p.cell_id",
         number = if facts.key_is_integer { ", p.key::bigint as number" } else { "" },
     );
-    Rows { with, from: finished(job, facts, &joined, "", Fence::Open) }
+    Rows { with, from: finished(job, facts, &joined, "", Fence::None) }
 }
 
 /// A hash of the dimensions and the version of a row. It is part of the digest, so that a digest changes when a

@@ -196,7 +196,7 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
 }
 
 /// Whether there is anything to tell of a job: an alert that fires untold, or one that ended and is believed to fire.
-pub async fn is_untold(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
+pub async fn has_undispatched(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (select from trueup.alert where job_id = $1 and state = 'firing' and not told)
@@ -224,7 +224,7 @@ pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i
 }
 
 /// Notes that the receivers of these alerts know that they fire.
-pub async fn mark_told(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+pub async fn mark_dispatched(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!("update trueup.alert set told = true, held = null where id = any($1)", ids)
         .execute(connection)
         .await
@@ -243,7 +243,7 @@ pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Re
 }
 
 /// Notes why nobody is told of an alert. The change that made it fire says so too.
-pub async fn mark_held(connection: &mut PgConnection, id: i64, why: &str) -> sqlx::Result<()> {
+pub async fn mark_suppressed(connection: &mut PgConnection, id: i64, why: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         with noted as (

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// A receiver that believes that an alert fires.
 #[derive(Debug, Clone)]
-pub struct Believed {
+pub struct Notified {
     pub alert_id: i64,
     pub receiver: String,
     /// The group of messages that it was told in.
@@ -19,9 +19,9 @@ pub struct Believed {
 }
 
 /// What receivers believe of the alerts of a job.
-pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Believed>> {
+pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Notified>> {
     sqlx::query_as!(
-        Believed,
+        Notified,
         r#"
         select t.alert_id, t.receiver, t.topic, t.notification_id, t.escalated,
                greatest(t.told_at, coalesce(n.first_due_at, n.next_attempt_at)) as "told_at!"

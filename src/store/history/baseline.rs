@@ -16,7 +16,7 @@ pub struct Targets<'a> {
 
 /// Which past windows are asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct PastQuery<'a> {
     pub window: &'a str,
     pub metric: &'a str,
     /// Ends to look at or shortly before, nearest first.
@@ -58,7 +58,7 @@ pub async fn past(
     connection: &mut PgConnection,
     rule: RuleKey<'_>,
     targets: Targets<'_>,
-    asked: Asked<'_>,
+    asked: PastQuery<'_>,
 ) -> sqlx::Result<Vec<PastRow>> {
     // Postgres opens only the months in between.
     let Some((first, last)) = asked.ends.iter().min().zip(asked.ends.iter().max()) else { return Ok(Vec::new()) };

@@ -289,7 +289,7 @@ async fn bury(
 }
 
 /// Keeps the largest errors of windows, from their residuals. What was kept of these windows before is replaced.
-pub async fn keep_worst(
+pub async fn store_worst_samples(
     connection: &mut PgConnection,
     publisher: Publisher,
     windows: &[i64],

@@ -12,7 +12,7 @@ use crate::store::history::numbers::Numbers;
 
 /// Which measurements are asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct SeriesQuery<'a> {
     pub job: &'a str,
     pub window: &'a str,
     /// Windows that end after this …
@@ -39,7 +39,7 @@ pub struct RevisionRow {
 /// Every revision of a window's measurements, one by one.
 pub async fn each(
     connection: &mut PgConnection,
-    asked: Asked<'_>,
+    asked: SeriesQuery<'_>,
     mut look: impl FnMut(RevisionRow),
 ) -> sqlx::Result<()> {
     let places = places(connection, asked.job).await?;

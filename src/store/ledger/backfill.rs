@@ -13,7 +13,7 @@ pub struct BackfillRow {
 
 /// What identifies a backfill: asked for again, it goes on where it stopped.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct BackfillRequest {
     pub plan_id: i64,
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
@@ -24,7 +24,7 @@ pub struct Asked {
 /// what is known now.
 pub async fn resume(
     connection: &mut PgConnection,
-    asked: Asked,
+    asked: BackfillRequest,
     begun_after: DateTime<Utc>,
     as_of: DateTime<Utc>,
 ) -> sqlx::Result<Option<BackfillRow>> {
@@ -54,7 +54,7 @@ pub async fn resume(
 /// Begins a backfill.
 pub async fn begin(
     connection: &mut PgConnection,
-    asked: Asked,
+    asked: BackfillRequest,
     as_of: DateTime<Utc>,
     start: DateTime<Utc>,
 ) -> sqlx::Result<BackfillRow> {

@@ -367,7 +367,7 @@ pub async fn clear_due_of(
 }
 
 /// Removes what marks residuals as gone, once the buckets they left are published.
-pub async fn bury_gone(connection: &mut PgConnection, plan_id: i64, generation: i64) -> sqlx::Result<()> {
+pub async fn purge_removed(connection: &mut PgConnection, plan_id: i64, generation: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from trueup.residual where plan_id = $1 and class = 7 and generation <= $2",
         plan_id,

@@ -148,7 +148,7 @@ pub async fn claim_manual(
 }
 
 /// Ends manual runs and backfills whose runner died: nobody takes them over.
-pub async fn bury_dead(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<()> {
+pub async fn fail_expired(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update trueup.run
@@ -312,7 +312,7 @@ pub(crate) fn interval(duration: TimeDelta) -> PgInterval {
 
 /// Where the runs of a job stand.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct ScheduleHealth {
     pub job_id: i64,
     /// The newest run, whatever became of it.
     pub run_id: i64,
@@ -327,9 +327,9 @@ pub struct Standing {
 }
 
 /// Where the runs of a job stand. None before its first run was due.
-pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Standing>> {
+pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<ScheduleHealth>> {
     sqlx::query_as!(
-        Standing,
+        ScheduleHealth,
         r#"
         select j.id as job_id, newest.id as run_id, clock_timestamp() as "now!",
                coalesce(j.published_as_of, j.registered_at) as "last_ok!", j.published_as_of is not null as "has_published!",
@@ -374,7 +374,11 @@ pub struct Failure {
 }
 
 /// The newest scheduled run of a job, if it failed at least a few seconds ago and no alert of this rule knows of it.
-pub async fn untold_failure(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Option<Failure>> {
+pub async fn unreported_failure(
+    connection: &mut PgConnection,
+    job_id: i64,
+    rule: &str,
+) -> sqlx::Result<Option<Failure>> {
     sqlx::query_as!(
         Failure,
         r#"

@@ -26,7 +26,7 @@ use hint::{Conversion, Side};
 use mistake::user_code;
 pub use mistake::{SourceError, SourceMistake};
 pub use nulls::{begins_late, first_event, nulls};
-pub use profile::{Habits, MOST_VALUES, habits};
+pub use profile::{Habits, MOST_VALUES, data_profile};
 pub use sample::{failing, look};
 pub use sharding::{Placement, placements};
 pub use types::column_types;

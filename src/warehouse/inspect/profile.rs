@@ -25,17 +25,17 @@ pub struct Habits {
 pub const MOST_VALUES: u32 = 1_000;
 
 /// Looks at the newest predictions.
-pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
-    let mut habits = Habits::default();
+pub async fn data_profile(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
+    let mut data_profile = Habits::default();
     if let Some(sql) = sample::label_latency(job) {
         let rows = session::fetch(connection, &sql, &[]).await?;
-        habits.label_latency = rows.first().map(|row| row.try_get("latency")).transpose()?.flatten();
+        data_profile.label_latency = rows.first().map(|row| row.try_get("latency")).transpose()?.flatten();
     }
     if let Some(sql) = sample::cardinality(job, MOST_VALUES) {
         let rows = session::fetch(connection, &sql, &[]).await?;
-        habits.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
+        data_profile.cardinality = rows.first().map(|row| row.try_get("values")).transpose()?.unwrap_or_default();
     }
-    habits.rows =
+    data_profile.rows =
         (estimate(connection, &job.predictions.relation).await?, estimate(connection, &job.labels.relation).await?);
     let span = job.schedule.cadence.usual_gap() + job.schedule.overlap;
     if let Some([predictions, labels]) = sample::arrivals(job, span.num_seconds()).filter(|_| indexed) {
@@ -44,9 +44,9 @@ pub async fn habits(connection: &mut PgConnection, job: &PlannedJob, indexed: bo
             let rows = session::fetch(connection, &sql, &[]).await?;
             counts.extend(rows.first().map(|row| row.try_get::<i64, _>("n")).transpose()?);
         }
-        habits.each_run = counts.first().copied().zip(counts.get(1).copied());
+        data_profile.each_run = counts.first().copied().zip(counts.get(1).copied());
     }
-    Ok(habits)
+    Ok(data_profile)
 }
 
 /// How many rows the planner believes a table to have.

@@ -26,14 +26,14 @@ type Key = (String, DateTime<Utc>, String, Option<String>);
 
 /// What the history is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct RunRequest {
     /// Rows that had arrived by then, and windows that had ended.
     as_of: DateTime<Utc>,
     /// The rolling window that ends here.
     rolling: Option<DateTime<Utc>>,
 }
 
-impl Asked {
+impl RunRequest {
     pub(super) fn of_run(now: DateTime<Utc>) -> Self {
         Self { as_of: now, rolling: Some(now) }
     }
@@ -97,7 +97,7 @@ struct Decided {
     outcome: Outcome,
 }
 
-async fn decide(world: &World, shape: Shape, asked: Asked) -> Vec<Decided> {
+async fn decide(world: &World, shape: Shape, asked: RunRequest) -> Vec<Decided> {
     let visible = if shape.incremental { format!("where seen <= '{}'", asked.as_of) } else { String::new() };
     let mut by_key: BTreeMap<(i64, String), Vec<Copy>> = BTreeMap::new();
     let sql = format!("select id::bigint, at, predicted, version, region, weight::float8 from public.p {visible}");
@@ -129,7 +129,7 @@ async fn decide(world: &World, shape: Shape, asked: Asked) -> Vec<Decided> {
 }
 
 /// Every window that the history must know by now.
-async fn recompute(world: &World, shape: Shape, asked: Asked) -> BTreeMap<Key, Group> {
+async fn recompute(world: &World, shape: Shape, asked: RunRequest) -> BTreeMap<Key, Group> {
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
     // Regions of each window and version, apart from each other until their ranks are known.
     let mut regions: BTreeMap<(String, DateTime<Utc>), Regions> = BTreeMap::new();
@@ -236,7 +236,7 @@ fn cohort(region: Option<&str>) -> String {
 }
 
 /// The windows an event lies in, of those that have ended: name, start and end.
-fn windows_of(shape: Shape, event: DateTime<Utc>, asked: Asked) -> Vec<(String, DateTime<Utc>, DateTime<Utc>)> {
+fn windows_of(shape: Shape, event: DateTime<Utc>, asked: RunRequest) -> Vec<(String, DateTime<Utc>, DateTime<Utc>)> {
     let floor =
         |seconds: i64| DateTime::from_timestamp(event.timestamp().div_euclid(seconds) * seconds, 0).expect("a time");
     let six = floor(21_600);
@@ -301,7 +301,7 @@ fn metric(group: &Group, name: &str) -> Option<f64> {
 }
 
 /// Compares everything, both ways. Returns how much there was.
-pub(super) async fn compare(world: &World, shape: Shape, asked: Asked, context: &str) -> u64 {
+pub(super) async fn compare(world: &World, shape: Shape, asked: RunRequest, context: &str) -> u64 {
     let expected = recompute(world, shape, asked).await;
     let rolling = asked.rolling.map(|end| format!("or window_end = '{end}'")).unwrap_or_default();
     let sql = format!(

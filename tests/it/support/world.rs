@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use trueup::notify::policy::route::Routing;
 use trueup::pipeline::backfill::{self, Finished, Request};
-use trueup::pipeline::enter::{Asked, Refused, enter};
+use trueup::pipeline::enter::{Refused, RunRequest, enter};
 use trueup::pipeline::execute::{self, Ended};
 use trueup::pipeline::{Published, execute::leased};
 use trueup::plan::{self, PlannedJob};
@@ -60,7 +60,7 @@ impl World {
 
     /// Compares the whole horizon with the source, as of the database's now.
     pub async fn reconcile(&self) -> Published {
-        let claim = enter(&self.db.pool, &self.job, Asked::Reconcile, "test", LEASE).await.expect("the ledger");
+        let claim = enter(&self.db.pool, &self.job, RunRequest::Reconcile, "test", LEASE).await.expect("the ledger");
         let claim = claim.expect("a claim");
         let as_of = claim.scheduled_for;
         match execute::execute(&self.db.pool, &self.job, &claim, as_of, LEASE, &self.routing).await {
@@ -71,7 +71,8 @@ impl World {
 
     /// Runs the job as of a time.
     pub async fn try_run_at(&self, time: DateTime<Utc>) -> Result<Ended, Refused> {
-        let claim = enter(&self.db.pool, &self.job, Asked::RunAt(time), "test", LEASE).await.expect("the ledger")?;
+        let claim =
+            enter(&self.db.pool, &self.job, RunRequest::RunAt(time), "test", LEASE).await.expect("the ledger")?;
         let ended = execute::execute(&self.db.pool, &self.job, &claim, time, LEASE, &self.routing).await;
         if self.delivers {
             self.delivered().await;
@@ -93,7 +94,7 @@ impl World {
 
     /// Runs a backfill.
     pub async fn backfill_with(&self, request: Request) -> Finished {
-        let claim = enter(&self.db.pool, &self.job, Asked::Backfill, "test", LEASE)
+        let claim = enter(&self.db.pool, &self.job, RunRequest::Backfill, "test", LEASE)
             .await
             .expect("the ledger")
             .expect("a claim");

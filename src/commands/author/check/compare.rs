@@ -88,9 +88,9 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     if !evaluates {
         return Ok(());
     }
-    let habits = inspect::habits(&mut connection, job, indexed).await?;
-    file.findings.extend(unusual(job, document, &habits));
-    file.size = size(job, &habits);
+    let data_profile = inspect::data_profile(&mut connection, job, indexed).await?;
+    file.findings.extend(unusual(job, document, &data_profile));
+    file.size = size(job, &data_profile);
     Ok(())
 }
 
@@ -216,10 +216,10 @@ async fn data(
 }
 
 /// How much a first build and each run after it have to read, in words.
-fn size(job: &PlannedJob, habits: &inspect::Habits) -> Option<String> {
-    let (predictions, labels) = (habits.rows.0?, habits.rows.1?);
+fn size(job: &PlannedJob, data_profile: &inspect::Habits) -> Option<String> {
+    let (predictions, labels) = (data_profile.rows.0?, data_profile.rows.1?);
     let overlap = duration::format(job.schedule.overlap);
-    let each = match (job.is_incremental(), habits.each_run) {
+    let each = match (job.is_incremental(), data_profile.each_run) {
         (true, Some((predictions, labels))) => format!(
             "each run what arrived since the last and {overlap} before it, lately {predictions} predictions and {labels} labels"
         ),
@@ -236,10 +236,11 @@ fn size(job: &PlannedJob, habits: &inspect::Habits) -> Option<String> {
 }
 
 /// What of the data does not go with the job.
-fn unusual(job: &PlannedJob, document: &Document, habits: &inspect::Habits) -> Vec<Diagnostic> {
+fn unusual(job: &PlannedJob, document: &Document, data_profile: &inspect::Habits) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a few years")]
-    if let Some(latency) = habits.label_latency.filter(|seconds| *seconds > job.windows.label_wait.num_seconds() as f64)
+    if let Some(latency) =
+        data_profile.label_latency.filter(|seconds| *seconds > job.windows.label_wait.num_seconds() as f64)
     {
         let needed = TimeDelta::hours((latency / 3_600.0).ceil() as i64);
         let message = format!(
@@ -254,7 +255,7 @@ fn unusual(job: &PlannedJob, document: &Document, habits: &inspect::Habits) -> V
         );
     }
     let many = |(place, values): (usize, &i64)| (*values > i64::from(inspect::MOST_VALUES)).then_some(place);
-    for place in habits.cardinality.iter().enumerate().filter_map(many) {
+    for place in data_profile.cardinality.iter().enumerate().filter_map(many) {
         let name = job.dimensions.get(place).map_or("", |dimension| dimension.name.as_str());
         let message = format!("`{name}` has more than {} values among the newest predictions", inspect::MOST_VALUES);
         let finding = Diagnostic::warning("many-cohorts", document.locate("cohorts[0]"), message);

@@ -8,7 +8,7 @@ use crate::spec::diagnostic::did_you_mean;
 use crate::spec::{Diagnostic, Document};
 
 /// Findings so far.
-pub(super) struct Notes<'a> {
+pub(super) struct Findings<'a> {
     document: &'a Document,
     findings: Vec<Diagnostic>,
 }
@@ -22,14 +22,14 @@ impl Added<'_> {
     }
 }
 
-impl<'a> Notes<'a> {
+impl<'a> Findings<'a> {
     pub(super) fn new(document: &'a Document) -> Self {
         Self { document, findings: Vec::new() }
     }
 
-    /// Notes on the same document that nobody reads: for what is reported elsewhere.
-    pub(super) fn aside(&self) -> Notes<'a> {
-        Notes::new(self.document)
+    /// Findings on the same document that nobody reads: for what is reported elsewhere.
+    pub(super) fn discard(&self) -> Findings<'a> {
+        Findings::new(self.document)
     }
 
     /// Each once: what two rules name alike is one mistake.
