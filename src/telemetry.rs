@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-use crate::dispatch::send::Summary;
-use crate::pipeline::execute::Ended;
 use crate::postgres::held;
+use crate::store::ledger::run::Done;
 use crate::store::read::gauges::Gauges;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -77,27 +76,19 @@ fn elapsed_ms() -> u64 {
 }
 
 /// Counts a run.
-pub(crate) fn ended(job: &str, ended: &Ended, took: Duration) {
-    let outcome = match ended {
-        Ended::Ok(_) => "ok",
-        Ended::Skipped(_) => "skipped",
-        Ended::Failed(_) => "failed",
-        Ended::GivenBack(..) => "given_back",
-        Ended::Abandoned(_) => "abandoned",
-    };
+pub(crate) fn ended(job: &str, outcome: &'static str, done: Option<Done>, took: Duration) {
     counter!("trueup_runs_total", "job" => job.to_owned(), "outcome" => outcome).increment(1);
     histogram!("trueup_run_duration_seconds", "job" => job.to_owned()).record(took);
-    if let Ended::Ok(published) = ended {
+    if let Some(done) = done {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        counter!("trueup_rows_read_total", "job" => job.to_owned()).increment(count(published.done.rows_read));
-        counter!("trueup_windows_written_total", "job" => job.to_owned())
-            .increment(count(published.done.windows_written));
+        counter!("trueup_rows_read_total", "job" => job.to_owned()).increment(count(done.rows_read));
+        counter!("trueup_windows_written_total", "job" => job.to_owned()).increment(count(done.windows_written));
     }
 }
 
-/// Counts deliveries.
-pub(crate) fn delivered(receiver: &str, summary: Summary) {
-    for (outcome, count) in [("sent", summary.sent), ("retry", summary.retried), ("dead", summary.dead)] {
+/// Counts attempts to deliver, by outcome.
+pub(crate) fn delivered(receiver: &str, outcomes: [(&'static str, usize); 3]) {
+    for (outcome, count) in outcomes {
         if count > 0 {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             counter!("trueup_deliveries_total", "receiver" => receiver.to_owned(), "outcome" => outcome)

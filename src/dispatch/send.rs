@@ -75,6 +75,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Counts by outcome.
+    pub fn outcomes(self) -> [(&'static str, usize); 3] {
+        [("sent", self.sent), ("retry", self.retried), ("dead", self.dead)]
+    }
+
     /// Both together.
     pub fn plus(self, other: Self) -> Self {
         Self { sent: self.sent + other.sent, retried: self.retried + other.retried, dead: self.dead + other.dead }

@@ -204,8 +204,7 @@ pub struct Metric {
 pub enum JobMetric {
     Catalogue(&'static Metric),
     Custom(CustomMetric),
-    /// How many predictions the job's expressions fail on: the place of that among the extra values. See
-    /// [`crate::plan::PlannedJob::row_by_row`].
+    /// How many predictions the job's expressions fail on: the place of that among the extra values. 
     Failures(usize),
 }
 

@@ -15,7 +15,7 @@ use crate::alerting::run_health;
 use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
 use crate::postgres::held;
-use crate::store::ledger::run::{self, Claim, End};
+use crate::store::ledger::run::{self, Claim, Done, End};
 use crate::warehouse::failure::{self, Cure, RunError};
 
 /// How a claimed run ended.
@@ -28,6 +28,27 @@ pub enum Ended {
     GivenBack(RunError, TimeDelta),
     /// Somebody else runs it now, or its end could not be recorded: the lease will run out.
     Abandoned(RunError),
+}
+
+impl Ended {
+    /// The label of the outcome in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ok(_) => "ok",
+            Self::Skipped(_) => "skipped",
+            Self::Failed(_) => "failed",
+            Self::GivenBack(..) => "given_back",
+            Self::Abandoned(_) => "abandoned",
+        }
+    }
+
+    /// The counts of a run that published.
+    pub fn done(&self) -> Option<Done> {
+        match self {
+            Self::Ok(published) => Some(published.done),
+            _ => None,
+        }
+    }
 }
 
 /// After so many attempts, some minutes, a run that waits for the server raises the alert of a run that failed.

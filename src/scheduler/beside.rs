@@ -66,7 +66,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
 
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
     match send::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
-        Ok(summary) => telemetry::delivered(&receiver, summary),
+        Ok(summary) => telemetry::delivered(&receiver, summary.outcomes()),
         Err(error) => error!(receiver.name = %receiver, "could not deliver: {error:#}"),
     }
 }

@@ -293,7 +293,7 @@ impl Scheduler {
         let started = Instant::now();
         let ended = execute::execute(&self.pool, &job, &claim, claim.scheduled_for, self.lease, &self.routing).await;
         let (name, id, slot) = (&claim.job, claim.run_id, claim.scheduled_for);
-        telemetry::ended(name, &ended, started.elapsed());
+        telemetry::ended(name, ended.as_str(), ended.done(), started.elapsed());
         match ended {
             Ended::Ok(published) => {
                 info!(job.name = %name, run.id = id, scheduled_for = %slot, windows = published.done.windows_written, "run published");
