@@ -1,8 +1,8 @@
-//! The questions of `docs/queries.md` over a large history: `cargo bench --bench history` (1 M measurements),
-//! `cargo bench --bench history -- 10000000`.
+//! Times the queries of `docs/queries.md` over a large history: `cargo bench --bench history` (1 M measurements), or with `--
+//! 10000000`.
 //!
-//! Twenty jobs, 41 cohorts, two versions and both together, thirteen months of days and of rolling windows, each measured
-//! twice. What is asked relative to now is asked on the day that the history ends. Times are the server's own.
+//! Twenty jobs, 41 cohorts, two versions and both together, thirteen months of daily and of rolling windows, each measured twice.
+//! In the queries, `now()` is the end of the history. Times are those that the server reports.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -16,13 +16,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use trueup::postgres::migrate;
 
-/// Of the first, the newest day that is measured.
+/// Start of the day after the newest measured one.
 const END: &str = "2026-11-20 00:00+00";
 const DAYS: i64 = 396;
 const JOBS: i64 = 20;
-/// Cohorts and `all`, each with two versions and without, and two revisions.
+/// 40 cohorts and `all`, each with two versions and without, in two revisions.
 const ROWS_OF_A_WINDOW: i64 = 41 * 3 * 2;
-/// Of each question the median of so many.
+/// Runs of each query; the median counts.
 const TIMES: usize = 5;
 
 #[tokio::main(flavor = "current_thread")]
@@ -49,7 +49,7 @@ async fn main() -> Result<()> {
         println!("{number:>3} {words:<62} {:>9.1} {:>9.1} {:>7}", asked.planning, asked.execution, asked.months);
     }
     drop(server);
-    // What is left when the guard has gone.
+    // Files that remain after the guard has exited.
     std::thread::sleep(Duration::from_secs(1));
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("could not remove the benchmark's folder")?;
@@ -57,7 +57,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Titles and queries of the page.
+/// Returns titles and queries of the page.
 fn questions() -> Result<Vec<(String, String)>> {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md"))?;
     page.split("\n## ")
@@ -69,7 +69,7 @@ fn questions() -> Result<Vec<(String, String)>> {
             let sql = sql.replace("now()", &format!("timestamptz '{END}'"));
             Ok((title, sql.replace("2024-05-02 06:00+00", "2026-10-02 06:00+00")))
         })
-        // The others are about runs, residuals and alerts, of which there are none here.
+        // Other queries are about runs, residuals and alerts, which this history does not have.
         .filter(|question| {
             let asks = |view: &str| question.as_ref().is_ok_and(|(_, sql)| sql.contains(view));
             question.is_err() || ["trueup.window_", "trueup.metric_", "trueup.verdict_"].into_iter().any(asks)
@@ -103,7 +103,7 @@ async fn ask(connection: &mut PgConnection, sql: &str) -> Result<Asked> {
     Ok(asked.swap_remove(TIMES / 2))
 }
 
-/// Notes the months of measurements that a plan really read.
+/// Collects the months of measurements that a plan actually read.
 fn read(node: &Json, months: &mut BTreeSet<String>) {
     let relation = node["Relation Name"].as_str().unwrap_or_default();
     if relation.starts_with("measurement_") && node["Actual Loops"].as_f64() > Some(0.0) {
@@ -114,7 +114,7 @@ fn read(node: &Json, months: &mut BTreeSet<String>) {
     }
 }
 
-/// A history of about so many measurements: the number of rolling windows follows from it.
+/// Creates a history of about `wanted` measurements: the number of rolling windows follows from it.
 async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
     let windows_of_a_job = (wanted / (JOBS * ROWS_OF_A_WINDOW)).max(DAYS + 1);
     let every = DAYS * 86_400 / (windows_of_a_job - DAYS);
@@ -149,7 +149,7 @@ async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
     ] {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
     }
-    // Job by job: no transaction is as large as all of it.
+    // Job by job, so that no transaction is as large as the whole history.
     for job in 1..=JOBS {
         sqlx::query(MEASUREMENTS).bind(job).execute(&mut *connection).await?;
         println!("  {job} of {JOBS} jobs");
@@ -162,7 +162,7 @@ async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
 const PLACES: &str = r#"{"mse": [1, 11, 12], "rmse": [2, 13, 14], "mae": [3, 15, 16], "bias": [4], "mape": [5], "r2": [6], "p50_abs_error": [7],
     "p90_squared_error": [8], "label_latency_p50": [9], "label_latency_p95": [10]}"#;
 
-/// What was measured of a job: a first report and a revision of each cohort and version.
+/// Measurements of a job: a first report and a revision for each cohort and version.
 const MEASUREMENTS: &str = "insert into trueup.measurement (window_end, run_id, as_of, predictions, labeled, digest_hash, superseded_as_of, series_id,
                 metric_set_id, revision, job, numbers)
             select w.window_end, w.job_id, w.window_end + (r - 1) * interval '2 days', 1000, 900 + r * 20, w.id * 7919 + r,

@@ -1,7 +1,7 @@
-//! Plain SQL and trueup side by side, in one run on one database: `cargo bench --bench speed` (1 M rows), `… -- 10000000`.
+//! Compares plain SQL and trueup, in one run on one database: `cargo bench --bench speed` (1 M rows), `… -- 10000000`.
 //!
-//! Every baseline writes its result to a temporary table: Postgres drops a join whose columns nobody reads, and would be
-//! timed for work that it did not do. Times of trueup are of the whole process, its start and connection included.
+//! Every baseline writes its result to a temporary table: Postgres drops a join whose columns are not read, and would be timed
+//! for work that it did not do. Times of trueup cover the whole process, including its start and connection.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -22,7 +22,7 @@ use trueup::store::ledger::schedule::{self, Slot};
 
 const DAYS: i64 = 30;
 const COHORTS: i64 = 50;
-/// Minutes between runs, and of a bucket: 0.02 % of the labels arrive in them.
+/// Minutes between runs, and in a bucket: 0.02 % of the labels arrive in that time.
 const CADENCE: i64 = 10;
 /// Jobs that are due in the same minute.
 const JOBS: usize = 1_000;
@@ -74,12 +74,12 @@ async fn main() -> Result<()> {
         jobs.as_secs_f64() * 1_000.0 / JOBS as f64
     );
     drop(server);
-    // What is left when the guard has gone: our own job files and locks.
+    // Our own job files and locks remain after the guard has exited.
     std::thread::sleep(Duration::from_secs(1));
     std::fs::remove_dir_all(&folder).context("could not remove the benchmark's folder")
 }
 
-/// What was measured at one size.
+/// Results for one size.
 struct Measured {
     rows: i64,
     arrivals: i64,
@@ -113,7 +113,7 @@ async fn measure(server: &LocalServer, folder: &Path, rows: i64) -> Result<Measu
     let socket = server.socket().display().to_string().replace('/', "%2F");
     let url = format!("postgres://trueup@localhost/trueup?host={socket}&sslmode=disable");
     let (build, mut memory_kib) = run(folder, &url, first)?;
-    // As autovacuum does within a minute, while the next run is ten away.
+    // Autovacuum does this within a minute, while the next run is ten minutes away.
     for table in ["residual", "bucket", "cell"] {
         sqlx::raw_sql(AssertSqlSafe(format!("vacuum analyze trueup.{table}"))).execute(&mut connection).await?;
     }
@@ -125,19 +125,19 @@ async fn measure(server: &LocalServer, folder: &Path, rows: i64) -> Result<Measu
         .bind(end)
         .fetch_one(&mut connection)
         .await?;
-    // The same labels come, but for nine of ten a year later: what arrives is that of a tenth of the rows.
+    // Delays nine of ten labels by a year, so that as many arrive as with a tenth of the rows.
     sqlx::query("update public.label set seen = seen + interval '1 year' where seen > $1 and id % 10 <> 0")
         .bind(end)
         .execute(&mut connection)
         .await?;
     sqlx::raw_sql("vacuum analyze public.label").execute(&mut connection).await?;
-    // Past the overlap with the ticks before.
+    // Past the overlap with the previous ticks.
     run(folder, &url, end + TimeDelta::minutes(2 * CADENCE))?;
     let (thin_tick, _) = ticks(folder, &url, end + TimeDelta::minutes(2 * CADENCE))?;
     Ok(Measured { rows, arrivals, naive, bare, build, tick, thin_tick, memory_kib })
 }
 
-/// Scheduled runs after a time: the median of their times, and the most memory one of them held.
+/// Executes scheduled runs after a time. Returns the median of their times, and their peak memory.
 fn ticks(folder: &Path, url: &str, after: DateTime<Utc>) -> Result<(Duration, u64)> {
     let mut times = Vec::new();
     let mut most = 0;
@@ -150,7 +150,7 @@ fn ticks(folder: &Path, url: &str, after: DateTime<Utc>) -> Result<(Duration, u6
     Ok((times[TICKS / 2], most))
 }
 
-/// How long the ledger takes to hand out a run of each of many jobs, and to record its end.
+/// Measures how long the ledger takes to hand out a run of each of many jobs, and to record its end.
 async fn ledger(server: &LocalServer) -> Result<Duration> {
     let mut connection = server.options(LocalDatabase::Main.name()).connect().await?;
     let names: Vec<String> = (0..JOBS).map(|n| format!("due-{n}")).collect();
@@ -171,7 +171,7 @@ async fn ledger(server: &LocalServer) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// Predictions evenly over the days, known an hour ahead; 95 % get a label, evenly over the two days after.
+/// Creates predictions spread evenly over the days, known an hour ahead; 95 % get a label, evenly over the two days after.
 async fn make_tables(connection: &mut PgConnection, rows: i64, end: DateTime<Utc>) -> Result<()> {
     let sql = format!(
         "create table public.prediction (id bigint primary key, at timestamptz not null, predicted float8 not null, region text not null, seen timestamptz not null);
@@ -191,8 +191,8 @@ async fn make_tables(connection: &mut PgConnection, rows: i64, end: DateTime<Utc
     Ok(())
 }
 
-/// What an analyst would schedule: every window of the job from the source, each time. Of the days, those that labels may
-/// still change.
+/// Returns the query that an analyst would schedule: every window of the job from the source, each time. For tumbling windows,
+/// only the days that labels may still change.
 fn naive_sql(end: DateTime<Utc>) -> String {
     let window = |name: &str, from: &str, end_of: &str, by: &str| {
         format!(
@@ -218,7 +218,7 @@ fn naive_sql(end: DateTime<Utc>) -> String {
     )
 }
 
-/// The least that any first build must do: one pass, sums by ten minutes and cohort.
+/// Returns the minimum that any first build must do: one pass, sums by ten minutes and cohort.
 fn bare_sql(end: DateTime<Utc>) -> String {
     format!(
         "create temporary table bare as
@@ -235,7 +235,7 @@ async fn timed(connection: &mut PgConnection, sql: &str) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// One `trueup run`, from process start to its end, with the most memory it held.
+/// Times one `trueup run`, from process start to its end, and returns its peak memory too.
 fn run(folder: &Path, url: &str, at: DateTime<Utc>) -> Result<(Duration, u64)> {
     let started = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_trueup"))
@@ -247,7 +247,7 @@ fn run(folder: &Path, url: &str, at: DateTime<Utc>) -> Result<(Duration, u64)> {
         .spawn()?;
     let mut memory = 0;
     let status = loop {
-        // The file is gone with the process; what was read before counts.
+        // The file disappears with the process; earlier readings count.
         if let Ok(text) = std::fs::read_to_string(format!("/proc/{}/status", child.id())) {
             let peak =
                 text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
@@ -262,7 +262,7 @@ fn run(folder: &Path, url: &str, at: DateTime<Utc>) -> Result<(Duration, u64)> {
     Ok((started.elapsed(), memory))
 }
 
-/// The numbers are the same, or the times mean nothing.
+/// Checks that the numbers are the same; otherwise the times mean nothing.
 async fn check(connection: &mut PgConnection) -> Result<()> {
     let wrong: i64 = sqlx::query_scalar(
         "select count(*) from naive n

@@ -1,8 +1,8 @@
-//! trueup joins predictions with the labels that arrive later, keeps the revised history of how wrong a model was in
-//! Postgres, and tells the right person, with a runbook link, when it matters.
+//! trueup joins predictions with the labels that arrive later, keeps the revised history of a model's error in Postgres, and
+//! notifies the right person, with a runbook link, when it matters.
 //!
-//! One direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half of
-//! `notify` are pure. See `ARCHITECTURE.md`.
+//! Data flows in one direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half
+//! of `notify` are pure. See `ARCHITECTURE.md`.
 
 pub mod alerting;
 pub mod cli;

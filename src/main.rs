@@ -1,4 +1,4 @@
-//! The `trueup` program: reads the command line, runs one command, and turns its end into an exit code.
+//! The `trueup` program: parses the command line, runs one command, and turns its result into an exit code.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use trueup::commands::{self, UserError};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and version come this way too, and are no mistake.
+        // Help and version are errors to clap too, but not mistakes.
         Err(asked) if asked.use_stderr() => return commands::usage(asked),
         Err(asked) => return if asked.print().is_err() { ExitCode::from(1) } else { ExitCode::SUCCESS },
     };
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The causes in one line. Some libraries repeat a cause in their own text: then it is not said again.
+/// Joins the causes in one line. Skips a cause that is already in the text, because some libraries repeat it.
 fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
         "" => cause,

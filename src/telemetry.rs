@@ -1,5 +1,4 @@
-//! What a scheduler counts about itself, in Prometheus' terms. No cohort, no value of anybody's data: names of jobs and
-//! receivers only.
+//! Prometheus metrics of a scheduler. No cohort and no value of a user's data: names of jobs and receivers only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
@@ -13,15 +12,15 @@ use crate::store::ledger::run::Done;
 use crate::store::read::gauges::Gauges;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-/// When this process began to count its time: a clock that nobody sets.
+/// Start of counting in this process, on a monotonic clock.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// When a look at the ledger last succeeded, in milliseconds since `STARTED`. 0: never.
+/// Time of the last successful check of the ledger, in milliseconds since `STARTED`. 0: never.
 static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
 
 /// Bounds of durations, in seconds.
 const DURATIONS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
-/// Begins to count. Without it counting is free and nothing is kept.
+/// Installs the recorder. Without it, counting is free and nothing is kept.
 pub fn install() -> Result<(), BuildError> {
     LazyLock::force(&STARTED);
     let handle = PrometheusBuilder::new().set_buckets(&DURATIONS)?.install_recorder()?;
@@ -51,22 +50,22 @@ pub fn install() -> Result<(), BuildError> {
         "Database connections that this process closed because they did not answer in time."
     );
     describe_gauge!("trueup_jobs_locked", "Jobs that are overdue while another session holds their row locked.");
-    // A second program in one process keeps what the first one has.
+    // A second call in one process keeps the first recorder.
     drop(HANDLE.set(handle));
     Ok(())
 }
 
-/// Notes that a look at the ledger succeeded. One that failed is no sign of life.
+/// Records a successful check of the ledger. A failed one is no sign of life.
 pub(crate) fn looked() {
     LAST_LOOK.store(elapsed_ms().max(1), Ordering::Relaxed);
 }
 
-/// Whether a look at the ledger ever succeeded.
+/// True if a check of the ledger ever succeeded.
 pub fn has_looked() -> bool {
     LAST_LOOK.load(Ordering::Relaxed) > 0
 }
 
-/// For how long no look at the ledger has succeeded; before the first, since the process began.
+/// Returns the time since the last successful check of the ledger; before the first, since the process began.
 pub fn silent_for() -> Duration {
     Duration::from_millis(elapsed_ms().saturating_sub(LAST_LOOK.load(Ordering::Relaxed)))
 }
@@ -97,7 +96,7 @@ pub(crate) fn delivered(receiver: &str, outcomes: [(&'static str, usize); 3]) {
     }
 }
 
-/// Notes how many job files are served, and how many have mistakes.
+/// Records the number of jobs served, and of job files with mistakes.
 pub fn files(jobs: usize, broken: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a number of files")]
     {
@@ -106,13 +105,13 @@ pub fn files(jobs: usize, broken: usize) {
     }
 }
 
-/// Notes how many jobs are overdue while another session holds their row locked.
+/// Records the number of jobs that are overdue while another session locks their row.
 #[expect(clippy::cast_precision_loss, reason = "a number of jobs")]
 pub(crate) fn locked(jobs: usize) {
     gauge!("trueup_jobs_locked").set(jobs as f64);
 }
 
-/// Everything as Prometheus reads it, with what the ledger says now. None: nothing is counted here.
+/// Renders all metrics for Prometheus, with the current gauges of the ledger. Returns `None` if no recorder is installed.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
 pub fn render(ledger: &Gauges) -> Option<String> {
     let handle = HANDLE.get()?;

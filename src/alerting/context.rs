@@ -1,5 +1,5 @@
-//! What messages say of a rule, a burn rate or the schedule. It is stored with each alert: messages are written without the
-//! job's file, which may have changed or gone by then.
+//! Context of a rule, a burn rate or the schedule for notifications. It is stored with each alert, because notifications are
+//! composed without the job's file, which may have changed or disappeared by then.
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +14,7 @@ use crate::plan::build::builtin::{DELIVERY_FAILED, RUN_FAILED, SOURCE_SHRANK};
 use crate::plan::objective::{Burn, Slo};
 use crate::plan::rule::{Persistence, Rule};
 
-/// Of a rule. `judged`: cohorts and versions that it judged.
+/// Returns the context of a rule. `judged`: number of cohorts and versions that it judged.
 pub(crate) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> RuleContext {
     let facts = RuleFacts {
         name: rule.name.clone(),
@@ -35,7 +35,7 @@ pub(crate) fn rule(job: &PlannedJob, rule: &Rule, judged: Option<usize>) -> Rule
     RuleContext { job: job_facts(job), rule: facts, notify: rule.notify.clone(), needs_labels }
 }
 
-/// Of a burn rate.
+/// Returns the context of a burn rate.
 pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> RuleContext {
     let (long, short) = (duration::format(burn.long), duration::format(burn.short));
     let facts = RuleFacts {
@@ -53,7 +53,7 @@ pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> RuleContext {
     RuleContext { job: job_facts(job), rule: facts, notify: slo.notify.clone(), needs_labels: true }
 }
 
-/// Of a built-in rule about runs, or about the source.
+/// Returns the context of a built-in rule about runs, the source or deliveries.
 pub(crate) fn beside_windows(job: &PlannedJob, rule: &str) -> RuleContext {
     let (metric, window, condition) = match rule {
         RUN_FAILED => ("the schedule", "runs", "failed"),
@@ -85,7 +85,7 @@ fn job_facts(job: &PlannedJob) -> JobFacts {
     }
 }
 
-/// SQL that shows the budget of an objective again.
+/// Returns SQL that reproduces the budget of an objective.
 pub(crate) fn budget_query(job: &PlannedJob, slo: &Slo) -> String {
     format!(
         "select period_end, budget_left, good, total, burn\nfrom trueup.slo_history\nwhere job = {} and slo = {}\norder by \
@@ -95,7 +95,7 @@ pub(crate) fn budget_query(job: &PlannedJob, slo: &Slo) -> String {
     )
 }
 
-/// SQL that shows the last runs, or the windows whose source is gone.
+/// Returns SQL that shows the last runs, the failed deliveries, or the windows whose source disappeared.
 pub(crate) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
     if rule == SOURCE_SHRANK {
         return format!(
@@ -118,7 +118,7 @@ pub(crate) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
     )
 }
 
-/// SQL that an analyst can paste: every revision of the window that an alert is about, or the keys that contradict themselves.
+/// Returns SQL that an analyst can paste: all revisions of the alert's window, or the keys that are duplicate or ambiguous.
 pub(crate) fn window_query(job: &PlannedJob, rule: &Rule, alert: &AlertFacts) -> String {
     if matches!(rule.metric(), MetricName::Duplicates | MetricName::Ambiguous) {
         return format!(
@@ -149,7 +149,7 @@ fn instant_literal(at: DateTime<Utc>) -> String {
     text_literal(&at.to_rfc3339())
 }
 
-/// A metric as an expression over the history's columns.
+/// Returns a metric as an expression over the history's columns.
 fn column_of(job: &PlannedJob, name: &str) -> String {
     match name {
         "received" => "(labeled + excluded)::float8 / nullif(predictions, 0)".to_owned(),

@@ -1,4 +1,4 @@
-//! When the alerts of an objective were silenced or in maintenance: for objectives whose budget is not spent then.
+//! Periods in which the alerts of an objective were silenced or in maintenance, for objectives whose budget is not spent then.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,10 +10,11 @@ use crate::plan::objective::Slo;
 use crate::store::alerting::silence;
 use crate::warehouse::failure::RunError;
 
-/// Beginnings of one maintenance that are looked at: more than a year of daily ones.
+/// Most beginnings of one maintenance that are checked: more than a year of daily ones.
 const MOST: usize = 2_000;
 
-/// Stretches within `slices` in which all alerts of an objective were muted, in whole buckets, none overlapping another.
+/// Returns the periods within `slices` in which all alerts of an objective were silenced or in maintenance, in whole buckets and
+/// without overlaps.
 pub(crate) async fn slices(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -44,7 +45,7 @@ pub(crate) async fn slices(
     Ok(merged(muted, |at| floor(at, run.job.windows.bucket), run.job.windows.bucket))
 }
 
-/// Stretches widened to whole buckets, those that touch made one.
+/// Widens periods to whole buckets and merges those that touch.
 fn merged(
     mut muted: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     floor: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
@@ -63,7 +64,7 @@ fn merged(
     merged
 }
 
-/// The parts of a slice that are muted.
+/// Returns the excluded parts of a slice.
 pub(crate) fn within(slice: Slice, muted: &[Slice]) -> Vec<Slice> {
     let cut = muted.iter().map(|part| Slice { start: part.start.max(slice.start), end: part.end.min(slice.end) });
     cut.filter(|part| part.start < part.end).collect()

@@ -1,4 +1,4 @@
-//! Gathers what rules compare with: the measurement itself, other windows, past windows, validation values.
+//! Gathers the evidence for rules: the measurement itself, other windows, past windows, validation values.
 
 use super::judgeable::Found;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::store::history::baseline::{self, SampleRow, Targets};
 use crate::store::history::verdict::RuleKey;
 use crate::warehouse::failure::RunError;
 
-/// Evidence for every comparison of a rule (outer), for everything that is asked (inner), in its order.
+/// Gathers evidence for every comparison of a rule (outer) and every requested judgement (inner), in order.
 pub(crate) async fn gather(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -75,7 +75,7 @@ struct About<'a> {
 }
 
 impl About<'_> {
-    /// The newest window of the other name that had ended, if it is no older than two of its lengths.
+    /// Finds the newest window of the other name that had ended, if it is no older than two of its lengths.
     async fn other_window(&self, connection: &mut PgConnection, found: &mut [Found]) -> Result<(), RunError> {
         let (cohorts, versions) = self.targets();
         let reach = (self.slice.end - self.window.longest() * 2, self.slice.end);
@@ -155,13 +155,13 @@ impl About<'_> {
         (cohorts, versions)
     }
 
-    /// The place among all that is asked of the target with a number from 1.
+    /// Converts the number of a target, from 1, to its index in `asked`.
     fn place(&self, target: i64) -> Option<usize> {
         usize::try_from(target).ok()?.checked_sub(1).and_then(|place| self.places.get(place)).copied()
     }
 }
 
-/// A stored measurement as rules see it.
+/// Converts a stored measurement to a sample for rules.
 pub(crate) fn sample(row: &SampleRow) -> Sample {
     Sample {
         counts: Counts {

@@ -1,5 +1,5 @@
-//! Opens an incident when alerts of a job begin to fire, and freezes what is known then: by the time somebody asks,
-//! residuals are gone and labels have changed the numbers.
+//! Opens an incident when alerts of a job begin to fire, and freezes the evidence: by the time a user investigates, residuals
+//! are deleted and labels have changed the numbers.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ pub(crate) struct Fired {
     pub facts: AlertFacts,
 }
 
-/// Windows of a series, parts of a window, worst samples, and alerts of one rule that get all of these.
+/// Most windows of a series, parts of a window, worst samples, and alerts of one rule that get a series.
 const MOST_POINTS: i64 = 60;
 const MOST_PARTS: i64 = 20;
 const MOST_SAMPLES: i64 = 10;
 const MOST_DETAILED: usize = 20;
 
-/// Puts alerts into the incidents of their severities, with the evidence.
+/// Adds alerts to the incidents of their severities, with evidence.
 pub(crate) async fn open(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -51,7 +51,7 @@ pub(crate) async fn open(
     Ok(())
 }
 
-/// The evidence of alerts of one rule, worst first. What only few can have, the worst have.
+/// Collects the evidence of alerts of one rule, worst first. Limited evidence goes to the worst.
 async fn of_rule(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -104,7 +104,7 @@ async fn of_rule(
             evidence["alert"] = json!(one.facts);
             evidence["series"] = json!(series.get(&place).map_or(&[][..], Vec::as_slice));
             if place > 0 {
-                // Once per rule is enough.
+                // Only the worst alert of a rule carries these.
                 evidence["parts"] = json!([]);
                 evidence["worst_samples"] = json!([]);
             }

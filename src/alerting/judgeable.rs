@@ -1,4 +1,4 @@
-//! Which windows a rule judges in a run, and for whom. The judging itself is the work of `evaluate`.
+//! Selects the windows and targets that a rule judges in a run. `evaluate` does the judging itself.
 
 use crate::evaluate::baseline::Past;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use crate::metric::measurement::{Measurement, Sample};
 use crate::plan::rule::{CohortChoice, Rule, VersionChoice};
 use crate::warehouse::windows::DueWindow;
 
-/// A window of this run, with what happened to it.
+/// A window measured in this run, with its changes.
 #[derive(Debug, Clone)]
 pub(crate) struct MeasuredWindow {
     pub id: i64,
@@ -25,18 +25,18 @@ pub(crate) struct MeasuredWindow {
     pub is_new: bool,
 }
 
-/// A window and a target that a rule has to judge.
+/// A window and a target for a rule to judge.
 #[derive(Debug, Clone)]
 pub(crate) struct Judgeable<'a> {
     pub target: Target,
     pub window: &'a MeasuredWindow,
-    /// None: the target has no predictions in the window.
+    /// `None`: the target has no predictions in the window.
     pub measurement: Option<&'a Measurement>,
     /// It had predictions before.
     pub disappeared: bool,
 }
 
-/// A verdict with the measurement it is about.
+/// A verdict with its measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged<'a> {
     pub target: Target,
@@ -46,22 +46,22 @@ pub(crate) struct Judged<'a> {
     pub retroactive: bool,
 }
 
-/// Everything a run knows when it judges.
+/// Results of a run that its rules judge.
 pub(crate) struct JudgingContext<'a> {
     pub windows: &'a [MeasuredWindow],
     pub measurements: &'a [Measurement],
-    /// (window id, target) of what got a new revision.
+    /// (window id, target) of each new revision.
     pub written: &'a BTreeSet<(i64, Target)>,
     pub first_run: bool,
 }
 
 impl JudgingContext<'_> {
-    /// What a rule has to judge in this run, oldest window first. `known` had predictions not long ago.
+    /// Returns the windows and targets for a rule to judge in this run, oldest window first. `known` had predictions recently.
     pub fn asked(&self, rule: &Rule, known: &BTreeSet<Target>) -> Vec<Judgeable<'_>> {
         let mut mine: Vec<&MeasuredWindow> =
             self.windows.iter().filter(|window| window.window.name == rule.window).collect();
         if self.first_run {
-            // A job's first run looks far back: what was long ago is not news.
+            // A job's first run has a long lookback; old breaches are not worth a notification.
             let newest = mine.iter().filter(|w| !rule.on_final_only || w.is_final).map(|w| w.window.slice.end).max();
             mine.retain(|window| Some(window.window.slice.end) == newest);
         }
@@ -75,10 +75,10 @@ impl JudgingContext<'_> {
         known: &BTreeSet<Target>,
     ) -> impl Iterator<Item = Judgeable<'b>> {
         let mut found = self.of_window(window, rule);
-        // One that stopped says so, in windows that are judged for the first time.
+        // Report a target that stopped, in windows that are judged for the first time.
         let missing = |target: &&Target| !found.contains_key(target);
         let mut gone: BTreeSet<Target> = known.iter().filter(|_| window.is_new).filter(missing).cloned().collect();
-        // Or whose last prediction in it is gone.
+        // Also a target whose last prediction in the window disappeared.
         let removed = self.written.iter().filter(|(id, _)| *id == window.id).map(|(_, target)| target);
         gone.extend(
             removed
@@ -95,7 +95,7 @@ impl JudgingContext<'_> {
         asked.into_iter()
     }
 
-    /// A window is judged when first measured and at each revision; with `on_final_only` once it is final.
+    /// True if a window is to be judged: when first measured and at each revision; with `on_final_only`, once it is final.
     fn asks(&self, rule: &Rule, window: &MeasuredWindow, target: &Target) -> bool {
         let revised = self.written.contains(&(window.id, target.clone()));
         match (rule.on_final_only, window.was_final) {
@@ -105,7 +105,8 @@ impl JudgingContext<'_> {
         }
     }
 
-    /// The targets of a rule in a window. The total is always one, so that a window without predictions is `no_data`.
+    /// Returns the targets of a rule in a window. A fixed cohort over all versions is always included, so that a window without
+    /// predictions is `no_data`.
     fn of_window<'b>(&'b self, window: &MeasuredWindow, rule: &Rule) -> BTreeMap<Target, Option<&'b Measurement>> {
         let mut found: BTreeMap<Target, Option<&Measurement>> = BTreeMap::new();
         let fixed = match &rule.cohorts {
@@ -130,8 +131,8 @@ impl JudgingContext<'_> {
     }
 }
 
-/// Judges what is asked, oldest window first, given evidence for each comparison of the rule (outer) and each that is asked
-/// (inner). A window knows what was just found of those before it: what is in breach is not what is usual.
+/// Judges the requested windows, oldest first, given evidence for each comparison of the rule (outer) and each request (inner).
+/// Breaches found earlier in this pass are excluded from later baselines.
 pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
     let mut places: Vec<usize> = (0..asked.len()).collect();
     places.sort_by_key(|place| asked[*place].window.window.slice.end);
@@ -181,7 +182,7 @@ pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<
         .collect()
 }
 
-/// The window of this run that decided about a target: the newest whose verdict counts. Where none does, the newest.
+/// Returns the verdict of this run that decided about a target: the newest that counts, otherwise the newest.
 pub(crate) fn newest<'a>(judged: &'a [Judged<'a>], target: &Target) -> Option<&'a Judged<'a>> {
     let counts = |one: &Judged<'_>| matches!(one.judgement.verdict, Verdict::Ok | Verdict::Breach);
     let mine = judged.iter().filter(|one| one.target == *target && !one.retroactive);
@@ -192,10 +193,10 @@ fn end(judged: &Judged<'_>) -> DateTime<Utc> {
     judged.window.window.slice.end
 }
 
-/// What one comparison is judged by, for one (window, target).
+/// Evidence for one comparison, for one (window, target).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
-    /// Of another window than the judged one; None: the judged measurement itself.
+    /// Sample of another window; `None`: the comparison uses the judged measurement itself.
     pub other: Option<Option<Sample>>,
     pub past: Vec<Past>,
 }

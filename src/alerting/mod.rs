@@ -22,7 +22,7 @@ use crate::plan::source::SourceFacts;
 use crate::store::ledger::job::PlanRow;
 use crate::store::ledger::run::Claim;
 
-/// A run under way: what every stage of it needs.
+/// Context of a run under way, for all its stages.
 pub(crate) struct RunContext<'a> {
     pub job: &'a PlannedJob,
     pub facts: &'a SourceFacts,
@@ -32,7 +32,7 @@ pub(crate) struct RunContext<'a> {
     pub routing: &'a Routing,
 }
 
-/// The job and the run that an alert comes from.
+/// The job and run that an alert comes from.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
     pub job: &'a PlannedJob,
@@ -52,7 +52,7 @@ impl Origin<'_> {
 pub struct StateChange {
     pub rule: String,
     pub cohort: String,
-    /// None: all versions together.
+    /// `None`: all versions together.
     pub model_version: Option<String>,
     pub from: State,
     pub to: State,
@@ -60,7 +60,7 @@ pub struct StateChange {
     pub limit: Option<f64>,
 }
 
-/// What deciding came to.
+/// Result of judging all rules.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
     pub told: Vec<StateChange>,

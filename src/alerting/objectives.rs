@@ -1,4 +1,4 @@
-//! Error budgets of a run: what was good among what had its labels' time, how fast the budget is spent, who is told.
+//! Error budgets in a run: counts of good events whose labels had time to arrive, burn rates, and their alerts.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ pub(crate) async fn apply(
     slo: &Slo,
     decided: &mut Decided,
 ) -> Result<(), RunError> {
-    // Labels of everything before this had their time.
+    // Everything before this is past the label wait.
     let mature = mature(run.job, slo, run.as_of);
     let back = |length| Slice { start: start_of(run.job, slo, mature, length), end: mature };
     let fingerprint = definition(slo);
@@ -74,7 +74,7 @@ pub(crate) async fn apply(
     let mut is_new = true;
     if let Some(last) = last {
         let now = tally(Slice { start: last.period_start, end: last.period_end });
-        // The past changed: the budget that was said to be left then was not.
+        // The past changed, so the remaining budget reported then was wrong.
         if (now.good, now.total) != (last.good, last.total) {
             let adjustment = NewEvaluation {
                 kind: "adjustment",
@@ -98,7 +98,7 @@ pub(crate) async fn apply(
     Ok(())
 }
 
-/// The windows that an objective counts, if it counts windows.
+/// Returns the windows that an objective counts, if it counts windows.
 fn counted_windows<'j>(job: &'j PlannedJob, slo: &Slo) -> Option<(&'j Window, Grain)> {
     match &slo.indicator {
         Indicator::Predictions { .. } => None,
@@ -106,7 +106,7 @@ fn counted_windows<'j>(job: &'j PlannedJob, slo: &Slo) -> Option<(&'j Window, Gr
     }
 }
 
-/// The end of what is counted: a bucket, or a window of those that are counted, whose labels had their time.
+/// Returns the end of the counted period: of the last bucket or counted window that is past the label wait.
 fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
     let until = as_of - job.windows.label_wait;
     match counted_windows(job, slo) {
@@ -115,14 +115,14 @@ fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// The start of so much time before `mature`; of windows that are counted, of so many whole ones, whatever the clock did.
+/// Start of the period of `length` that ends at `mature`; when counting windows, a whole number of them, across DST.
 fn start_of(job: &PlannedJob, slo: &Slo, mature: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
     let Some((window, grain)) = counted_windows(job, slo) else { return mature - length };
     let windows = length.num_seconds() / window.nominal().num_seconds().max(1);
     (0..windows).fold(mature, |start, _| grain.slice(start - TimeDelta::milliseconds(1), job.windows.zone).start)
 }
 
-/// Identifies what is counted: evaluations of another definition are not compared with.
+/// Identifies the definition of an objective: evaluations of another definition are not comparable.
 fn definition(slo: &Slo) -> String {
     let muted = if slo.silenced_spends { "" } else { " but for what is silenced" };
     format!("{:?} {} {}{muted}", slo.indicator, slo.objective, slo.period)
@@ -143,7 +143,7 @@ fn burn_json(burn: &Burn, judged: &BurnJudgement) -> Json {
     })
 }
 
-/// Good and all of each slice, but for what is muted, from sums: never from shares.
+/// Tallies each slice without its excluded parts, from sums, never from shares.
 async fn tallies(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -154,7 +154,7 @@ async fn tallies(
     match &slo.indicator {
         Indicator::Predictions { metric, .. } => {
             let job = only_totals(run.job, metric);
-            // The muted parts of a slice are measured like others, and taken off.
+            // The excluded parts of a slice are measured like others, and subtracted.
             let parts = |slice: &Slice| excluded::within(*slice, muted);
             let mut all: Vec<Slice> = slices.iter().flat_map(|slice| [vec![*slice], parts(slice)].concat()).collect();
             all.sort_by_key(|slice| (slice.start, slice.end));
@@ -196,7 +196,7 @@ async fn tallies(
     }
 }
 
-/// The job as far as an objective needs it: everything together, one share.
+/// Reduces the job to the needs of an objective: totals only, one metric.
 fn only_totals(job: &PlannedJob, metric: &str) -> PlannedJob {
     let mut totals = job.clone();
     totals.cohort_sets.clear();
@@ -218,7 +218,7 @@ struct BurnContext<'a> {
 const ONCE: Persistence = Persistence::Windows(1);
 
 impl BurnContext<'_> {
-    /// Stores the verdict and moves the alert.
+    /// Stores the verdict and updates the alert.
     async fn apply(&self, connection: &mut PgConnection, decided: &mut Decided) -> Result<(), RunError> {
         let (run, judged) = (self.run, &self.judged);
         let (name, fingerprint) = (self.slo.alert(self.burn), self.slo.fingerprint(self.burn));
@@ -324,7 +324,7 @@ impl BurnContext<'_> {
         }
     }
 
-    /// The budget in words: `37 % of the budget of 30d is left; spent on like this it is gone in 5 days`.
+    /// Describes the budget: `37 % of the error budget of 30d is left; spent on like this it is gone in 5 days`.
     fn words(&self) -> String {
         let shift = duration::format(self.run.job.windows.label_wait);
         let Some(left) = self.budget.left else { return "nothing was counted in the period".to_owned() };

@@ -1,5 +1,5 @@
-//! Ends open alerts that no rule of the job judges any more: a rule that was removed or renamed, or that now judges
-//! other cohorts or versions. Left alone they would fire for ever.
+//! Closes open alerts that no rule of the job judges any more: the rule was removed or renamed, or now judges other cohorts or
+//! versions. Otherwise they would fire forever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::store::alerting::alert::{self, NewTransition, OpenAlert};
 use crate::store::history::verdict::RuleKey;
 use crate::warehouse::failure::RunError;
 
-/// Rules that judge whatever there is, and the targets that each has seen lately.
+/// Recent targets of each rule that takes its targets from the data.
 pub(crate) type LiveTargets = BTreeMap<String, BTreeSet<Target>>;
 
 pub(crate) async fn close_orphaned(
@@ -62,7 +62,7 @@ pub(crate) async fn close_orphaned(
             limit_value: alert.limit_value,
             since: change.since,
             fired_at: None,
-            // What cannot be read was written by another version: it is kept as it is.
+            // Unreadable evidence was written by another version; it is kept as it is.
             evidence: facts.map_or(alert.evidence.clone(), |facts| json!(facts)),
             about: None,
         };

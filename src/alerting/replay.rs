@@ -16,7 +16,7 @@ use crate::plan::rule::{Limits, Rule};
 use crate::store::history::replay as store;
 use crate::store::history::replay::SeriesQuery;
 
-/// The windows that end within a range, with everything that rules compare them with.
+/// Loads the windows that end within a range, with everything that rules compare them with.
 pub async fn load(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -33,7 +33,7 @@ pub async fn load(
         let asked = SeriesQuery {
             job: &job.name,
             window: name,
-            // One more length: of other windows the newest counts.
+            // Load one more window length: for other windows the most recent is used.
             from: range.start - reach.unwrap_or_default() - window.longest() * 2,
             until: range.end,
             all_cohorts: rules.iter().any(|rule| rule.cohorts != crate::plan::rule::CohortChoice::All),
@@ -58,7 +58,7 @@ pub async fn load(
     Ok(history)
 }
 
-/// What people said were incidents of a job. One that has not ended lasts until `now`.
+/// Loads the incidents that users annotated for a job. One that has not ended lasts until `now`.
 pub async fn incidents(
     connection: &mut PgConnection,
     job: &PlannedJob,

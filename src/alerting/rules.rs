@@ -1,4 +1,4 @@
-//! The deciding half of publishing: verdicts and alert state, in the publishing transaction.
+//! Judges the rules of a run: verdicts and alert state, in the publishing transaction.
 
 use super::Decided;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ use crate::store::alerting::alert::{self, NewTransition};
 use crate::store::history::verdict::{self, NewVerdict, RuleKey};
 use crate::warehouse::failure::RunError;
 
-/// Judges by every rule of the job, and ends alerts that none of them judges any more.
+/// Judges all rules and objectives of the job, and closes alerts that none of them judges any more.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -44,7 +44,7 @@ pub(crate) async fn apply(
     Ok(decided)
 }
 
-/// Judges a rule and moves its alerts. Whether somebody is told is decided when all of the job's have moved.
+/// Judges a rule and updates its alerts. Notifications are decided once all alerts of the job are updated.
 async fn apply_rule(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -66,7 +66,7 @@ async fn apply_rule(
     if judges_whatever_there_is(rule) {
         let measured = asked.iter().filter(|one| one.measurement.is_some()).map(|one| one.target.clone());
         let lately: BTreeSet<Target> = measured.chain(known).collect();
-        // After a change of the rule nothing is known until it has judged a window.
+        // After a change of the rule no target is known until it has judged a window.
         if !lately.is_empty() {
             seen.insert(rule.name.clone(), lately);
         }
@@ -103,7 +103,7 @@ async fn apply_rule(
     Ok(())
 }
 
-/// Share of a cohort in the squared error of everything in its window, from 0 to 1. None for everything itself.
+/// Share of a cohort in the total squared error of its window, from 0 to 1. `None` for the total itself.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn squared_error_share(judging: &JudgingContext<'_>, judged: &Judged<'_>) -> Option<f64> {
     let squared = |m: &Measurement| {
@@ -122,12 +122,12 @@ fn squared_error_share(judging: &JudgingContext<'_>, judged: &Judged<'_>) -> Opt
     (whole > 0.0).then(|| mine / whole)
 }
 
-/// Whether the targets of a rule are those that the data have.
+/// True if a rule takes its targets from the data.
 fn judges_whatever_there_is(rule: &Rule) -> bool {
     rule.cohorts == CohortChoice::Each || rule.versions == VersionChoice::Each
 }
 
-/// Targets that had predictions not long ago, of rules that judge whatever there is.
+/// Loads the targets that had predictions recently, for rules that take their targets from the data.
 async fn known_targets(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -163,7 +163,7 @@ fn new_verdict(judged: &Judged<'_>) -> NewVerdict {
     }
 }
 
-/// How far back windows are looked for that count: as far as labels may make one count, and as many windows reach.
+/// Start of the lookback for windows that count: as long as late labels may make a window count, plus `most` windows.
 fn lookback_start(run: &RunContext<'_>, rule: &Rule, most: i64) -> DateTime<Utc> {
     let windows = &run.job.windows;
     let length = windows.all.iter().find(|window| window.name == rule.window).map_or(windows.bucket, Window::longest);
@@ -171,7 +171,7 @@ fn lookback_start(run: &RunContext<'_>, rule: &Rule, most: i64) -> DateTime<Utc>
     run.as_of - windows.label_wait - windows.horizon - several - TimeDelta::days(30)
 }
 
-/// The changes of state that the latest verdicts lead to.
+/// Returns the state changes that the latest verdicts cause.
 async fn changes(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -184,7 +184,7 @@ async fn changes(
     let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
     let recent = verdict::recent(connection, key, &cohorts, &versions, most, lookback_start(run, rule, most)).await?;
     let mut standing: BTreeMap<Target, (AlertState, Option<DateTime<Utc>>)> = BTreeMap::new();
-    // An alert outlives a change of its rule; only verdicts of the rule as it is now can move it.
+    // An alert survives a change of its rule, but only verdicts of the current rule can change its state.
     for alert in alert::of_rule(connection, run.claim.job_id, &rule.name).await? {
         let Some(state) = State::parse(&alert.state) else { continue };
         let target = Target { cohort: alert.cohort, model_version: alert.model_version };
@@ -192,7 +192,7 @@ async fn changes(
     }
     let counted = |place: usize, after: Option<DateTime<Utc>>| -> Vec<DecidedWindow> {
         let mine = recent.iter().filter(|one| usize::try_from(one.target).is_ok_and(|target| target == place + 1));
-        // What somebody declared resolved begins anew.
+        // An alert that was resolved manually starts again.
         mine.filter(|one| after.is_none_or(|after| one.window_end > after))
             .map(|one| DecidedWindow::new(one.window_end, one.breach, one.value, rule.clears))
             .collect()
@@ -240,7 +240,7 @@ fn alert_facts(job: &PlannedJob, rule: &Rule, target: &Target, newest: &Judged<'
     about.facts(job, rule)
 }
 
-/// What the facts of an alert are made of.
+/// Inputs of the facts of an alert.
 struct FactsOf<'a> {
     target: &'a Target,
     judgement: &'a Judgement,
@@ -289,7 +289,7 @@ impl FactsOf<'_> {
     }
 }
 
-/// The text of the message that a replayed verdict would send.
+/// Returns the text of the notification that a replayed verdict would send.
 pub fn preview(job: &PlannedJob, rule: &Rule, event: &Event) -> String {
     let about = FactsOf {
         target: &event.target,

@@ -1,5 +1,5 @@
-//! The built-in rules that judge no window: a run failed, none came for too long, the source lost what was measured, or a message did not
-//! get through.
+//! The built-in rules that judge no window: a run failed, runs are late, the source lost measured data, or a notification was
+//! not delivered.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -26,13 +26,13 @@ use crate::store::ledger::run::{self, Claim, ScheduleHealth};
 use crate::store::read::deliveries;
 use crate::warehouse::failure::RunError;
 
-/// Intervals without a run after which a job is late, and how long that is at least.
+/// Intervals without a run after which a job is late, and the least allowance.
 const INTERVALS: i32 = 2;
 const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
-/// Slots within two intervals: two, or a few more where the gaps differ.
+/// Most slots within two intervals: usually two, a few more if the gaps differ.
 const MOST_SLOTS: usize = 1_000;
 
-/// Raises the alert that a run failed. Whoever started a run by hand was told already.
+/// Raises the alert that a run failed. The user who starts a run manually sees the failure directly.
 pub async fn failed(
     pool: &PgPool,
     job: &PlannedJob,
@@ -54,9 +54,9 @@ pub async fn failed(
     .await
 }
 
-/// Raises the alerts of jobs that are late, and of runs whose failure nobody was told of, because the process ended just
-/// then. Returns the names of jobs that are late now and were not before. A job that is being published is looked at the
-/// next time; one that cannot be looked at keeps none of the others waiting.
+/// Raises the alerts of jobs that are late, and of runs whose failure was not reported because the process ended just then.
+/// Returns the names of jobs that are late now and were not before. A job that is being published is checked the next time; a
+/// job that cannot be checked does not block the others.
 pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Result<Vec<String>, RunError> {
     let mut found = Vec::new();
     for job in jobs {
@@ -88,7 +88,7 @@ async fn look(connection: &mut PgConnection, job: &PlannedJob, routing: &Routing
     raise_unless_locked(connection, origin, RUN_LATE, (&words, missed), routing).await
 }
 
-/// Raises an alert about a job whose row nobody holds. One that is being published is looked at the next time.
+/// Raises an alert unless another session has locked the job's row: a job that is being published is checked the next time.
 async fn raise_unless_locked(
     connection: &mut PgConnection,
     origin: Origin<'_>,
@@ -107,10 +107,10 @@ async fn raise_unless_locked(
     Ok(raised)
 }
 
-/// Why a job is late, in words, and the newest slot that it is late with. None while it is not.
+/// Returns why a job is late, in words, and the newest slot that it missed. `None` if it is not late.
 fn lateness(job: &PlannedJob, standing: &ScheduleHealth) -> Option<(String, DateTime<Utc>)> {
     let gap = job.schedule.cadence.usual_gap();
-    // The first of the intervals is the one at whose end it should have run.
+    // The run was due at the end of the first interval.
     let allowed = (gap * (INTERVALS - 1)).max(AT_LEAST);
     let missed = job.schedule.cadence.next_after(standing.last_ok)?;
     let words = || {
@@ -124,7 +124,7 @@ fn lateness(job: &PlannedJob, standing: &ScheduleHealth) -> Option<(String, Date
     (standing.now - missed > allowed).then(|| (words(), newest.last().copied().unwrap_or(missed)))
 }
 
-/// Makes an alert fire, and announces it: in words, and of which slot. False when it fires already.
+/// Makes an alert fire and enqueues its notifications. `what`: words, and the slot. False if it fires already.
 async fn raise(
     connection: &mut PgConnection,
     origin: Origin<'_>,
@@ -145,11 +145,11 @@ async fn fire(
     rule: &str,
     (words, news_of): (&str, DateTime<Utc>),
 ) -> Result<bool, RunError> {
-    // Two runners may see the same: the job's row lets one in.
+    // Two runners may see the same failure; the lock of the job's row admits one.
     job::lock_published(connection, origin.job_id).await?;
     let known = alert::of_rule(connection, origin.job_id, rule).await?;
     let from = known.first().and_then(|alert| State::parse(&alert.state)).unwrap_or(State::Inactive);
-    // What somebody declared resolved begins anew with a later slot.
+    // An alert that was resolved manually fires again only for a later slot.
     let is_old = |until: DateTime<Utc>| news_of <= until;
     if from == State::Firing || known.first().and_then(|alert| alert.ignore_until).is_some_and(is_old) {
         return Ok(false);
@@ -161,12 +161,12 @@ async fn fire(
     Ok(true)
 }
 
-/// Ends the alerts about runs: one has published.
+/// Resolves the alerts about runs after a run has published.
 pub(crate) async fn recovered(connection: &mut PgConnection, origin: Origin<'_>) -> Result<Vec<StateChange>, RunError> {
     resolve(connection, origin, &[RUN_FAILED.to_owned(), RUN_LATE.to_owned()], "a run published").await
 }
 
-/// Raises the alert that the source no longer has what was measured, in the words of what it lacks, or ends it.
+/// Raises the alert that the source lost measured data, with a description of the loss, or resolves it.
 pub(crate) async fn shrank(
     connection: &mut PgConnection,
     origin: Origin<'_>,
@@ -175,7 +175,7 @@ pub(crate) async fn shrank(
     stands(connection, origin, SOURCE_SHRANK, words, "history keeps nothing any more that the source lacks").await
 }
 
-/// Raises the alert that messages about the job do not get through, or ends it.
+/// Raises the alert that notifications about the job are not delivered, or resolves it.
 pub(crate) async fn undelivered(
     connection: &mut PgConnection,
     origin: Origin<'_>,
@@ -193,7 +193,7 @@ pub(crate) async fn undelivered(
     .await
 }
 
-/// Raises an alert in these words, or ends it where there are none.
+/// Raises an alert with these words, or resolves it if there are none.
 async fn stands(
     connection: &mut PgConnection,
     origin: Origin<'_>,

@@ -1,4 +1,4 @@
-//! Arguments of runs, backfills and the history.
+//! Arguments of `run`, `backfill` and `history`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, ValueEnum};
@@ -11,10 +11,10 @@ use crate::domain::duration;
 pub struct RunArgs {
     /// Name of a job, or path of its file
     pub job: String,
-    /// Behave as if it were this time: `2024-05-02T06:15:00Z`, or `2024-05-02` for its midnight in UTC
+    /// Run as of this time: `2024-05-02T06:15:00Z`, or `2024-05-02` for midnight UTC
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<DateTime<Utc>>,
-    /// Show what would be measured and judged, and write and send nothing
+    /// Show the measurements and verdicts of the run without writing or sending anything
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -24,24 +24,24 @@ pub struct RunArgs {
 pub struct BackfillArgs {
     /// Name of a job, or path of its file
     pub job: String,
-    /// Windows that overlap the range from here …
+    /// Start of the range; windows that overlap it are computed
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub from: DateTime<Utc>,
-    /// … to here (exclusive)
+    /// End of the range (exclusive)
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub to: DateTime<Utc>,
-    /// Distance of rolling windows, such as `1h`. Default: one at each scheduled tick
+    /// Step between rolling windows, such as `1h`. Default: one at each scheduled tick
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub step: Option<TimeDelta>,
-    /// Take over what the source says now, also where it no longer has what was measured
+    /// Follow the source even where it no longer has the rows that were measured
     #[arg(long)]
     pub accept_loss: bool,
-    /// Whom to tell: a backfill never moves an alert, and `none` is the only choice so far
+    /// Receivers to notify: a backfill never changes an alert, so `none` is the only choice so far
     #[arg(long, value_enum, default_value_t = BackfillNotify::None)]
     pub notify: BackfillNotify,
 }
 
-/// Whom a backfill tells.
+/// Receivers that a backfill notifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BackfillNotify {
     None,
@@ -61,13 +61,13 @@ pub struct HistoryArgs {
     /// Only this cohort, such as `all` or `region=north`
     #[arg(long)]
     pub cohort: Option<String>,
-    /// What was believed at this time
+    /// Values as they were known at this time
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub as_of: Option<DateTime<Utc>>,
-    /// Most rows
+    /// Maximum number of rows
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub limit: i64,
-    /// Show it again every few seconds, until stopped
+    /// Refresh every few seconds until stopped
     #[arg(long)]
     pub watch: bool,
 }

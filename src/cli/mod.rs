@@ -30,17 +30,17 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every command.
+/// Global options.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Settings: receivers and limits. A file that is not there means defaults
+    /// Settings file: receivers and limits. If it does not exist, defaults apply
     #[arg(long, global = true, value_name = "FILE", default_value = "trueup.toml")]
     pub config: PathBuf,
     /// Folder of the job files
     #[arg(long, global = true, value_name = "DIR", default_value = "jobs")]
     pub jobs: PathBuf,
-    /// The database; without one, most commands start a private Postgres in `.trueup/`
+    /// Database URL. Without one, most commands start a private Postgres in `.trueup/`
     #[arg(
         long,
         visible_alias = "database",
@@ -50,107 +50,107 @@ pub struct Global {
         value_name = "URL"
     )]
     pub database_url: Option<String>,
-    /// How data is printed
+    /// Output format of data
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 
-/// How data is printed.
+/// Output format of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     Table,
     Json,
     Csv,
-    /// Of `check`: for code scanning
+    /// `check` only: SARIF for code scanning
     Sarif,
-    /// Of `check`: annotations of GitHub Actions
+    /// `check` only: annotations of GitHub Actions
     Github,
 }
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-/// What to do.
+/// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check job files and settings, and say every mistake at once
+    /// Check job files and settings, and report all mistakes at once
     Check {
         /// A job file, or a folder of them. Default: the jobs folder
         path: Option<PathBuf>,
-        /// What a code of a finding means, and what mends it
+        /// Explain the code of a finding and how to fix it
         #[arg(long, value_name = "CODE", conflicts_with = "path")]
         explain: Option<String>,
     },
     /// Bring the `trueup` schema of the database up to date
     Migrate(MigrateArgs),
-    /// Look at everything a runner stands on: database, roles, clock, receivers, outbox, jobs; and say what mends it
+    /// Check database, roles, clock, receivers, outbox and jobs, and suggest fixes
     Doctor,
     /// Run a job once, now or as of a past time
     Run(RunArgs),
-    /// Compute past windows from all that is known now
+    /// Compute past windows from current data
     Backfill(BackfillArgs),
-    /// Compare a job's history with the source over its whole horizon, and repair what differs
+    /// Compare a job's history with the source over its whole horizon, and repair differences
     Reconcile {
         /// Name of a job, or path of its file
         job: String,
     },
-    /// Run all jobs on their schedules until stopped; job files that change are taken in, at once on SIGHUP
+    /// Run all jobs on their schedules until stopped; changed job files are reloaded, at once on SIGHUP
     Serve {
-        /// How the log is written
+        /// Format of the log
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log: LogFormat,
     },
     /// Show measured metrics
     History(HistoryArgs),
-    /// Show how each job stands
+    /// Show the state of each job
     Status {
-        /// Show it again every few seconds, until stopped
+        /// Refresh every few seconds until stopped
         #[arg(long)]
         watch: bool,
-        /// Show how much room each job takes, how fast that grows, and what each table holds
+        /// Show the storage of each job, its growth, and the contents of each table
         #[arg(long)]
         storage: bool,
     },
     /// Show runs, newest first
     Runs {
-        /// Only of this job
+        /// Only this job
         job: Option<String>,
-        /// Most rows
+        /// Maximum number of rows
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
         limit: i64,
-        /// Show it again every few seconds, until stopped
+        /// Refresh every few seconds until stopped
         #[arg(long)]
         watch: bool,
     },
-    /// Show alerts that are open; acknowledge or resolve them
+    /// Show open alerts; acknowledge or resolve them
     #[command(args_conflicts_with_subcommands = true)]
     Alerts {
         #[command(subcommand)]
         command: Option<AlertsCommand>,
-        /// Only of this job
+        /// Only this job
         #[arg(long)]
         job: Option<String>,
-        /// Also those that are not open
+        /// Include alerts that are not open
         #[arg(long)]
         all: bool,
-        /// Show it again every few seconds, until stopped
+        /// Refresh every few seconds until stopped
         #[arg(long)]
         watch: bool,
     },
-    /// Show incidents, or one of them: its timeline and what was known when its alerts fired
+    /// Show incidents, or the timeline of one and the evidence kept when its alerts fired
     Incident(IncidentArgs),
-    /// Who would be told of an alert, when, and why
+    /// Show which receivers an alert would notify, when, and why
     Route(RouteArgs),
-    /// Try receivers
+    /// Test receivers
     Notify {
         #[command(subcommand)]
         command: NotifyCommand,
     },
-    /// Show messages and what became of them; try again what was given up
+    /// Show messages and their delivery state; retry failed deliveries
     #[command(args_conflicts_with_subcommands = true)]
     Deliveries {
         #[command(subcommand)]
@@ -158,71 +158,71 @@ pub enum Command {
         #[command(flatten)]
         filter: DeliveriesArgs,
     },
-    /// Show what a job does: its plan in words, its SQL, and how the database runs it
+    /// Show a job's plan in words, its SQL, and how the database runs it
     Explain {
         /// Name of a job, or path of its file
         #[arg(required_unless_present_any = ["metrics", "errors", "reference"])]
         job: Option<String>,
-        /// The catalogue of metrics instead: what each means, its unit, and what it needs
+        /// Show the metric catalog instead: meaning, unit and requirements of each metric
         #[arg(long, conflicts_with_all = ["job", "errors"])]
         metrics: bool,
-        /// What `check` can say instead: every code, what it means and what mends it
+        /// Show all codes of `check` instead, with their meaning and fix
         #[arg(long, conflicts_with = "job")]
         errors: bool,
-        /// Every key of job files and settings instead
+        /// Show every key of job files and settings instead
         #[arg(long, conflicts_with_all = ["job", "metrics", "errors"])]
         reference: bool,
-        /// Run the statements, show what they took, and take everything back
+        /// Run the statements, show their cost, and roll everything back
         #[arg(long, requires = "job")]
         analyze: bool,
     },
-    /// Replay today's rules over the history: what would have fired, when, and for how long
+    /// Replay the current rules over the history: which alerts would have fired, when, and for how long
     Backtest(BacktestArgs),
-    /// Propose limits from the history, with how often they would have paged
+    /// Propose limits from the history, and show how often each would have paged
     Suggest(SuggestArgs),
-    /// Write a job from a look at the database, or at two CSV files, and run it once
+    /// Generate a job from the database or from two CSV files, and run it once
     Init(InitArgs),
     /// Print the JSON Schema of job files, settings, rule fixtures or webhook bodies
     Schema {
         #[arg(value_enum, default_value_t = SchemaKind::Job)]
         kind: SchemaKind,
     },
-    /// Check rules against fixtures: files with series, and the verdicts and alerts that are expected
+    /// Test rules against fixtures: files with series and the expected verdicts and alerts
     Test {
-        /// A fixture, or a folder of `*.test.toml`
+        /// A fixture, or a folder of `*.test.toml` files
         #[arg(default_value = "jobs")]
         path: PathBuf,
     },
-    /// What rules compare with that is not history
+    /// Store baseline values that do not come from the history
     Baseline {
         #[command(subcommand)]
         command: BaselineCommand,
     },
-    /// Mute alerts for a while: they are judged and recorded, and nobody is told
+    /// Silence alerts for a while: they are judged and recorded, but send no notifications
     Silence {
         #[command(subcommand)]
         command: SilenceCommand,
     },
-    /// Say that something happened: alerts name what came just before them, baselines leave incidents out
+    /// Record an event: alerts name events just before them, baselines exclude incidents
     Annotate(AnnotateArgs),
-    /// Tell the whole story on made-up data: late labels, revisions, an alert, an email and a webhook
+    /// Run a demo on made-up data: late labels, revisions, an alert, an email and a webhook
     Demo {
-        /// Leave the database running afterwards
+        /// Keep the database running afterwards
         #[arg(long)]
         keep: bool,
-        /// Stop a database that was left running
+        /// Stop a database that was kept running
         #[arg(long, conflicts_with = "keep")]
         stop: bool,
     },
-    /// Print what a shell needs to complete commands and options
+    /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page, or write those of all commands into a folder
+    /// Print the manual page, or write the pages of all commands into a folder
     Man { folder: Option<PathBuf> },
     #[command(hide = true)]
     LocalPostgresGuard(GuardArgs),
 }
 
-/// An instant with its offset, a day, or so long before now.
+/// Parses an instant with its offset, a day, or a duration before now.
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     if let Some(before) = text.strip_prefix("now") {
         return match before.strip_prefix('-') {

@@ -1,4 +1,4 @@
-//! Arguments of what tries rules on the past.
+//! Arguments of commands that try rules on the past.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,24 +10,24 @@ use super::instant;
 pub struct BacktestArgs {
     /// Name of a job, or path of its file
     pub job: String,
-    /// Windows that end at or after this …; default: the first that is stored
+    /// Only windows that end at or after this. Default: the first stored
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub from: Option<DateTime<Utc>>,
-    /// … and before this; default: the last that is stored
+    /// Only windows that end before this. Default: the last stored
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub to: Option<DateTime<Utc>>,
-    /// Judge by what was known then, with first reports and corrections as they came, or by what is known now
+    /// Judge by the values known then (first reports, and corrections as they came), or by those known now
     #[arg(long, value_enum, default_value_t = BacktestKnowledge::Now)]
     pub as_of: BacktestKnowledge,
-    /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`; `RULE.KEY=` takes a key out
+    /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`; `RULE.KEY=` removes a key
     #[arg(long, value_name = "CHANGE")]
     pub set: Vec<String>,
-    /// Replay the built-in rules too
+    /// Also replay the built-in rules
     #[arg(long)]
     pub builtin: bool,
 }
 
-/// What a backtest judges by.
+/// Values that a backtest judges by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BacktestKnowledge {
     Then,
@@ -53,10 +53,10 @@ pub struct SuggestArgs {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What can be done with baselines.
+/// Commands of `baseline`.
 #[derive(Debug, Subcommand)]
 pub enum BaselineCommand {
-    /// Store what a model version was worth when it was validated
+    /// Store the validation value of a metric for a model version
     Set(BaselineArgs),
 }
 
@@ -72,10 +72,10 @@ pub struct BaselineArgs {
     /// Model version
     #[arg(long)]
     pub version: Option<String>,
-    /// Cohort, as in the history
+    /// Cohort, as shown in the history
     #[arg(long, default_value = "all")]
     pub cohort: String,
-    /// Where the value comes from
+    /// Origin of the value
     #[arg(long)]
     pub note: Option<String>,
 }

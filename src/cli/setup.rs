@@ -1,32 +1,32 @@
-//! Arguments of what is done once: a job from a look, the schema, a private Postgres.
+//! Arguments of `init`, `schema`, `migrate` and the guard of a private Postgres.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// What a schema can be of.
+/// Files and bodies that have a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaKind {
     /// A job file
     Job,
     /// trueup.toml
     Settings,
-    /// A file of `trueup test`
+    /// A fixture of `trueup test`
     Fixture,
-    /// The body of a webhook of format `trueup`
+    /// The body of a webhook with format `trueup`
     Webhook,
 }
 
 /// Arguments of `init`.
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
-    /// Name of the job. Default: from the table of predictions
+    /// Name of the job. Default: derived from the table of predictions
     #[arg(long)]
     pub name: Option<String>,
-    /// Take what is proposed, without asking; what names and rows do not decide is refused
+    /// Accept the proposals without asking; fail where names and rows do not decide
     #[arg(long)]
     pub yes: bool,
-    /// Two files instead of tables: they are loaded into the database, which is a private one unless DATABASE_URL is set
+    /// Two files instead of tables, loaded into the database (a private one unless DATABASE_URL is set)
     #[arg(long, num_args = 2, value_names = ["PREDICTIONS", "LABELS"], conflicts_with_all = ["predictions", "labels"])]
     pub csv: Option<Vec<PathBuf>>,
     /// Table of predictions, `schema.table`
@@ -35,7 +35,7 @@ pub struct InitArgs {
     /// Table of labels
     #[arg(long)]
     pub labels: Option<String>,
-    /// Key of predictions and labels; `prediction_id=id` where they differ: that of predictions first
+    /// Key of predictions and labels; `prediction_id=id` if they differ, that of predictions first
     #[arg(long)]
     pub id: Option<String>,
     /// Column of predictions with the event time
@@ -47,10 +47,10 @@ pub struct InitArgs {
     /// Column of labels with the actual value
     #[arg(long)]
     pub actual: Option<String>,
-    /// Address of a webhook that gets the alerts: it is written into the settings, if there are none yet
+    /// Address of a webhook for the alerts; written to the settings file if there is none yet
     #[arg(long, value_name = "URL")]
     pub webhook: Option<String>,
-    /// Where on-call finds what to do
+    /// Runbook for on-call
     #[arg(long, value_name = "URL")]
     pub runbook: Option<String>,
 }
@@ -58,7 +58,7 @@ pub struct InitArgs {
 /// Arguments of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
-    /// Print the SQL that gives the runner and the readers what they need, and change nothing
+    /// Print the SQL that grants the runner and the readers their privileges, and change nothing
     #[arg(long)]
     pub print_grants: bool,
     /// Role of the runner
@@ -69,7 +69,7 @@ pub struct MigrateArgs {
     pub reader: String,
 }
 
-/// Arguments of the guard of a local Postgres.
+/// Arguments of the guard of a private Postgres.
 #[derive(Debug, Args)]
 pub struct GuardArgs {
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! Arguments of what people do about alerts and messages.
+//! Arguments of commands for alerts, messages, silences and annotations.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::PossibleValue;
@@ -8,28 +8,28 @@ use super::instant;
 use crate::domain::duration;
 use crate::domain::severity::Severity;
 
-/// What can be done about alerts.
+/// Commands of `alerts`.
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
-    /// Say that you are on it: reminders and escalation stop, and whoever was told is told so
+    /// Acknowledge alerts: repeats and escalation stop, and receivers of the alert are notified of it
     Ack(ActArgs),
-    /// Say that it is over: windows that have ended by now cannot make it fire again
+    /// Resolve alerts: windows that have already ended cannot make them fire again
     Resolve(ActArgs),
 }
 
-/// Which alerts, and who acts on them.
+/// Alerts to act on, and the user who acts.
 #[derive(Debug, Args)]
 pub struct ActArgs {
-    /// Numbers of alerts, as `trueup alerts` shows them
+    /// Alert numbers, as shown by `trueup alerts`
     #[arg(required_unless_present = "incident")]
     pub ids: Vec<i64>,
     /// All firing alerts of an incident
     #[arg(long, value_name = "ID")]
     pub incident: Option<i64>,
-    /// Who. Default: the user of this machine
+    /// Name of the user. Default: the user of this machine
     #[arg(long)]
     pub by: Option<String>,
-    /// Why, in a few words
+    /// Reason, in a few words
     #[arg(long, default_value = "")]
     pub note: String,
 }
@@ -37,15 +37,15 @@ pub struct ActArgs {
 /// Arguments of `incident`.
 #[derive(Debug, Args)]
 pub struct IncidentArgs {
-    /// Number of an incident, as messages name it. Default: a list of those that are open
+    /// Incident number, as shown in messages. Default: list open incidents
     pub id: Option<i64>,
-    /// A draft of the postmortem, in Markdown
+    /// Print a draft of the postmortem, in Markdown
     #[arg(long, requires = "id")]
     pub postmortem: bool,
-    /// List only those of this job
+    /// List only incidents of this job
     #[arg(long, conflicts_with = "id")]
     pub job: Option<String>,
-    /// List those that are over too
+    /// Also list closed incidents
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
 }
@@ -53,7 +53,7 @@ pub struct IncidentArgs {
 /// Arguments of `route`.
 #[derive(Debug, Args)]
 pub struct RouteArgs {
-    /// Name of a job. What its rules name in `notify` is shown too
+    /// Name of a job. Receivers in `notify` of its rules are shown too
     #[arg(long)]
     pub job: String,
     #[arg(long, value_enum, default_value_t = Severity::Page)]
@@ -63,15 +63,15 @@ pub struct RouteArgs {
     pub rule: Option<String>,
     #[arg(long, default_value = "all")]
     pub cohort: String,
-    /// When it would fire: `2024-05-04T22:00:00Z`. Default: now
+    /// Time at which it would fire: `2024-05-04T22:00:00Z`. Default: now
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<DateTime<Utc>>,
 }
 
-/// What can be tried.
+/// Commands of `notify`.
 #[derive(Debug, Subcommand)]
 pub enum NotifyCommand {
-    /// Send a test message through the outbox, as an alert would go
+    /// Send a test message through the outbox, as for an alert
     Test { receiver: String },
 }
 
@@ -85,24 +85,24 @@ impl ValueEnum for Severity {
     }
 }
 
-/// Which messages are shown.
+/// Filter of messages.
 #[derive(Debug, Args)]
 pub struct DeliveriesArgs {
-    /// Only about this job
+    /// Only this job
     #[arg(long)]
     pub job: Option<String>,
-    /// Only to this receiver
+    /// Only this receiver
     #[arg(long)]
     pub receiver: Option<String>,
-    /// Only those in this state
+    /// Only messages in this state
     #[arg(long, value_enum)]
     pub state: Option<DeliveryState>,
-    /// Most rows
+    /// Maximum number of rows
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub limit: i64,
 }
 
-/// What has become of a message.
+/// Delivery state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeliveryState {
     Pending,
@@ -112,7 +112,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// The word that is stored.
+    /// Returns the stored word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -123,28 +123,28 @@ impl DeliveryState {
     }
 }
 
-/// What can be done about messages.
+/// Commands of `deliveries`.
 #[derive(Debug, Subcommand)]
 pub enum DeliveriesCommand {
-    /// Try now what was given up or waits, with the same ids
+    /// Retry failed and waiting messages now, with the same ids
     Retry {
         /// Ids of messages
         #[arg(required_unless_present = "receiver")]
         ids: Vec<uuid::Uuid>,
-        /// All of a receiver
+        /// All messages of a receiver
         #[arg(long)]
         receiver: Option<String>,
     },
 }
 
-/// What can be done with silences.
+/// Commands of `silence`.
 #[derive(Debug, Subcommand)]
 pub enum SilenceCommand {
-    /// Mute from now on
+    /// Silence alerts from now on
     Add(SilenceArgs),
-    /// Show silences that are in force
+    /// Show active silences
     List {
-        /// Also those that are over
+        /// Include expired silences
         #[arg(long)]
         all: bool,
     },
@@ -155,7 +155,7 @@ pub enum SilenceCommand {
 /// Arguments of `silence add`.
 #[derive(Debug, Args)]
 pub struct SilenceArgs {
-    /// Only this job; a `*` stands for any text, here and below
+    /// Only this job; `*` matches any text, here and below
     #[arg(long)]
     pub job: Option<String>,
     /// Only this rule
@@ -167,13 +167,13 @@ pub struct SilenceArgs {
     /// Only this severity
     #[arg(long, value_enum)]
     pub severity: Option<Severity>,
-    /// For how long, such as `2h`
+    /// Duration, such as `2h`
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub lasts: TimeDelta,
-    /// Why
+    /// Reason
     #[arg(long)]
     pub reason: String,
-    /// Who. Default: the user of this machine
+    /// Name of the user. Default: the user of this machine
     #[arg(long)]
     pub author: Option<String>,
 }
@@ -186,21 +186,21 @@ pub struct AnnotateArgs {
     /// Only this job. Default: every job
     #[arg(long)]
     pub job: Option<String>,
-    /// When it happened or began. Default: now
+    /// Time at which it happened or began. Default: now
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<DateTime<Utc>>,
-    /// When it ended; an incident without it lasts
+    /// Time at which it ended; without it, an incident is ongoing
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub until: Option<DateTime<Utc>>,
-    /// In a few words
+    /// Note, in a few words
     #[arg(long, default_value = "")]
     pub note: String,
-    /// For how long alerts tell nobody: a new model warms up
+    /// Suppress alerts for this long, while a new model warms up
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub suppress: Option<TimeDelta>,
 }
 
-/// What can happen to a model or its data.
+/// Kind of event on a model or its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AnnotationKind {
     Deploy,
@@ -212,7 +212,7 @@ pub enum AnnotationKind {
 }
 
 impl AnnotationKind {
-    /// The word that is stored.
+    /// Returns the stored word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",

@@ -36,7 +36,7 @@ impl fmt::Display for UserError {
 
 impl std::error::Error for UserError {}
 
-/// A user's mistake as an error.
+/// Wraps a message in a `UserError`.
 fn user_error(message: impl Into<String>) -> anyhow::Error {
     UserError(message.into()).into()
 }
@@ -54,7 +54,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let done = runtime.block_on(command(cli));
-    // Blocking look-ups of names may hang on: they are not waited for.
+    // Blocking name lookups may hang; do not wait for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
@@ -108,15 +108,15 @@ async fn command(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// How often `--watch` shows it again.
+/// Interval at which `--watch` refreshes the screen.
 const WATCH_EVERY: Duration = Duration::from_secs(3);
 
-/// Shows something once, or again and again on a screen that is wiped before.
+/// Shows the output once, or repeatedly on a cleared screen.
 async fn again(global: &Global, watch: bool, show: impl AsyncFn() -> Result<ExitCode>) -> Result<ExitCode> {
     if !watch {
         return show().await;
     }
-    // CancelSafeConnection for as long as it is watched: a private Postgres would stop and start in between.
+    // Keep the database in use while watching: a private Postgres would stop and start between refreshes.
     let _database = database::database(global, &jobs::settings(global)?).await?;
     loop {
         output::wipe_screen()?;
@@ -144,10 +144,10 @@ pub fn fail(failure: &str) {
     output::fail(failure);
 }
 
-/// Prints what is wrong with a command line, and returns the code to exit with.
+/// Prints a command-line mistake and returns the exit code.
 pub fn usage(mistake: clap::Error) -> ExitCode {
     let given: Vec<String> = std::env::args_os().map(|given| given.to_string_lossy().into_owned()).collect();
-    // The same mistake in the same words, about arguments that can be seen: a file name may come from a `*` of the shell.
+    // Parse again with hidden characters made visible: a file name may come from a shell `*`.
     let shown = match given.iter().any(|given| visible::has_hidden(given)) {
         true => Cli::try_parse_from(given.iter().map(|given| visible::line(given))).err().unwrap_or(mistake),
         false => mistake,

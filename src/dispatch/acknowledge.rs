@@ -1,4 +1,4 @@
-//! What people do about alerts: say that they are on it, or that it is over.
+//! Manual actions on alerts: acknowledge and resolve.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::store::ledger::{job, run};
 use crate::store::outbox::queue::{self, NewNotification};
 use crate::warehouse::failure::RunError;
 
-/// What somebody does, and who.
+/// A manual action and its author.
 #[derive(Debug, Clone, Copy)]
 pub struct ManualAction<'a> {
     pub kind: Kind,
@@ -25,16 +25,16 @@ pub struct ManualAction<'a> {
     pub note: &'a str,
 }
 
-/// What somebody does about an alert.
+/// Kind of a manual action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Reminders and escalation stop.
+    /// Stops repeats and escalation.
     Acknowledge,
-    /// It is over; windows that end later may make it fire again.
+    /// Ends the alert; windows that end later may make it fire again.
     Resolve,
 }
 
-/// Acts on firing alerts, by number or by incident, and tells whoever was told of them. Returns those it acted on.
+/// Acts on firing alerts, by number or by incident, and notifies the receivers that know of them. Returns the alerts acted on.
 pub async fn act(
     pool: &PgPool,
     ids: &[i64],
@@ -54,7 +54,7 @@ async fn act_on(
 ) -> Result<Vec<FiringAlert>, RunError> {
     let mut transaction = connection.begin().await?;
     let jobs = alert::jobs_of(&mut transaction, ids, incidents).await?;
-    // Jobs before alerts, as runs lock them.
+    // Lock jobs before alerts, in the same order as runs.
     for job_id in &jobs {
         job::lock_published(&mut transaction, *job_id).await?;
     }
@@ -78,7 +78,7 @@ async fn act_on(
     Ok(seen)
 }
 
-/// Tells whoever was told of these alerts that somebody is on it.
+/// Notifies the receivers of these alerts of the acknowledgement.
 async fn acknowledged(
     connection: &mut PgConnection,
     job_id: i64,
@@ -99,7 +99,7 @@ async fn acknowledged(
     groups.dedup();
     for (receiver, topic) in groups {
         let id = Uuid::new_v4();
-        // Of what this receiver knows.
+        // Only alerts that this receiver was notified of.
         let mine = standing
             .notified
             .iter()
@@ -113,7 +113,7 @@ async fn acknowledged(
             job_id: Some(job_id),
             run_id: None,
             receiver: receiver.to_owned(),
-            // It waits for nothing that is put off.
+            // A topic of its own, so that it does not wait for deferred notifications.
             topic: format!("{topic}/acknowledged"),
             kind: "acknowledged",
             body: json!(notice),

@@ -1,5 +1,5 @@
-//! Writes messages into the outbox: what changed, and all that still fires, in one message of a job to a receiver. Until its
-//! first attempt a message is open, and what changes meanwhile goes into it.
+//! Composes notifications in the outbox: one per job and receiver, with the changes and all alerts that still fire. Until its
+//! first attempt a notification is open, and further changes are merged into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,17 +17,17 @@ use crate::store::alerting::{annotation, incident, notified};
 use crate::store::outbox::queue::{self, NewNotification};
 use crate::warehouse::failure::RunError;
 
-/// What one receiver has to be told in one group.
+/// Changes to notify one receiver of, in one group.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingNotification {
     pub fired: BTreeSet<i64>,
     pub ended: BTreeSet<i64>,
-    /// Why, where it is neither of these: `repeat` or `escalated`.
+    /// Reason other than these changes: `repeat` or `escalated`.
     pub reason: Option<&'static str>,
     pub path: Path,
 }
 
-/// PendingNotification by receiver and group.
+/// Pending notifications by receiver and group.
 pub(crate) type ByGroup = BTreeMap<(String, String), PendingNotification>;
 
 impl PendingNotification {
@@ -35,7 +35,7 @@ impl PendingNotification {
         Self { fired: BTreeSet::new(), ended: BTreeSet::new(), reason: None, path }
     }
 
-    /// The pending of a group, to add to. The most urgent of its alerts says when it goes out.
+    /// Returns the pending notification of a group, to add to. Its most urgent alert determines when it is sent.
     pub(crate) fn of<'n>(
         all: &'n mut ByGroup,
         (receiver, topic): (&str, &str),
@@ -49,7 +49,7 @@ impl PendingNotification {
     }
 }
 
-/// Puts pending into the open message of a group, or into a new one.
+/// Merges a pending notification into the open one of its group, or enqueues a new one.
 pub(crate) async fn enqueue(
     connection: &mut PgConnection,
     trigger: Trigger,
@@ -63,7 +63,7 @@ pub(crate) async fn enqueue(
     let id = open.as_ref().map_or_else(Uuid::new_v4, |open| open.id);
     let written: Option<Notice> = open.as_ref().and_then(|open| serde_json::from_value(open.body.clone()).ok());
     let notified = notified_firing(standing, receiver, topic);
-    // What fired and ended before anything went out is not told at all.
+    // An alert that fired and resolved before anything was sent is not notified.
     let unsaid = |alert: &i64| {
         open.is_some()
             && standing
@@ -80,7 +80,7 @@ pub(crate) async fn enqueue(
         .filter(|(_, facts)| !facts.is_firing())
         .filter_map(|(_, facts)| facts.id)
         .collect();
-    // Ends that stand in the open message stay in it, unless the alert fires again.
+    // Resolves in the open notification stay in it unless the alert fires again.
     for (section, facts) in written.iter().flat_map(Notice::alerts).filter(|(_, facts)| !facts.is_firing()) {
         let Some(alert) = facts.id.filter(|alert| !pending.fired.contains(alert)) else { continue };
         let Some(known) = standing.find(alert).or(standing.alerts.first()) else { continue };
@@ -102,7 +102,7 @@ pub(crate) async fn enqueue(
     notified::remove(connection, &Vec::from_iter(pending.ended.iter().copied()), receiver).await?;
     let fired = Vec::from_iter(pending.fired.iter().copied());
     let escalated = pending.reason == Some("escalated");
-    // A reminder that is open stays one.
+    // An open repeat or escalation stays one.
     let given = pending.reason.or(match written.as_ref().map(|notice| notice.reason.as_str()) {
         Some("repeat") => Some("repeat"),
         Some("escalated") => Some("escalated"),
@@ -114,7 +114,8 @@ pub(crate) async fn enqueue(
         }
         return Ok(());
     };
-    // One whose end stands in the open message was told before: that it fires again is not pending that can be taken back.
+    // The receiver already knew an alert whose resolve is in the open notification. With a nil id for the new firing, a later
+    // resolve is not dropped as never sent.
     let retold = |alert: &i64| ends.contains(alert);
     let (again, first): (Vec<i64>, Vec<i64>) = fired.into_iter().partition(retold);
     notified::add(connection, &first, receiver, topic, id, escalated).await?;
@@ -137,7 +138,7 @@ pub(crate) async fn enqueue(
         job,
         note: written.and_then(|notice| notice.note),
     };
-    // One that forgets what it is not told again and again does its own grouping.
+    // A receiver that needs resending does its own grouping.
     let forgets = routing.resend.contains_key(receiver);
     let due = match trigger.at_once || forgets {
         true => now,
@@ -161,7 +162,7 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
-/// The message that somebody is on these alerts. None: none of them can be read.
+/// Composes the notification that these alerts are acknowledged. `None` if no alert can be read.
 pub(crate) async fn acknowledged(
     connection: &mut PgConnection,
     standing: &JobAlerts,
@@ -190,7 +191,7 @@ pub(crate) async fn acknowledged(
     }))
 }
 
-/// When a message of a group is ready: a first one waits for more of the same, later ones keep their distance.
+/// Returns when a notification of a group is ready: the first waits for `group_wait`, later ones keep `group_interval`.
 async fn ready(
     connection: &mut PgConnection,
     receiver: &str,
@@ -204,9 +205,9 @@ async fn ready(
     Ok(last.map_or(now + wait, |last| (now + wait).max(last + path.timing.group_interval)))
 }
 
-/// What a message says of an alert.
+/// Returns the facts of an alert for a notification. `None` if they cannot be read.
 fn facts(known: &Known, is_new: bool) -> Option<AlertFacts> {
-    // What an earlier version stored and this one cannot read cannot be told.
+    // Evidence stored by an earlier version may be unreadable; the alert is left out.
     let facts: AlertFacts = serde_json::from_value(known.alert.evidence.clone()).ok()?;
     let facts = AlertFacts {
         id: Some(known.alert.id),
@@ -219,7 +220,7 @@ fn facts(known: &Known, is_new: bool) -> Option<AlertFacts> {
     Some(if known.is_firing() { current(known, facts) } else { facts })
 }
 
-/// The numbers of the newest window, where that is a later one than it fired by.
+/// Replaces the numbers by those of the newest window, if that is later than the one in the facts.
 fn current(known: &Known, facts: AlertFacts) -> AlertFacts {
     let alert = &known.alert;
     match (alert.window_start, alert.window_end) {
@@ -227,7 +228,7 @@ fn current(known: &Known, facts: AlertFacts) -> AlertFacts {
             value: alert.value,
             limit: alert.limit_value.or(facts.limit),
             labeled: alert.labeled.unwrap_or_default(),
-            // Of the share of labels and of predictions it says enough.
+            // The verdict stores no prediction count; derive it from labeled and coverage.
             predictions: predictions(alert.labeled, alert.coverage).unwrap_or(facts.predictions),
             coverage: alert.coverage,
             window_start: start,
@@ -241,14 +242,14 @@ fn current(known: &Known, facts: AlertFacts) -> AlertFacts {
     }
 }
 
-/// Predictions of a window, from its labels and its coverage.
+/// Computes the predictions of a window from its labels and coverage.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
 fn predictions(labeled: Option<i64>, coverage: Option<f64>) -> Option<i64> {
     let (labeled, coverage) = (labeled?, coverage.filter(|coverage| *coverage > 0.0)?);
     Some((labeled as f64 / coverage).round() as i64)
 }
 
-/// Alerts by rule: the most severe rule first, in each the worst alert first and those that ended last.
+/// Groups alerts by rule: the most severe rule first; within a rule the worst alert first, resolved ones last.
 async fn sections(
     connection: &mut PgConnection,
     job: &str,
@@ -272,7 +273,7 @@ async fn sections(
         if let Some(worst) = section.alerts.first() {
             section.query = worst.query.clone();
         }
-        // The section has the query of its worst; the others' are in the history.
+        // The section has the query of its worst alert; the others are in the history.
         section.alerts.iter_mut().for_each(|alert| alert.query.clear());
         section.changes = changes_before(connection, job, &section.alerts).await?;
     }
@@ -283,8 +284,8 @@ async fn sections(
     Ok(sections)
 }
 
-/// What is new first, then the worst: by the share of the squared error where all of them know it, else by the distance from
-/// the limit; what ended last.
+/// Sorts new alerts first, then worst first: by share of the squared error if every firing alert has one, otherwise by distance
+/// from the limit; resolved alerts last.
 pub(crate) fn sort(alerts: &mut [AlertFacts]) {
     let shares = alerts.iter().filter(|alert| alert.is_firing()).all(|alert| alert.squared_error_share.is_some());
     let size = |alert: &AlertFacts| match shares {
@@ -300,7 +301,7 @@ pub(crate) fn sort(alerts: &mut [AlertFacts]) {
     });
 }
 
-/// The windows before an alert fired, as they were frozen then.
+/// Loads the windows before an alert fired, as they were frozen then.
 async fn series(connection: &mut PgConnection, alert: Option<i64>) -> Result<Vec<Point>, RunError> {
     let Some(alert) = alert else { return Ok(Vec::new()) };
     let frozen = incident::frozen(connection, alert).await?;
@@ -308,17 +309,17 @@ async fn series(connection: &mut PgConnection, alert: Option<i64>) -> Result<Vec
     Ok(series.unwrap_or_default())
 }
 
-/// Events that are named in a message, and how long before the alert they may have been.
+/// Most events listed in a notification, and how long before the alert they may be.
 pub(crate) const MOST_CHANGES: i64 = 3;
 const BEFORE: TimeDelta = TimeDelta::days(7);
 
-/// What was said to have happened just before the first of these alerts began.
+/// Loads the annotated events from just before the first of these alerts began.
 pub(crate) async fn changes_before(
     connection: &mut PgConnection,
     job: &str,
     alerts: &[AlertFacts],
 ) -> Result<Vec<ChangeFacts>, RunError> {
-    // `since` is the end of the first window in breach: what happened in it may be the trigger.
+    // `since` is the end of the first window in breach; an event within that window may be the cause.
     let Some(began) = alerts.iter().filter_map(|alert| alert.since).min() else { return Ok(Vec::new()) };
     let found = annotation::before(connection, job, (began - BEFORE, began), MOST_CHANGES).await?;
     Ok(found
@@ -327,7 +328,7 @@ pub(crate) async fn changes_before(
         .collect())
 }
 
-/// The text of the message that an alert would send.
+/// Returns the text of the notification that an alert would send.
 pub(crate) fn preview(about: RuleContext, facts: AlertFacts, as_of: DateTime<Utc>) -> String {
     let query = facts.query.clone();
     let section = Section {

@@ -1,7 +1,8 @@
-//! Compares what receivers believe with what is so, and puts what they have to be told into the outbox.
+//! Compares the alerts that receivers were notified of with the current ones, and puts the missing notifications into the outbox.
 //!
-//! An alert that fires and is not held back is told to the receivers that its rule, its job or a route names; whoever was
-//! told is told of the end. Everything needed stands in the database: runs, reminders and people use the same path.
+//! A firing alert that is not suppressed is sent to the receivers that its rule, its job or a route names; the receivers that
+//! were notified of it are also notified when it resolves. All state is in the database, so runs, repeats and manual actions
+//! share this path.
 
 pub mod acknowledge;
 pub mod compose;
@@ -23,18 +24,18 @@ use crate::store::alerting::{alert, incident};
 use crate::store::ledger::run;
 use crate::warehouse::failure::RunError;
 
-/// What leads to messages.
+/// Cause of notifications.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trigger {
     pub job_id: i64,
-    /// None: no run did, but a person, or time that passed.
+    /// `None`: caused by a manual action or by the passing of time, not by a run.
     pub run_id: Option<i64>,
     pub as_of: DateTime<Utc>,
-    /// Nothing waits for more of its group: somebody waits for it to end.
+    /// Skips the group wait, because a user waits for the result.
     pub at_once: bool,
 }
 
-/// The standing alerts of a job, and what its receivers believe of them.
+/// Alerts of a job that fire or whose resolve is not dispatched yet, and the notifications that receivers got of them.
 pub(crate) struct JobAlerts {
     pub alerts: Vec<Known>,
     pub notified: Vec<Notified>,
@@ -43,7 +44,7 @@ pub(crate) struct JobAlerts {
 impl JobAlerts {
     pub(crate) async fn load(connection: &mut PgConnection, job_id: i64) -> Result<Self, RunError> {
         let alerts = alert::standing(connection, job_id).await?;
-        // What an earlier version stored and this one cannot read is left as it is.
+        // Context stored by an earlier version may be unreadable; such an alert is left as it is.
         let known = alerts.into_iter().filter_map(|alert| {
             let about = serde_json::from_value(alert.about.clone()).ok()?;
             Some(Known { alert, about })
@@ -56,15 +57,15 @@ impl JobAlerts {
     }
 }
 
-/// What groups of messages end in that are put off.
+/// Suffix of the groups of deferred notifications.
 const LATER: &str = "/later";
 
-/// The group of messages of a job. What is put off until somebody reads it is kept apart from what is not.
+/// Returns the group of a job's notifications. Deferred notifications (hours, digest) form a group of their own.
 pub(crate) fn topic(job: &str, path: &Path) -> String {
     if path.is_deferred() { format!("{job}{LATER}") } else { job.to_owned() }
 }
 
-/// Tells what has changed. Requirement the job's row locked.
+/// Enqueues notifications of all changes. The caller must hold the lock of the job's row.
 pub(crate) async fn changed(
     connection: &mut PgConnection,
     trigger: Trigger,
@@ -74,7 +75,7 @@ pub(crate) async fn changed(
         let standing = JobAlerts::load(connection, trigger.job_id).await?;
         differences(connection, trigger, routing, &standing).await?;
     }
-    // Also one that nobody was ever told of.
+    // Also closes incidents that no receiver was notified of.
     Ok(incident::close_ended(connection, trigger.job_id).await?)
 }
 
@@ -109,7 +110,7 @@ async fn differences(
     }
     for notified in &standing.notified {
         let Some(known) = standing.find(notified.alert_id).filter(|known| !known.is_firing()) else { continue };
-        // The end goes the way of the beginning: what was told at night is taken back at night.
+        // A resolve is deferred only if its firing notification was: one sent at night is also resolved at night.
         let path = known.path(routing);
         let path = if notified.topic.ends_with(LATER) { path } else { path.at_any_time() };
         PendingNotification::of(&mut pending, (&notified.receiver, &notified.topic), &path, now)
@@ -124,7 +125,7 @@ async fn differences(
     Ok(())
 }
 
-/// What a receiver believes in one group, of alerts that still fire.
+/// Returns the alerts of one group that still fire and that the receiver was notified of.
 pub(crate) fn notified_firing<'s>(standing: &'s JobAlerts, receiver: &str, topic: &str) -> BTreeMap<i64, &'s Notified> {
     let mine = standing.notified.iter().filter(|notified| notified.receiver == receiver && notified.topic == topic);
     let firing: BTreeSet<i64> =

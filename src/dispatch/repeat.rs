@@ -1,5 +1,5 @@
-//! Tells what time has made pending: silences and maintenance that ended, alerts that still fire, alerts nobody acknowledged.
-//! It works on what stands in the database; any number of processes may do it.
+//! Enqueues notifications that become due with time: after the end of silences and maintenance, repeats of firing alerts, and
+//! escalations of unacknowledged ones. All state is in the database, so any number of processes may do this.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,11 @@ use crate::store::ledger::{job, run};
 use crate::store::outbox::queue::{self, NewNotification};
 use crate::warehouse::failure::RunError;
 
-/// How long Alertmanager is told again that something ended.
+/// Time for which a resolve is resent to Alertmanager.
 const RESENT_END: TimeDelta = TimeDelta::minutes(5);
 
-/// Looks at every job that has alerts, once. One that cannot be looked at keeps none of the others waiting; one that a run
-/// publishes just now is looked at the next time.
+/// Checks every job that has alerts, once. A job that fails does not block the others; a job that a run is publishing is
+/// checked the next time.
 pub async fn all(pool: &PgPool, routing: &Routing) -> Result<(), RunError> {
     let jobs = held::within(pool, held::SHORT, async |connection| {
         let jobs = alert::jobs_with_news(connection).await?;
@@ -66,7 +66,7 @@ async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -
         .collect();
     let heard: Vec<(&Known, Path)> =
         told.iter().filter(|(known, _)| suppressions.decide(known) == Decision::Notify).cloned().collect();
-    // Nobody waits for more of the same: it has waited long enough.
+    // Skip the group wait: these alerts have waited long enough.
     let trigger = Trigger { at_once: true, ..trigger };
     for ((receiver, topic), pending) in &escalations(&standing, &heard, now) {
         compose::enqueue(connection, trigger, routing, &standing, (receiver, topic), pending, now).await?;
@@ -82,13 +82,13 @@ async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -
     Ok(())
 }
 
-/// Who else is told now because nobody has acknowledged.
+/// Returns the escalations that are due because an alert was not acknowledged.
 fn escalations(standing: &JobAlerts, open: &[(&Known, Path)], now: DateTime<Utc>) -> ByGroup {
     let mut pending = ByGroup::new();
     for (known, path) in open.iter().filter(|(known, _)| known.alert.acked_by.is_none()) {
         let Some(escalation) = &path.escalation else { continue };
         let notified = || standing.notified.iter().filter(|notified| notified.alert_id == known.alert.id);
-        // Counted from when the first of them was told, not from when it fired: it may have been silenced.
+        // Counted from the first notification, not from the firing: the alert may have been silenced.
         let told_at = notified().filter(|notified| !notified.escalated).map(|notified| notified.told_at).min();
         if told_at.is_none_or(|told_at| now - told_at < escalation.after) {
             continue;
@@ -97,7 +97,7 @@ fn escalations(standing: &JobAlerts, open: &[(&Known, Path)], now: DateTime<Utc>
             if notified().any(|notified| notified.receiver == *receiver) {
                 continue;
             }
-            // An escalation waits for nobody's morning.
+            // Escalations ignore hours and digest.
             let path = path.clone().at_any_time();
             let topic = topic(&known.about.job.name, &path);
             let group = PendingNotification::of(&mut pending, (receiver, &topic), &path, now);
@@ -108,9 +108,9 @@ fn escalations(standing: &JobAlerts, open: &[(&Known, Path)], now: DateTime<Utc>
     pending
 }
 
-/// Groups that may have to be reminded, with how often: those with an alert that is `heard` and that nobody is on yet. A
-/// receiver that forgets is told again of all that it was `told`, whatever keeps others quiet meanwhile: it would take
-/// silence for the end.
+/// Returns the groups that may need a repeat, with the interval: those with an unsuppressed (`heard`), unacknowledged alert. A
+/// receiver that forgets alerts gets all dispatched ones again, even if they are suppressed meanwhile: it would take silence
+/// for a resolve.
 fn repeats(
     routing: &Routing,
     standing: &JobAlerts,
@@ -133,7 +133,7 @@ fn repeats(
         .collect()
 }
 
-/// Sends again what ended, for a while, to receivers that may have forgotten it.
+/// Resends recent resolves to receivers that may have forgotten them.
 async fn resend_ends(connection: &mut PgConnection, routing: &Routing) -> Result<(), RunError> {
     for (receiver, every) in &routing.resend {
         let mut transaction = connection.begin().await?;

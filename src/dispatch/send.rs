@@ -1,4 +1,4 @@
-//! Sends what is in the outbox: leased, in order per receiver and topic, every attempt recorded.
+//! Sends the notifications in the outbox: leased, in order per receiver and topic, every attempt recorded.
 
 mod mail;
 
@@ -16,15 +16,15 @@ use crate::notify::transport::delivery::Delivery;
 use crate::postgres::held;
 use crate::store::outbox::delivery::{self, Attempted, Health, Leased};
 
-/// Longer than any attempt takes: SMTP may wait 30 s.
+/// Longer than any attempt: SMTP may wait 30 s.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// Who can be sent to.
+/// Receivers that notifications can be sent to.
 #[derive(Debug, Default)]
 pub struct Receivers {
-    /// By name; an error where one could not be prepared, with why.
+    /// By name; `Err` with the reason if a receiver could not be prepared.
     pub by_name: BTreeMap<String, Result<Receiver, String>>,
-    /// StateChange what another could not be told.
+    /// Gets the notifications that another receiver could not get.
     pub fallback: Option<String>,
 }
 
@@ -35,23 +35,23 @@ impl From<BTreeMap<String, Result<Receiver, String>>> for Receivers {
     }
 }
 
-/// After this long without success the fallback receiver is told too.
+/// Time without success after which the fallback receiver is notified too.
 const FALL_BACK_AFTER: TimeDelta = TimeDelta::minutes(2);
-/// Failures in a row after which a receiver is left alone, for how long at first, and at most.
+/// Consecutive failures after which a receiver is paused, and the first and the longest pause.
 const TOLERATED: i32 = 5;
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
-/// Longest time of one attempt, whatever the receiver does: well within the lease.
+/// Hard limit on the time of one attempt, well within the lease.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
 
-/// Receivers that something can be sent to now.
+/// Returns receivers with notifications that can be sent now.
 pub async fn receivers_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     held::within(pool, held::SHORT, async |connection| delivery::receivers_due(connection).await).await
 }
 
-/// Receivers that something can be sent to now, and that this process can send to: a command that somebody types where a
-/// secret is not set must not use up anybody's attempts.
+/// Returns receivers with notifications that can be sent now, by this process: an ad-hoc command without the secret must not
+/// consume delivery attempts.
 pub async fn usable_due(pool: &PgPool, receivers: &Receivers) -> sqlx::Result<Vec<String>> {
     let mut due = receivers_due(pool).await?;
     due.retain(|name| matches!(receivers.by_name.get(name), Some(Ok(_))));
@@ -66,7 +66,7 @@ pub async fn deliver_run(pool: &PgPool, receivers: &Receivers, run_id: i64) -> a
     all.into_iter().try_fold(Summary::default(), |sum, one| Ok(sum.plus(one?)))
 }
 
-/// What attempts came to.
+/// Number of attempts by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     pub sent: usize,
@@ -75,18 +75,18 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts by outcome.
+    /// Returns the counts with the names of the outcomes.
     pub fn outcomes(self) -> [(&'static str, usize); 3] {
         [("sent", self.sent), ("retry", self.retried), ("dead", self.dead)]
     }
 
-    /// Both together.
+    /// Adds two summaries.
     pub fn plus(self, other: Self) -> Self {
         Self { sent: self.sent + other.sent, retried: self.retried + other.retried, dead: self.dead + other.dead }
     }
 }
 
-/// Sends to one receiver what was due when it began, one after the other, each at most once, until `stop`.
+/// Sends to one receiver the notifications that were due at the start, one after the other, each at most once, until `stop`.
 pub async fn drain(
     pool: &PgPool,
     receivers: &Receivers,
@@ -101,7 +101,7 @@ pub async fn drain(
             held::within(pool, held::SHORT, async |connection| lease(connection, name, run_id, &mut began).await);
         let Some(leased) = leased.await? else { break };
         let attempted = attempt(pool, receivers, &leased).await;
-        // Recorded in one transaction: an attempt without its effect would be sent again without a trace.
+        // Record the attempt and its effect in one transaction: without its effect it would be sent again without a trace.
         let recorded = held::within(pool, held::SHORT, async |connection| {
             let mut transaction = connection.begin().await?;
             let still_leased = delivery::record(&mut transaction, &leased, &attempted).await?;
@@ -124,7 +124,7 @@ pub async fn drain(
     Ok(summary)
 }
 
-/// Notes what an attempt says about its receiver. Returns until when it is left alone.
+/// Records the health of a receiver after an attempt. Returns the end of its pause, if it is paused.
 async fn note_health(
     connection: &mut PgConnection,
     receivers: &Receivers,
@@ -133,24 +133,24 @@ async fn note_health(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     let health = match attempted.outcome {
         "sent" => Health::Well,
-        // The server took the mail for one address: another's trouble is no trouble of the server.
+        // The server accepted the mail for one address, so a failure of another is not the server's.
         "retry" if attempted.is_partly => return Ok(None),
-        // One that was not even asked says nothing about itself: settings are no failure of the receiver.
+        // The receiver was not contacted, so its health is unknown: wrong settings are not its failure.
         _ if leased.is_gone && attempted.status_code.is_none() => return Ok(None),
         _ if !matches!(receivers.by_name.get(&leased.receiver), Some(Ok(_))) => return Ok(None),
         _ if leased.kind == "heartbeat" => return Ok(None),
         "dead" if attempted.status_code == Some(GONE) => Health::Gone,
         "retry" => Health::Failed,
-        // It answered, and refused this one message.
+        // It answered, and refused only this notification.
         _ => return Ok(None),
     };
     delivery::note_health(connection, &leased.receiver, health, TOLERATED, (PAUSE, LONGEST_PAUSE)).await
 }
 
-/// What HTTP calls a receiver that is gone for good.
+/// HTTP status of a receiver that was removed permanently.
 const GONE: i32 = 410;
 
-/// Tells the fallback receiver what others could not be told: what has waited too long, and what was given up.
+/// Sends the fallback receiver the notifications that others could not get: overdue ones and those given up.
 pub async fn fall_back(pool: &PgPool, receivers: &Receivers) -> anyhow::Result<usize> {
     let Some(fallback) = &receivers.fallback else { return Ok(0) };
     let unusable: Vec<String> =
@@ -168,7 +168,7 @@ async fn fall_back_on(
     let mut transaction = connection.begin().await?;
     let overdue = delivery::overdue(&mut transaction, fallback, unusable, FALL_BACK_AFTER).await?;
     for one in &overdue {
-        // What an earlier version stored and this one cannot read cannot be told by anybody.
+        // A body stored by an earlier version may be unreadable; no receiver can get it.
         let Ok(notice) = serde_json::from_value::<Notice>(one.body.clone()) else { continue };
         let id = uuid::Uuid::new_v4();
         let why = match (&one.failure, receivers.by_name.get(&one.receiver)) {
@@ -186,7 +186,7 @@ async fn fall_back_on(
     Ok(overdue.len())
 }
 
-/// Leases the next of what was due when the drain began, by the database clock.
+/// Leases the next notification that was due when the drain began, by the database clock.
 async fn lease(
     connection: &mut PgConnection,
     receiver: &str,
@@ -221,7 +221,7 @@ async fn attempt(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Attem
         Delivery::Refused { status, failure } | Delivery::Gone { status, failure } => {
             ("dead", status, Some(failure), None)
         }
-        // A late heartbeat says nothing; the next one does.
+        // Heartbeats are not retried: a late one is meaningless, and the next one follows.
         Delivery::Failed { status, failure, .. } if leased.kind == "heartbeat" => ("dead", status, Some(failure), None),
         Delivery::Failed { status, failure, .. } | Delivery::Partly { status, failure, .. } => {
             match retry::wait(leased.attempt, leased.waiting, asked) {
@@ -262,7 +262,7 @@ async fn send(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Delivery
                 Transport::Alertmanager(alertmanager) => alertmanager.deliver(notice).await,
             }
         }
-        // Both can be mended in the settings, so the message waits.
+        // Both can be fixed in the settings, so the notification waits.
         Some(Err(why)) => waits(format!("the receiver cannot be used: {why}")),
         None => waits("the receiver is not in the settings".to_owned()),
     }

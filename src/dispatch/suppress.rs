@@ -1,5 +1,5 @@
-//! What keeps alerts from telling: silences, maintenance, warm-up after an event, and other alerts of the job that say it
-//! already or make it untrustworthy. What is held back tells when that ends.
+//! Suppression of alerts: by silences, maintenance, warm-up after an event, and other alerts of the job that cover them or make
+//! them untrustworthy. A suppressed alert is notified when its suppression ends.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::store::alerting::alert::StandingAlert;
 use crate::store::alerting::{annotation, silence};
 use crate::warehouse::failure::RunError;
 
-/// A standing alert with what is kept about its rule.
+/// An alert with the stored context of its rule.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub alert: StandingAlert,
@@ -50,24 +50,24 @@ impl Known {
     }
 }
 
-/// What is said of one (metric, version, cohort).
+/// Subject of an alert: metric, version, cohort.
 type Subject<'k> = (&'k str, Option<&'k str>, &'k str);
 
-/// What keeps the firing alerts of a job from telling now.
+/// Current suppressions of the firing alerts of a job.
 pub(crate) struct Suppressions<'k> {
-    /// Why people want to hear nothing of an alert, by its number.
+    /// Reason of the silence, maintenance or warm-up that suppresses an alert, by its number.
     muted: BTreeMap<i64, String>,
-    /// Alerts that somebody is told of, by what they are about: these may hold back others.
+    /// Alerts that receivers are notified of, by subject: these may inhibit others.
     heard: HashMap<Subject<'k>, Vec<Active<'k>>>,
     pipeline: Vec<Active<'k>>,
 }
 
-/// An alert that somebody is told of.
+/// An alert that receivers are notified of.
 #[derive(Debug, Clone, Copy)]
 struct Active<'k> {
     id: i64,
     candidate: Candidate<'k>,
-    /// StateChange in the morning, or in a digest: nothing that keeps a page quiet.
+    /// Deferred (hours, digest), so it does not suppress a page.
     deferred: bool,
 }
 
@@ -104,7 +104,7 @@ impl<'k> Suppressions<'k> {
                 continue;
             }
             let path = known.path(routing);
-            // What nobody hears suppressions back nothing: somebody has to be told.
+            // An alert without receivers inhibits nothing; otherwise no receiver would be notified.
             if path.receivers.is_empty() {
                 continue;
             }
@@ -119,7 +119,7 @@ impl<'k> Suppressions<'k> {
         Ok(suppressions)
     }
 
-    /// Whether an alert is told.
+    /// Decides whether an alert is notified.
     pub(crate) fn decide(&self, known: &Known) -> Decision {
         let candidate = known.candidate();
         let about = |cohort| self.heard.get(&(candidate.metric, candidate.model_version, cohort));

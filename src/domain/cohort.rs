@@ -1,20 +1,20 @@
-//! A cohort, and the name that it is stored under.
+//! Cohorts, and the names that they are stored under.
 
 use serde_json::{Map, Value as Json};
 
-/// Which cohort a measurement is about.
+/// The cohort of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Cohort {
     /// Everything.
     All,
-    /// One combination of values; None is NULL.
+    /// One combination of values; `None` is NULL.
     Values(Vec<(String, Option<String>)>),
-    /// What is left of these dimensions after the top ones.
+    /// All values of these dimensions except the top ones.
     Other(Vec<String>),
 }
 
 impl Cohort {
-    /// The name it is stored under: `all`, `region=north, tier=2`, `region=other`.
+    /// Returns the name it is stored under: `all`, `region=north, tier=2`, `region=other`.
     ///
     /// A value that could be mistaken for something else (`other`, `(null)`, or one with a comma) is quoted as in JSON,
     /// so that two cohorts never share a name.
@@ -29,7 +29,7 @@ impl Cohort {
         }
     }
 
-    /// The cohort as an object: dimension to value, null for NULL. Empty for `all` and for the rest.
+    /// Returns the cohort as an object: dimension to value, null for NULL. Empty for `All` and `Other`.
     pub fn values(&self) -> Json {
         let values = match self {
             Self::Values(values) => values.as_slice(),

@@ -24,13 +24,13 @@ pub fn parse(text: &str) -> Result<TimeDelta, String> {
         .ok_or_else(|| format!("`{text}` is not a duration between 1s and 10 years"))
 }
 
-/// Ten years: longer is a slip of the pen.
+/// Ten years: anything longer is a typo.
 const MOST_SECONDS: i64 = 10 * 366 * 86_400;
 
-/// What to write instead, for hints.
+/// How to write a duration, for hints.
 pub const HINT: &str = "write a whole number and a unit, such as `15m`, `24h` or `7d`";
 
-/// The shortest way to write a duration: `90m`, `24h`, `35d`.
+/// Formats a duration in its largest whole unit: `90m`, `24h`, `35d`.
 pub fn format(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds();
     let (size, unit) = [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
@@ -40,7 +40,7 @@ pub fn format(duration: TimeDelta) -> String {
     format!("{}{unit}", seconds / size)
 }
 
-/// Greatest common divisor, in seconds. Zero is neutral.
+/// Returns the greatest common divisor, in seconds. Zero is neutral.
 pub fn greatest_common_divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a.abs() } else { greatest_common_divisor(b, a % b) }
 }

@@ -1,4 +1,4 @@
-//! Nouns of the domain: windows, durations, schedules, names, targets. They import nothing of the crate.
+//! Nouns of the domain: windows, durations, schedules, names, targets. They import nothing else from the crate.
 
 pub mod cohort;
 pub mod duration;

@@ -1,16 +1,16 @@
-//! Names in SQL: a column is a newtype that can only be printed quoted, a table is parsed and requoted.
+//! Names in SQL: a column is a newtype that always prints quoted; a table name is parsed and requoted.
 
 use std::fmt;
 
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-/// One name in SQL. Displays quoted, always, so that nothing in it can end the name.
+/// One name in SQL. Always displays quoted, so that nothing in it can end the name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identifier(String);
 
 impl Identifier {
-    /// A column name, taken literally. Postgres names are 1 to 63 bytes long.
+    /// Takes a column name literally. Postgres names are 1 to 63 bytes long.
     pub fn new(name: &str) -> Result<Self, String> {
         match name {
             "" => Err("a column name is empty".to_owned()),
@@ -20,7 +20,7 @@ impl Identifier {
         }
     }
 
-    /// The bare name, for messages and for comparing with the catalog.
+    /// Returns the bare name, for messages and for comparing with the catalog.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,7 +55,7 @@ impl TableName {
 }
 
 impl TableName {
-    /// Refuses what is no table of data: the catalogs and statistics of the server change without anybody writing a row.
+    /// Refuses tables without user data: the server's catalogs and statistics change without a row being written.
     pub fn expect_data(&self) -> Result<(), String> {
         let schema = self.schema.as_str();
         if schema == "trueup" {
@@ -94,19 +94,19 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A name in SQL, quoted so that it means itself.
+/// Quotes a name for SQL so that it is taken literally.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as a literal. Whether a backslash means itself in plain quotes is a setting of the session, so a text that has one
-/// stands between dollars, where nothing is interpreted.
+/// Quotes a text as a literal. In plain quotes a session setting decides the meaning of a backslash, so a text with one is
+/// dollar-quoted, where nothing is interpreted.
 pub fn text_literal(text: &str) -> String {
     if !text.contains('\\') {
         return format!("'{}'", text.replace('\'', "''"));
     }
     let mut tag = "$t$".to_owned();
-    // The tag must not occur before the end, not even half in the text and half in its own end.
+    // The tag must not occur earlier, not even overlapping the end of the text and the closing tag.
     while format!("{text}{tag}").find(&tag) != Some(text.len()) {
         tag.insert(1, 't');
     }

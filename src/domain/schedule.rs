@@ -1,4 +1,4 @@
-//! When a job is due: slots computed from the last one, in the job's own time zone.
+//! Due times of a job: slots computed from the last one, in the job's own time zone.
 
 use std::str::FromStr;
 
@@ -9,14 +9,14 @@ use croner::Cron;
 use crate::domain::duration::greatest_common_divisor;
 use crate::domain::window;
 
-/// When a job runs, and what is done about slots that were missed.
+/// When a job runs, and how missed slots are handled.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     pub cadence: Cadence,
     pub catch_up: CatchUp,
-    /// Longest time of a run.
+    /// Maximum duration of a run.
     pub timeout: TimeDelta,
-    /// How far each run re-reads arrivals, because commits arrive out of order.
+    /// How far back each run re-reads arrivals, because commits arrive out of order.
     pub overlap: TimeDelta,
     /// How often history is compared with the source over the whole horizon.
     pub reconcile: TimeDelta,
@@ -27,14 +27,14 @@ pub struct Schedule {
 pub enum Cadence {
     /// A cron expression in a time zone.
     Cron { cron: Box<Cron>, zone: Tz },
-    /// Multiples of an interval since the Unix epoch; of weeks, since a Monday.
+    /// Multiples of an interval since the Unix epoch; for whole weeks, since a Monday.
     Every(TimeDelta),
 }
 
-/// Which missed slots are run.
+/// Missed slots to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatchUp {
-    /// None of them.
+    /// No missed slot.
     None,
     /// Only the last.
     Latest,
@@ -42,7 +42,7 @@ pub enum CatchUp {
     All,
 }
 
-/// A cron expression whose names of schedules, days and months are written as the parser knows them.
+/// Rewrites the names of schedules, days and months in a cron expression to the forms that the parser knows.
 fn in_short(text: &str) -> String {
     const SCHEDULES: [(&str, &str); 7] = [
         ("@yearly", "0 0 1 1 *"),
@@ -82,7 +82,7 @@ impl Cadence {
         Ok(Self::Cron { cron: Box::new(cron), zone })
     }
 
-    /// The first slot after an instant. None when there will never be one.
+    /// Returns the first slot after an instant; `None` if there will never be one.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Every(interval) => Some(window::floor_of_schedule(instant, *interval) + *interval),
@@ -93,7 +93,7 @@ impl Cadence {
         }
     }
 
-    /// Slots in `(after, until]`, oldest first, at most `most`.
+    /// Returns slots in `(after, until]`, oldest first, at most `most`.
     pub fn slots(&self, after: DateTime<Utc>, until: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
         let mut slots = Vec::new();
         let mut last = after;
@@ -109,7 +109,7 @@ impl Cadence {
         slots
     }
 
-    /// The usual time between two slots: the median of the next two hundred gaps.
+    /// Returns the usual time between two slots: the median gap of the first 200 slots from a fixed instant.
     pub fn usual_gap(&self) -> TimeDelta {
         let slots = self.slots(reference(), reference() + TimeDelta::days(3 * 366), 200);
         let mut gaps: Vec<TimeDelta> = slots.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -117,7 +117,7 @@ impl Cadence {
         gaps.get(gaps.len() / 2).copied().unwrap_or(TimeDelta::days(1))
     }
 
-    /// The greatest common divisor of the gaps between slots, in seconds: what a bucket must divide.
+    /// Returns the greatest common divisor of the gaps between slots, in seconds: a bucket must divide it.
     pub fn divisor_seconds(&self) -> i64 {
         let mut last = reference();
         let mut divisor = 0;
@@ -131,14 +131,14 @@ impl Cadence {
         if divisor == 0 { 86_400 } else { divisor }
     }
 
-    /// The shortest gap between slots.
+    /// Returns the shortest gap between slots.
     pub fn shortest_gap(&self) -> TimeDelta {
         let slots = self.slots(reference(), reference() + TimeDelta::days(3 * 366), 200);
         slots.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(TimeDelta::days(1))
     }
 }
 
-/// 2024-01-01, a fixed instant to look at a schedule from, so that planning reads no clock.
+/// Returns 2024-01-01, a fixed instant to evaluate schedules from, so that planning reads no clock.
 fn reference() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(19_723)
 }

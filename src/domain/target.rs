@@ -1,9 +1,9 @@
 //! The cohort and model version that a rule judges.
 
-/// Whom a rule judges.
+/// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     pub cohort: String,
-    /// None: all versions together.
+    /// `None`: all versions together.
     pub model_version: Option<String>,
 }

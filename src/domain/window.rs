@@ -16,7 +16,7 @@ pub struct Window {
 /// How the slices of a window follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WindowKind {
-    /// The last so much time as of a run.
+    /// The most recent period of this length, as of a run.
     Rolling(TimeDelta),
     /// Slices that follow each other without overlap.
     Tumbling(Grain),
@@ -53,7 +53,7 @@ impl Window {
         Ok(Self { name: format!("tumbling {text}"), kind: WindowKind::Tumbling(Grain::parse(text)?) })
     }
 
-    /// A length it never exceeds, for reaching back far enough.
+    /// Returns an upper bound of its length, for a sufficient lookback.
     pub fn longest(&self) -> TimeDelta {
         match &self.kind {
             WindowKind::Rolling(length) => *length,
@@ -64,7 +64,7 @@ impl Window {
         }
     }
 
-    /// Its length as it is called: of a day 24 hours, whatever the clock does. Of months the longest.
+    /// Returns its nominal length: 24 hours for a day even across DST, 31 days for a month.
     pub fn nominal(&self) -> TimeDelta {
         match &self.kind {
             WindowKind::Tumbling(Grain::Days(n)) => TimeDelta::days(i64::from(*n)),
@@ -74,7 +74,7 @@ impl Window {
         }
     }
 
-    /// What a bucket must divide, in seconds.
+    /// Returns the number of seconds that a bucket must divide.
     pub fn divisor_seconds(&self) -> i64 {
         match &self.kind {
             WindowKind::Rolling(length) | WindowKind::Tumbling(Grain::Clock(length)) => length.num_seconds(),
@@ -82,7 +82,7 @@ impl Window {
         }
     }
 
-    /// Whether its bounds depend on a time zone.
+    /// True if its bounds depend on a time zone.
     pub fn is_calendar(&self) -> bool {
         matches!(self.kind, WindowKind::Tumbling(Grain::Days(_) | Grain::Weeks(_) | Grain::Months(_)))
     }
@@ -99,7 +99,7 @@ impl Grain {
         let length = duration::parse(text)?;
         let whole = |size: TimeDelta| u32::try_from(length.num_seconds() / size.num_seconds()).unwrap_or(u32::MAX);
         match text.chars().last() {
-            // Seven days are a week, however they are written.
+            // `7d` and `1w` are the same window.
             Some('d' | 'w') if whole(TimeDelta::days(1)) % 7 == 0 => Ok(Self::Weeks(whole(TimeDelta::weeks(1)))),
             Some('d' | 'w') => Ok(Self::Days(whole(TimeDelta::days(1)))),
             _ if 86_400 % length.num_seconds() == 0 => Ok(Self::Clock(length)),
@@ -107,7 +107,7 @@ impl Grain {
         }
     }
 
-    /// The slice that contains an instant.
+    /// Returns the slice that contains an instant.
     pub fn slice(self, at: DateTime<Utc>, zone: Tz) -> Slice {
         if let Self::Clock(length) = self {
             let start = floor(at, length);
@@ -150,7 +150,7 @@ fn back(day: NaiveDate, days: i64) -> NaiveDate {
     day.checked_sub_days(Days::new(days.unsigned_abs())).unwrap_or(day)
 }
 
-/// The first instant of a local day. Where midnight does not exist, the first instant that does.
+/// Returns the first instant of a local day: midnight, or the first instant after it that exists.
 fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let mut local = NaiveDateTime::new(day, NaiveTime::MIN);
     // Zones have skipped at most one whole day (the date line moved); a gap is found within two.
@@ -163,14 +163,14 @@ fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     Utc.from_utc_datetime(&local)
 }
 
-/// The last multiple of `size` since the Unix epoch that is not after `at`.
+/// Returns the last multiple of `size` since the Unix epoch that is not after `at`.
 pub fn floor(at: DateTime<Utc>, size: TimeDelta) -> DateTime<Utc> {
     let seconds = size.num_seconds().max(1);
     let start = at.timestamp().div_euclid(seconds) * seconds;
     DateTime::from_timestamp(start, 0).unwrap_or(at)
 }
 
-/// The last multiple of `size` that is not after `at`: of whole weeks since a Monday, else since the Unix epoch.
+/// Returns the last multiple of `size` that is not after `at`: for whole weeks since a Monday, else since the Unix epoch.
 pub fn floor_of_schedule(at: DateTime<Utc>, size: TimeDelta) -> DateTime<Utc> {
     let is_weeks = size.num_seconds() % TimeDelta::weeks(1).num_seconds() == 0;
     // 1970-01-05 was a Monday.
@@ -178,7 +178,7 @@ pub fn floor_of_schedule(at: DateTime<Utc>, size: TimeDelta) -> DateTime<Utc> {
     floor(at - monday, size) + monday
 }
 
-/// All slices of a tumbling window that end in `(after, until]`.
+/// Returns all slices of a tumbling window that end in `(after, until]`.
 pub fn ended_between(grain: Grain, zone: Tz, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Slice> {
     let mut slices = Vec::new();
     let mut slice = grain.slice(after, zone);

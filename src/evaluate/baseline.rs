@@ -1,29 +1,29 @@
-//! From past windows to the number that a value is compared with.
+//! Computes baselines from past windows.
 
 use crate::domain::window::Slice;
 use crate::evaluate::verdict::Reason;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits};
 
-/// A value that a baseline may be made of.
+/// A past value that a baseline may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Past {
     pub slice: Slice,
     pub value: Option<f64>,
-    /// The rule found it in breach: what is normal is not learned from it.
+    /// The rule found it in breach, so the baseline does not learn from it.
     pub breach: bool,
 }
 
-/// A baseline: its middle, and how far past windows usually are from it.
+/// A baseline: its center, and the usual deviation of past windows from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Center {
     pub value: f64,
-    /// Median absolute deviation of baselines of several windows, zero only where all of them were 0: see `spread`.
+    /// Median absolute deviation, for baselines of several windows; zero only if all of them were 0 (see `spread`).
     pub deviation: Option<f64>,
     pub windows: usize,
 }
 
-/// The limits that a value is compared with, and the baseline they come from if there is one.
+/// Returns the limits that a value is compared with, and the baseline that they come from, if any.
 pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condition, Option<Center>), Reason> {
     match limits {
         Limits::Fixed(condition) => Ok((*condition, None)),
@@ -42,14 +42,14 @@ pub fn condition(limits: &Limits, judged: Slice, past: &[Past]) -> Result<(Condi
     }
 }
 
-/// The farthest of the distances that are given: all of them must be exceeded.
+/// Returns the largest of the given distances: all of them must be exceeded.
 fn distance(excess: Excess, center: Center) -> f64 {
     let share = excess.share.map(|share| share * center.value.abs());
     let deviations = excess.deviations.zip(center.deviation).map(|(times, deviation)| times * deviation);
     [share, excess.absolute, deviations].into_iter().flatten().fold(0.0, f64::max)
 }
 
-/// The baseline of a judged window. `past` is nearest first; of windows that overlap, the nearest counts.
+/// Computes the baseline of a judged window. `past` is nearest first; among overlapping windows the nearest counts.
 pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Center, Reason> {
     let single = |value: Option<f64>| match value.filter(|value| value.is_finite()) {
         Some(value) => Ok(Center { value, deviation: None, windows: 1 }),
@@ -83,16 +83,16 @@ pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Cente
     Ok(Center { value, deviation: Some(spread(&values, value)), windows })
 }
 
-/// A mean absolute deviation times this is the median absolute deviation that normal values with it have.
+/// Ratio of median to mean absolute deviation of a normal distribution.
 const MEDIAN_OF_MEAN: f64 = 0.845_347;
 
-/// Sums of the same numbers in another order differ by less than this share.
+/// Bound on the relative difference between sums of the same numbers in different orders.
 const ROUNDING: f64 = 1e-9;
 
-/// The median absolute deviation of values from their median.
+/// Computes the median absolute deviation of values from their median.
 ///
-/// It is zero where more than half of them are equal, and then says nothing about the others: their mean absolute
-/// deviation stands in for it. Where all are equal (a coverage that was always 1), every other value is far away.
+/// It is zero if more than half of the values are equal, and then says nothing about the others: the scaled mean absolute
+/// deviation replaces it. If all are equal (a coverage that was always 1), every other value is far away.
 fn spread(values: &[f64], center: f64) -> f64 {
     let mut deviations: Vec<f64> = values.iter().map(|one| (one - center).abs()).collect();
     let rounding = ROUNDING * center.abs();
@@ -104,7 +104,7 @@ fn spread(values: &[f64], center: f64) -> f64 {
     (MEDIAN_OF_MEAN * deviations.iter().sum::<f64>() / count).max(rounding)
 }
 
-/// Of at least one number; the mean of the middle two where their count is even.
+/// Median of at least one number; the mean of the middle two if their count is even.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(limit(Excess { deviations: Some(3.0), ..Excess::default() }), 130.0);
     }
 
-    /// The limit above windows of such values, nearest first.
+    /// Returns the upper limit for past windows with these values, nearest first.
     fn limit(values: &[f64], excess: Excess) -> f64 {
         let all: Vec<Past> = values.iter().zip(1..).map(|(value, back)| past(20 - back, *value)).collect();
         let limits = Limits::Relative { above: Some(excess), below: None, baseline: rolling(10, 3) };
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(limit(&[0.0; 5], excess), 0.0);
         let found = limit(&[5.0; 5], excess);
         assert!(found > 5.0 && found < 5.000_001, "{found}");
-        // Rounding is no variation, and an error of that size is none either.
+        // Rounding errors are not variation, and a deviation of that size is not a breach.
         let rounded = limit(&[5.0, 5.0 + 4e-15, 5.0 - 4e-15], excess);
         assert!(rounded > 5.0 + 1e-9 && rounded < 5.000_001, "{rounded}");
         assert_eq!(limit(&[5.0; 5], Excess { share: Some(0.2), ..excess }), 6.0);

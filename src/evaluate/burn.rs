@@ -1,11 +1,11 @@
-//! Error budgets: how much is left, how fast it is spent, and when it will be gone.
+//! Error budgets: the remaining share, the burn rate, and when the budget will be exhausted.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::evaluate::verdict::Verdict;
 use crate::plan::objective::{Burn, Slo, seconds};
 
-/// Good and all of a stretch of time. Shares are of these sums, never means of shares.
+/// Good and total events of a period. Shares are computed from these sums, never as means of shares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub good: i64,
@@ -17,47 +17,47 @@ impl Tally {
         self.total - self.good
     }
 
-    /// Without a part of it.
+    /// Subtracts a part.
     pub fn minus(self, part: Self) -> Self {
         Self { good: self.good - part.good, total: self.total - part.total }
     }
 
-    /// Share of bad ones. None of nothing.
+    /// Share of bad events. `None` if there are no events.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn bad_share(self) -> Option<f64> {
         (self.total > 0).then(|| self.bad() as f64 / self.total as f64)
     }
 
-    /// Times the speed that spends the budget exactly over the period.
+    /// Burn rate: a multiple of the speed that spends the budget exactly over the period.
     pub fn burn(self, objective: f64) -> Option<f64> {
         self.bad_share().map(|share| share / (1.0 - objective))
     }
 }
 
-/// What became of one burn rate.
+/// Judgement of one burn rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BurnJudgement {
     pub verdict: Verdict,
     pub long: Option<f64>,
     pub short: Option<f64>,
-    /// Of the long window.
+    /// Events of the long window.
     pub tally: Tally,
     pub why: BurnReason,
 }
 
-/// Why.
+/// Reason for the verdict on a burn rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BurnReason {
     /// Both windows spend faster than the factor.
     Both,
-    /// At most one of them does.
+    /// At most one window does.
     NotBoth,
     NoSamples,
     TooFew {
         total: i64,
         needed: i64,
     },
-    /// It spends faster, but by fewer bad ones than would be believed.
+    /// Both spend faster, but with too few bad events to be credible.
     FewBad {
         bad: i64,
         needed: i64,
@@ -77,7 +77,8 @@ impl BurnReason {
     }
 }
 
-/// Judges a burn rate: both windows must spend faster than the factor, and the long one must hold enough to be believed.
+/// Judges a burn rate: both windows must spend faster than the factor, and the long one must contain enough events to be
+/// credible.
 pub fn judge(objective: f64, burn: &Burn, long: Tally, short: Tally) -> BurnJudgement {
     let (long_burn, short_burn) = (long.burn(objective), short.burn(objective));
     let (verdict, why) = match (long_burn, short_burn) {
@@ -92,7 +93,7 @@ pub fn judge(objective: f64, burn: &Burn, long: Tally, short: Tally) -> BurnJudg
                 (Verdict::Breach, BurnReason::Both)
             }
         }
-        // Nothing at all in the short window: it cannot be said to have stopped.
+        // The short window is empty, so it is unknown whether the burn has stopped.
         (Some(far), None) if far > burn.factor => (Verdict::NoData, BurnReason::NoSamples),
         _ => (Verdict::Ok, BurnReason::NotBoth),
     };
@@ -102,15 +103,15 @@ pub fn judge(objective: f64, burn: &Burn, long: Tally, short: Tally) -> BurnJudg
 /// The budget of an objective over its period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// How many may be bad, of what there was.
+    /// Bad events that the budget allows.
     pub allowed: f64,
-    /// Share that is left; below 0 when more than all of it is spent.
+    /// Remaining share; below 0 if the budget is overspent.
     pub left: Option<f64>,
-    /// When it is gone if it is spent on as fast as lately. None: not within the next period.
+    /// Time of exhaustion at the recent burn rate. `None`: not within the next period.
     pub exhausted_at: Option<DateTime<Utc>>,
 }
 
-/// The budget as of `mature`, the end of what is counted. `recent` is what the forecast goes by.
+/// Computes the budget as of `mature`, the end of the counted period. The forecast is based on `recent`.
 pub fn budget(slo: &Slo, period: Tally, recent: Tally, mature: DateTime<Utc>) -> Budget {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let (bad, total) = (period.bad() as f64, period.total as f64);
@@ -151,7 +152,7 @@ mod tests {
         Tally { good: total - bad, total }
     }
 
-    /// The two examples of the source documents: 2 % bad of an objective of 99 %, 0.4 % of 99.9 %.
+    /// The two examples of the source documents: 2 % bad with an objective of 99 %, 0.4 % with 99.9 %.
     #[rstest]
     #[case(0.99, 2, 100, 2.0)]
     #[case(0.999, 4, 1_000, 4.0)]
@@ -166,7 +167,7 @@ mod tests {
         assert!((tally(bad, total).burn(objective).unwrap() / expected - 1.0).abs() < 1e-9);
     }
 
-    /// Two hours of one bad in 2 and none in 998: the mean of the shares would be 0.25.
+    /// Two hours, one bad of 2 and none of 998: the mean of the shares would be 0.25.
     #[test]
     fn shares_are_of_sums() {
         let sum = tally(1, 1_000);
@@ -209,7 +210,7 @@ mod tests {
             owner: None,
         };
         let now = DateTime::UNIX_EPOCH;
-        // 25 of 50 allowed are spent; at three times the speed the other half lasts 5 days.
+        // 25 of 50 allowed bad events are spent; at a burn rate of 3 the other half lasts 5 days.
         let found = budget(&slo, tally(25, 1_000), tally(15, 100), now);
         assert!((found.left.unwrap() - 0.5).abs() < 1e-9 && (found.allowed - 50.0).abs() < 1e-9);
         assert_eq!(found.exhausted_at, Some(now + TimeDelta::days(5)));

@@ -1,4 +1,4 @@
-//! What is known of past windows, and since when: what rules are replayed over.
+//! History that rules are replayed over: measurements of past windows, and when they became known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::domain::window::Slice;
 use crate::metric::measurement::Sample;
 use crate::plan::rule::Rule;
 
-/// A measurement as it was known from some time on.
+/// A measurement, and the time from which it was known.
 #[derive(Debug, Clone)]
 pub struct Revision {
     pub as_of: DateTime<Utc>,
@@ -18,7 +18,7 @@ pub struct Revision {
     pub sample: Arc<Sample>,
 }
 
-/// One window of one target, with everything that was ever known of it, oldest first.
+/// One window of one target, with all its revisions, oldest first.
 #[derive(Debug, Clone)]
 pub struct Point {
     pub slice: Slice,
@@ -31,20 +31,20 @@ pub struct Point {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     points: BTreeMap<String, BTreeMap<Target, BTreeMap<DateTime<Utc>, Point>>>,
-    /// Ends of all windows of a name, whoever is in them.
+    /// Ends of all windows of a name, for any target.
     ends: BTreeMap<String, BTreeSet<DateTime<Utc>>>,
-    /// The newest time that anything was known at.
+    /// Time of the newest revision.
     pub(super) known_until: DateTime<Utc>,
     /// Nothing is judged after this.
     pub now: Option<DateTime<Utc>>,
     /// Validation values by metric and target.
     pub validation: BTreeMap<(String, Target), f64>,
-    /// Times that are no measure of anything.
+    /// Periods excluded from the baseline.
     pub incidents: Vec<Slice>,
 }
 
 impl History {
-    /// Adds what became known of a window, which a run saw final at `settled_at`.
+    /// Adds a revision of a window that a run first saw final at `settled_at`.
     pub fn push(
         &mut self,
         window: &str,
@@ -60,7 +60,7 @@ impl History {
         point.revisions.insert(place, revision);
     }
 
-    /// The points of a window's targets that a rule judges.
+    /// Returns the points of the targets that a rule judges.
     pub(super) fn of_rule<'h>(
         &'h self,
         rule: &Rule,
@@ -76,7 +76,7 @@ impl History {
         self.points.get(&rule.window).into_iter().flatten().filter(move |(target, _)| covers.contains(*target))
     }
 
-    /// The point of a target in the newest window that ended by `until` and after `after`, if it has one.
+    /// Returns the point of a target in the newest window that ended by `until` and after `after`, if it has one.
     pub(super) fn newest(
         &self,
         window: &str,
@@ -90,7 +90,7 @@ impl History {
 }
 
 impl Point {
-    /// What was known at a time.
+    /// Returns the sample that was known at a time.
     pub(super) fn known_at(&self, time: DateTime<Utc>) -> Option<&Arc<Sample>> {
         self.revisions.iter().take_while(|revision| revision.as_of <= time).last().map(|revision| &revision.sample)
     }

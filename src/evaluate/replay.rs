@@ -1,6 +1,6 @@
-//! Rules over a stretch of history: what they would have said, when alerts would have fired, and for how long.
+//! Replays rules over a range of history: their verdicts, and when and for how long alerts would have fired.
 //!
-//! The same judging and the same state machine as a run's. Only where the samples come from differs.
+//! Judging and state machine are the same as in a run; only the source of the samples differs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,49 +19,49 @@ use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Limits, Rule, Test};
 use crate::plan::windows::Windows;
 
-/// What is known when a window is judged.
+/// The data that are known when a window is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
-    /// What was known then: first reports, and corrections as they came.
+    /// The data known then: first reports, and corrections as they came.
     EventTime,
-    /// What is known now, as if it had been known at once.
+    /// The data known now, as if known from the start.
     Latest,
 }
 
 /// A verdict that would have been given.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// When.
+    /// Time of the verdict.
     pub at: DateTime<Utc>,
     pub target: Target,
     pub slice: Slice,
     pub judgement: Judgement,
-    /// What was judged.
+    /// The judged sample.
     pub sample: Arc<Sample>,
-    /// The state of the alert afterwards, and since when it is open.
+    /// State of the alert afterwards, and the start of its breach if it is open.
     pub state: State,
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A time in which an alert would have fired.
+/// A period in which an alert would have fired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     pub target: Target,
     /// End of the first window in breach.
     pub since: DateTime<Utc>,
     pub from: DateTime<Utc>,
-    /// None: it fires at the end.
+    /// `None`: it still fires at the end.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What a rule would have done.
+/// Result of replaying a rule.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
     pub events: Vec<Event>,
     pub firings: Vec<Firing>,
 }
 
-/// What a rule would have said of the windows that end within a range.
+/// Replays a rule over the windows that end within a range.
 pub fn replay(
     rule: &Rule,
     windows: &Windows,
@@ -78,7 +78,7 @@ pub fn replay(
             .flat_map(|(_, point)| track.moments(point).into_iter().map(move |at| (at, point)))
             .collect();
         due.sort_by_key(|(at, point)| (*at, point.slice.end));
-        // What a run judges together moves the alert once.
+        // Verdicts of one run change the alert's state once.
         for together in due.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((at, last)) = together.last().copied() else { continue };
             let judged: Vec<Judged> = together.iter().filter_map(|(at, point)| track.judge(*at, point)).collect();
@@ -98,7 +98,7 @@ pub fn replay(
                 (Some(firing), State::Inactive | State::Pending | State::Resolved) => firing.until = Some(at),
                 (Some(_), State::Firing) | (None, _) => {}
             }
-            // What comes before the range is judged too, or its bad windows would be what is usual; it is not told.
+            // Judge windows before the range as well, so that breaches stay out of the baseline; do not report them.
             let told = judged.into_iter().filter(|judged| judged.slice.end >= range.start);
             replay.events.extend(told.map(|Judged { slice, judgement, sample }| Event {
                 at,
@@ -124,23 +124,23 @@ struct Judged {
     sample: Arc<Sample>,
 }
 
-/// A rule and a target on the way through history.
+/// Progress of a rule and a target through history.
 struct Track<'a> {
     rule: &'a Rule,
     windows: &'a Windows,
     history: &'a History,
     knowledge: AsOf,
     target: &'a Target,
-    /// The latest verdict on each window, by its end: whether it is a breach, and how it counts.
+    /// Latest verdict on each window, with its value, by the end of the window.
     verdicts: BTreeMap<DateTime<Utc>, (Verdict, Option<f64>)>,
     standing: AlertState,
 }
 
 impl Track<'_> {
-    /// When a window is judged.
+    /// Returns the times at which a window is judged.
     fn moments(&self, point: &Point) -> Vec<DateTime<Utc>> {
         let is_final = point.slice.end + self.windows.label_wait;
-        // The run that first saw it final still judged it.
+        // The run that first saw the window final still judged it.
         let settled = point.settled_at.unwrap_or(is_final);
         let mut moments = match (self.knowledge, self.rule.on_final_only) {
             (AsOf::Latest, false) => vec![point.slice.end],
@@ -149,7 +149,7 @@ impl Track<'_> {
                 let judged = settled <= self.history.known_until && point.known_at(settled).is_some();
                 judged.then_some(settled).into_iter().collect()
             }
-            // Once it is final a correction moves no alert.
+            // Once the window is final, a correction changes no alert.
             (AsOf::EventTime, false) => {
                 point.revisions.iter().map(|revision| revision.as_of).filter(|as_of| *as_of <= settled).collect()
             }
@@ -172,7 +172,7 @@ impl Track<'_> {
         Some(Judged { slice: point.slice, judgement, sample: Arc::clone(own) })
     }
 
-    /// Moves the alert by the latest verdicts.
+    /// Updates the alert state from the latest verdicts.
     fn step(&mut self) {
         let rule = self.rule;
         let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
@@ -213,7 +213,7 @@ impl Track<'_> {
         self.windows.all.iter().find(|window| window.name == test.window)
     }
 
-    /// Windows that the baseline of a comparison may be made of, nearest first.
+    /// Returns the windows that the baseline of a comparison may use, nearest first.
     fn past(&self, test: &Test, point: &Point, at: DateTime<Utc>) -> Vec<Past> {
         let Limits::Relative { baseline, .. } = &test.limits else { return Vec::new() };
         let single = |value| vec![Past { slice: point.slice, value, breach: false }];
@@ -237,7 +237,7 @@ impl Track<'_> {
         let Some(window) = self.window(test) else { return Vec::new() };
         let within = baseline.within(window);
         let is_final = at >= point.slice.end + self.windows.label_wait;
-        // What lies beyond the windows that make it up need not be looked at; a few may still overlap each other.
+        // Stop once the baseline is full, with a few extra because windows may overlap.
         let enough = baseline.windows() + baseline.windows() / 4 + 2;
         let mut usable = 0;
         let mut found = Vec::new();
@@ -248,11 +248,11 @@ impl Track<'_> {
             }
             let sample = match self.knowledge {
                 AsOf::Latest => past.latest(),
-                // Of labels as old as those of the judged window.
+                // With labels as old as those of the judged window.
                 AsOf::EventTime if !is_final => past.known_at(past.slice.end + (at - point.slice.end)),
                 AsOf::EventTime => past.known_at(at),
             };
-            // Of what was measured only later, the first report.
+            // If the window was measured only later, use the first report.
             let sample = sample.or(past.revisions.first().map(|revision| &revision.sample))?;
             let breach = self.verdicts.get(&past.slice.end).is_some_and(|(verdict, _)| *verdict == Verdict::Breach);
             Some(Past { slice: past.slice, value: sample.value(&test.metric), breach })
@@ -269,19 +269,19 @@ impl Track<'_> {
     }
 }
 
-/// How alerts go together with what people said were incidents.
+/// Agreement between alerts and annotated incidents.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overlap {
     pub firings: usize,
     /// Firings during an incident.
     pub right: usize,
     pub incidents: usize,
-    /// Incidents during which something fired.
+    /// Incidents during which an alert fired.
     pub found: usize,
 }
 
 impl Overlap {
-    /// Compares firings with incidents. A firing reaches back to the beginning of its first window in breach.
+    /// Compares firings with incidents. A firing extends back to the start of its first window in breach.
     pub fn of(firings: &[Firing], incidents: &[Slice], window: TimeDelta, end: DateTime<Utc>) -> Self {
         let touches = |firing: &Firing, incident: &Slice| {
             firing.since - window < incident.end && incident.start < firing.until.unwrap_or(end)
@@ -333,7 +333,7 @@ mod tests {
         Target { cohort: "all".into(), model_version: None }
     }
 
-    /// Days from 0 on with these values, each known at its end and, where there are two, two hours later as the second.
+    /// Builds days from 0 on with these values: the first is known at the end of the day, each further one two hours later.
     fn history(values: &[&[f64]]) -> History {
         let mut history = History::default();
         for (n, revisions) in (0..).zip(values) {

@@ -1,4 +1,4 @@
-//! Compares measurements with the limits of a rule. The only place where a metric is compared.
+//! Compares measurements with the limits of a rule. Metrics are compared only here.
 
 use crate::domain::window::Slice;
 use crate::evaluate::baseline::{self, Past};
@@ -6,12 +6,12 @@ use crate::evaluate::verdict::{Judgement, Reason, Verdict};
 use crate::metric::measurement::Sample;
 use crate::plan::rule::{Condition, Rule, Test, When};
 
-/// What one comparison of a rule is judged by.
+/// Evidence for one comparison of a rule.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence<'a> {
-    /// None: the window has no predictions of the target.
+    /// `None`: the window has no predictions of the target.
     pub sample: Option<&'a Sample>,
-    /// Windows that its baseline may be made of, nearest first.
+    /// Windows that its baseline may use, nearest first.
     pub past: Vec<Past>,
 }
 
@@ -32,7 +32,7 @@ pub fn judge(rule: &Rule, judged: Slice, evidence: &[Evidence<'_>]) -> Judgement
         When::All(_) => together(&verdicts, Verdict::Ok, Verdict::Breach),
         When::Any(_) => together(&verdicts, Verdict::Breach, Verdict::Ok),
     };
-    // Shown is the first part that came to what all came to.
+    // Show the first part whose verdict equals the combined one.
     let shown = parts.iter().find(|(_, part)| part.verdict == verdict).or(parts.first());
     let (value, limit, baseline) =
         shown.map_or((None, None, None), |(_, part)| (part.value, part.limit, part.baseline));
@@ -40,7 +40,7 @@ pub fn judge(rule: &Rule, judged: Slice, evidence: &[Evidence<'_>]) -> Judgement
     Judgement { verdict, reason, value, limit, baseline }
 }
 
-/// One `decisive` verdict decides; else all must be `other`. Anything else is the first that is neither.
+/// Returns `decisive` if any verdict is; otherwise the first verdict that is not `other`; otherwise `other`.
 fn together(verdicts: &[Verdict], decisive: Verdict, other: Verdict) -> Verdict {
     if verdicts.contains(&decisive) {
         return decisive;
@@ -51,7 +51,7 @@ fn together(verdicts: &[Verdict], decisive: Verdict, other: Verdict) -> Verdict 
 fn judge_test(rule: &Rule, test: &Test, judged: Slice, evidence: &Evidence<'_>) -> Judgement {
     let sample = evidence.sample;
     let value = match (sample, &test.metric) {
-        // Of what is not there, there is none.
+        // A count over a missing target is zero.
         (None, metric) if metric.is_count() => Some(0.0),
         (sample, metric) => sample.and_then(|m| m.value(metric)),
     };
@@ -76,7 +76,7 @@ fn judge_test(rule: &Rule, test: &Test, judged: Slice, evidence: &Evidence<'_>) 
     }
 }
 
-/// What keeps a value from being compared at all.
+/// Returns a verdict if the value cannot be compared at all.
 fn guard(rule: &Rule, test: &Test, sample: Option<&Sample>) -> Option<(Verdict, Reason)> {
     let counts = sample.map(|m| m.counts).unwrap_or_default();
     if !test.metric.needs_labels() {
@@ -101,7 +101,7 @@ fn guard(rule: &Rule, test: &Test, sample: Option<&Sample>) -> Option<(Verdict, 
         .then_some((Verdict::Insufficient, Reason::LowCoverage { coverage, needed: rule.min_coverage }))
 }
 
-/// A value equal to a limit is within it. NaN was sorted out before.
+/// A value equal to a limit is within it. The caller has excluded NaN.
 fn compare(condition: Condition, value: f64) -> (Verdict, Reason) {
     let (low, high) = bounds(condition);
     if value > high {

@@ -1,4 +1,4 @@
-//! The state of one alert: inactive → pending → firing → resolved, decided from the latest verdicts of the last windows.
+//! State machine of one alert: inactive → pending → firing → resolved, driven by the latest verdicts on the last windows.
 
 use chrono::{DateTime, Utc};
 
@@ -14,11 +14,11 @@ pub enum State {
     Resolved,
 }
 
-/// An alert as it stands.
+/// Current state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertState {
     pub state: State,
-    /// End of the first window of the present breach.
+    /// End of the first window of the current breach.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -27,12 +27,12 @@ pub struct AlertState {
 pub struct DecidedWindow {
     pub window_end: DateTime<Utc>,
     pub breach: bool,
-    /// Ok, and beyond the limit that the rule clears by, if it has one.
+    /// Ok, and beyond the clearing limit of the rule, if it has one.
     pub recovered: bool,
 }
 
 impl DecidedWindow {
-    /// A window as it counts for a rule.
+    /// Classifies a window for a rule.
     pub fn new(window_end: DateTime<Utc>, breach: bool, value: Option<f64>, clears: Clearing) -> Self {
         let beyond = |limit: Option<f64>, recovered: fn(f64, f64) -> bool| {
             limit.is_none_or(|limit| value.is_some_and(|value| recovered(value, limit)))
@@ -55,17 +55,17 @@ pub struct Change {
 /// Why a state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeReason {
-    /// The newest window is in breach, but it has not lasted yet.
+    /// The newest window is in breach, but the breach has not lasted long enough.
     Begun { count: u32, needed: Persistence },
     /// Enough windows are in breach.
     Persisted { needed: Persistence },
-    /// The newest window is ok before enough were in breach.
+    /// The newest window is ok, before enough windows were in breach.
     Passed,
-    /// Enough windows are recovered again.
+    /// Enough windows have recovered.
     Recovered { needed: Persistence },
     /// No rule of the job judges it any more.
     Forgotten,
-    /// It has had no predictions for long.
+    /// It has had no predictions for a long time.
     Vanished,
 }
 
@@ -127,7 +127,7 @@ impl AlertState {
     /// An alert that was never open.
     pub const NEVER: Self = Self { state: State::Inactive, since: None };
 
-    /// What changes, given the windows that count, newest first. None: nothing does.
+    /// Returns the change of state, given the windows that count, newest first. `None` if nothing changes.
     pub fn next(self, counted: &[DecidedWindow], fires: Persistence, clears: Persistence) -> Option<Change> {
         let newest = counted.first()?;
         let breaches = Run::of(counted, fires, |window| window.breach);
@@ -135,11 +135,11 @@ impl AlertState {
         let since = self.since.filter(|_| self.is_open()).into_iter().chain(breaches.began).min();
         let (to, since, reason) = match (self.state, newest.breach) {
             (State::Firing, true) => return None,
-            // What was ok before it began says nothing about its end: the windows since then count for nothing now.
+            // The newest window is from before the breach and says nothing about its end: no window since then counts now.
             (State::Firing | State::Pending, false) if self.since.is_some_and(|since| newest.window_end < since) => {
                 return None;
             }
-            // Two of three may still be in breach when the newest is not.
+            // With two of three needed, two may still be in breach when the newest is not.
             (State::Firing, false)
                 if recovered.lasted && !(matches!(fires, Persistence::Of { .. }) && breaches.lasted) =>
             {
@@ -149,7 +149,7 @@ impl AlertState {
             (_, true) if breaches.lasted => (State::Firing, since, ChangeReason::Persisted { needed: fires }),
             (State::Pending, true) => return None,
             (_, true) => (State::Pending, since, ChangeReason::Begun { count: breaches.count, needed: fires }),
-            // One that waits for two of three goes on waiting while one of them is in breach.
+            // An alert that waits for two of three stays pending while one of them is in breach.
             (State::Pending, false) if matches!(fires, Persistence::Of { .. }) && breaches.count > 0 => return None,
             (State::Pending, false) => (State::Inactive, self.since, ChangeReason::Passed),
             (State::Inactive | State::Resolved, false) => return None,
@@ -157,7 +157,7 @@ impl AlertState {
         Some(Change { from: self.state, to, since, reason })
     }
 
-    /// What changes when nothing judges the alert any more, and why. None: it was not open.
+    /// Returns the change when no rule judges the alert any more. `None` if it was not open.
     pub fn forget(self, reason: ChangeReason) -> Option<Change> {
         let to = match self.state {
             State::Firing => State::Resolved,
@@ -172,10 +172,10 @@ impl AlertState {
     }
 }
 
-/// The newest windows that are alike.
+/// The newest windows that satisfy a predicate.
 struct Run {
     count: u32,
-    /// End of the first of them.
+    /// End of the oldest of them.
     began: Option<DateTime<Utc>>,
     lasted: bool,
 }

@@ -5,7 +5,7 @@
 pub enum Verdict {
     Ok,
     Breach,
-    /// There is a value, but too little behind it.
+    /// There is a value, but too little data behind it.
     Insufficient,
     /// There is nothing to compare.
     NoData,
@@ -14,7 +14,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether there was enough to say yes or no.
+    /// True if there was enough data to decide.
     pub fn is_decided(self) -> bool {
         matches!(self, Self::Ok | Self::Breach)
     }
@@ -64,9 +64,9 @@ pub enum Reason {
         needed: usize,
     },
     NotANumber,
-    /// A series that used to be there is not.
+    /// A series disappeared.
     Gone,
-    /// What each condition of the rule came to, by the name of its metric.
+    /// Verdict and reason of each condition of the rule, by the name of its metric.
     Several(Vec<(String, Verdict, Reason)>),
 }
 
@@ -96,14 +96,14 @@ impl Reason {
     }
 }
 
-/// A verdict with what it was reached from.
+/// A verdict with its inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     pub verdict: Verdict,
     pub reason: Reason,
     pub value: Option<f64>,
-    /// None where no limit could be told.
+    /// `None` if no limit could be determined.
     pub limit: Option<f64>,
-    /// The baseline that the limit comes from, if there is one.
+    /// The baseline that the limit comes from, if any.
     pub baseline: Option<f64>,
 }

@@ -1,5 +1,5 @@
-//! The columns of the wide history views that come from the catalogue. A metric that is new needs a migration with
-//! `create or replace view`; a test compares the views with this, column by column.
+//! The columns of the wide history views that come from the metric catalog. A new metric needs a migration with
+//! `create or replace view`; a test compares the views with this module, column by column.
 
 use super::{CATALOGUE, Metric, Unit};
 
@@ -7,13 +7,13 @@ use super::{CATALOGUE, Metric, Unit};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// Its value, from a measurement `m` and its metric set `s`.
+    /// SQL expression of its value, from a measurement `m` and its metric set `s`.
     pub sql: String,
-    /// What `comment on column` says.
+    /// Text for `comment on column`.
     pub comment: String,
 }
 
-/// A column of each metric, and two more where it has an interval, in the order of the catalogue.
+/// Returns one column per metric, and two more if it has an interval, in catalog order.
 pub fn columns() -> Vec<Column> {
     CATALOGUE.iter().flat_map(of_metric).collect()
 }
@@ -35,7 +35,7 @@ fn of_metric(metric: &Metric) -> Vec<Column> {
     columns
 }
 
-/// A number of a metric: 0 is its value, 1 and 2 are the bounds of its interval.
+/// SQL of a metric's number: 0 is its value, 1 and 2 are the bounds of its interval.
 fn number(name: &str, of: usize) -> String {
     format!("m.numbers[(s.places -> '{name}' -> {of})::int]")
 }
@@ -56,12 +56,12 @@ fn words(unit: Unit) -> &'static str {
     }
 }
 
-/// The select list of the columns, as it stands in a migration.
+/// Returns the select list of the columns, as written in a migration.
 pub fn select_list() -> String {
     columns().iter().map(|column| format!("       {} as {},\n", column.sql, column.name)).collect()
 }
 
-/// What is left in `extra`: metrics of the job's own.
+/// SQL of the column `extra`: the job's own metrics.
 pub fn extra() -> String {
     let names: Vec<String> = CATALOGUE.iter().map(|metric| format!("'{}'", metric.name)).collect();
     format!(

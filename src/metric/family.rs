@@ -1,10 +1,10 @@
-//! The entries. Adding a metric is one more of them, and its test.
+//! The entries of the catalog. A new metric is one more entry and its test.
 
 use super::interval;
 use super::state::Sum;
 use super::{Better, Metric, Requirement, Unit};
 
-/// What most entries share.
+/// Defaults of an entry.
 const PLAIN: Metric = Metric {
     name: "",
     meaning: "",
@@ -17,7 +17,7 @@ const PLAIN: Metric = Metric {
     implies: &[],
 };
 
-/// Every metric there is.
+/// All metrics.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 pub const CATALOGUE: &[Metric] = &[
     Metric {
@@ -122,7 +122,7 @@ pub const CATALOGUE: &[Metric] = &[
         sums: &[Sum::SquaredError, Sum::ActualMoments],
         finish: |s| {
             let actual = s.moments(Sum::ActualMoments);
-            // What rounding leaves of values that are all the same is no variance.
+            // The rounding error of identical values is not variance.
             let varies = actual.variance().sqrt() > 1e-12 * actual.mean().abs();
             if varies { 1.0 - s.get(Sum::SquaredError) / actual.centred } else { f64::NAN }
         },
@@ -330,7 +330,7 @@ pub const CATALOGUE: &[Metric] = &[
 ];
 
 const fn percentile(name: &'static str, meaning: &'static str, finish: fn(&super::Sums<'_>) -> f64) -> Metric {
-    // What a histogram estimates lies between the extremes.
+    // Estimates from the histogram are clamped to these extremes.
     let sums = &[Sum::LeastAbsError, Sum::GreatestAbsError];
     Metric { name, meaning, needs: Requirement::ErrorHistogram, sums, finish, ..PLAIN }
 }

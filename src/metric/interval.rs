@@ -1,4 +1,4 @@
-//! Confidence intervals of metrics, from merged sums. Pairs are taken as independent; autocorrelated errors need more.
+//! Confidence intervals of metrics, from merged sums. Pairs are assumed independent; autocorrelated errors need more.
 
 use statrs::distribution::{ChiSquared, Continuous, ContinuousCDF, StudentsT};
 
@@ -14,8 +14,8 @@ pub struct Interval {
 
 /// Interval of MSE: a χ² whose degrees of freedom are shrunk by the kurtosis of the errors.
 ///
-/// k = (n + 2)·Σe⁴/(Σe²)², ν = 2n/(k − 1), [ν·mse/χ²₀.₉₇₅(ν), ν·mse/χ²₀.₀₂₅(ν)]. None where it is not defined: fewer
-/// than two pairs, or all errors zero.
+/// k = (n + 2)·Σe⁴/(Σe²)², ν = 2n/(k − 1), [ν·mse/χ²₀.₉₇₅(ν), ν·mse/χ²₀.₀₂₅(ν)]. `None` if undefined: fewer than two
+/// pairs, or all errors zero.
 pub fn of_mse(sums: &Sums<'_>) -> Option<Interval> {
     let n = sums.n();
     let (second, fourth) = (sums.get(Sum::SquaredError), sums.get(Sum::FourthPower));
@@ -32,16 +32,16 @@ pub fn of_mse(sums: &Sums<'_>) -> Option<Interval> {
 /// The 97.5 % point of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// From here on quantiles are expanded around the normal distribution: exact to 1e-11, where the library sums a series of
-/// hundreds of terms for each step of its search.
+/// Degrees of freedom from which quantiles are expanded around the normal distribution: exact to 1e-11, while the library
+/// sums a series of hundreds of terms in each step of its search.
 const MANY: f64 = 1_000.0;
 
-/// The quantile `p` of χ², where `z` is that of the normal distribution.
+/// The quantile `p` of χ²; `z` is the same quantile of the normal distribution.
 fn chi_squared(freedom: f64, p: f64, z: f64) -> Option<f64> {
     if freedom >= MANY { Some(chi_squared_of_many(freedom, z)) } else { Some(chi_squared_of_few(freedom, p, z)?) }
 }
 
-/// Goldberg and Levine's expansion (1946), of which Cornish and Fisher gave the method.
+/// Goldberg and Levine's expansion (1946), by the method of Cornish and Fisher.
 fn chi_squared_of_many(freedom: f64, z: f64) -> f64 {
     let (z2, root) = (z * z, (2.0 * freedom).sqrt());
     let terms = [
@@ -56,8 +56,8 @@ fn chi_squared_of_many(freedom: f64, z: f64) -> f64 {
     terms.iter().sum()
 }
 
-/// Wilson and Hilferty's approximation, made exact by Newton's method. Ten times faster than the library's bisection,
-/// which is there for the case that it does not converge.
+/// Wilson and Hilferty's approximation, refined by Newton's method. Ten times faster than the library's bisection, which
+/// is the fallback if it does not converge.
 fn chi_squared_of_few(freedom: f64, p: f64, z: f64) -> Option<f64> {
     let distribution = ChiSquared::new(freedom).ok()?;
     let ninth = 2.0 / (9.0 * freedom);
@@ -99,7 +99,7 @@ pub fn of_rmse(sums: &Sums<'_>) -> Option<Interval> {
 /// Interval of the mean absolute error: Student's t of the mean of |e|, never below 0.
 pub fn of_mae(sums: &Sums<'_>) -> Option<Interval> {
     let mean = sums.mean(Sum::AbsError);
-    // Σ(|e| − mae)², which rounding can take a little below 0.
+    // Σ(|e| − mae)²; rounding can make it slightly negative.
     let centred = (sums.get(Sum::SquaredError) - sums.n() * mean * mean).max(0.0);
     of_mean(mean, centred, sums.n()).map(|found| Interval { low: found.low.max(0.0), ..found })
 }
@@ -110,7 +110,7 @@ pub fn of_bias(sums: &Sums<'_>) -> Option<Interval> {
     of_mean(moments.mean(), moments.centred, moments.count)
 }
 
-/// Mean ± t₀.₉₇₅(n − 1) · s / √n. None of fewer than two values.
+/// Mean ± t₀.₉₇₅(n − 1) · s / √n. `None` for fewer than two values.
 fn of_mean(mean: f64, centred: f64, n: f64) -> Option<Interval> {
     if n < 2.0 {
         return None;
@@ -119,7 +119,7 @@ fn of_mean(mean: f64, centred: f64, n: f64) -> Option<Interval> {
     bounds(mean - half, mean + half)
 }
 
-/// Wilson's score interval of a share of `n`, which stays within 0 and 1 and means something at 0 and 1 too.
+/// Wilson's score interval of a share of `n`: it stays within 0 and 1 and is meaningful at 0 and 1 too.
 pub fn of_share(count: f64, n: f64) -> Option<Interval> {
     if n < 1.0 {
         return None;
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(intervals(&[0.0, 0.0, 0.0], &[of_mse]), [None]);
     }
 
-    /// Draws from a normal distribution by the polar method of Marsaglia, from a fixed seed.
+    /// Draws from a normal distribution by Marsaglia's polar method, from a fixed seed.
     struct Normal(u64);
 
     impl Normal {

@@ -1,4 +1,4 @@
-//! A measurement: the finished metrics of one window, cohort and version. The value that stages hand to each other.
+//! A measurement: the finished metrics of one window, cohort and version, passed between stages.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ pub struct Measurement {
     pub window: String,
     pub slice: Slice,
     pub cohort: Cohort,
-    /// None: all versions together.
+    /// `None`: all versions together.
     pub model_version: Option<String>,
     pub sample: Sample,
     /// Decimal text of an order-independent digest of the pairs.
     pub digest: String,
 }
 
-/// What rules see of a measurement.
+/// The part of a measurement that rules see.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     pub counts: Counts,
-    /// By name; None where there was nothing to average.
+    /// By name; `None` if there was nothing to average.
     pub metrics: BTreeMap<String, Option<f64>>,
     pub intervals: BTreeMap<String, Interval>,
 }
 
-/// How many predictions there were, and what became of them.
+/// Number of predictions, in total and by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub predictions: i64,
@@ -40,13 +40,13 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// labeled / predictions, from 0 to 1. None without predictions.
+    /// labeled / predictions, from 0 to 1. `None` without predictions.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn coverage(&self) -> Option<f64> {
         (self.predictions > 0).then(|| self.labeled as f64 / self.predictions as f64)
     }
 
-    /// Share of the predictions that have any label, usable or not. None without predictions.
+    /// Share of the predictions that have any label, usable or not. `None` without predictions.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn received(&self) -> Option<f64> {
         (self.predictions > 0).then(|| (self.labeled + self.excluded) as f64 / self.predictions as f64)
@@ -54,7 +54,7 @@ impl Counts {
 }
 
 impl Sample {
-    /// The value a rule compares. None where there is nothing to compare.
+    /// Returns the value that a rule compares; `None` if there is nothing to compare.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn value(&self, metric: &MetricName) -> Option<f64> {
         match metric {

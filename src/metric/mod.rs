@@ -1,6 +1,6 @@
-//! The catalogue of metrics: what each means, which sums it needs, and how it is finished from merged sums.
+//! The metric catalog: each metric's meaning, the sums it needs, and how it is computed from merged sums.
 //!
-//! Buckets keep sums and never metrics, so a metric of any window follows by merging: RMSE is the root of a mean of
+//! Buckets store sums and never metrics, so the metrics of any window follow by merging: RMSE is the root of a mean of
 //! summed squares, never a mean of RMSEs.
 
 pub mod column;
@@ -19,22 +19,22 @@ use crate::metric::measurement::Counts;
 use crate::metric::state::histogram::Histogram;
 use state::{Merge, Sum};
 
-/// What a job sets for its metrics.
+/// A job's settings for its metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
     /// Largest |e| of `within_tolerance`, in the target unit.
     pub tolerance: Option<f64>,
-    /// Where Huber loss turns from squared to linear, in the target unit.
+    /// |e| at which Huber loss turns from squared to linear, in the target unit.
     pub huber_delta: Option<f64>,
     /// Share of the largest squared errors that `trimmed_mse` leaves out; from 0 to below 1.
     pub trim: f64,
-    /// Whether percentiles are computed from all pairs of a window instead of from its histogram.
+    /// True if percentiles are computed from all pairs of a window instead of its histogram.
     pub exact: bool,
-    /// Whether pairs carry a weight: it is their first extra value.
+    /// True if pairs have a weight, which is their first extra value.
     pub weighted: bool,
 }
 
-/// What is left of everything that was summed for one measurement.
+/// The merged sums of one measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Sums<'a> {
     pub counts: Counts,
@@ -42,19 +42,19 @@ pub struct Sums<'a> {
     /// The stored array: [`Sum::width`] numbers for each of `order`.
     pub values: &'a [f64],
     pub parameters: &'a Parameters,
-    /// Of |e|.
+    /// Histogram of |e|.
     pub errors: &'a Histogram,
-    /// Percentiles of |e| and e² that were computed from all pairs, where the job asks for exact ones.
+    /// Percentiles of |e| and e² computed from all pairs, if the job asks for exact ones.
     pub exact: Option<&'a ExactQuantiles>,
-    /// Of seconds from event to label.
+    /// Histogram of the seconds from event to label.
     pub latency: &'a Histogram,
-    /// Predictions old enough that their labels count as due, and those of them that have one.
+    /// Predictions old enough that their labels are due, and how many of them have one.
     pub due: (i64, i64),
-    /// Σe² of everything in the window, of the same versions.
+    /// Σe² of the whole window, for the same versions.
     pub all_squared_error: f64,
 }
 
-/// The quantiles that the catalogue has percentiles of.
+/// The quantiles that the catalog has percentiles for.
 pub const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// Quantiles of |e| and of e² at [`QUANTILES`].
@@ -77,25 +77,25 @@ impl Moments {
         self.sum / self.count
     }
 
-    /// Of the population: divided by n.
+    /// Population variance: divided by n.
     pub fn variance(self) -> f64 {
         self.centred / self.count
     }
 }
 
 impl Sums<'_> {
-    /// The value of a scalar sum. A sum that was not kept is NaN, which finishes as no value.
+    /// Returns the value of a scalar sum; NaN if it was not kept, which gives the metric no value.
     pub fn get(&self, sum: Sum) -> f64 {
         self.place(sum).and_then(|at| self.values.get(at)).copied().unwrap_or(f64::NAN)
     }
 
-    /// The moments of a sum that keeps them; NaN when it was not kept.
+    /// Returns the moments of a sum that keeps them; NaN if it was not kept.
     pub fn moments(&self, sum: Sum) -> Moments {
         let value = |n: usize| self.place(sum).and_then(|at| self.values.get(at + n)).copied().unwrap_or(f64::NAN);
         Moments { count: value(0), sum: value(1), centred: value(2) }
     }
 
-    /// A quantile of |e|; NaN for none.
+    /// Returns a quantile of |e|; NaN if there is none.
     pub fn abs_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.abs_error, q),
@@ -103,13 +103,13 @@ impl Sums<'_> {
         }
     }
 
-    /// An estimate of |e| that lies beyond the smallest or the greatest of them is one of these.
+    /// Clamps an estimate of |e| to the least and greatest |e|.
     fn between_extremes(&self, estimate: f64) -> f64 {
-        // Of NaN, for a sum that was not kept, `min` and `max` leave the estimate.
+        // `min` and `max` ignore NaN, so a sum that was not kept leaves the estimate unchanged.
         estimate.max(self.get(Sum::LeastAbsError)).min(self.get(Sum::GreatestAbsError))
     }
 
-    /// A quantile of e², between neighbouring squares; NaN for none.
+    /// Returns a quantile of e², interpolated between neighbouring squares; NaN if there is none.
     pub fn squared_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.squared_error, q),
@@ -120,13 +120,13 @@ impl Sums<'_> {
         }
     }
 
-    /// How many pairs were averaged.
+    /// Returns the number of averaged pairs.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn n(&self) -> f64 {
         self.counts.labeled as f64
     }
 
-    /// A sum divided by the number of pairs.
+    /// Returns a sum divided by the number of pairs.
     pub fn mean(&self, sum: Sum) -> f64 {
         self.get(sum) / self.n()
     }
@@ -142,14 +142,14 @@ fn at_quantile(values: &[f64], q: f64) -> f64 {
     place.and_then(|place| values.get(place)).copied().unwrap_or(f64::NAN)
 }
 
-/// Which way is better.
+/// The direction in which a metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
     Lower,
     Higher,
-    /// Zero is best, in both directions.
+    /// Zero is best; deviations in both directions are worse.
     Zero,
-    /// It describes, and is neither good nor bad.
+    /// Descriptive: neither good nor bad.
     Neither,
 }
 
@@ -162,27 +162,27 @@ pub enum Unit {
     Ratio,
     Count,
     Seconds,
-    /// Whatever the job's own expressions give.
+    /// The unit of the job's own expressions.
     Own,
 }
 
-/// What a metric needs besides pairs.
+/// Requirement of a metric, in addition to pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
     Pairs,
-    /// It has a value without a single pair.
+    /// The metric has a value even without pairs.
     Predictions,
-    /// `metrics.tolerance`, `metrics.huber_delta`, `metrics.weight` must be set.
+    /// `metrics.tolerance`, `metrics.huber_delta` or `metrics.weight` must be set.
     Tolerance,
     HuberDelta,
     Weight,
     /// The histogram of |e|.
     ErrorHistogram,
-    /// The histogram of label latency, and so `labels.arrived_at`.
+    /// The histogram of label latency, which requires `labels.arrived_at`.
     LatencyHistogram,
 }
 
-/// One row of the catalogue.
+/// One row of the catalog.
 #[derive(Debug)]
 pub struct Metric {
     pub name: &'static str,
@@ -191,11 +191,11 @@ pub struct Metric {
     pub better: Better,
     pub needs: Requirement,
     pub sums: &'static [Sum],
-    /// The value from merged sums; NaN for none.
+    /// Computes the value from merged sums; NaN if there is none.
     pub finish: fn(&Sums<'_>) -> f64,
-    /// The 95 % interval, where there is one.
+    /// Computes the 95 % interval, if the metric has one.
     pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
-    /// Metrics that always come with it: what it had to leave out.
+    /// Metrics that are always added with it: counts of the pairs that it leaves out.
     pub implies: &'static [&'static str],
 }
 
@@ -204,12 +204,15 @@ pub struct Metric {
 pub enum JobMetric {
     Catalogue(&'static Metric),
     Custom(CustomMetric),
-    /// How many predictions the job's expressions fail on: the place of that among the extra values. 
+    /// Number of predictions on which the job's expressions fail; holds its index among the extra values.
     Failures(usize),
 }
 
 /// Name of [`JobMetric::Failures`].
 pub const FAILURES: &str = "failed_expressions";
+
+/// Name of the number of pairs that no metric counts.
+pub const EXCLUDED: &str = "excluded";
 
 /// A ratio of two sums of the job's own expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,20 +220,20 @@ pub struct CustomMetric {
     pub name: Arc<str>,
     /// In the job's words, for explanations.
     pub meaning: String,
-    /// Places of its two values among the extras of a pair.
+    /// Indexes of its two values among the extra values of a pair.
     pub sum: usize,
     pub per: usize,
 }
 
-/// Metrics of a job that names none.
+/// Metrics of a job that does not name any.
 pub const DEFAULT: &[&str] = &["mse", "rmse", "mae", "bias"];
 
-/// Looks a metric up by name.
+/// Looks up a metric by name.
 pub fn find(name: &str) -> Option<&'static Metric> {
     CATALOGUE.iter().find(|metric| metric.name == name)
 }
 
-/// The sums that metrics need together, each once, in the order in which they are stored.
+/// Returns the sums that the metrics need, each once, in storage order.
 pub fn sums_of(metrics: &[JobMetric]) -> Vec<Sum> {
     let mut sums: Vec<Sum> = metrics.iter().flat_map(JobMetric::sums).collect();
     sums.sort();
@@ -238,7 +241,7 @@ pub fn sums_of(metrics: &[JobMetric]) -> Vec<Sum> {
     sums
 }
 
-/// A literal of the empty value of a sum.
+/// Returns the SQL literal of an empty sum.
 pub fn empty_sql(sum: Sum) -> &'static str {
     match sum.merge() {
         Merge::Add => "0",
@@ -273,7 +276,7 @@ impl JobMetric {
         }
     }
 
-    /// What it needs besides pairs.
+    /// Returns its requirement in addition to pairs.
     pub fn needs(&self) -> Requirement {
         match self {
             Self::Catalogue(metric) => metric.needs,
@@ -290,7 +293,7 @@ impl JobMetric {
         }
     }
 
-    /// The value, None where there was nothing to average or it is not defined.
+    /// Computes the value; `None` if there was nothing to average or it is undefined.
     pub fn finish(&self, sums: &Sums<'_>) -> Option<f64> {
         let value = match self {
             Self::Catalogue(metric) if metric.needs != Requirement::Predictions && sums.counts.labeled == 0 => {
@@ -303,12 +306,12 @@ impl JobMetric {
         Some(value).filter(|value| value.is_finite())
     }
 
-    /// Whether it has a 95 % interval.
+    /// True if it has a 95 % interval.
     pub fn has_interval(&self) -> bool {
         matches!(self, Self::Catalogue(metric) if metric.interval.is_some())
     }
 
-    /// The 95 % interval, where there is one.
+    /// Computes the 95 % interval, if it has one.
     pub fn interval(&self, sums: &Sums<'_>) -> Option<Interval> {
         match self {
             Self::Catalogue(metric) => metric.interval.and_then(|interval| interval(sums)),
@@ -318,7 +321,7 @@ impl JobMetric {
 }
 
 impl Unit {
-    /// The unit as it is printed after a number, given the target's; empty when there is none to print.
+    /// Returns the unit to print after a number, given the target's; empty if there is none.
     pub fn of(self, target: Option<&str>) -> String {
         match (self, target) {
             (Self::Seconds, _) => " s".to_owned(),

@@ -1,10 +1,10 @@
-//! Names of what rules compare: metrics of the catalogue, of the job, and counts of predictions.
+//! Names of the values that rules compare: catalog metrics, the job's own metrics, and counts of predictions.
 
 use std::sync::Arc;
 
 use crate::metric::{self, Requirement};
 
-/// What a rule compares.
+/// The value that a rule compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricName {
     /// A metric of the job, by name.
@@ -20,8 +20,28 @@ pub enum MetricName {
     Ambiguous,
 }
 
+/// Counts that every job keeps: the one list of them.
+pub const COUNTS: [MetricName; 6] = [
+    MetricName::Predictions,
+    MetricName::Labeled,
+    MetricName::Coverage,
+    MetricName::Received,
+    MetricName::Duplicates,
+    MetricName::Ambiguous,
+];
+
+/// Names that a job's own metrics cannot have: the counts, and the other numbers of every window.
+pub fn is_reserved(name: &str) -> bool {
+    MetricName::count(name).is_some() || [metric::EXCLUDED, metric::FAILURES].contains(&name)
+}
+
 impl MetricName {
-    /// The name as it is written in a job file.
+    /// The count of this name.
+    pub fn count(name: &str) -> Option<Self> {
+        COUNTS.into_iter().find(|count| count.name() == name)
+    }
+
+    /// Returns the name as written in a job file.
     pub fn name(&self) -> &str {
         match self {
             Self::Named(name) => name,
@@ -34,12 +54,12 @@ impl MetricName {
         }
     }
 
-    /// Whether it counts something, so that it is 0 where there is nothing.
+    /// True if it is a count, which is 0 rather than missing.
     pub fn is_count(&self) -> bool {
         matches!(self, Self::Predictions | Self::Labeled | Self::Duplicates | Self::Ambiguous)
     }
 
-    /// Whether it is a mean over pairs, so that no pairs means no value.
+    /// True if it is computed from pairs, so that it has no value without pairs.
     pub fn needs_labels(&self) -> bool {
         match self {
             Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Requirement::Predictions),

@@ -1,17 +1,17 @@
-//! A series as a picture: the metric with its interval, the limit, and since when it is in breach. A PNG, because mail clients
-//! show no SVG; without words, because they stand beside it as text.
+//! Chart of a series: the metric with its interval, the limit and the time in breach. A PNG, because mail clients show no SVG;
+//! without words, because they are in the text next to it.
 
 use chrono::{DateTime, Utc};
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform};
 
 use crate::notify::message::{Point, Section};
 
-/// Pixels; shown at half the size, so that it is sharp on a phone.
+/// In pixels; shown at half the size, so that it is sharp on a phone.
 const WIDTH: u32 = 1_200;
 const HEIGHT: u32 = 320;
 const MARGIN: f32 = 16.0;
 
-/// Draws the series of a rule's worst alert. None: there are fewer than two points with a value.
+/// Draws the series of a rule's worst alert. `None` if fewer than two points have a value.
 pub fn draw(section: &Section) -> Option<Vec<u8>> {
     let points: Vec<&Point> = section.series.iter().collect();
     let worst = section.alerts.first()?;
@@ -29,7 +29,7 @@ pub fn draw(section: &Section) -> Option<Vec<u8>> {
     picture.encode_png().ok()
 }
 
-/// Where times and values stand in the picture.
+/// Maps times and values to pixels.
 struct Scale {
     from: f64,
     seconds: f64,
@@ -45,7 +45,7 @@ impl Scale {
             return None;
         }
         let (low, high) = bounds(values.iter().copied());
-        // An interval of few samples may be a hundred times as wide as everything else: then it is cut off.
+        // An interval of few samples may be a hundred times as wide as everything else; clip it.
         let room = (high - low).max(high.abs().max(low.abs()) * 0.05).max(f64::MIN_POSITIVE);
         let ends = points.iter().flat_map(|point| [point.ci_low, point.ci_high]).flatten().filter(shown);
         let (ci_low, ci_high) = bounds(ends.chain(values.iter().copied()));
@@ -68,7 +68,7 @@ impl Scale {
         HEIGHT as f32 - MARGIN - share * (HEIGHT as f32 - 2.0 * MARGIN)
     }
 
-    /// The time of the breach.
+    /// Shades the time in breach.
     fn shade(&self, picture: &mut Pixmap, since: DateTime<Utc>) {
         let rect = Rect::from_ltrb(self.x(since), 0.0, WIDTH as f32, HEIGHT as f32);
         if let Some(rect) = rect {
@@ -103,7 +103,7 @@ impl Scale {
         }
     }
 
-    /// The values; windows without one are gaps, and one between gaps is a dot.
+    /// Draws the values; windows without one are gaps, and a value between gaps is a dot.
     fn line(&self, picture: &mut Pixmap, points: &[&Point]) {
         let blue = paint(9, 80, 174, 255);
         for run in points.split(|point| point.value.is_none()) {

@@ -1,4 +1,4 @@
-//! Changes of alert state in, messages to people out: a pure decision, every word a receiver reads, and the senders.
+//! Notifications: the policy, which is pure, the wording and formats, and the transports.
 
 pub mod chart;
 pub mod format;

@@ -1,4 +1,4 @@
-//! A receiver, and what one attempt to deliver to it came to.
+//! Receivers of notifications.
 
 use crate::notify::message::Notice;
 use crate::notify::template::Templates;
@@ -6,17 +6,17 @@ use crate::notify::transport::alertmanager::AlertmanagerReceiver;
 use crate::notify::transport::email::EmailReceiver;
 use crate::notify::transport::webhook::WebhookReceiver;
 
-/// Name of the receiver that heartbeats go to; no other may have it.
+/// Reserved name of the receiver of heartbeats.
 pub const WATCHDOG: &str = "watchdog";
 
-/// Somewhere to send to, with the words that its users want.
+/// A transport with the templates of its users.
 #[derive(Debug)]
 pub struct Receiver {
     pub transport: Transport,
     pub templates: Templates,
 }
 
-/// How it gets there.
+/// Transport of notifications.
 #[derive(Debug)]
 pub enum Transport {
     Email(Box<EmailReceiver>),
@@ -31,7 +31,7 @@ impl From<Transport> for Receiver {
 }
 
 impl Receiver {
-    /// Connects and sends nothing, or says in our words why not.
+    /// Connects and sends nothing. The error is in our words.
     pub async fn reach(&self) -> Result<(), String> {
         match &self.transport {
             Transport::Email(email) => email.reach().await,
@@ -40,7 +40,7 @@ impl Receiver {
         }
     }
 
-    /// A message in the words that its users want.
+    /// Fills in the texts of a notification from its templates.
     pub fn worded(&self, mut notice: Notice) -> Notice {
         self.templates.fill(&mut notice);
         notice

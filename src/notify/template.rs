@@ -1,4 +1,4 @@
-//! Texts that users write themselves: Jinja templates over the facts of a message. Strict, and with an end.
+//! User-defined texts: Jinja templates over the facts of a notification. Strict about undefined names, and bounded.
 
 pub mod body;
 mod budget;
@@ -11,13 +11,13 @@ use crate::text::line::{clipped, single_line};
 use body::Body;
 use budget::Budget;
 
-/// Steps a template may take: far more than any message needs, and milliseconds.
+/// Steps that a template may take: far more than any message needs, yet only milliseconds.
 const FUEL: u64 = 200_000;
 /// Longest rendered text.
 const LONGEST: usize = 20_000;
 /// Longest template, in bytes.
 const LONGEST_TEMPLATE: usize = 65_536;
-/// Bytes that a template may make on its way, beside a few times the message itself.
+/// Bytes that a template may produce while rendering, in addition to a few times the size of the message.
 const MOST: u64 = 4 << 20;
 
 /// Templates of one receiver.
@@ -25,13 +25,13 @@ const MOST: u64 = 4 << 20;
 pub struct Templates {
     pub title: Option<String>,
     pub text: Option<String>,
-    /// Of a webhook, in a shape of the user's own.
+    /// User-defined body of a webhook.
     pub body: Option<Body>,
 }
 
 impl Templates {
-    /// Fills in the words of a message. A template that fails on these facts costs nobody the message: our own words stand
-    /// in, and say so.
+    /// Fills in the texts of a notification. If a template fails on its facts, the default text is used and reports the failure,
+    /// so that no notification is lost.
     pub fn fill(&self, notice: &mut Notice) {
         notice.title = notice.headline();
         notice.text = notice.plain_text();
@@ -53,7 +53,7 @@ impl Templates {
     }
 }
 
-/// Renders a template with a message as `notice`, whose own `title` and `text` are there to build on.
+/// Renders a template over `notice`, including its default `title` and `text`.
 pub fn render(name: &str, template: &str, notice: &Notice) -> Result<String, String> {
     let mistake = |error: minijinja::Error| {
         let line = error.line().map_or(String::new(), |line| format!(" in line {line}"));
@@ -72,13 +72,13 @@ pub fn render(name: &str, template: &str, notice: &Notice) -> Result<String, Str
     Ok(clipped(&rendered, LONGEST))
 }
 
-/// An environment in which a template has so many steps, and so many bytes.
+/// Creates an environment that limits the steps and bytes of a template.
 fn bounded<'e>(template: &str, facts: &Value) -> Result<Environment<'e>, minijinja::Error> {
     let message = Budget::new(u64::MAX);
     message.charge_for(facts)?;
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    // Text between tags is copied by single steps that nothing else counts.
+    // Each text between tags is copied in a single step, and its bytes are not charged.
     let most = MOST / longest_between_tags(template);
     environment.set_fuel(Some(FUEL.min(most)));
     environment.set_recursion_limit(50);
@@ -86,7 +86,7 @@ fn bounded<'e>(template: &str, facts: &Value) -> Result<Environment<'e>, minijin
     Ok(environment)
 }
 
-/// At most how long a text between two tags is, and at least 1.
+/// Upper bound on the length of a text between two tags, at least 1.
 fn longest_between_tags(template: &str) -> u64 {
     // In a `raw` block tags are text.
     let longest = match template.contains("raw") {

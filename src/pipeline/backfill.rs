@@ -1,4 +1,4 @@
-//! Past windows, computed from all that is known now. Chunk by chunk, so that a kill costs one chunk; never an alert.
+//! Past windows, recomputed from everything known now, in chunks so that a kill costs one chunk; never raises alerts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -27,26 +27,26 @@ use crate::warehouse::pairs::reconcile::Compared;
 use crate::warehouse::session;
 use crate::warehouse::windows::{self, DueWindow};
 
-/// What to compute.
+/// Scope of a backfill.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Windows that overlap this range.
     pub range: Range<DateTime<Utc>>,
-    /// Distance of rolling windows; None: one at each scheduled tick.
+    /// Distance of rolling windows; `None`: one at each scheduled tick.
     pub step: Option<TimeDelta>,
-    /// History follows the source, whatever that no longer has.
+    /// History follows the source, even where the source has lost data.
     pub accept_loss: bool,
 }
 
-/// What a backfill came to.
+/// Result of a backfill.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Finished {
     pub done: Done,
-    /// Buckets and windows that stayed as they are, because the source no longer has what was measured there.
+    /// Buckets and windows that were kept unchanged, because the source no longer has the data measured there.
     pub kept: usize,
 }
 
-/// How far it is.
+/// Progress of a backfill.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     pub windows_done: usize,
@@ -54,16 +54,16 @@ pub struct Progress {
     pub predictions: i64,
 }
 
-/// How long after its begin a backfill that was cut off is taken up again instead of begun anew.
+/// An interrupted backfill is resumed for this long after it began; later it begins again.
 const RESUMABLE: TimeDelta = TimeDelta::hours(6);
 /// Event time that is rebuilt in one transaction.
 const CHUNK: TimeDelta = TimeDelta::days(14);
 /// Windows that are merged and published in one transaction.
 const WINDOWS_AT_ONCE: usize = 250;
-/// Of these so many at the same time, each on a connection of its own beside the one that rebuilds and the lease's.
+/// Batches published at the same time, each on its own connection, in addition to those of the rebuild and the lease.
 const AT_THE_SAME_TIME: u32 = 3;
 
-/// Runs a claimed backfill. `report` is called after every chunk. Where an expression fails on a row, it goes on row by row.
+/// Runs a claimed backfill. Calls `report` after every chunk. If an expression fails on a row, continues row by row.
 pub async fn run(
     pool: &PgPool,
     job: &PlannedJob,
@@ -107,19 +107,19 @@ async fn run_once(
     if let Err(error) = &outcome
         && error.cure() == failure::Cure::Fail
     {
-        // BackfillRequest for again it begins again: what made it fail will be gone by then.
+        // If it is requested again, it begins again: the cause of the failure will be fixed by then.
         held::within(pool, held::SHORT, async |connection| ledger::finish(connection, row.id).await).await?;
     }
     finish(pool, claim, &plan, row.as_of, outcome?, Some(row.id)).await
 }
 
-/// What a backfill works from.
+/// Input of a backfill.
 struct Prepared {
     plan: PlanRow,
     facts: SourceFacts,
     now: DateTime<Utc>,
     windows: Vec<DueWindow>,
-    /// The time that the windows cover, and how far it is. None without a window.
+    /// The time that the windows cover, and the backfill's row in the ledger. `None` without windows.
     row: Option<(Range<DateTime<Utc>>, BackfillRow)>,
 }
 
@@ -149,7 +149,7 @@ async fn prepare(
     Ok(Prepared { plan, facts, now, windows, row: Some((span, row)) })
 }
 
-/// What a backfill works with.
+/// Context of a backfill.
 struct Work<'a> {
     pool: &'a PgPool,
     job: &'a PlannedJob,
@@ -170,10 +170,10 @@ impl Work<'_> {
         let Finished { mut done, mut kept } = Finished::default();
         let mut generations = Vec::new();
         let mut next = windows.iter().position(|window| window.slice.end > row.done_until).unwrap_or(windows.len());
-        // What was done before is not rebuilt, but windows that begin in it are still merged from its buckets.
+        // Finished chunks are not rebuilt, but windows that begin in them are still merged from their buckets.
         let mut at = row.done_until.max(span.start);
         while at < span.end {
-            // Of whole buckets: half a bucket would be taken for all of it.
+            // Chunks consist of whole buckets: half a bucket would be taken for all of it.
             let step = window::floor(at + CHUNK, job.windows.bucket).max(at + job.windows.bucket);
             let chunk = at..step.min(span.end);
             let rebuilt = self.rebuild(&chunk).await?;
@@ -182,9 +182,9 @@ impl Work<'_> {
             kept += rebuilt.kept;
             generations.push(rebuilt.generation);
             let ready = windows[next..].iter().take_while(|window| window.slice.end <= chunk.end).count();
-            // Merging windows is most of the work, and they have nothing to do with each other.
+            // Merging windows is most of the work, and they are independent.
             let batches = windows[next..next + ready].chunks(WINDOWS_AT_ONCE);
-            // One connection rebuilds, and one is left for the lease.
+            // One connection rebuilds, and one is reserved for the lease.
             let beside = self.pool.options().get_max_connections().saturating_sub(2).clamp(1, AT_THE_SAME_TIME);
             let beside = usize::try_from(beside).unwrap_or(1);
             let mut published = stream::iter(batches).map(|batch| self.publish(batch)).buffer_unordered(beside);
@@ -207,7 +207,7 @@ impl Work<'_> {
         Ok(Finished { done, kept })
     }
 
-    /// Rebuilds a chunk, on a connection of its own: one that goes silent is noticed at the end of the job's time limit.
+    /// Rebuilds a chunk on its own connection, so that a silent connection is noticed when the job's time limit ends.
     async fn rebuild(&self, chunk: &Range<DateTime<Utc>>) -> Result<Rebuilt, RunError> {
         let limit = self.job.schedule.timeout;
         held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
@@ -217,7 +217,7 @@ impl Work<'_> {
         .await
     }
 
-    /// Measures and stores some windows, on a connection of its own.
+    /// Measures and stores some windows on a connection of its own.
     async fn publish(&self, batch: &[DueWindow]) -> Result<Batch, RunError> {
         let limit = self.job.schedule.timeout;
         held::within_own_settings(self.pool, failure::deadline(limit), async |connection| {
@@ -228,15 +228,15 @@ impl Work<'_> {
     }
 }
 
-/// Windows that were merged, and measurements that were written.
+/// Merged windows and written measurements.
 struct Batch {
     windows: usize,
     written: i64,
-    /// Windows that keep what they have.
+    /// Windows that keep their stored measurements.
     kept: usize,
 }
 
-/// The time before which there is neither a prediction nor a window that is stored. None without either.
+/// Returns the time before which there is neither a prediction nor a stored window. `None` without either.
 async fn beginning(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -247,8 +247,8 @@ async fn beginning(
     Ok(first.into_iter().chain(stored).min())
 }
 
-/// Tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first. Those before `beginning`
-/// would be empty.
+/// Returns tumbling windows that overlap the range and have ended, and rolling ones at each tick, oldest end first.
+/// Windows before `beginning` are omitted, because they would be empty.
 fn asked_windows(
     job: &PlannedJob,
     request: &Request,
@@ -280,17 +280,17 @@ fn span(windows: &[DueWindow]) -> Option<Range<DateTime<Utc>>> {
     Some(start..end)
 }
 
-/// What a chunk came to.
+/// Result of rebuilding a chunk.
 struct Rebuilt {
     buckets: i64,
     predictions: i64,
     generation: i64,
-    /// Buckets that stay as they are.
+    /// Buckets that are kept unchanged.
     kept: usize,
 }
 
 impl Work<'_> {
-    /// Rebuilds the buckets of a chunk from the source, and its residuals where they are kept.
+    /// Rebuilds the buckets of a chunk from the source, and its residuals if they are kept.
     async fn rebuild_chunk(
         &self,
         connection: &mut PgConnection,
@@ -305,7 +305,7 @@ impl Work<'_> {
         let kept = self.rebuild_buckets(&mut transaction, chunk, opened.generation).await?;
         stages::limit_cells(&mut transaction, plan.id).await?;
         let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
-        // Windows beside the range that was asked for, and all of them should this be cut off, are the next run's to revise.
+        // The next run revises windows outside the requested range, and all of them if this backfill is interrupted.
         let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
         let starts: Vec<DateTime<Utc>> = before.into_iter().chain(after).collect();
         if plan.progress.is_some() {
@@ -315,7 +315,7 @@ impl Work<'_> {
         Ok(Rebuilt { buckets, predictions, generation: opened.generation, kept })
     }
 
-    /// Returns how many buckets stay as they are.
+    /// Returns the number of buckets that are kept unchanged.
     async fn rebuild_buckets(
         &self,
         connection: &mut PgConnection,
@@ -324,7 +324,7 @@ impl Work<'_> {
     ) -> Result<usize, RunError> {
         let Self { job, facts, plan, .. } = *self;
         let as_of = self.row.as_of;
-        // The next run recomputes buckets from residuals: they must know what the source knows.
+        // The next run recomputes buckets from residuals, so residuals must match the source.
         let recent = plan.progress.filter(|progress| job.is_incremental() && chunk.end > progress.residual_from);
         let recent = recent.map(|progress| chunk.start.max(progress.residual_from)..chunk.end);
         if self.accept_loss {
@@ -354,7 +354,7 @@ impl Work<'_> {
     async fn publish_batch(&self, connection: &mut PgConnection, batch: &[DueWindow]) -> Result<Batch, RunError> {
         let Self { job, facts, plan, claim, row, .. } = *self;
         let mut transaction = session::begin(connection, self.facts).await?;
-        // Beside its like, and never beside a stage that writes buckets.
+        // Runs in parallel with other batches, and never with a stage that writes buckets.
         job::lock_stages_shared(&mut transaction, plan.id).await?;
         fence(&mut transaction, claim).await?;
         let mut measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;

@@ -1,4 +1,4 @@
-//! Enters a run that somebody asked for into the ledger, or says why it may not be.
+//! Enters a manually requested run into the ledger, or returns why it is refused.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -8,24 +8,24 @@ use crate::postgres::held;
 use crate::store::ledger::job;
 use crate::store::ledger::run::{self, Claim};
 
-/// What was asked for.
+/// Kind of run that is requested.
 #[derive(Debug, Clone, Copy)]
 pub enum RunRequest {
     /// One run as of a time.
     RunAt(DateTime<Utc>),
-    /// A run now that compares the whole horizon with the source.
+    /// An immediate run that compares the whole horizon with the source.
     Reconcile,
     Backfill,
 }
 
-/// Why it is not entered.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// The time is after the database's now.
+    /// The time is later than the database's now.
     InTheFuture { now: DateTime<Utc> },
-    /// More than that is known already: an older run would rewrite it.
+    /// More recent data are known already: an older run would overwrite them.
     AlreadyPublished { newest: DateTime<Utc> },
-    /// Another process runs the same.
+    /// Another process already runs it.
     UnderWay,
 }
 
@@ -58,7 +58,7 @@ async fn enter_on(
         RunRequest::Reconcile => (now, "reconcile"),
         RunRequest::Backfill => (now, "backfill"),
     };
-    // A run that was cut off, or a backfill, may have seen more than was published.
+    // An interrupted run, or a backfill, may have read more than was published.
     let newest = published.max(job::newest_as_of(&mut transaction, known.id).await?);
     if let (RunRequest::RunAt(_), Some(newest)) = (asked, newest.filter(|newest| *newest > at)) {
         return Ok(Err(Refused::AlreadyPublished { newest }));

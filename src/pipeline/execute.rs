@@ -1,4 +1,4 @@
-//! Carries a claimed run to its end: lease renewed beside it, time limited, and the end recorded in the ledger.
+//! Executes a claimed run: renews its lease in parallel, limits its time, and records its end in the ledger.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,14 +24,14 @@ pub enum Ended {
     Ok(Published),
     Skipped(String),
     Failed(RunError),
-    /// Given back, to be tried again after a while.
+    /// Given back, to be retried after a pause.
     GivenBack(RunError, TimeDelta),
-    /// Somebody else runs it now, or its end could not be recorded: the lease will run out.
+    /// Another runner has it now, or its end could not be recorded: the lease will expire.
     Abandoned(RunError),
 }
 
 impl Ended {
-    /// The label of the outcome in metrics.
+    /// Returns the label of the outcome in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ok(_) => "ok",
@@ -42,7 +42,7 @@ impl Ended {
         }
     }
 
-    /// The counts of a run that published.
+    /// Returns the counts of a run that published.
     pub fn done(&self) -> Option<Done> {
         match self {
             Self::Ok(published) => Some(published.done),
@@ -51,9 +51,9 @@ impl Ended {
     }
 }
 
-/// After so many attempts, some minutes, a run that waits for the server raises the alert of a run that failed.
+/// Attempts, over some minutes, after which a run that waits for the server raises the run-failed alert.
 const SAID_AFTER: i32 = 30;
-/// How often a transient failure is tried again before it counts.
+/// Attempts of a run with a transient failure before it fails.
 const MOST_ATTEMPTS: i32 = 5;
 
 /// Runs a claim and records its end.
@@ -75,7 +75,7 @@ pub async fn execute(
     }
 }
 
-/// The run within its job's time limit. One that the database keeps waiting is told from one that is too slow.
+/// Runs within the job's time limit. Distinguishes a run whose session no longer works from one that is too slow.
 async fn limited(
     pool: &PgPool,
     job: &PlannedJob,
@@ -88,7 +88,7 @@ async fn limited(
     if let Ok(outcome) = tokio::time::timeout(limit.to_std().unwrap_or_default() + HURRY, &mut run).await {
         return outcome;
     }
-    // Its connection is still open: what the server says of it now is about this run.
+    // Its connection is still open, so the server's state of that session is about this run.
     match session_works(pool, session(), TimeDelta::seconds(2)).await {
         Ok(true) => Err(RunError::TimedOut(limit)),
         Ok(false) => Err(failure::lost_connection()),
@@ -96,17 +96,17 @@ async fn limited(
     }
 }
 
-/// How much longer than its limit a run may take before it is ended: the server ends a statement first.
+/// Time beyond its limit after which a run is ended: the server ends a statement first.
 const HURRY: Duration = Duration::from_secs(4);
 
 tokio::task_local! {
-    /// The session of the server that works for the run of this task. 0: none yet.
+    /// Server session that works for this task's run. 0 until it is known.
     static SESSION: Arc<AtomicI32>;
 }
 
-/// Notes which session of the server works for the run of this task.
+/// Records the server session that works for this task's run.
 pub(super) fn note_session(session: i32) {
-    // Outside a leased run there is nobody who would watch the session.
+    // Outside a leased run, nothing watches the session.
     let _unwatched = SESSION.try_with(|noted| noted.store(session, Ordering::Relaxed));
 }
 
@@ -118,8 +118,8 @@ async fn session_works(pool: &PgPool, session: i32, patience: TimeDelta) -> sqlx
     held::within(pool, held::SHORT, async |connection| run::is_working(connection, session, patience).await).await
 }
 
-/// Runs work while the lease is renewed beside it, on a connection of its own. The work is dropped when the lease is lost,
-/// or when the work waits for a session that no longer works for it.
+/// Runs work while renewing the lease on a connection of its own. The work is dropped if the lease is lost, or if it
+/// waits for a session that no longer works for it.
 pub async fn leased<T>(
     pool: &PgPool,
     claim: &Claim,
@@ -133,11 +133,11 @@ pub async fn leased<T>(
     }
 }
 
-/// Renews until the lease is lost, taken over or not renewed in time by our own monotonic clock, or the session is.
+/// Renews until the lease is lost, taken over or not renewed in time by our own monotonic clock, or the session is lost.
 async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta, session: &AtomicI32) -> RunError {
     let lease_time = lease.to_std().unwrap_or(Duration::from_secs(30));
     let mut valid_until = Instant::now() + lease_time.mul_f64(0.9);
-    // Between two statements a runner that lives needs milliseconds, and on a busy machine a second or two.
+    // A live runner needs milliseconds between two statements, and a second or two on a busy machine.
     let idle = (lease / 3).max(TimeDelta::seconds(5));
     loop {
         tokio::time::sleep(lease_time / 3).await;
@@ -151,7 +151,7 @@ async fn keep_lease(pool: &PgPool, claim: &Claim, lease: TimeDelta, session: &At
             Ok((true, true)) => valid_until = asked + lease_time.mul_f64(0.9),
             Ok((true, false)) => return failure::lost_connection(),
             Ok((false, _)) => return RunError::LostLease,
-            // Unknown: the lease may still be ours until it runs out.
+            // Unknown: the lease may still be ours until it expires.
             Err(_) => {}
         }
         if Instant::now() >= valid_until {
@@ -169,7 +169,7 @@ async fn skip(pool: &PgPool, claim: &Claim, reason: &str) -> sqlx::Result<()> {
 
 async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: RunError, routing: &Routing) -> Ended {
     let cure = match error.cure() {
-        // Whoever asked for it is told, and asks again.
+        // The user who requested it sees the failure, and requests it again.
         Cure::Retry | Cure::Wait if claim.is_manual() => Cure::Fail,
         Cure::Retry | Cure::Wait if claim.attempt >= MOST_ATTEMPTS && error.cure() == Cure::Retry => Cure::Fail,
         cure => cure,
@@ -181,14 +181,14 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
     });
     match (recorded.await, cure) {
         (Ok(true), Cure::Fail) => {
-            // The run has ended either way; who cannot be told now finds it in the ledger.
+            // The run has ended either way; if the alert cannot be raised, the failure is still in the ledger.
             if let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await {
                 warn!(job.name = %job.name, run.id = claim.run_id, "the failure could not be told: {failure}");
             }
             Ended::Failed(error)
         }
         (Ok(true), Cure::Retry | Cure::Wait) => {
-            // It may be the job after all, or last until somebody acts: the tick waits on, and its people know why.
+            // The job may be at fault after all, or an operator must act: the run keeps waiting, and receivers learn why.
             if claim.attempt == SAID_AFTER
                 && let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await
             {
@@ -196,15 +196,15 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
             }
             Ended::GivenBack(error, pause(claim.attempt, cure))
         }
-        // The ledger could not be told: the lease runs out and another runner takes the run.
+        // The ledger could not be updated: the lease expires and another runner takes the run.
         (Ok(_) | Err(_), _) => Ended::Abandoned(error),
     }
 }
 
-/// The longest pause before a run is tried again: work resumes within ten seconds of the end of an outage.
+/// Longest pause before a run is retried: work resumes within ten seconds of the end of an outage.
 const LONGEST_PAUSE_MS: i64 = 8_000;
 
-/// Grows with the attempts.
+/// Returns a pause that grows with the attempts.
 fn pause(attempt: i32, cure: Cure) -> TimeDelta {
     let base = if cure == Cure::Wait { 1_000 } else { 200 };
     let doubled = base * 2_i64.pow(attempt.clamp(1, 8).unsigned_abs() - 1);

@@ -1,4 +1,4 @@
-//! The spine: one run of a job, stage by stage. Each stage may be killed after any statement and repeated.
+//! One run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
 pub mod backfill;
 pub mod enter;
@@ -30,31 +30,31 @@ use crate::warehouse::inspect::{self, SourceError};
 use crate::warehouse::pairs::rebuild::Build;
 use crate::warehouse::session;
 
-/// How a run ended, when it did not fail.
+/// Outcome of a run that did not fail.
 #[derive(Debug)]
 pub enum Outcome {
     /// Published.
     Ok(Published),
-    /// Not run, with the reason that is recorded.
+    /// Not run, with the recorded reason.
     Skipped(String),
 }
 
-/// What a run published.
+/// Result of a run that published.
 #[derive(Debug, Default)]
 pub struct Published {
     pub done: Done,
-    /// What was measured, written or not.
+    /// Measurements that are judged or shown, written or not.
     pub measurements: Vec<Measurement>,
     pub transitions: Vec<StateChange>,
 }
 
 impl<'a> RunContext<'a> {
-    /// The first of this definition of the job, or in this time zone: what it measures beside the newest windows is of the past.
+    /// True for the first run of this definition of the job, or in this time zone: all but its newest windows are in the past.
     fn is_first(&self) -> bool {
         !self.plan.is_current || self.is_realigned()
     }
 
-    /// The job's days follow another time zone than those that were published last.
+    /// True if the job's days follow a different time zone from the last published ones.
     fn is_realigned(&self) -> bool {
         let is_calendar = self.job.windows.all.iter().any(Window::is_calendar);
         is_calendar && self.plan.timezone.as_ref().is_some_and(|zone| zone != self.job.windows.zone.name())
@@ -89,7 +89,7 @@ async fn run_on(
     execute::note_session(session);
     let known = job::register(connection, &job.name).await?;
     if !known.is_seen {
-        // Before the plan is read: see `store::purge`.
+        // Before the plan is read: see `store::history::purge`.
         job::seen(connection, std::slice::from_ref(&job.name)).await?;
     }
     if let Some(skipped) = Outcome::older_than(known.published_as_of, as_of) {
@@ -99,7 +99,7 @@ async fn run_on(
     if !plan.guarded {
         match run_planned(connection, job, claim, as_of, routing, &plan).await {
             Err(error) if error.is_of_an_expression(job) => {
-                // What failed is rolled back with its transaction; what was committed before is of a plan that nobody publishes.
+                // The failed transaction is rolled back; earlier commits belong to a plan that is never published.
                 warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
                 job::guard(connection, plan.id).await?;
             }
@@ -115,10 +115,10 @@ async fn run_on(
     run_planned(connection, &job, claim, as_of, routing, &plan).await
 }
 
-/// Rows of a first build from which its next runs would feel that the planner expects one.
+/// Rows of a first build from which the next runs would suffer if the planner still expected one row.
 const WORTH_ANALYZING: i64 = 5_000;
 
-/// The stages of a run whose plan is known.
+/// Runs the stages of a run whose plan is known.
 async fn run_planned(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -144,14 +144,14 @@ async fn run_planned(
 }
 
 impl Outcome {
-    /// A run for a time before what is published would take back what is known.
+    /// Skips a run as of a time before the published one, because it would undo newer results.
     fn older_than(published: Option<DateTime<Utc>>, as_of: DateTime<Utc>) -> Option<Self> {
         let newest = published.filter(|newest| *newest > as_of)?;
         Some(Self::Skipped(format!("a run as of {} has published already", newest.to_rfc3339())))
     }
 }
 
-/// What a run would measure, without writing anything: the same stages in a transaction that is rolled back.
+/// Measures as a run would, without writing anything: the same stages in a transaction that is rolled back.
 pub async fn dry_run(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>) -> Result<Vec<Measurement>, RunError> {
     let limit = failure::deadline(job.schedule.timeout);
     let dry_run = async |job: &PlannedJob| {
@@ -174,7 +174,7 @@ async fn dry_run_on(
     let mut transaction = session::begin(connection, &facts).await?;
     let connection = &mut *transaction;
     let known = job::register(connection, &job.name).await?;
-    // A plan of its own, built as a first run would build it: no row of it is shared with a run beside this one.
+    // A separate plan, built like that of a first run, so that no row is shared with a concurrent run.
     let plan = register_plan(connection, job, known.id, &format!("dry run {}", Uuid::new_v4())).await?;
     let from = job.windows.reach(as_of);
     let build = Build { plan_id: plan.id, as_of, range: from..as_of + job.windows.bucket, from_scratch: true };
@@ -186,7 +186,7 @@ async fn dry_run_on(
     Ok(measured)
 }
 
-/// Registers what a job measures under a fingerprint, or finds it.
+/// Registers the plan of a job under a fingerprint, or finds it.
 pub async fn register_plan(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -205,18 +205,18 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
         SourceError::Mistakes(mistakes) => RunError::Source(mistakes),
         SourceError::Database(error) => RunError::Database(error),
     })?;
-    // Workers of a sharded database have no such function.
+    // Workers of a sharded database lack the function `trueup.guarded`.
     let guards = if job.row_by_row && !facts.sharded { inspect::column_types(connection, job).await? } else { None };
     Ok(SourceFacts { guards, ..facts })
 }
 
-/// Fails where rows share a key that the job vouches for, wherever all of the horizon is read anyway.
+/// Fails if rows share a key that the job declares unique. Called whenever all of the horizon is read anyway.
 async fn expect_unique(connection: &mut PgConnection, job: &PlannedJob, since: DateTime<Utc>) -> Result<(), RunError> {
     let mistakes = inspect::not_unique(connection, job, since).await?;
     if mistakes.is_empty() { Ok(()) } else { Err(RunError::Source(mistakes)) }
 }
 
-/// Fails unless the claim still holds: a runner that lost its lease writes nothing more.
+/// Fails unless the claim is still valid: a runner that lost its lease writes nothing more.
 async fn fence(connection: &mut PgConnection, claim: &Claim) -> Result<(), RunError> {
     if run::holds(connection, claim).await? { Ok(()) } else { Err(RunError::LostLease) }
 }

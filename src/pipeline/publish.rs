@@ -24,9 +24,9 @@ use crate::warehouse::failure::RunError;
 use crate::warehouse::session;
 use crate::warehouse::windows::{self, DueWindow};
 
-/// Measures the windows that are due and publishes them with all that follows, or nothing.
+/// Measures the due windows and publishes them with everything that follows, or publishes nothing.
 ///
-/// Under the plan's lock from the first read to the commit: what is published is what the buckets say.
+/// Holds the plan's lock from the first read to the commit, so that the published numbers match the buckets.
 pub(super) async fn publish(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -46,7 +46,7 @@ pub(super) async fn publish(
     let shown = shown(run, &stored);
     let mut written = BTreeSet::new();
     let mut measurements = Vec::new();
-    // A first run may have a thousand windows: no more of them are held than are judged or shown.
+    // A first run may have a thousand windows: keep only those measurements in memory that are judged or shown.
     for some in stored.chunks(AT_ONCE) {
         let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
         let mut measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
@@ -93,15 +93,15 @@ pub(super) async fn publish(
     Ok(Outcome::Ok(Published { done, measurements, transitions }))
 }
 
-/// The windows that are written: without those that another definition of the job measured with more than this one finds in the
-/// source. What that forgot in the meantime is no reason to forget the number.
+/// Returns the windows to write: without those for which another definition of the job measured more than this one
+/// finds in the source. Data that the source has lost since then are no reason to lose the number.
 async fn written_windows(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
     windows: &[MeasuredWindow],
     measured: &mut Vec<Measurement>,
 ) -> Result<Vec<MeasuredWindow>, RunError> {
-    // Buckets of its own, built by earlier runs, hold what the source forgot; others are made of what the source has now.
+    // This plan's own buckets from earlier runs contain data that the source has lost; new buckets contain only what it has now.
     if run.plan.progress.is_some() && !run.is_first() {
         return Ok(windows.to_vec());
     }
@@ -110,7 +110,7 @@ async fn written_windows(
     Ok(windows.iter().filter(|window| !kept.contains(&window.id)).cloned().collect())
 }
 
-/// Marks the windows that hold what the source no longer has, and raises the ticket or ends it.
+/// Marks the windows that contain data which the source no longer has, and raises or resolves the ticket.
 async fn tell_of_losses(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Vec<StateChange>, RunError> {
     let since = run.job.windows.horizon_start(run.as_of);
     let standing = gone::standing(connection, run.plan.id, since).await?;
@@ -128,10 +128,10 @@ impl RunContext<'_> {
     }
 }
 
-/// Windows that are merged and stored in one go.
+/// Windows that are merged and stored per batch.
 const AT_ONCE: usize = 200;
 
-/// Names and ends of the windows whose measurements somebody looks at: those that rules judge, and the newest of each kind.
+/// Names and ends of the windows whose measurements are needed: those that rules judge, and the newest of each kind.
 fn shown(run: &RunContext<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, DateTime<Utc>)> {
     let mut newest: BTreeMap<(&str, bool), DateTime<Utc>> = BTreeMap::new();
     for window in windows {
@@ -144,14 +144,14 @@ fn shown(run: &RunContext<'_>, windows: &[MeasuredWindow]) -> BTreeSet<(String, 
     let judged = |name: &str| run.job.rules.iter().any(|rule| rule.window == name);
     let looked_at = |window: &&MeasuredWindow| {
         let (name, end) = (window.window.name.as_str(), window.window.slice.end);
-        // A run after another definition, or the first, judges only the newest.
+        // The first run, or a run after another definition, judges only the newest.
         let newest = [false, true].iter().any(|only_final| newest.get(&(name, *only_final)) == Some(&end));
         newest || (!run.is_first() && judged(name))
     };
     windows.iter().filter(looked_at).map(|window| (window.window.name.clone(), window.window.slice.end)).collect()
 }
 
-/// Stores the windows and says what each was before.
+/// Stores the windows and returns the earlier state of each.
 async fn store_windows(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -174,7 +174,7 @@ async fn store_windows(
         .map(|(id, window)| {
             let end = window.slice.end;
             let (judged, settled) = before.get(&(window.name.clone(), end)).copied().unwrap_or_default();
-            // One that no run has judged, and that was final at the last run, is of the past: nobody is paged about it.
+            // A window that was never judged, but was final at the last run, is in the past and pages no receiver.
             let past = !judged && last.is_some_and(|last| rules.is_final(end, last));
             MeasuredWindow {
                 id,
@@ -198,7 +198,7 @@ async fn store_windows(
     Ok(stored)
 }
 
-/// Keeps the largest errors of the windows whose residuals are all there.
+/// Stores the largest errors of the windows whose residuals are complete.
 async fn store_worst_samples(
     connection: &mut PgConnection,
     run: &RunContext<'_>,

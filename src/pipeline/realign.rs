@@ -1,4 +1,4 @@
-//! Keeps one alignment in the history: after a change of the time zone, days of the new zone take the place of the old zone's.
+//! Keeps a single alignment in the history: after a change of time zone, days of the new zone replace those of the old.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::store::history::measurement::{self, Batch, Publisher};
 use crate::warehouse::failure::RunError;
 use crate::warehouse::windows::DueWindow;
 
-/// Ends the measurements of windows that overlap these and begin or end elsewhere. Their last revision says that they were removed,
-/// and the revisions before stay. Returns how many revisions were written.
+/// Ends the measurements of windows that overlap these but begin or end elsewhere. Their last revision records the
+/// removal, and earlier revisions stay. Returns the number of revisions written.
 pub(super) async fn replace(
     connection: &mut PgConnection,
     publisher: Publisher,
@@ -25,7 +25,7 @@ pub(super) async fn replace(
     Ok(measurement::publish(connection, publisher, &batch, &[]).await?.len())
 }
 
-/// The stored windows that these would take the place of.
+/// Returns the stored windows that these would replace.
 pub(super) async fn replaced(
     connection: &mut PgConnection,
     job: &str,

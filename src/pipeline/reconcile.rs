@@ -1,5 +1,5 @@
-//! Reconciliation: a slow look at the whole horizon, which finds and repairs what arrival times do not tell of: late
-//! commits, updates, deletes, cohorts that vanished.
+//! Reconciliation: a slow comparison of the whole horizon that finds and repairs changes which arrival times do not
+//! reveal: late commits, updates, deletes, cohorts that disappeared.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ use crate::warehouse::pairs::reconcile::Compared;
 use crate::warehouse::pairs::{arrivals, rebuild};
 use crate::warehouse::session;
 
-/// Whether this run looks at the whole horizon: when asked to, and every `schedule.reconcile` otherwise.
+/// True if this run compares the whole horizon: on request, and otherwise every `schedule.reconcile`.
 pub(super) fn is_due(run: &RunContext<'_>) -> bool {
     let Some(_) = run.plan.progress.filter(|_| run.job.is_incremental()) else {
         // A first run, and every run without arrival times, has just read all of it.
@@ -24,7 +24,7 @@ pub(super) fn is_due(run: &RunContext<'_>) -> bool {
     run.claim.trigger == "reconcile" || last.is_none_or(|last| last + run.job.schedule.reconcile <= run.as_of)
 }
 
-/// Repairs every bucket of the horizon that differs from the source. Returns how many did.
+/// Repairs every bucket of the horizon that differs from the source. Returns the number of repaired buckets.
 pub(super) async fn repair(
     connection: &mut PgConnection,
     run: &RunContext<'_>,

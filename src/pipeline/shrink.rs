@@ -1,4 +1,4 @@
-//! Keeps what history knows and the source forgot; see [`crate::plan::shrink`] for what counts as that.
+//! Keeps data in history that the source has lost; see [`crate::plan::shrink`] for the criteria.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ use crate::warehouse::failure::RunError;
 use crate::warehouse::pairs::reconcile::{self, Compared};
 use crate::warehouse::windows::DueWindow;
 
-/// What a comparison with the source came to.
+/// Result of a comparison with the source.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     /// Buckets that follow the source.
     pub apply: Vec<DateTime<Utc>>,
-    /// Buckets that stay as they are.
+    /// Buckets that are kept unchanged.
     pub withheld: BTreeSet<DateTime<Utc>>,
 }
 
-/// Compares buckets with the source, and decides which of them follow it. What was decided is noted. A loss that rows explain which
-/// arrived and changed is none.
+/// Compares buckets with the source, decides which of them follow it, and records the decision. A loss that is
+/// explained by rows which arrived and changed does not count.
 pub(super) async fn compare(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -78,9 +78,9 @@ fn extent(amount: Amount) -> Extent {
     Extent { predictions: amount.predictions, labeled: amount.labeled }
 }
 
-/// Leaves out the measurements of windows that would lose too much of what is stored of them, and marks these windows. Where the
-/// job's definition has changed to read other rows, less of them is what was meant, and only none at all is not. Returns the ids of the
-/// windows that keep what they have.
+/// Removes the measurements of windows that would lose too much of their stored data, and marks these windows. If the
+/// job's definition has changed to read other rows, having fewer is intended, and only windows that would become empty
+/// are kept. Returns the ids of the windows that keep their stored measurements.
 pub(super) async fn keep_whole(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -113,10 +113,10 @@ pub(super) async fn keep_whole(
     Ok(ids.into_iter().collect())
 }
 
-/// Days of another zone hold other hours: only with less than half of the pairs are they taken for what the source has left.
+/// Days of another zone contain other hours, so losing up to half of the pairs is not taken for a loss of the source.
 const SHIFTED: f64 = 0.5;
 
-/// Places of windows that would take the place of a day in another zone of which they, all that overlap it together, hold too little.
+/// Indexes of windows that would replace a day of another zone, although all that overlap it together hold too little.
 fn lost_days(
     replaced: &[Overlapped],
     windows: &[&DueWindow],
@@ -138,7 +138,7 @@ fn lost_days(
 /// Name and end.
 type WindowKey = (String, DateTime<Utc>);
 
-/// What windows hold, over all cohorts and versions.
+/// Extents of windows, over all cohorts and versions.
 fn overall(measured: &[Measurement]) -> BTreeMap<WindowKey, Extent> {
     let all = measured.iter().filter(|m| m.cohort == Cohort::All && m.model_version.is_none());
     all.map(|m| {
@@ -149,7 +149,7 @@ fn overall(measured: &[Measurement]) -> BTreeMap<WindowKey, Extent> {
     .collect()
 }
 
-/// What the ticket says: the source, the range, the counts and the two ways out.
+/// Text of the ticket: the source, the range, the counts and the two ways out.
 pub(super) fn words(job: &PlannedJob, standing: &Standing) -> String {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let (from, to) = (time(standing.first), time(standing.last + job.windows.bucket));
@@ -172,5 +172,5 @@ fn relation(relation: &Relation, what: &str) -> String {
     }
 }
 
-/// Buckets, and how many of their predictions or labels changed.
+/// Buckets, and the number of their predictions or labels that changed.
 pub(super) type Touched = BTreeMap<DateTime<Utc>, i64>;

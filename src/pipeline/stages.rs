@@ -1,4 +1,4 @@
-//! The measuring stages of a run, each in a transaction of its own: what it wrote stays, whatever happens next.
+//! The measuring stages of a run, each in a transaction of its own, so that its results stay if a later one fails.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,9 +21,9 @@ use crate::warehouse::pairs::{buckets, rebuild};
 use crate::warehouse::session;
 use crate::warehouse::windows::DueWindow;
 
-/// What the first stage found.
+/// Result of the first stage.
 pub(super) struct Read {
-    /// Residuals that are new or changed, or predictions of a rebuild.
+    /// New or changed residuals, or predictions of a rebuild.
     pub rows: i64,
     /// Changed predictions that are older than the horizon: counted, and left to a backfill.
     pub beyond_horizon: i64,
@@ -34,20 +34,20 @@ pub(super) struct Read {
     pub gone: i64,
     /// Cells whose residuals changed.
     recent: Cells,
-    /// What is built straight from the source.
+    /// Range to build straight from the source.
     build: Option<Range<DateTime<Utc>>>,
     /// Touched buckets whose residuals are no longer kept.
     older: Touched,
 }
 
-/// What the second stage did.
+/// Result of the second stage.
 pub(super) struct Summed {
-    /// Starts of the buckets that were recomputed, or removed; empty when all of them were built for the first time.
+    /// Starts of buckets that were recomputed or removed; empty if all of them were built for the first time.
     pub touched: Vec<DateTime<Utc>>,
     pub buckets: i64,
-    /// Predictions that were read straight from the source.
+    /// Predictions read straight from the source.
     pub rebuilt_from: Option<i64>,
-    /// Buckets that differed from the source, where the run compared them.
+    /// Buckets that differed from the source, if the run compared them.
     pub repaired: Option<i64>,
 }
 
@@ -80,7 +80,7 @@ async fn arrivals_since(
     if opened.unpublished {
         arrivals::unpublished(connection, job, run.facts, arrivals, &mut upserted.cells).await?;
     }
-    // A longer window than before reaches further back than what was built: the gap is built now.
+    // A window longer than before reaches further back than the built buckets: build the gap now.
     let reach = job.windows.reach(as_of);
     let build = (reach < progress.built_from).then_some(reach..progress.built_from);
     let floor = job.windows.horizon_start(as_of).max(progress.built_from);
@@ -118,7 +118,7 @@ async fn reread(connection: &mut PgConnection, run: &RunContext<'_>, generation:
     let (job, as_of) = (run.job, run.as_of);
     let reach = job.windows.reach(as_of);
     let residual_from = job.residual_from(as_of).max(reach);
-    // Without arrival times there is nothing that residuals would make cheaper.
+    // Without arrival times, residuals would save nothing.
     let rows = if job.is_incremental() {
         let reread = Reread {
             plan_id: run.plan.id,
@@ -147,7 +147,7 @@ async fn reread(connection: &mut PgConnection, run: &RunContext<'_>, generation:
 /// Later than any event time that is read.
 pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_680_000, 0).expect("the year 3000");
 
-/// Second stage: touched buckets are recomputed whole.
+/// Second stage: recomputes touched buckets whole.
 pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, read: &Read) -> Result<Summed, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
     job::lock_stages(&mut transaction, run.plan.id).await?;
@@ -166,7 +166,7 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, rea
     Ok(summed)
 }
 
-/// Whatever writes residuals or buckets makes cells. More than a job may have are never committed.
+/// Fails after a write of residuals or buckets if a plan has more cells than allowed, so that they are never committed.
 pub(super) async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> Result<(), RunError> {
     let cells = job::cells(connection, plan_id).await?;
     if cells > MOST_CELLS { Err(RunError::TooManyCells(cells)) } else { Ok(()) }
@@ -196,7 +196,7 @@ async fn build(
     Ok(())
 }
 
-/// Recomputes the buckets whose residuals changed, and from the source those whose residuals are no longer kept.
+/// Recomputes the buckets whose residuals changed; those whose residuals are no longer kept are rebuilt from the source.
 async fn recompute(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -211,7 +211,7 @@ async fn recompute(
     Ok(())
 }
 
-/// Rebuilds touched buckets whose residuals are no longer kept, as far as the source still has what is in them.
+/// Rebuilds touched buckets whose residuals are no longer kept, as far as the source still has their data.
 async fn rebuild_older(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -227,7 +227,7 @@ async fn rebuild_older(
     Ok(apply)
 }
 
-/// The windows to measure: those that ended, those with touched buckets, and stored ones that are final now.
+/// Returns the windows to measure: those that ended, those with touched buckets, and stored ones that are final now.
 pub(super) async fn due_windows(
     connection: &mut PgConnection,
     run: &RunContext<'_>,
@@ -235,7 +235,7 @@ pub(super) async fn due_windows(
 ) -> Result<Vec<DueWindow>, RunError> {
     let (job, as_of) = (run.job, run.as_of);
     let last = run.plan.progress.map(|progress| progress.measured_as_of);
-    // Those of this run, and those that a run or backfill which was cut off has left, or that a backfill did not publish.
+    // Buckets of this run, of interrupted runs and backfills, and those that a backfill did not publish.
     let touched = match last {
         Some(_) => job::due_buckets(connection, run.plan.id).await?,
         None => Vec::new(),
@@ -249,7 +249,7 @@ pub(super) async fn due_windows(
     Ok(named(due))
 }
 
-/// Windows in order of their end, so that they are judged in order.
+/// Sorts windows by their end, so that they are judged in order.
 pub(super) fn named(due: BTreeSet<(String, Slice)>) -> Vec<DueWindow> {
     let mut windows: Vec<DueWindow> = due.into_iter().map(|(name, slice)| DueWindow { name, slice }).collect();
     windows.sort_by(|a, b| (a.slice.end, &a.name).cmp(&(b.slice.end, &b.name)));

@@ -1,35 +1,35 @@
-//! Baselines: what a value is compared with, and which past windows it comes from.
+//! Baselines: the reference that a value is compared with, and the past windows that it comes from.
 
 use chrono::{DateTime, Days, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::window::{Slice, Window, WindowKind};
 
-/// What a value is compared with.
+/// The reference that a value is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Baseline {
     pub kind: Kind,
-    /// Fewest past windows that make a baseline.
+    /// Minimum number of past windows for a baseline.
     pub min: u32,
-    /// Times whose windows do not count.
+    /// Periods excluded from the baseline.
     pub exclude: Vec<Slice>,
 }
 
-/// Where the value comes from.
+/// Source of the baseline value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     Fixed(f64),
-    /// What was stored for the model version when it was validated.
+    /// The value stored for the model version when it was validated.
     Validation,
-    /// Median of so many past windows.
+    /// Median of this many past windows.
     Rolling(u32),
-    /// Median of the windows at the same hour of so many past weeks, in the zone of the job's windows.
+    /// Median of the windows at the same hour of this many past weeks, in the zone of the job's windows.
     Seasonal(u32),
     /// The same window of another model version.
     Version(String),
 }
 
-/// How many places are looked at for each past window that is wanted: some are missing, in breach or excluded.
+/// Candidate ends to check for each past window that is needed: some windows are missing, in breach or excluded.
 const PLACES_PER_WINDOW: u32 = 3;
 
 impl Baseline {
@@ -44,12 +44,12 @@ impl Baseline {
         }
     }
 
-    /// The ends at which past windows are looked for, nearest first. Those windows overlap neither the judged one nor each
-    /// other. Empty for a baseline that needs no past.
+    /// Candidate ends of past windows, nearest first. These windows overlap neither the judged one nor each other.
+    /// Empty for a baseline that needs no past windows.
     pub fn places(&self, window: &Window, judged: Slice, zone: Tz) -> Vec<DateTime<Utc>> {
         match self.kind {
             Kind::Rolling(windows) => earlier(window, judged, zone).take(most(windows)).collect(),
-            // Weeks that are missing stay missing: no other hour stands in for them.
+            // A missing week stays missing: no other hour replaces it.
             Kind::Seasonal(weeks) => {
                 (1..=u64::from(weeks)).flat_map(|week| weeks_before(judged.end, week, zone)).collect()
             }
@@ -57,16 +57,16 @@ impl Baseline {
         }
     }
 
-    /// How long before a place a past window may end: a run may have come late, or not at all.
+    /// How long before a candidate end a past window may end: a run may have been late or missing.
     pub fn within(&self, window: &Window) -> TimeDelta {
         match self.kind {
-            // Another hour is another thing.
+            // A window at another hour is not comparable.
             Kind::Seasonal(_) => TimeDelta::minutes(59),
             Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => window.longest(),
         }
     }
 
-    /// Where the next past window must end at the latest, after one was taken. Of a week one is.
+    /// Latest end of the next past window after one was taken. At most one is taken per week.
     pub fn bound_after(&self, taken: Slice) -> DateTime<Utc> {
         match self.kind {
             Kind::Seasonal(_) => taken.start.min(taken.end - TimeDelta::days(3)),
@@ -74,7 +74,7 @@ impl Baseline {
         }
     }
 
-    /// How many past windows make it up at most.
+    /// Maximum number of past windows in the baseline.
     pub fn windows(&self) -> usize {
         match self.kind {
             Kind::Rolling(n) | Kind::Seasonal(n) => usize::try_from(n).unwrap_or(usize::MAX),
@@ -82,7 +82,7 @@ impl Baseline {
         }
     }
 
-    /// How far back from the end of the judged window its past reaches.
+    /// Lookback from the end of the judged window that covers all its past windows.
     pub fn reach(&self, window: &Window) -> TimeDelta {
         match self.kind {
             Kind::Rolling(windows) => {
@@ -94,7 +94,7 @@ impl Baseline {
         }
     }
 
-    /// Whether a window lies in a time that does not count.
+    /// True if a window overlaps an excluded period.
     pub fn excludes(&self, slice: Slice) -> bool {
         self.exclude.iter().any(|range| slice.start < range.end && range.start < slice.end)
     }
@@ -104,7 +104,7 @@ fn most(windows: u32) -> usize {
     usize::try_from(windows.saturating_mul(PLACES_PER_WINDOW)).unwrap_or(usize::MAX)
 }
 
-/// Ends of the windows before one, each ending where the next begins.
+/// Ends of the windows before the judged one, each ending where the next begins.
 fn earlier(window: &Window, judged: Slice, zone: Tz) -> impl Iterator<Item = DateTime<Utc>> {
     let kind = window.kind.clone();
     std::iter::successors(Some(judged.start), move |end| match &kind {
@@ -113,12 +113,12 @@ fn earlier(window: &Window, judged: Slice, zone: Tz) -> impl Iterator<Item = Dat
     })
 }
 
-/// The same time of the same weekday some weeks before, by the clock of the zone. Where the clock changed since, also the
-/// time that is whole weeks before: a schedule that does not follow the zone has no window at the other.
+/// The same local time and weekday some weeks earlier. If the clock changed since, also the instant exactly that many
+/// weeks earlier: a schedule that does not follow the zone has no window at the local time.
 fn weeks_before(end: DateTime<Utc>, weeks: u64, zone: Tz) -> Vec<DateTime<Utc>> {
     let local = end.with_timezone(&zone).naive_local();
     let then = local.checked_sub_days(Days::new(7 * weeks));
-    // An hour that a change of the clock left out has no window; of one that came twice the first is taken.
+    // A local time that a clock change skipped has no window; for one that occurs twice, the first is taken.
     let by_clock =
         then.and_then(|then| zone.from_local_datetime(&then).earliest()).map(|time| time.with_timezone(&Utc));
     let whole = end.checked_sub_days(Days::new(7 * weeks));

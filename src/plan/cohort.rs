@@ -12,7 +12,7 @@ pub struct Dimension {
     pub value: DimensionValue,
 }
 
-/// What a dimension is of a prediction row.
+/// How a dimension is computed from a prediction row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DimensionValue {
     Column(Identifier),
@@ -20,7 +20,7 @@ pub enum DimensionValue {
 }
 
 impl Dimension {
-    /// SQL over the prediction row, which is called `a`.
+    /// SQL over the prediction row, which has the alias `a`.
     pub fn sql(&self) -> String {
         match &self.value {
             DimensionValue::Column(column) => format!("a.{column}"),
@@ -44,8 +44,8 @@ impl Dimension {
 /// One declaration of cohorts: every combination of values of these dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CohortSet {
-    /// Places in the job's list of dimensions, by name: the identity of a cohort does not depend on the order written.
+    /// Indexes into the job's dimensions, sorted by name: the identity of a cohort does not depend on the declared order.
     pub dimensions: Vec<usize>,
-    /// How many are kept in a window, by predictions; the rest is merged.
+    /// Number of cohorts kept per window, those with the most predictions first; the rest are merged.
     pub top: i64,
 }

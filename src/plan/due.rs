@@ -1,4 +1,4 @@
-//! Which windows a run has to measure: those that ended, those that became final, and those whose buckets changed.
+//! The windows that a run has to measure: those that ended, those that became final, and those whose buckets changed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,22 +8,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::window::{self, Slice, Window, WindowKind};
 use crate::plan::windows::Windows;
 
-/// What a run knows when it asks which windows are due.
+/// Input for deciding which windows are due.
 #[derive(Debug, Clone)]
 pub struct Since<'a> {
-    /// Time of the last run; None for a job's first.
+    /// Time of the last run; `None` for a job's first.
     pub last: Option<DateTime<Utc>>,
     pub as_of: DateTime<Utc>,
     /// Buckets are complete from here on.
     pub built_from: DateTime<Utc>,
     /// Starts of the buckets that were recomputed.
     pub touched: &'a [DateTime<Utc>],
-    /// The last run measured days of another time zone.
+    /// The last run measured days in another time zone.
     pub realigned: bool,
 }
 
 impl Windows {
-    /// Windows that ended since the last run (days of another zone than before: since buckets are there), and tumbling ones that a recomputed bucket lies in. With their names.
+    /// Windows that ended since the last run, and tumbling ones that contain a recomputed bucket, with their names. After a
+    /// change of the time zone, all calendar windows since the first bucket are due.
     pub fn due(&self, since: &Since<'_>) -> BTreeSet<(String, Slice)> {
         let mut due = BTreeSet::new();
         for (window, length) in self.rolling() {
@@ -47,7 +48,7 @@ impl Windows {
         due
     }
 
-    /// Event time that a job's first run reads: its horizon and the longest that anything looks back, to the end of what is known.
+    /// Start of the event time that a job's first run reads: the horizon plus the longest lookback before `as_of`.
     pub fn reach(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
         window::floor(as_of - self.horizon - self.lookback, self.bucket)
     }
@@ -57,12 +58,12 @@ impl Windows {
         window::floor(as_of - self.horizon, self.bucket)
     }
 
-    /// Whether a window that ends then has had its labels' time.
+    /// True if the label wait is over for a window that ends at `end`.
     pub fn is_final(&self, end: DateTime<Utc>, as_of: DateTime<Utc>) -> bool {
         end + self.label_wait <= as_of
     }
 
-    /// Tumbling windows that overlap a range and have ended, whole.
+    /// Whole tumbling windows that overlap a range and have ended.
     pub fn overlapping(&self, range: &Range<DateTime<Utc>>, now: DateTime<Utc>) -> BTreeSet<(String, Slice)> {
         let mut found = BTreeSet::new();
         for (window, grain) in self.tumbling() {
@@ -87,7 +88,7 @@ impl Windows {
         self.rolling().flat_map(each).collect()
     }
 
-    /// Whether a stored window is still one of the job's. After a change of the time zone its days begin elsewhere.
+    /// True if a stored window is still one of the job's. After a change of the time zone, days begin at other instants.
     pub fn keeps(&self, name: &str, slice: Slice) -> bool {
         self.all.iter().any(|window| {
             let is_aligned = match window.kind {

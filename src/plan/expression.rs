@@ -1,6 +1,6 @@
 //! SQL expressions of a job file: one scalar expression over columns of the prediction row.
 //!
-//! What reaches the database is printed from a tree of our own and never the user's text, see [`syntax`].
+//! SQL sent to the database is printed from our own tree and is never the user's text, see [`syntax`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +18,7 @@ impl fmt::Display for Expression {
 }
 
 impl Expression {
-    /// Parses one scalar expression, or says why it cannot be used.
+    /// Parses one scalar expression. The error says why it cannot be used.
     pub fn parse(text: &str) -> Result<Self, String> {
         syntax::expression(text).map(Self)
     }
@@ -28,17 +28,17 @@ impl Expression {
         self.0.columns()
     }
 
-    /// The expression as SQL, with columns replaced by other SQL; those for which there is none stay.
+    /// The expression as SQL, with columns replaced by other SQL; columns without a replacement are kept.
     pub fn over(&self, replace: impl Fn(&str) -> Option<String>) -> String {
         syntax::print(&self.0, &replace)
     }
 
-    /// 1 where this holds, and 0 where it does not or is NULL.
+    /// 1 where this is true, and 0 where it is false or NULL.
     pub fn as_count(&self) -> Self {
         Self(self.0.clone().into_count())
     }
 
-    /// This where another expression is not NULL, else NULL.
+    /// This where another number is known, finite and not too large to be summed, else NULL.
     pub fn where_known(&self, other: &Self) -> Self {
         Self(self.0.clone().where_known(other.0.clone()))
     }
@@ -161,7 +161,7 @@ mod tests {
         ] {
             assert!(Expression::parse(text).is_err(), "{text} was taken: {}", printed(text));
         }
-        // Where Postgres would guess the type from the place, the type is said.
+        // Where Postgres would infer the type from the context, the type is explicit.
         assert_eq!(printed("at < 'now'"), r#""at" < cast('now' as pg_catalog.text)"#);
         assert_eq!(printed("day in ('today', 'x')"), r#""day" in (cast('today' as pg_catalog.text), 'x')"#);
     }

@@ -1,4 +1,4 @@
-//! Values of a pair that the job's own expressions give: weights, and the two sides of custom ratios.
+//! Extra values of a pair, computed by expressions of the job: weights, and the two sides of custom ratios.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use crate::plan::expression::Expression;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra {
     pub expression: Expression,
-    /// A weight: negative ones do not count.
+    /// The value is a weight: negative weights do not count.
     pub is_weight: bool,
 }
 
-/// What an expression may name besides columns of the prediction row.
+/// Names that an expression may use besides columns of the prediction row.
 pub const PAIR_NAMES: [&str; 3] = ["predicted", "actual", "error"];
 
 /// The columns of the prediction row that extra values need, in a fixed order.
@@ -22,15 +22,15 @@ pub fn columns(extras: &[Extra]) -> Vec<String> {
 }
 
 impl Extra {
-    /// The value as SQL. `columns` are those of [`columns`], which the row `row` has as `c1 …` beside `predicted` and
-    /// `actual`. It is null where it is not finite, or is too large to be summed.
+    /// The value as SQL. `columns` are those of [`columns`], which the row `row` has as `c1 …` next to `predicted` and
+    /// `actual`. The value is null where it is not finite or too large to be summed.
     pub fn sql(&self, columns: &[String], row: &str) -> String {
         let value = self.expression.over(|name| match name {
             "predicted" | "actual" => Some(format!("{row}.{name}")),
             "error" => Some(format!("({row}.predicted - {row}.actual)")),
             _ => columns.iter().position(|column| column == name).map(|at| format!("{row}.c{}", at + 1)),
         });
-        // Between is false for NaN and infinity.
+        // `between` is false for NaN and infinity.
         let least = if self.is_weight { "0" } else { "-1e100" };
         format!("case when ({value})::float8 between {least} and 1e100 then ({value})::float8 end")
     }

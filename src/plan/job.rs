@@ -1,4 +1,4 @@
-//! The validated meaning of a job. No impossible states: what is here can be run.
+//! A validated job. No impossible states: everything here can be run.
 
 use crate::plan::windows::Windows;
 use std::collections::BTreeSet;
@@ -31,29 +31,29 @@ pub struct PlannedJob {
     pub predictions: Predictions,
     pub labels: Labels,
     pub windows: Windows,
-    /// How long residuals are kept, by event time.
+    /// Retention of residuals, by event time.
     pub keep: TimeDelta,
-    /// How many of the largest errors of a window are kept longer.
+    /// Number of the largest errors of a window that are kept longer.
     pub worst: i64,
     /// All dimensions of all cohort sets, by name.
     pub dimensions: Vec<Dimension>,
     pub cohort_sets: Vec<CohortSet>,
     pub metrics: Vec<JobMetric>,
     pub parameters: Parameters,
-    /// Values of a pair besides predicted and actual: the weight first, if there is one, then those of custom metrics.
+    /// Values of a pair besides predicted and actual: the weight, if any, then those of custom metrics.
     pub extras: Vec<Extra>,
-    /// Expressions are evaluated row by row, because one failed on a row, and the rows on which one fails are counted.
+    /// Expressions are evaluated row by row because one failed; rows on which one fails are counted.
     pub row_by_row: bool,
-    /// Where in the job file they are, for messages.
+    /// Paths of dimensions and extra values in the job file, for messages.
     pub declared: Declared,
-    /// What buckets keep, in this order.
+    /// The sums that buckets keep, in this order.
     pub sums: Vec<Sum>,
     /// Built-in rules first.
     pub rules: Vec<Rule>,
-    /// Names of the built-in rules about runs that are on.
+    /// Names of the enabled built-in rules about runs.
     pub run_rules: Vec<String>,
     pub slos: Vec<Slo>,
-    /// Receivers of rules that name none.
+    /// Receivers for rules that name none.
     pub notify: Vec<String>,
     /// The text of the job file.
     pub spec: String,
@@ -62,13 +62,13 @@ pub struct PlannedJob {
 /// Paths in the job file, such as `cohorts[0].by[1]`.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
-    /// Of each dimension, where it is declared first.
+    /// First declaration of each dimension.
     pub dimensions: Vec<String>,
-    /// Of each extra value.
+    /// Declaration of each extra value.
     pub extras: Vec<String>,
 }
 
-/// Which histograms buckets keep.
+/// The histograms that buckets keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Histograms {
     pub errors: bool,
@@ -83,7 +83,7 @@ impl Histograms {
 }
 
 impl PlannedJob {
-    /// Age up to which a run may ask for any of the windows that were measured: to compare with it, or to correct it.
+    /// Age up to which a run may read measured windows, to compare with them or to correct them.
     pub fn looks_back(&self) -> TimeDelta {
         let reach = |test: &Test| match &test.limits {
             Limits::Relative { baseline, .. } => {
@@ -97,13 +97,13 @@ impl PlannedJob {
         self.windows.horizon + self.windows.lookback.max(baselines)
     }
 
-    /// Whether a run can read only what arrived since the last one.
+    /// True if a run can read only the rows that arrived since the last run.
     pub fn is_incremental(&self) -> bool {
         self.predictions.arrived_at.is_some() && self.labels.arrived_at.is_some()
     }
 
-    /// Start of the first bucket whose residuals a run keeps. The next run reads the overlap once more: labels of that age
-    /// have their residuals still.
+    /// Start of the first bucket whose residuals a run keeps. They include the overlap that the next run reads again, so
+    /// that labels of that age still find their residuals.
     pub fn residual_from(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
         window::floor(as_of - self.keep - self.schedule.overlap, self.windows.bucket)
     }
@@ -113,7 +113,7 @@ impl PlannedJob {
         self.dimensions.iter().map(|dimension| dimension.name.clone()).collect()
     }
 
-    /// Which histograms buckets keep: of |e|, and of label latency.
+    /// The histograms that buckets keep: of |e|, and of label latency.
     pub fn histograms(&self) -> Histograms {
         let needs = |asked: Requirement| self.metrics.iter().any(|metric| metric.needs() == asked);
         Histograms { errors: needs(Requirement::ErrorHistogram), latency: needs(Requirement::LatencyHistogram) }
@@ -130,15 +130,15 @@ impl PlannedJob {
         }
     }
 
-    /// Whether anything of the job is computed by an expression, which may fail on a row.
+    /// True if the job uses any expression, which may fail on a row.
     pub fn has_expressions(&self) -> bool {
         self.predictions.filter.is_some()
             || !self.extras.is_empty()
             || self.dimensions.iter().any(|dimension| !dimension.is_column())
     }
 
-    /// The same job with its expressions evaluated row by row. What fails is counted as one more metric, which the built-in rule
-    /// `contradictions` looks at.
+    /// The same job with its expressions evaluated row by row. Failures are counted in an additional metric, which the
+    /// built-in rule `contradictions` checks.
     pub fn evaluated_row_by_row(&self) -> Self {
         let mut job = Self { row_by_row: true, ..self.clone() };
         job.metrics.push(JobMetric::Failures(job.extras.len()));
@@ -153,19 +153,19 @@ impl PlannedJob {
         job
     }
 
-    /// How many extra values a pair has.
+    /// Number of extra values of a pair.
     pub fn extra_values(&self) -> usize {
         self.extras.len() + usize::from(self.row_by_row)
     }
 
-    /// The columns of the predictions that its expressions and cohorts name.
+    /// The prediction columns that its filter, cohorts and expressions name.
     pub fn named_columns(&self) -> BTreeSet<String> {
         let filter = self.predictions.filter.iter().flat_map(|filter| filter.columns());
         let dimensions = self.dimensions.iter().flat_map(|dimension| dimension.columns());
         filter.chain(dimensions).chain(extra::columns(&self.extras)).collect()
     }
 
-    /// Identifies what is measured: buckets of another fingerprint never mix with these.
+    /// Identifies what is measured: buckets with different fingerprints never mix.
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let meaning = format!(
@@ -180,7 +180,7 @@ impl PlannedJob {
         hexadecimal(Sha256::digest(meaning.as_bytes()).as_slice())
     }
 
-    /// Identifies the rows that are read, whatever is measured of them.
+    /// Identifies the rows that are read, independent of the metrics.
     pub fn source_fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let (p, l) = (&self.predictions, &self.labels);

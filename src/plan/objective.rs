@@ -1,4 +1,4 @@
-//! Service level objectives: a share that should be good, and how fast its error budget may be spent.
+//! Service level objectives: the share that should be good, and how fast its error budget may be spent.
 
 use std::sync::Arc;
 
@@ -18,52 +18,52 @@ pub struct Slo {
     pub objective: f64,
     pub period: TimeDelta,
     pub burns: Vec<Burn>,
-    /// Whether what is bad while its alerts are silenced spends the budget.
+    /// True if bad predictions or windows spend the budget while its alerts are silenced.
     pub silenced_spends: bool,
     pub notify: Vec<String>,
     pub runbook: Option<String>,
     pub owner: Option<String>,
 }
 
-/// What is counted as good or bad.
+/// The events that are counted as good or bad.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Indicator {
     /// Labeled predictions. The metric is the share of good ones.
     Predictions {
         metric: Arc<str>,
-        /// The expression: another one is another objective.
+        /// The expression, part of the fingerprint: a different expression is a different objective.
         good: String,
     },
-    /// Windows, which are bad while the metric is in breach of the condition.
+    /// Windows. A window is bad if its metric breaches the condition.
     Windows { metric: MetricName, window: String, condition: Condition },
 }
 
-/// A speed of spending the budget that somebody is told about: over the long and over the short window.
+/// A burn rate that fires an alert, measured over a long and a short window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Burn {
     pub long: TimeDelta,
     pub short: TimeDelta,
-    /// Times the speed that spends the budget exactly over the period.
+    /// Burn rate limit; 1 spends the budget exactly over the period.
     pub factor: f64,
     pub severity: Severity,
-    /// Fewest predictions or windows in the long window.
+    /// Minimum number of predictions or windows in the long window.
     pub min_samples: i64,
-    /// Fewest bad ones in the long window.
+    /// Minimum number of bad predictions or windows in the long window.
     pub min_bad: i64,
 }
 
 impl Slo {
-    /// The largest burn rate there can be: everything is bad.
+    /// The largest possible burn rate: everything is bad.
     pub fn largest_burn(&self) -> f64 {
         largest_burn(self.objective)
     }
 
-    /// Name of the alert of one of its burn rates.
+    /// Name of the alert for one of its burn rates.
     pub fn alert(&self, burn: &Burn) -> String {
         format!("{}/{}", self.name, duration::format(burn.long))
     }
 
-    /// Identifies what one of its burn rates means.
+    /// Identifies the definition of one of its burn rates.
     pub fn fingerprint(&self, burn: &Burn) -> String {
         use sha2::{Digest, Sha256};
         let meaning = format!("{:?} {} {} {burn:?}", self.indicator, self.objective, self.period);
@@ -76,7 +76,7 @@ pub fn largest_burn(objective: f64) -> f64 {
     1.0 / (1.0 - objective)
 }
 
-/// How fast a share of the budget is spent within a window: `share × period / window`.
+/// The burn rate that spends a share of the budget within a window: `share × period / window`.
 pub fn factor(share: f64, period: TimeDelta, window: TimeDelta) -> f64 {
     share * seconds(period) / seconds(window)
 }

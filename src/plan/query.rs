@@ -1,6 +1,6 @@
-//! A query of a job file that stands for a table: one select statement that reads tables and does nothing else.
+//! A query of a job file in place of a table: one select statement that reads tables and does nothing else.
 //!
-//! Like an expression it is printed from a tree of our own, see [`syntax`].
+//! Like an expression, it is printed from our own tree, see [`syntax`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,13 +18,13 @@ impl fmt::Display for SelectQuery {
 }
 
 impl SelectQuery {
-    /// Parses one select statement that only reads, or says why it cannot be used. `grants` are functions that the operator
-    /// allows beyond those of our list.
+    /// Parses one select statement that only reads. The error says why it cannot be used. `grants` are functions that the
+    /// operator allows in addition to our list.
     pub fn parse(text: &str, grants: &Grants) -> Result<Self, String> {
         syntax::query(text, grants).map(Self)
     }
 
-    /// The tables and views that it reads, as they are written in SQL.
+    /// The tables and views that it reads, as written in SQL.
     pub fn tables(&self) -> BTreeSet<String> {
         self.0.tables()
     }

@@ -5,11 +5,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::window::{Slice, floor};
 use crate::plan::windows::Windows;
 
-/// Seconds of the grains that are kept above the bucket itself: an hour and a day. Each divides the next.
+/// Grains above the bucket itself, in seconds: an hour and a day. Each divides the next.
 const COARSER: [i64; 2] = [3_600, 86_400];
-/// One more for long windows: 32 days. Every run merges it anew, which only pays where it saves reading many days.
+/// One more for long windows: 32 days. Every run merges it again, which only pays off where it saves reading many days.
 const COARSEST: i64 = 32 * 86_400;
-/// The shortest window that makes the coarsest grain worth its while.
+/// The shortest window for which the coarsest grain pays off.
 const LONG: TimeDelta = TimeDelta::days(128);
 
 /// A run of whole buckets of one grain.
@@ -57,7 +57,7 @@ pub fn cover(slice: Slice, grains: &[i32]) -> Vec<Part> {
     parts
 }
 
-/// Starts of the buckets of a grain that hold these instants, each once.
+/// Starts of the buckets of a grain that contain these instants, each once.
 pub fn parents(starts: &[DateTime<Utc>], grain: i32) -> Vec<DateTime<Utc>> {
     let mut parents: Vec<DateTime<Utc>> = starts.iter().map(|start| parent(*start, grain)).collect();
     parents.sort_unstable();
@@ -65,7 +65,7 @@ pub fn parents(starts: &[DateTime<Utc>], grain: i32) -> Vec<DateTime<Utc>> {
     parents
 }
 
-/// Start of the bucket of a grain that holds an instant.
+/// Start of the bucket of a grain that contains an instant.
 pub fn parent(start: DateTime<Utc>, grain: i32) -> DateTime<Utc> {
     floor(start, TimeDelta::seconds(i64::from(grain)))
 }

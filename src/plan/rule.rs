@@ -1,4 +1,4 @@
-//! Rules: conditions on metrics of windows, how long they must hold, and who is told.
+//! Rules: conditions on metrics of windows, how long they must hold, and who is notified.
 
 use crate::domain::severity::Severity;
 use crate::domain::target::Target;
@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::domain::duration;
 use crate::plan::baseline::{Baseline, Kind};
 
-/// The built-in rule about keys that are not unique, labels that disagree and expressions that fail.
+/// The built-in rule about duplicate keys, labels that disagree and expressions that fail.
 pub const CONTRADICTIONS: &str = "contradictions";
 
 /// A validated rule.
@@ -24,7 +24,7 @@ pub struct Rule {
     pub clears: Clearing,
     pub min_samples: i64,
     pub min_coverage: f64,
-    /// Whether a breach counts only if the confidence bound is beyond the limit too.
+    /// True if a breach counts only when the confidence bound is beyond the limit as well.
     pub significant: bool,
     pub on_final_only: bool,
     pub cohorts: CohortChoice,
@@ -33,17 +33,17 @@ pub struct Rule {
     pub notify: Vec<String>,
     pub runbook: Option<String>,
     pub owner: Option<String>,
-    /// Whether it is about the data that other rules need: while it fires, they tell nobody.
+    /// True if the rule checks data that other rules need: while it fires, they are suppressed.
     pub built_in: bool,
 }
 
-/// What a rule asks of a window.
+/// The condition of a rule on a window.
 #[derive(Debug, Clone, PartialEq)]
 pub enum When {
     Test(Test),
-    /// All of them in breach.
+    /// All tests are in breach.
     All(Vec<Test>),
-    /// One of them in breach.
+    /// At least one test is in breach.
     Any(Vec<Test>),
 }
 
@@ -51,21 +51,21 @@ pub enum When {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
     pub metric: MetricName,
-    /// Name of a window of the job; where it is not the rule's, the newest that had ended by then is meant.
+    /// Name of a window of the job; if it is not the rule's own, the newest one that had ended by then is used.
     pub window: String,
     pub limits: Limits,
-    /// What the metric is made of, where the job itself says so: another definition is another rule.
+    /// Definition of the metric, if the job defines it: a different definition is a different rule.
     pub definition: String,
 }
 
-/// What a value is compared with.
+/// The limits that a value is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Limits {
     Fixed(Condition),
     Relative { above: Option<Excess>, below: Option<Excess>, baseline: Baseline },
 }
 
-/// How far from a baseline a value must be: every distance that is given must be exceeded.
+/// Minimum distance from a baseline: every distance that is given must be exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Excess {
     /// Share of the baseline's size: 0.2 for 20 %.
@@ -76,41 +76,41 @@ pub struct Excess {
     pub deviations: Option<f64>,
 }
 
-/// How many windows must be in breach.
+/// The number of windows that must be in breach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// So many in a row, at least 1.
+    /// This many in a row, at least 1.
     Windows(u32),
     /// `needed` of the last `last`.
     Of { needed: u32, last: u32 },
-    /// All windows that ended within so much time before the newest, and so much time must have passed.
+    /// Consecutive windows whose ends span at least this time.
     Lasting(TimeDelta),
 }
 
 /// When a firing alert resolves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clearing {
-    /// The value must be below this to be calm.
+    /// The value must be below this to count as recovered.
     pub below: Option<f64>,
-    /// The value must be above this to be calm.
+    /// The value must be above this to count as recovered.
     pub above: Option<f64>,
-    /// How many calm windows in a row, or for how long.
+    /// Number of recovered windows in a row, or the time that they must span.
     pub persistence: Persistence,
 }
 
-/// When a value is in breach. NaN never is: it is no value.
+/// Condition for a breach. NaN is never in breach: it is not a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition {
     Above(f64),
     Below(f64),
-    /// Outside of `[low, high]`.
+    /// Outside `[low, high]`.
     Outside {
         low: f64,
         high: f64,
     },
 }
 
-/// Which cohorts are judged.
+/// The cohorts that a rule judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CohortChoice {
     All,
@@ -119,7 +119,7 @@ pub enum CohortChoice {
     Label(String),
 }
 
-/// Whether versions are judged together or apart.
+/// How model versions are judged: together, or each by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionChoice {
     Together,
@@ -127,7 +127,7 @@ pub enum VersionChoice {
 }
 
 impl Condition {
-    /// The limit a value is beyond, or would be first.
+    /// The limit that a value breaches, or else the nearest one.
     pub fn limit_for(self, value: f64) -> f64 {
         match self {
             Self::Above(limit) | Self::Below(limit) => limit,
@@ -136,7 +136,7 @@ impl Condition {
         }
     }
 
-    /// Whether a value is beyond it. One that is equal is not, and NaN is not.
+    /// True if a value is beyond the limit. A value equal to the limit is not, and neither is NaN.
     pub fn is_breached_by(self, value: f64) -> bool {
         match self {
             Self::Above(high) => value > high,
@@ -149,7 +149,7 @@ impl Condition {
     pub fn describe(self) -> String {
         match self {
             Self::Above(limit) => format!("above {limit}"),
-            // The smallest number above zero has three hundred digits.
+            // The smallest positive number would print with three hundred digits.
             Self::Below(limit) if limit == f64::MIN_POSITIVE => "zero".to_owned(),
             Self::Below(limit) => format!("below {limit}"),
             Self::Outside { low, high } => format!("below {low} or above {high}"),
@@ -197,7 +197,7 @@ impl When {
 }
 
 impl Persistence {
-    /// The most windows that are looked at.
+    /// Maximum number of windows that are checked.
     pub fn most_windows(self) -> i64 {
         match self {
             Self::Windows(n) => i64::from(n),
@@ -217,7 +217,7 @@ impl Persistence {
     }
 }
 
-/// Windows that a duration is looked for in, at most.
+/// Maximum number of windows that are checked for a duration.
 const MOST_LASTING: i64 = 2_000;
 
 impl Test {
@@ -228,12 +228,12 @@ impl Test {
 }
 
 impl Clearing {
-    /// At the first window that is ok.
+    /// Resolves at the first window that is ok.
     pub const AT_ONCE: Self = Self { below: None, above: None, persistence: Persistence::Windows(1) };
 }
 
 impl Rule {
-    /// A rule of which nothing is said but what it compares: the defaults of a job file.
+    /// A rule with the defaults of a job file for everything but its condition.
     pub fn new(name: &str, window: &str, when: When) -> Self {
         Self {
             name: name.to_owned(),
@@ -255,18 +255,18 @@ impl Rule {
         }
     }
 
-    /// The metric that is shown for it: the first that it compares.
+    /// The metric that is shown for the rule: the first that it compares.
     pub fn metric(&self) -> &MetricName {
         let first = self.when.tests().first();
         first.map_or(&MetricName::Predictions, |test| &test.metric)
     }
 
-    /// Whether what it says would mean nothing if labels were missing.
+    /// True if the verdict is meaningless when labels are missing.
     pub fn needs_labels(&self) -> bool {
         !self.built_in && self.when.tests().iter().any(|test| test.metric.needs_labels())
     }
 
-    /// What it asks, in words that follow the name of its metric: `above 250`.
+    /// The condition, in words that follow the name of its metric: `above 250`.
     pub fn condition(&self) -> String {
         let (tests, word) = match &self.when {
             When::Test(test) => return test.limits.describe(),
@@ -275,7 +275,7 @@ impl Rule {
         };
         let mut text = String::new();
         for (place, test) in tests.iter().enumerate() {
-            // The first metric is said before.
+            // The caller has already printed the first metric.
             let subject = if place == 0 { String::new() } else { format!(" {word} {} ", test.metric.name()) };
             let window = if test.window == self.window { String::new() } else { format!(" in {}", test.window) };
             let _infallible = write!(text, "{subject}{}{window}", test.limits.describe());
@@ -283,7 +283,7 @@ impl Rule {
         text
     }
 
-    /// Whether the rule judges a cohort and version, should there be any predictions of it.
+    /// True if the rule judges this cohort and version, provided there are predictions.
     pub fn covers(&self, cohort: &str, model_version: Option<&str>) -> bool {
         let chosen = match &self.cohorts {
             CohortChoice::All => cohort == "all",
@@ -293,7 +293,7 @@ impl Rule {
         chosen && model_version.is_some() == (self.versions == VersionChoice::Each)
     }
 
-    /// Whether a target is the version that the rule compares others with.
+    /// True if a target is the version that the rule compares others with.
     pub fn compares_with_itself(&self, target: &Target) -> bool {
         let Some(version) = &target.model_version else { return false };
         self.when.tests().iter().any(|test| match &test.limits {
@@ -302,7 +302,7 @@ impl Rule {
         })
     }
 
-    /// Identifies what the rule means. Verdicts of another meaning do not count towards its state.
+    /// Identifies the definition of the rule. Verdicts of another definition do not count towards its state.
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let meaning = format!(

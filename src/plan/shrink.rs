@@ -1,7 +1,7 @@
-//! What of a smaller source is a correction, and what would take history away.
+//! Decides if a shrunken source is a correction or would destroy history.
 //!
-//! Sources forget: by retention, dropped partitions, purged labels, a table that is truncated and loaded again. History must not
-//! follow. A window that would lose too much keeps all of its buckets as they are, so that none is half old and half new.
+//! Sources lose rows: by retention, dropped partitions, purged labels, a table that is truncated and loaded again. History
+//! must not follow. A window that would lose too much keeps all of its buckets unchanged, so that none is half old and half new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,12 +11,12 @@ use chrono::{DateTime, Utc};
 use crate::domain::window::WindowKind;
 use crate::plan::windows::Windows;
 
-/// Fewer pairs or predictions than these are always a correction.
+/// Losing fewer pairs or predictions than this is always a correction.
 pub const LEAST: i64 = 10;
-/// Share of a window that may go as a correction, where the job does not say.
+/// Default share of a window that may disappear as a correction.
 pub const DEFAULT_SHARE: f64 = 0.1;
 
-/// How much a bucket or window holds.
+/// Number of predictions and pairs in a bucket or window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
     pub predictions: i64,
@@ -29,12 +29,12 @@ impl Extent {
         Self { predictions: self.predictions + other.predictions, labeled: self.labeled + other.labeled }
     }
 
-    /// What is less in `other`; negative where that has more.
+    /// This minus `other`; negative where `other` has more.
     pub fn less(self, other: Self) -> Self {
         Self { predictions: self.predictions - other.predictions, labeled: self.labeled - other.labeled }
     }
 
-    /// Whether losing `lost` of this is more than a correction.
+    /// True if losing `lost` of this is more than a correction.
     pub fn is_shrunk_by(self, lost: Self, share: f64) -> bool {
         let much = |lost: i64, of: i64| lost >= LEAST && as_number(lost) > share * as_number(of);
         much(lost.predictions, self.predictions) || much(lost.labeled, self.labeled)
@@ -46,7 +46,7 @@ fn as_number(count: i64) -> f64 {
     count as f64
 }
 
-/// A bucket that the source says otherwise than history.
+/// A bucket for which the source and history differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
     pub start: DateTime<Utc>,
@@ -62,7 +62,7 @@ impl Difference {
         self.before.less(self.after)
     }
 
-    /// The same without the loss of so many predictions and pairs.
+    /// The same difference without the loss of `explained` predictions and pairs.
     pub fn without(self, explained: i64) -> Self {
         let restored = |before: i64, after: i64| if after < before { before.min(after + explained) } else { after };
         let after = Extent {
@@ -77,15 +77,15 @@ impl Difference {
     }
 }
 
-/// What history has around the buckets that differ.
+/// Stored history around the buckets that differ.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub buckets: BTreeMap<DateTime<Utc>, Extent>,
-    /// What buckets lost earlier, a little at a time.
+    /// Earlier small losses of the buckets.
     pub corrected: BTreeMap<DateTime<Utc>, Extent>,
 }
 
-/// Starts of the buckets that must stay as they are, because a window would lose more than `share` of what it holds.
+/// Starts of the buckets that must not change, because a window would lose more than `share` of its content.
 pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Difference]) -> BTreeSet<DateTime<Utc>> {
     let sums = Sums::new(known, differences);
     let shrinking: BTreeSet<DateTime<Utc>> = differences.iter().filter(|d| d.shrinks()).map(|d| d.start).collect();
@@ -98,7 +98,7 @@ pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Dif
     differences.iter().map(|difference| difference.start).filter(is_in).collect()
 }
 
-/// The windows of a kind that hold one of these buckets: those of the calendar, or those that end at any bucket.
+/// The windows of a kind that contain one of these buckets: calendar windows, or rolling windows ending at any bucket.
 fn around(windows: &Windows, kind: &WindowKind, shrinking: &BTreeSet<DateTime<Utc>>) -> Vec<Range<DateTime<Utc>>> {
     let (Some(first), Some(last)) = (shrinking.first(), shrinking.last()) else { return Vec::new() };
     match kind {
@@ -116,7 +116,7 @@ fn around(windows: &Windows, kind: &WindowKind, shrinking: &BTreeSet<DateTime<Ut
     }
 }
 
-/// Ranges that overlap, as one.
+/// Merges ranges that overlap.
 fn merged(mut ranges: Vec<Range<DateTime<Utc>>>) -> Vec<Range<DateTime<Utc>>> {
     ranges.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<DateTime<Utc>>> = Vec::new();
@@ -129,10 +129,10 @@ fn merged(mut ranges: Vec<Range<DateTime<Utc>>>) -> Vec<Range<DateTime<Utc>>> {
     merged
 }
 
-/// Sums up to each bucket, so that those of a range are a difference of two.
+/// Prefix sums over buckets: the sum of a range is the difference of two.
 struct Sums {
     starts: Vec<DateTime<Utc>>,
-    /// One more than `starts`.
+    /// One more entry than `starts`.
     up_to: Vec<(Extent, Extent)>,
 }
 
@@ -155,7 +155,7 @@ impl Sums {
         Self { starts: all.into_keys().collect(), up_to }
     }
 
-    /// What the buckets of a range held, and what of it is lost.
+    /// Contents of the buckets of a range, and how much of them is lost.
     fn within(&self, range: &Range<DateTime<Utc>>) -> (Extent, Extent) {
         let at = |time: DateTime<Utc>| self.up_to[self.starts.partition_point(|start| *start < time)];
         let (from, to) = (at(range.start), at(range.end));
@@ -195,7 +195,7 @@ mod tests {
         Known { buckets: buckets.collect(), corrected: BTreeMap::new() }
     }
 
-    /// Hours `gone` of four days with one pair an hour are no longer in the source.
+    /// Starts of the withheld buckets, when the hours `gone` of four days with `each` pairs an hour disappear from the source.
     fn of_hours(window: Window, gone: Range<i64>, each: i64) -> Vec<i64> {
         let known = known((0..96).map(|n| (hour(n), extent(each))));
         let differences: Vec<Difference> =
@@ -228,7 +228,7 @@ mod tests {
         let difference = Difference { start: hour(3), before: extent(1), after: extent(0) };
         for (lost, is_withheld) in [(8, false), (9, true)] {
             let mut known = known((0..24).map(|n| (hour(n), extent(1))));
-            // Of another bucket.
+            // In another bucket.
             known.corrected.insert(hour(7), extent(lost));
             assert_eq!(!withheld(&windows(&day), DEFAULT_SHARE, &known, &[difference]).is_empty(), is_withheld);
         }

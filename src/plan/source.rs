@@ -1,4 +1,4 @@
-//! Where predictions and labels are, and what is known about those tables.
+//! The prediction and label tables, and what the catalog says about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use crate::domain::name::{Identifier, TableName};
 use crate::plan::expression::Expression;
 use crate::plan::query::SelectQuery;
 
-/// A table, a view, or a query that stands for one.
+/// A table, a view, or a query in place of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relation {
     Table(TableName),
@@ -14,7 +14,7 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// As it stands in a `from` clause.
+    /// SQL for a `from` clause.
     pub fn sql(&self) -> String {
         match self {
             Self::Table(table) => table.to_string(),
@@ -26,7 +26,7 @@ impl Relation {
         matches!(self, Self::Query(_))
     }
 
-    /// The tables and views that are read, as they are written in SQL.
+    /// The tables and views that are read, as written in SQL.
     pub fn tables(&self) -> BTreeSet<String> {
         match self {
             Self::Table(table) => BTreeSet::from([table.to_string()]),
@@ -45,7 +45,7 @@ pub struct Predictions {
     pub version: Option<Identifier>,
     pub arrived_at: Option<Identifier>,
     pub filter: Option<Expression>,
-    /// The user vouches that no two rows share a key (and version), where no index says so.
+    /// The user guarantees that no two rows share a key (and version), where no unique index does.
     pub unique: bool,
 }
 
@@ -57,11 +57,11 @@ pub struct Labels {
     pub value: Identifier,
     pub arrived_at: Option<Identifier>,
     pub on_duplicate: OnDuplicate,
-    /// The user vouches that no two rows share a key, where no index says so.
+    /// The user guarantees that no two rows share a key, where no unique index does.
     pub unique: bool,
 }
 
-/// Which of several labels of one prediction counts.
+/// How to choose among several labels of one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDuplicate {
     Latest,
@@ -69,39 +69,39 @@ pub enum OnDuplicate {
     Error,
 }
 
-/// What the catalog says about the source tables. Statements are planned from it.
+/// Catalog facts about the source tables. Statements are planned from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFacts {
     pub predicted: NumberType,
     pub actual: NumberType,
     /// A unique index guarantees one prediction per key (and version).
     pub predictions_unique: bool,
-    /// The tables are sharded (Citus): statements keep the form that it pushes down to its workers.
+    /// The tables are sharded (Citus): statements keep the form that Citus pushes down to its workers.
     pub sharded: bool,
     /// An index finds predictions by key.
     pub predictions_indexed: bool,
     /// A unique index guarantees one label per key.
     pub labels_unique: bool,
-    /// The key is one integer column of predictions, which is hashed as a number.
+    /// The key is a single integer column of predictions, which is hashed as a number.
     pub key_is_integer: bool,
-    /// A label that arrives finds all it needs in its residual: a key of one column has at most one prediction and one
-    /// label. The type that such a key is written and read back as.
+    /// Type that a single-column key is written and read back as, if each key has at most one prediction and one label:
+    /// an arriving label then finds everything it needs in its residual.
     pub relabeled_by: Option<&'static str>,
-    /// Expressions of the job fail on some rows, and are evaluated one row at a time: the types of the prediction's columns.
+    /// Types of the prediction columns, if expressions of the job fail on some rows and must be evaluated row by row.
     pub guards: Option<BTreeMap<String, String>>,
 }
 
-/// How a numeric column becomes a float8 without failing.
+/// How to cast a numeric column to float8 without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
     /// Already a float, or an integer: the cast never fails.
     Plain,
-    /// `numeric`, which has values that float8 has not.
+    /// `numeric`, which has values that float8 cannot hold.
     Numeric,
 }
 
 impl NumberType {
-    /// The type of a column by its name in Postgres.
+    /// Returns the type of a column from its name in Postgres.
     pub fn of(type_name: &str) -> Option<Self> {
         match type_name {
             "FLOAT8" | "FLOAT4" | "INT2" | "INT4" | "INT8" => Some(Self::Plain),
@@ -110,7 +110,7 @@ impl NumberType {
         }
     }
 
-    /// A float8 of the column. Values that float8 cannot hold become infinite or zero, to be classified later.
+    /// SQL that casts the column to float8. Values out of its range become infinite or zero, to be classified later.
     pub fn float(self, column: &str) -> String {
         match self {
             Self::Plain => format!("{column}::float8"),

@@ -5,30 +5,30 @@ use chrono_tz::Tz;
 
 use crate::domain::window::{Window, WindowKind};
 
-/// Which windows are kept, and when they are final.
+/// The windows that are kept, and when they are final.
 #[derive(Debug, Clone)]
 pub struct Windows {
     pub all: Vec<Window>,
     pub zone: Tz,
-    /// The smallest slice of event time.
+    /// Length of the smallest slice of event time.
     pub bucket: TimeDelta,
     pub label_wait: TimeDelta,
     /// Age at which a label counts as due, for the label arrival rate.
     pub label_due: TimeDelta,
     pub horizon: TimeDelta,
-    /// The longest time that anything looks back: the longest window, or the period of an objective.
+    /// The longest lookback: the longest window, or the period of an objective.
     pub lookback: TimeDelta,
-    /// Share of a window's pairs or predictions that the source may take away as a correction.
+    /// Share of a window's pairs or predictions that may disappear from the source as a correction.
     pub shrink: f64,
 }
 
 impl Windows {
-    /// Length of a bucket in seconds, as it is stored.
+    /// Length of a bucket in seconds, as stored.
     pub fn grain(&self) -> i32 {
         i32::try_from(self.bucket.num_seconds()).unwrap_or(i32::MAX)
     }
 
-    /// The longest window there is.
+    /// Length of the longest window.
     pub fn longest(&self) -> TimeDelta {
         self.all.iter().map(Window::longest).max().unwrap_or(self.bucket)
     }

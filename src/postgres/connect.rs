@@ -10,16 +10,16 @@ use tokio::time::timeout;
 use super::refused::{self, Refused};
 use super::{held, keepalive};
 
-/// How long to wait for a connection before saying that the database cannot be reached.
+/// Time to wait for a connection before the database is reported as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection may take to answer before it counts as dead.
+/// Time an idle connection has to answer before it counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that is idle for this long is closed by the pool. The server waits twice as long.
+/// The pool closes a connection that is idle for this long. In a serving pool, the server waits twice as long.
 const SERVING_IDLE: Duration = Duration::from_secs(30);
 
-/// Puts a session into a known state: nothing depends on the settings of a role or a server; `measure::session::pin` hands it on to the
-/// servers of a sharded database. Without `row_security` Postgres
-/// refuses to read what a policy would filter: numbers of a part of the rows would look like those of all.
+/// Puts a session into a known state, independent of role and server settings; `warehouse::session::pin` passes it on to the
+/// servers of a sharded database. With `row_security` off, Postgres refuses to read a table that a policy would filter:
+/// metrics of some rows would look like metrics of all.
 const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'UTC'; set extra_float_digits = 1; \
                        set datestyle = 'ISO, MDY'; set intervalstyle = postgres; set bytea_output = hex; \
                        set row_security = off; \
@@ -30,12 +30,12 @@ const SESSION: &str = "reset all; set search_path = pg_catalog; set time zone 'U
                        set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; \
                        set tcp_user_timeout = '60s'; set client_connection_check_interval = '10s'";
 
-/// Ends whatever a session was left in. The `begin` keeps the server from warning that there was nothing to end.
+/// Ends any transaction and locks that a session was left with. The `begin` avoids a warning when there is no transaction.
 const LET_GO: &str = "begin; rollback; select pg_advisory_unlock_all()";
 
-/// A pool of at most `max_connections`, for a command. Fails when the database cannot be reached.
+/// Opens a pool of at most `max_connections`, for a command. Fails if the database cannot be reached.
 ///
-/// A command may think, or wait for an answer of the person at the terminal, while it holds a connection.
+/// A command may compute, or wait for the user's answer, while it has a connection.
 pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgPool> {
     build(
         options,
@@ -45,13 +45,13 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
     .await
 }
 
-/// A pool for a process that never leaves a session idle for long: one that the server finds idle has lost its client. A
-/// runner that is frozen inside a transaction, whatever it is about, keeps its locks no longer than its lease.
+/// Opens a pool for a process that never leaves a session idle for long: a session that the server finds idle has lost its
+/// client. A runner that freezes inside a transaction keeps its locks no longer than its lease.
 pub async fn serving_pool(options: PgConnectOptions, max_connections: u32, lease: Duration) -> Result<PgPool> {
     build(options, max_connections, Patience { idle: SERVING_IDLE * 2, in_transaction: lease }).await
 }
 
-/// How long the server waits for the next statement before it ends a session.
+/// Time the server waits for the next statement before it ends a session.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     idle: Duration,
@@ -71,7 +71,7 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
-                // A dead connection would eat the whole acquire timeout; one used a moment ago is not dead.
+                // A dead connection would use up the whole acquire timeout. Skip the ping if it was used a moment ago.
                 if meta.idle_for < Duration::from_secs(1) {
                     return Ok(true);
                 }
@@ -87,7 +87,7 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
                 if held::is_clean() {
                     return Ok(true);
                 }
-                // A cancelled transaction would swallow the next borrower's writes, and a borrower's limits are its own.
+                // A cancelled transaction would swallow the next borrower's writes; one borrower's limits are its own.
                 answered(async {
                     connection.execute(LET_GO).await?;
                     prepare(connection, patience).await
@@ -104,7 +104,7 @@ async fn build(options: PgConnectOptions, max_connections: u32, patience: Patien
     }
 }
 
-/// Puts a connection that is of no pool into the state that those of pools are in.
+/// Puts a connection outside any pool into the same known state.
 pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.execute(SESSION).await.map(drop)
 }
@@ -123,7 +123,7 @@ async fn prepare(connection: &mut PgConnection, patience: Patience) -> sqlx::Res
     .map(drop)
 }
 
-/// Small statements that end: a connection that does not answer them is given up.
+/// Runs small statements with a time limit: a connection that does not answer them is given up.
 async fn answered(statements: impl Future<Output = sqlx::Result<()>>) -> sqlx::Result<()> {
     match timeout(PING_TIMEOUT, statements).await {
         Ok(done) => done,

@@ -1,9 +1,9 @@
-//! A borrowed connection with a bounded life: connecting, pinging, every statement, committing and giving back all end.
+//! Borrowed connections with a time limit on everything: connect, ping, statements, commit and return.
 //!
-//! The driver has no time limit of its own. Behind a partition, a stalled proxy or a paused server a statement would wait
-//! until TCP gives up, a quarter of an hour at best, and keep its place in the pool for as long. So `serve` borrows every
+//! The driver has no time limit of its own. Behind a partition, a stalled proxy or a paused server, a statement would wait
+//! until TCP gives up (a quarter of an hour at best) and occupy its place in the pool for as long. So `serve` borrows every
 //! connection here, with a limit. Past the limit the work is cancelled, the connection is closed instead of returned, its
-//! place in the pool is free again, and a counter says so.
+//! place in the pool becomes free, and a counter is incremented.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,34 +15,34 @@ use tracing::warn;
 
 use super::refused;
 
-/// For statements about our own tables, which take milliseconds: one that takes this long has lost its connection.
+/// Limit for statements on our own tables, which take milliseconds: one that takes this long has lost its connection.
 pub const SHORT: Duration = Duration::from_secs(20);
-/// How long giving a connection back may take: a few small statements.
+/// Limit for returning a connection: a few small statements.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
 /// Connections that were closed because they did not answer in time.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 tokio::task_local! {
-    /// Set while a session is given back that was left as it was found: see [`is_clean`].
+    /// Set while a session that needs no reset is returned: see [`is_clean`].
     static CLEAN: ();
 }
 
-/// How many connections this process closed because they did not answer in time.
+/// Number of connections that this process closed because they did not answer in time.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Whether the session that is given back just now needs no reset. Asked by the pool's hook.
+/// True if the session being returned needs no reset. Called by the pool's hook.
 pub(super) fn is_clean() -> bool {
     CLEAN.try_with(|()| ()).is_ok()
 }
 
-/// Borrows a connection for statements about our own tables that must end within `limit`, the wait for a free connection
-/// included. The work must leave the session's settings alone: unless it fails, nothing resets them.
+/// Borrows a connection for statements on our own tables that must end within `limit`, including the wait for a free
+/// connection. The work must not change session settings: unless it fails, nothing resets them.
 ///
-/// Work that is cancelled, by the limit or by its caller, closes its connection: a future dropped in the middle of a
-/// statement leaves the session busy or in a transaction.
+/// Cancelling the work, by the limit or by the caller, closes the connection: a future dropped in the middle of a statement
+/// leaves the session busy or in a transaction.
 pub async fn within<T, E: From<sqlx::Error>>(
     pool: &PgPool,
     limit: Duration,
@@ -51,7 +51,7 @@ pub async fn within<T, E: From<sqlx::Error>>(
     borrow(pool, limit, false, work).await
 }
 
-/// Like [`within`], for work that changes settings of its session: they are reset before the next borrower sees it.
+/// Like [`within`], for work that changes session settings: they are reset before the next borrower gets the session.
 pub async fn within_own_settings<T, E: From<sqlx::Error>>(
     pool: &PgPool,
     limit: Duration,
@@ -88,7 +88,7 @@ async fn borrow<T, E: From<sqlx::Error>>(
     }
 }
 
-/// The error of a database that did not answer within a limit.
+/// Returns the error for a database that did not answer within `limit`.
 pub fn silence(limit: Duration) -> sqlx::Error {
     let words = format!("the database did not answer within {} s", limit.as_secs());
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, words))
@@ -99,7 +99,7 @@ fn count_lost(what: &str) {
     warn!("{what}");
 }
 
-/// A pooled connection that is closed, not returned, unless it is given back.
+/// A pooled connection that is closed on drop unless it was given back.
 struct CancelSafeConnection(Option<PoolConnection<Postgres>>);
 
 impl CancelSafeConnection {
@@ -107,7 +107,7 @@ impl CancelSafeConnection {
         self.0.as_mut().expect("a held connection is there until it is given back")
     }
 
-    /// Returns it to the pool beside the caller's work. The pool resets and pings it, without a limit of its own.
+    /// Returns it to the pool in the background, with a limit: the pool resets and pings it without one.
     fn give_back(mut self, reset: bool) {
         let Some(mut connection) = self.0.take() else { return };
         let back = connection.return_to_pool();

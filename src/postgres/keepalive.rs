@@ -1,23 +1,23 @@
-//! Keepalives of the client's end of a connection. The server's end has its own settings, see `connect`.
+//! TCP keepalives on the client's end of a connection. For the server's end, see `connect`.
 //!
-//! The driver offers no socket options, so they are set from outside: this process looks for its own sockets that lead to the
-//! server's port. Where the kernel refuses that, as some containers do, the limits of `held` alone end a wait.
+//! The driver offers no socket options, so this process finds its own sockets connected to the server's port and sets them
+//! there. If the kernel refuses, as in some containers, only the limits in `held` end a wait.
 
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tracing::debug;
 
-/// A peer that says nothing for this long is asked whether it is there.
+/// Idle time before the first keepalive probe.
 const IDLE: Duration = Duration::from_secs(30);
-/// Time between two questions.
+/// Time between two probes.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// After so many questions without an answer the connection is closed.
+/// Unanswered probes after which the connection is closed.
 const COUNT: u32 = 3;
-/// What was sent must be acknowledged within so many milliseconds.
+/// Time limit for the acknowledgement of sent data, in milliseconds.
 const UNACKNOWLEDGED_MS: u32 = 60_000;
 
-/// Sets keepalives and the time limit for unacknowledged data on every socket of this process that leads to the server.
+/// Sets keepalives and the limit for unacknowledged data on every socket of this process that is connected to the server.
 pub(super) fn watch(options: &PgConnectOptions) {
     if options.get_socket().is_some() {
         return;
@@ -36,7 +36,7 @@ fn watch_port(port: u16) -> std::io::Result<()> {
 
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     for entry in std::fs::read_dir("/proc/self/fd")?.flatten() {
-        // Anything may be closed between two lines of this.
+        // A descriptor may be closed at any point in this loop.
         let is_socket =
             std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"));
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());

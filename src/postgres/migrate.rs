@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use super::pooler;
 use super::refused::Refused;
 
-/// All migrations, compiled in. What was applied is noted in the schema itself: the default place may belong to another
+/// All migrations, compiled in. Applied ones are recorded in our own schema: the default table may belong to another
 /// application that migrates with the same library.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
@@ -18,12 +18,12 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator
 });
 
-/// The oldest server that works: `date_bin` and multiple ranges of functions used here came with it.
+/// The oldest supported server: `date_bin` and `idle_session_timeout`, both used here, were added in it.
 pub const OLDEST_SERVER: i32 = 140_000;
 
-/// Applies what is missing. Safe to run from several programs at once.
+/// Applies missing migrations. Safe to run from several programs at once.
 ///
-/// A failed migration keeps its advisory lock, so it runs on a connection of its own, which is closed whatever happens.
+/// A failed migration keeps its advisory lock, so it runs on a connection of its own that is always closed.
 pub async fn run(options: &PgConnectOptions) -> Result<()> {
     let connected = pooler::connect(options).await;
     let mut connection = connected.map_err(|error| Refused::new(options, error))?;
@@ -42,10 +42,10 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
     MIGRATOR.run(connection).await.context("could not migrate the `trueup` schema")
 }
 
-/// Makes the schema where there is none. One that an administrator made needs no right to create schemas.
+/// Creates the schema if it is missing. If an administrator has created it, no privilege to create schemas is needed.
 async fn prepare_schema(connection: &mut PgConnection) -> Result<()> {
     let mut transaction = connection.begin().await?;
-    // Two programs that begin at once would both try to make it.
+    // Two programs that start at once would both try to create it.
     transaction.execute("select pg_advisory_xact_lock(hashtextextended('trueup.migrate', 0))").await?;
     let (exists, is_used, is_recorded): (bool, bool, bool) = sqlx::query_as(
         "select to_regnamespace('trueup') is not null, to_regclass('trueup.job') is not null, \
@@ -64,13 +64,13 @@ async fn prepare_schema(connection: &mut PgConnection) -> Result<()> {
     Ok(transaction.commit().await?)
 }
 
-/// How the schema of a database stands to the one that this program knows.
+/// The schema version of a database, relative to this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaVersion {
     UpToDate,
-    /// It lacks so many migrations.
+    /// This many migrations are missing.
     Behind(usize),
-    /// It has so many that this program does not know: a newer one made them.
+    /// This many migrations are unknown to this program: a newer one applied them.
     Ahead(usize),
 }
 

@@ -1,4 +1,4 @@
-//! The database: how it is connected to, migrated, and started when none is given.
+//! The database: connecting, migrating, and starting a local one when none is given.
 
 pub mod address;
 pub mod connect;

@@ -1,8 +1,8 @@
-//! Poolers between trueup and the server: a session must stay the same from one transaction to the next.
+//! Poolers between trueup and the server: consecutive transactions must run in the same session.
 //!
-//! Prepared statements, limits of time, temporary settings and advisory locks hang on the session. A pooler that lends a
-//! session of the server for one transaction only, as PgBouncer does with `pool_mode = transaction`, takes all of them away
-//! now and then. It is recognised before anything is done, and refused.
+//! Prepared statements, timeouts, settings and advisory locks belong to the session. A pooler that assigns a server session
+//! for one transaction only, as PgBouncer does with `pool_mode = transaction`, loses them at unpredictable times. It is
+//! detected before any work is done, and refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
-/// How long a second connection may take. Where a pooler has one session to lend it waits for ours, which is then our own.
+/// Time limit for a second connection. A pooler with a single session makes it wait for ours, which is then not shared.
 const SECOND_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often both are asked again. Other clients of a pooler may take the sessions in between.
+/// Times that both connections are checked again: other clients of a pooler may take the sessions in between.
 const ROUNDS: u32 = 3;
 
-/// Asks which session of the server answers, without a prepared statement. A pooler that pins the sessions of those who
-/// set something is one that works, so something is set.
+/// Asks for the pid of the server session, without a prepared statement. A pooler that pins a session once a client sets
+/// something is fine, so something is set.
 const WHO: &str = "set trueup.session = 'kept'; select pg_backend_pid()";
 
-/// A pooler lends sessions for one transaction at a time.
+/// A pooler assigns sessions for one transaction at a time.
 #[derive(Debug)]
 struct SharedSession;
 
@@ -37,7 +37,7 @@ impl fmt::Display for SharedSession {
 
 impl std::error::Error for SharedSession {}
 
-/// Connects, and makes sure that the session is not shared.
+/// Connects, and fails if the session is shared.
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut first = options.connect().await?;
     match is_shared(&mut first, options).await? {
@@ -49,10 +49,10 @@ pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     }
 }
 
-/// Whether two connections get the same session, or one gets two of them. No other client is mistaken for a pooler: the
-/// server gives different numbers to sessions that are open at the same time.
+/// True if two connections get the same session, or one connection gets two. There are no false positives without a pooler:
+/// sessions that are open at the same time have different pids.
 ///
-/// Of a pooler's idle sessions the one used last is taken first, or each in its turn; the order below finds out both.
+/// A pooler reuses its idle sessions last in, first out or round-robin; the order below detects both.
 async fn is_shared(first: &mut PgConnection, options: &PgConnectOptions) -> sqlx::Result<bool> {
     let mine = session(first).await?;
     let second = timeout(SECOND_WITHIN, async {
@@ -60,7 +60,7 @@ async fn is_shared(first: &mut PgConnection, options: &PgConnectOptions) -> sqlx
         let theirs = session(&mut second).await?;
         Ok::<_, sqlx::Error>((second, theirs))
     });
-    // A second connection that cannot be had says nothing about the first.
+    // A failed second connection says nothing about the first.
     let Ok(Ok((mut second, theirs))) = second.await else { return Ok(false) };
     let mut is_shared = theirs == mine;
     for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! Why a connection could not be made, in the server's own words where it said any.
+//! Why a connection could not be made, in the server's own words if it sent any.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
-/// How long the server may take to say why it refuses a connection.
+/// Time the server has to say why it refuses a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// A connection that could not be made.
@@ -22,17 +22,17 @@ impl Refused {
         Self { place: place(options), error }
     }
 
-    /// Whether it is the user's to correct: a wrong password, database, key or pooler. A server that is away is not.
+    /// True if the user has to correct it: a wrong password, database, key or pooler, but not an unreachable server.
     pub fn is_mistake(&self) -> bool {
         matches!(self.error, sqlx::Error::Configuration(_)) || ["28", "3D"].contains(&self.class().as_str())
     }
 
-    /// Whether the same may work later.
+    /// True if the same attempt may succeed later.
     pub fn may_pass(&self) -> bool {
         !self.is_mistake() && ["", "08", "53", "57", "58", "XX"].contains(&self.class().as_str())
     }
 
-    /// The class of the server's SQLSTATE. Empty where the server said nothing.
+    /// Returns the class of the server's SQLSTATE; empty if the server sent none.
     fn class(&self) -> String {
         let code = self.error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default();
         code.chars().take(2).collect()
@@ -47,15 +47,15 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What stands behind an error of the pool. A pool tries again where a server has no connection to give, and in the end
-/// says only that its time is over: the server is asked once more, for its words.
+/// Returns the cause of a pool error. A pool retries while the server refuses connections and finally reports only a
+/// timeout, so this connects once more for the server's own message.
 pub(super) async fn reason(options: &PgConnectOptions, error: sqlx::Error) -> sqlx::Error {
     if !matches!(error, sqlx::Error::PoolTimedOut) {
         return error;
     }
     match timeout(ANSWER_WITHIN, options.connect()).await {
         Ok(Err(refused)) => refused,
-        // It does give connections now, so the pool was too small, or the server was too slow.
+        // The server accepts connections now: the pool was too small, or the server too slow.
         Ok(Ok(connection)) => {
             drop(connection.close_hard().await);
             error
@@ -64,8 +64,8 @@ pub(super) async fn reason(options: &PgConnectOptions, error: sqlx::Error) -> sq
     }
 }
 
-/// Why a connection could not be made, in a line: the server's own words without where in its source they stand, or the
-/// driver's with the way out.
+/// Explains in one line why a connection could not be made: the server's message without its source location, or the
+/// driver's, with a fix if one is known.
 pub fn why(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(refused) => with_way_out(refused.message()),
@@ -76,13 +76,13 @@ pub fn why(error: &sqlx::Error) -> String {
     }
 }
 
-/// What the server or the driver said, and what helps.
+/// Appends the fix for a message of the server or the driver, if one is known.
 fn with_way_out(said: &str) -> String {
     let way_out = WAYS_OUT.iter().find(|(part, _)| said.contains(part)).map(|(_, way_out)| *way_out);
     way_out.map_or_else(|| said.to_owned(), |way_out| format!("{said}; {way_out}"))
 }
 
-/// A part of what was said, and what helps: the first that matches counts.
+/// Parts of messages and their fixes; the first match wins.
 const WAYS_OUT: &[(&str, &str)] = &[
     (
         "UnknownIssuer",
@@ -125,7 +125,7 @@ const WAYS_OUT: &[(&str, &str)] = &[
     ),
 ];
 
-/// Host and database, for messages: never user or password.
+/// Returns host and database for messages, never user or password.
 pub fn place(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     let host = match options.get_socket() {

@@ -1,4 +1,4 @@
-//! What goes on beside the runs: deliveries, the removal of what is old, and the watch for jobs that are late.
+//! Background work of a scheduler: deliveries, removal of old data, and the checks for late jobs and due repeats.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::telemetry;
 
 /// Rows of each kind that retention removes in one transaction.
 const AT_ONCE: i64 = 5_000;
-/// Months are made this long before they begin, at the latest.
+/// Months are created at least this long before they begin.
 const AHEAD: TimeDelta = TimeDelta::days(7);
-/// Removing old rows and making months takes seconds at most.
+/// Time limit for removing old rows and creating months, which take seconds.
 const LONG: Duration = Duration::from_secs(120);
-/// How often jobs are looked at that may be late.
+/// Interval of the check for late jobs.
 const WATCH_EVERY: Duration = Duration::from_secs(15);
-/// How often alerts are looked at that may have to be told again.
+/// Interval of the check for repeats and escalations.
 const REMIND_EVERY: Duration = Duration::from_secs(5);
 
-/// Delivers what is in the outbox, beside the runs. Each receiver has a task of its own: one that hangs delays no other.
+/// Delivers the outbox in parallel with the runs. Each receiver has its own task, so that one that hangs delays no other.
 pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     let mut busy: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
     while !*stop.borrow() {
@@ -59,7 +59,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
         }
     }
     for sending in busy.into_values() {
-        // It stops by itself after the attempt it is making.
+        // It stops by itself after its current attempt.
         drop(sending.await);
     }
 }
@@ -71,10 +71,10 @@ async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<b
     }
 }
 
-/// Removes what is old, every hour, a little at a time.
+/// Removes old data every hour, in small rounds.
 pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        for table in months::PASSING {
+        for table in months::EXPIRING {
             match drop_months(&this, table).await {
                 Ok(0) => {}
                 Ok(dropped) => info!(?table, months = dropped, "dropped months that are older than the retention"),
@@ -86,7 +86,7 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
         }
         match seen(&this).await {
             Ok(()) => clean(&this).await,
-            // What is not known to be in use might be removed.
+            // Without knowing which jobs are in use, their data might be removed.
             Err(error) => error!("could not note which jobs are served, removes nothing for an hour: {error:#}"),
         }
         tokio::select! {
@@ -96,7 +96,7 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     }
 }
 
-/// Drops the old months of a table that keeps nothing for good. Returns how many.
+/// Drops the old months of a table that keeps nothing permanently. Returns the number of months.
 async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
     held::within(&this.pool, LONG, async |connection| {
         let now = run::now(connection).await?;
@@ -105,7 +105,7 @@ async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
     .await
 }
 
-/// Makes this month and the next, so that no run has to, with others waiting for it, when a month begins.
+/// Creates this month and the next, so that no run has to when a month begins, with others waiting for it.
 async fn months_ahead(this: &Scheduler) -> Result<()> {
     held::within(&this.pool, LONG, async |connection| {
         let now = run::now(connection).await?;
@@ -117,7 +117,7 @@ async fn months_ahead(this: &Scheduler) -> Result<()> {
     .await
 }
 
-/// Removes everything else that is old by now. A kind that cannot be removed keeps no other.
+/// Removes all other old data. A kind that cannot be removed blocks no other.
 async fn clean(this: &Scheduler) {
     for step in retention::STEPS {
         match remove(this, step).await {
@@ -128,12 +128,12 @@ async fn clean(this: &Scheduler) {
     }
 }
 
-/// Removes what is old of a kind. Returns how many rows it was.
+/// Removes old rows of one kind. Returns the number of rows.
 async fn remove(this: &Scheduler, step: Step) -> Result<u64> {
     let mut removed = 0;
     loop {
         let round = held::within(&this.pool, LONG, async |connection| prune(this, connection, step).await).await?;
-        // None: another runner is at it.
+        // `None`: another runner is removing them.
         removed += round.map_or(0, |round| round.rows);
         if !round.is_some_and(|round| round.more) {
             return Ok(removed);
@@ -141,7 +141,7 @@ async fn remove(this: &Scheduler, step: Step) -> Result<u64> {
     }
 }
 
-/// One round of removal, in a transaction of its own. None when another runner is at it.
+/// Runs one round of removal in its own transaction. `None` if another runner is removing them.
 async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> Result<Option<Removed>> {
     let jobs = this.jobs.current();
     let mut names: Vec<String> = jobs.keys().cloned().collect();
@@ -150,7 +150,7 @@ async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> R
     let needed = jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
     let mut rolling: Vec<DateTime<Utc>> =
         jobs.values().map(|job| now - this.keep_rolling.max(job.looks_back())).collect();
-    // Of a job that nobody runs any more no rule looks back.
+    // A job that is no longer run has no rule that looks back.
     let forgotten = job::forgotten(connection).await?;
     names.extend(forgotten.into_iter().filter(|name| !jobs.contains_key(name)));
     rolling.resize(names.len(), now - this.keep_rolling);
@@ -161,16 +161,16 @@ async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> R
     Ok(round)
 }
 
-/// Says that the jobs are known here: their raw data stay.
+/// Records that the jobs are known here, so that their raw data stay.
 async fn seen(this: &Scheduler) -> sqlx::Result<()> {
     let names = this.names();
     held::within(&this.pool, held::SHORT, async |connection| job::seen_unless_locked(connection, &names).await).await
 }
 
-/// Tells what time has made news: silences that ended, reminders, escalations.
+/// Sends notifications that become due with time: silences that ended, repeats, escalations.
 pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        // Each job has its own time: one that cannot be looked at keeps none of the others waiting.
+        // Each job is checked separately, so that one that cannot be checked delays no other.
         if let Err(error) = repeat::all(&this.pool, &this.routing).await {
             error!("could not look for what is to be told again: {error}");
         }
@@ -181,7 +181,7 @@ pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<
     }
 }
 
-/// Raises the alert of jobs that are late. Any scheduler that lives does it for all jobs it knows.
+/// Raises the alert of jobs that are late. Every live scheduler does so for all jobs it knows.
 pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let current = this.jobs.current();
@@ -200,7 +200,7 @@ pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
     }
 }
 
-/// Reports overdue jobs whose row another session holds locked. Claiming passes over locked rows, so nothing else shows them.
+/// Reports overdue jobs whose row another session has locked. Claiming skips locked rows, so nothing else shows them.
 async fn watch_locks(this: &Scheduler) -> sqlx::Result<()> {
     let names = this.names();
     let locked = held::within(&this.pool, held::SHORT, async |connection| {

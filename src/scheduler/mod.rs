@@ -1,6 +1,6 @@
-//! `serve`: a heartbeat wakes it; what is due is computed from the ledger in Postgres, and claimed there.
+//! `serve`: a heartbeat wakes it; due work is computed from the ledger in Postgres, and claimed there.
 //!
-//! Any number of schedulers share one ledger. None leads: each slot is put into the ledger once and claimed by one.
+//! Any number of schedulers share one ledger, without a leader: each slot is entered into the ledger once and claimed by one.
 
 mod beside;
 pub mod self_test;
@@ -29,7 +29,7 @@ use crate::store::ledger::schedule::{self, Advance, Cursor, Slot};
 use crate::store::ledger::{job, run};
 use crate::telemetry;
 
-/// What a scheduler works with.
+/// Resources and settings of a scheduler.
 pub struct Scheduler {
     pub pool: PgPool,
     pub jobs: Arc<ServedJobs>,
@@ -37,18 +37,18 @@ pub struct Scheduler {
     pub routing: Arc<Routing>,
     pub lease: TimeDelta,
     pub poll: TimeDelta,
-    /// Age of a window at which all but its first report and its latest revision goes.
+    /// Age at which all but the first report and the latest revision of a window are removed.
     pub keep_windows: TimeDelta,
-    /// Age of rolling windows from which one a day stays.
+    /// Age of rolling windows from which one per day is kept.
     pub keep_rolling: TimeDelta,
     pub watchdog: Option<Heartbeat>,
-    /// Names this process in the ledger.
+    /// Name of this process in the ledger.
     pub name: String,
-    /// Runs at the same time.
+    /// Maximum number of concurrent runs.
     pub parallel: usize,
 }
 
-/// The jobs that are served, as their files say now.
+/// The served jobs, as their files currently define them.
 #[derive(Debug, Default)]
 pub struct ServedJobs(RwLock<Arc<Jobs>>);
 
@@ -60,7 +60,7 @@ impl ServedJobs {
         Self(RwLock::new(Arc::new(jobs)))
     }
 
-    /// The jobs of this moment. Runs under way go on with the definition that they began with.
+    /// Returns the current jobs. Runs under way keep the definition that they began with.
     pub fn current(&self) -> Arc<Jobs> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -70,7 +70,7 @@ impl ServedJobs {
     }
 }
 
-/// The jobs that the main loop has seen, and those of them that are not in the ledger yet as their files say now.
+/// Jobs that the main loop has seen, and those of them whose current definition is not in the ledger yet.
 #[derive(Default)]
 struct Known {
     jobs: Option<Arc<Jobs>>,
@@ -86,27 +86,27 @@ impl Known {
     }
 }
 
-/// How a scheduler says outside that it lives.
+/// How a scheduler signals to the outside that it is alive.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
     pub every: TimeDelta,
-    /// Oldest message or run that may wait without the heartbeat stopping.
+    /// Longest that a notification or run may wait before the heartbeat stops.
     pub patience: TimeDelta,
 }
 
-/// How often a run may be taken over: one that ends its runner, by taking all its memory perhaps, must not do so for ever.
+/// Maximum takeovers of a run: one that ends its runner, for example by exhausting its memory, must not do so forever.
 const MOST_TAKEOVERS: i32 = 20;
-/// Slots of one job that are put into the ledger in one transaction.
+/// Slots of one job that are entered into the ledger in one transaction.
 const MOST_SLOTS: usize = 1_000;
-/// A stop takes no longer than this, whatever hangs.
+/// Time limit of a stop, even if something hangs.
 const GRACE: Duration = Duration::from_secs(25);
-/// How long runs and deliveries may take to end by themselves after a stop was asked for.
+/// Time for runs and deliveries to end by themselves after a stop is requested.
 const PATIENCE: Duration = Duration::from_secs(18);
-/// How long it may take to give back what did not end.
+/// Time to give back runs that did not end.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
 impl Scheduler {
-    /// Serves until `stop` says so. Runs under way are given time to end; what does not end is given back.
+    /// Serves until `stop`. Runs under way are given time to end; those that do not end are given back.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let this = Arc::new(self);
         let mut known = Known::default();
@@ -121,7 +121,7 @@ impl Scheduler {
         let watchdog = tokio::spawn(watchdog::heartbeat_loop(Arc::clone(&this), stop.clone()));
         info!(jobs = this.names().len(), "serving");
         while !*stop.borrow() {
-            // A look that is cut off closes its connection, so a stop waits for none; a claim of it is given back below.
+            // An interrupted turn closes its connection, so a stop does not wait for it; its claim is given back below.
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
@@ -130,13 +130,13 @@ impl Scheduler {
             while runs.try_join_next().is_some() {}
             tokio::select! {
                 () = wait(&beat, this.poll) => {}
-                // A free slot or an ended run may mean more to claim.
+                // A free slot or an ended run may allow another claim.
                 Some(_) = runs.join_next() => {}
                 _ = stop.changed() => {}
             }
         }
         info!(runs = runs.len(), "stopping: no run is claimed any more");
-        // What it has not removed yet is removed another time.
+        // Data not removed yet are removed another time.
         for service in [cleaner, watcher, reminder, watchdog] {
             service.abort();
         }
@@ -149,11 +149,11 @@ impl Scheduler {
         Ok(shut_down?)
     }
 
-    /// One turn of the main loop: changed jobs are entered, what became due is entered, what is due is claimed.
+    /// One turn of the main loop: registers changed jobs, enters due slots, and claims due runs.
     async fn turn(self: &Arc<Self>, known: &mut Known, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) {
         known.take_in(self.jobs.current());
         if !known.unregistered.is_empty() {
-            // The old schedules hold until the new ones can be written.
+            // The old schedules apply until the new ones can be written.
             if let Err(error) = self.register(&mut known.unregistered).await {
                 error!("could not enter changed jobs into the ledger: {error:#}");
             }
@@ -178,8 +178,8 @@ impl Scheduler {
         }
     }
 
-    /// Enters jobs into the ledger, where nobody holds their row just now. Their next slots are computed again, because
-    /// schedules may have changed. Those that are entered are taken out of `names`.
+    /// Registers jobs in the ledger, unless their row is locked. Recomputes their next slots, because schedules may
+    /// have changed, and removes the registered jobs from `names`.
     async fn register(&self, names: &mut Vec<String>) -> Result<()> {
         let entered = held::within(&self.pool, held::SHORT, async |connection| {
             for name in names.iter() {
@@ -196,9 +196,9 @@ impl Scheduler {
         self.jobs.current().keys().cloned().collect()
     }
 
-    /// One look at the ledger: what became due is entered, what is due is claimed and started.
+    /// One pass over the ledger: enters due slots, and claims and starts due runs.
     ///
-    /// One cheap question comes first, so that a runner with nothing to do asks little of the database.
+    /// A cheap query comes first, so that an idle runner puts little load on the database.
     async fn beat(self: &Arc<Self>, slots: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Result<()> {
         let names = self.names();
         let ask = held::within(&self.pool, held::SHORT, async |connection| schedule::waiting(connection, &names).await);
@@ -222,7 +222,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Puts the slots that became due into the ledger, each once whatever the number of schedulers.
+    /// Enters due slots into the ledger, each once for any number of schedulers.
     async fn enqueue_due(&self) -> Result<()> {
         held::within(&self.pool, held::SHORT, async |connection| self.enter_due_on(connection).await).await
     }
@@ -246,7 +246,7 @@ impl Scheduler {
         Ok(transaction.commit().await?)
     }
 
-    /// A run that panics has failed, and takes nothing else with it: neither this loop nor the job's next ticks.
+    /// Runs a claim. A panic fails the run and nothing else: neither this loop nor the job's next ticks.
     async fn run_guarded(self: Arc<Self>, claim: run::Claim) {
         let (this, mine) = (Arc::clone(&self), claim.clone());
         // Aborted with this task, so that a stop still ends the run.
@@ -258,7 +258,7 @@ impl Scheduler {
         self.record_failure(&claim, "trueup itself failed; its log says where").await;
     }
 
-    /// Ends a run that has no end of its own as failed, and raises its alert.
+    /// Records a run that did not record its own end as failed, and raises its alert.
     async fn record_failure(&self, claim: &run::Claim, why: &str) {
         let recorded = held::within(&self.pool, held::SHORT, async |connection| {
             run::finish_without(connection, claim, run::End::Failed(why)).await
@@ -269,7 +269,7 @@ impl Scheduler {
         self.tell_failure(claim, why).await;
     }
 
-    /// Raises the alert of a run that ended without a word of its own.
+    /// Raises the alert of a run that ended without raising its own.
     async fn tell_failure(&self, claim: &run::Claim, why: &str) {
         let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
         if let Err(failure) = run_health::failed(&self.pool, &job, claim, why, &self.routing).await {
@@ -286,7 +286,7 @@ impl Scheduler {
     async fn run(&self, claim: run::Claim) {
         let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
         if claim.takeovers > MOST_TAKEOVERS {
-            // Whatever ends its runners would end this one too, and keep the job's later ticks waiting for ever.
+            // The cause that ended its runners would end this one too, and block the job's later ticks forever.
             self.give_up(&claim).await;
             return;
         }
@@ -312,8 +312,8 @@ impl Scheduler {
     }
 }
 
-/// Waits for the delivery under way. One that is cut off is leased: it is made again, with the same id, once the lease has
-/// run out.
+/// Waits for the delivery under way. An interrupted one is leased: it is repeated, with the same id, once the lease has
+/// expired.
 async fn end_deliveries(sender: &mut JoinHandle<()>) {
     if tokio::time::timeout(PATIENCE, &mut *sender).await.is_err() {
         warn!("deliveries did not end in time; they will be tried again");
@@ -321,12 +321,12 @@ async fn end_deliveries(sender: &mut JoinHandle<()>) {
     }
 }
 
-/// The slots of one job that became due, and where its schedule stands then. Pure but for the cursor's clock.
+/// Returns the due slots of one job, and how far its schedule has advanced with them. Pure but for the cursor's clock.
 ///
-/// A slot is missed when a later one is due already, or when it is older than `grace` (so nobody was there to run it).
+/// A slot is missed if a later one is already due, or if it is older than `grace` (so no scheduler was there to run it).
 pub fn due_slots(job: &PlannedJob, cursor: &Cursor, grace: TimeDelta) -> (Vec<Slot>, Advance) {
     let cadence = &job.schedule.cadence;
-    // A job that was never scheduled begins now: it has missed nothing.
+    // A job that was never scheduled begins now and has missed nothing.
     let last = cursor.last_scheduled_for.unwrap_or(cursor.now);
     let due = cadence.slots(last, cursor.now, MOST_SLOTS);
     let reached = due.last().copied().unwrap_or(last);
@@ -357,7 +357,7 @@ fn entry(policy: CatchUp, cursor: &Cursor, slot: DateTime<Utc>, newest: bool, gr
     }
 }
 
-/// One wake-up per second. It carries no meaning: a beat that is late or lost delays nothing but the next look.
+/// Wakes up once per second. A beat carries no data: a late or lost one only delays the next turn.
 async fn heartbeat(beat: Arc<Notify>) -> Result<JobScheduler> {
     let scheduler = JobScheduler::new().await?;
     let job = Job::new_async("* * * * * *", move |_, _| {
@@ -369,9 +369,9 @@ async fn heartbeat(beat: Arc<Notify>) -> Result<JobScheduler> {
     Ok(scheduler)
 }
 
-/// Until the next beat, or a little longer than `poll` should beats fail to come.
+/// Waits for the next beat, but no longer than `poll`.
 async fn wait(beat: &Notify, poll: TimeDelta) {
     let longest = poll.to_std().unwrap_or(Duration::from_secs(2));
-    // A beat that does not come is what the limit is for.
+    // The time limit covers a beat that does not come.
     let _beaten = tokio::time::timeout(longest, beat.notified()).await;
 }

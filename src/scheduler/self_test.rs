@@ -1,4 +1,4 @@
-//! A job with a known answer, measured like any other: whoever can do this can measure.
+//! A canary job with a known answer, measured like any other: a runner that gets it right can measure.
 
 use anyhow::{Result, anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -44,8 +44,8 @@ const CANARY_END: &str = "2024-01-01T01:00:00Z";
 /// (1 + 4 + 4 + 25) / 4
 const CANARY_MSE: f64 = 8.5;
 
-/// Puts a heartbeat of `runner` into the outbox, if the canary came back right and nothing has waited longer than `patience`:
-/// no message, and no slot of these jobs.
+/// Enqueues a heartbeat of `runner`, if the canary's result is right and no notification and no slot of these jobs has
+/// waited longer than `patience`.
 pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
     measure_known_job(pool).await?;
     held::within(pool, held::SHORT, async |connection| enqueue(connection, jobs, patience, runner).await).await
@@ -67,7 +67,7 @@ async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeD
         job_id: None,
         run_id: None,
         receiver: WATCHDOG.to_owned(),
-        // Each is on its own: one that is lost holds up none.
+        // Each has its own topic: one that is lost delays no other.
         topic: format!("heartbeat/{id}"),
         kind: "heartbeat",
         body: json!(notice(id, now, runner)),
@@ -76,7 +76,7 @@ async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeD
     Ok(queue::enqueue(connection, &new).await?)
 }
 
-/// Measures the canary as a run would, writing nothing, and compares with what is known.
+/// Measures the canary as a run would, writing nothing, and compares the result with the known answer.
 async fn measure_known_job(pool: &PgPool) -> Result<()> {
     let end: DateTime<Utc> = CANARY_END.parse()?;
     let measured = crate::pipeline::dry_run(pool, &known_job()?, end)

@@ -1,4 +1,4 @@
-//! The heartbeat to somebody outside, who notices when it stops.
+//! Heartbeat to an external receiver, which notices when it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Scheduler;
 use crate::scheduler::self_test;
 
-/// How long a self-test may take: longer, and there is no heartbeat.
+/// Time limit of a self-test; if it takes longer, there is no heartbeat.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Sends heartbeats until `stop`.

@@ -1,4 +1,4 @@
-//! `trueup.toml` and the environment: what a process needs to know besides its jobs.
+//! `trueup.toml` and the environment: the settings of a process, apart from its jobs.
 
 mod receivers;
 mod routes;
@@ -29,26 +29,26 @@ pub struct Settings {
     pub watchdog: Option<Watchdog>,
     pub web: Option<Web>,
     pub max_connections: u32,
-    /// Functions that queries of jobs may call beyond those of our list.
+    /// Functions that queries of jobs may call in addition to the built-in list.
     pub functions: Grants,
     /// Roles whose tables, views and functions jobs may read without a warning of `doctor`.
     pub trusted_owners: Vec<String>,
     /// How long a claim lasts without renewal.
     pub lease: TimeDelta,
-    /// How often the ledger is looked at.
+    /// How often the ledger is polled.
     pub poll: TimeDelta,
-    /// Age of a window at which all but its first report and its latest revision goes.
+    /// Age at which all of a window but its first report and its latest revision is deleted.
     pub keep_windows: TimeDelta,
-    /// Age of rolling windows from which one a day stays.
+    /// Age from which only one rolling window a day is kept.
     pub keep_rolling: TimeDelta,
 }
 
-/// A heartbeat to somebody outside.
+/// Heartbeat to an external service.
 #[derive(Debug, Clone)]
 pub struct Watchdog {
     pub http: Http,
     pub every: TimeDelta,
-    /// Oldest message or run that may wait without the heartbeat stopping.
+    /// Longest time that a message or run may wait before the heartbeat stops.
     pub patience: TimeDelta,
 }
 
@@ -61,18 +61,18 @@ pub struct Web {
 }
 
 impl Web {
-    /// Fetches the token. Says that it is missing, never what it is.
+    /// Fetches the token. The error says that it is missing, never its value.
     pub fn token(&self) -> Result<Option<SecretString>, String> {
         self.token.as_ref().map(receivers::secret).transpose()
     }
 }
 
-/// Settings, or the mistakes in them; with the document, to show the findings in.
+/// Settings, or the mistakes in them; with the document, to render the findings.
 pub struct Loaded {
     pub document: Option<Document>,
     pub settings: Option<Settings>,
     pub findings: Vec<Diagnostic>,
-    /// The path as it is shown.
+    /// Path as shown in messages.
     pub path: String,
     pub text: String,
 }
@@ -95,10 +95,10 @@ impl Default for Settings {
     }
 }
 
-/// A week: rules compare with the same hour of the week before.
+/// Shortest retention of rolling windows: rules compare with the same hour of the week before.
 const LEAST_ROLLING: TimeDelta = TimeDelta::days(7);
 
-/// Reads a settings file. A file that is not there means defaults, unless the user named it.
+/// Reads a settings file. If it does not exist, returns the defaults, unless the user named it.
 pub fn load(path: &Path, named: bool) -> Result<Loaded> {
     let shown = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
@@ -228,7 +228,7 @@ fn functions(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagno
     Grants(granted)
 }
 
-/// Value of an environment variable that is set and not empty.
+/// Returns the value of an environment variable that is set and not empty.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

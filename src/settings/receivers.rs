@@ -1,4 +1,4 @@
-//! `[receivers.*]`: checked when read, secrets fetched only when something is sent.
+//! `[receivers.*]`: checked when read; secrets are fetched only before sending.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,14 +29,14 @@ use crate::spec::receivers::{
     WebhookFormat,
 };
 
-/// A receiver as it was declared and checked.
+/// A declared and checked receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverSettings {
     kind: Kind,
     templates: Templates,
-    /// Whether it is told of the end of an alert.
+    /// True if it is notified when an alert resolves.
     pub send_resolved: bool,
-    /// How often it must be told again of what fires, if it forgets.
+    /// How often a firing alert must be sent again, for receivers that expire it otherwise.
     pub resend: Option<TimeDelta>,
 }
 
@@ -47,7 +47,7 @@ enum Kind {
     Alertmanager { http: Http, resend: TimeDelta },
 }
 
-/// An address, and how it may be reached.
+/// An address, its headers, and how it may be reached.
 #[derive(Debug, Clone)]
 pub struct Http {
     url: TextOrSecret,
@@ -57,7 +57,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Fetches the secrets in it. Says which is missing, never what one is.
+    /// Fetches the secrets in it. The error names the missing secret, never a value.
     pub fn connect(&self) -> Result<Endpoint, String> {
         let url = text_or_secret(&self.url)?;
         let mut endpoint = Endpoint::new(secrecy::ExposeSecret::expose_secret(&url), self.allow_http, &self.allowed)?;
@@ -76,7 +76,7 @@ fn text_or_secret(given: &TextOrSecret) -> Result<SecretString, String> {
 }
 
 impl ReceiverSettings {
-    /// Fetches the secrets and prepares the receiver. Says which secret is missing, never what one is.
+    /// Fetches the secrets and prepares the receiver. The error names the missing secret, never a value.
     pub fn connect(&self) -> Result<Receiver, String> {
         let transport = match &self.kind {
             Kind::Email { to, from, smtp } => {
@@ -111,7 +111,7 @@ impl ReceiverSettings {
     }
 }
 
-/// The value of a secret.
+/// Returns the value of a secret.
 pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
     match (&reference.env, &reference.file) {
         (Some(name), None) => {
@@ -125,7 +125,7 @@ pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
     }
 }
 
-/// Messages of every kind, in our own words.
+/// Returns a sample message of every kind, with the default texts.
 fn messages() -> impl Iterator<Item = (&'static str, Notice)> {
     ["firing", "resolved", "test"].into_iter().map(|kind| {
         let mut notice = samples::notice(kind, "region=north");
@@ -134,7 +134,7 @@ fn messages() -> impl Iterator<Item = (&'static str, Notice)> {
     })
 }
 
-/// An international domain as mail servers and name servers know it: `xn--...`.
+/// Converts an international domain to the form that mail and name servers use: `xn--...`.
 fn ascii_domain(domain: &str) -> Option<String> {
     if domain.is_ascii() {
         return Some(domain.to_owned());
@@ -159,7 +159,7 @@ fn default_port(security: SmtpSecurity) -> u16 {
     }
 }
 
-/// Checks one receiver, or says all that is wrong with it.
+/// Builds one receiver, or returns all mistakes in it.
 pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Result<ReceiverSettings, Vec<Diagnostic>> {
     let mut checker = Checker { document, path: format!("receivers.{name}"), findings: Vec::new() };
     let kind = match spec.kind {
@@ -180,7 +180,7 @@ pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Res
     }
 }
 
-/// Checks an address that heartbeats go to.
+/// Checks the address of the heartbeat.
 pub(super) fn watchdog(document: &Document, spec: &WatchdogSpec) -> Result<Http, Vec<Diagnostic>> {
     let mut checker = Checker { document, path: "watchdog".to_owned(), findings: Vec::new() };
     let networks = spec.allow_networks.as_deref();
@@ -366,7 +366,7 @@ impl Checker<'_> {
         Some(Kind::Alertmanager { http, resend })
     }
 
-    /// An address that may be reached, and its headers.
+    /// Checks an address and its headers.
     fn http(
         &mut self,
         url: Option<&TextOrSecret>,
@@ -416,7 +416,7 @@ impl Checker<'_> {
         Some(Http { url, allow_http, allowed, headers })
     }
 
-    /// Templates are tried on messages of every kind: a mistake in one fails here, not at night.
+    /// Renders templates with sample messages of every kind, so that a mistake fails `check` and not a notification at night.
     fn templates(&mut self, spec: &ReceiverSpec) -> Templates {
         let Some(given) = &spec.templates else { return Templates::default() };
         for (name, text) in [("title", &given.title), ("text", &given.text)] {
@@ -432,7 +432,7 @@ impl Checker<'_> {
         Templates { title: given.title.clone(), text: given.text.clone(), body: self.body(spec, given) }
     }
 
-    /// A body of the user's own takes the place of a format.
+    /// Builds a custom body, which replaces `format`.
     fn body(&mut self, spec: &ReceiverSpec, given: &TemplatesSpec) -> Option<Body> {
         let shape = given.body.clone()?;
         let is_webhook = spec.kind == ReceiverKind::Webhook;

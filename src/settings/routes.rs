@@ -1,4 +1,4 @@
-//! `[routing]`, `[[routes]]` and `[[maintenance]]`: who is told and when, checked when read.
+//! `[routing]`, `[[routes]]` and `[[maintenance]]`: receivers and times of notifications, checked when read.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::spec::Document;
 use crate::spec::diagnostic::{Diagnostic, did_you_mean};
 use crate::spec::receivers::{MaintenanceSpec, MatchSpec, RouteSpec, SettingsSpec};
 
-/// Checks everything about routes. `receivers` exist.
+/// Checks routes and maintenance, and builds the routing. Receivers must be declared.
 pub(super) fn build(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagnostic>) -> Routing {
     let receivers: BTreeSet<&str> = spec.receivers.keys().map(String::as_str).collect();
     let mut checker = Checker { document, receivers, findings };
@@ -79,7 +79,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A time to wait, which may be none at all.
+    /// Parses a time to wait, which may be zero.
     fn wait(&mut self, path: &str, text: Option<&str>) -> Option<TimeDelta> {
         match text? {
             "0" | "0s" => Some(TimeDelta::zero()),
@@ -212,7 +212,7 @@ impl Checker<'_> {
         found
     }
 
-    /// A route after one that takes everything is never looked at.
+    /// Warns of routes after one that matches everything: they are never evaluated.
     fn unreachable(&mut self, spec: &SettingsSpec) {
         let takes_all = |route: &RouteSpec| {
             let m = &route.matcher;

@@ -1,4 +1,4 @@
-//! A user's mistake: where it is, what it is called, and what to do about it.
+//! A mistake in a user's file: its position, its code, and a hint on how to fix it.
 
 use std::ops::Range;
 
@@ -6,12 +6,12 @@ use crate::spec::codes;
 use crate::text::visible;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The job cannot run like this.
+    /// The job cannot run.
     Error,
-    /// The job runs, and probably not as meant.
+    /// The job runs, but probably not as intended.
     Warning,
 }
 
@@ -22,44 +22,44 @@ pub struct Diagnostic {
     /// Stable kebab-case name.
     pub code: &'static str,
     pub message: String,
-    /// Byte range in the text. Empty at 0 when it is about the whole file.
+    /// Byte range in the text. Empty at 0 if the finding concerns the whole file.
     pub span: Range<usize>,
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// A mistake that keeps the job from running.
+    /// Creates an error: a mistake that prevents the job from running.
     pub fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         debug_assert!(codes::find(code).is_some(), "`{code}` has no page in `spec/codes.rs`");
         Self { level: Level::Error, code, message: message.into(), span, hint: None }
     }
 
-    /// Something that is probably not meant.
+    /// Creates a warning: a setting that is probably not intended.
     pub fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         debug_assert!(codes::find(code).is_some(), "`{code}` has no page in `spec/codes.rs`");
         Self { level: Level::Warning, code, message: message.into(), span, hint: None }
     }
 
-    /// Adds what to do.
+    /// Adds a hint on how to fix it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Line and column, both from 1; the column counts characters.
+    /// Returns line and column, both from 1; the column counts characters.
     pub fn position(&self, text: &str) -> (usize, usize) {
         let before = &text[..floor_boundary(text, self.span.start)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The finding with its source line marked, as shown to people.
+    /// Renders the finding with its source line marked, for a terminal.
     pub fn render(&self, path: &str, text: &str, color: bool) -> String {
         let severity = match self.level {
             Level::Error => Severity::ERROR,
             Level::Warning => Severity::WARNING,
         };
-        // Made visible before it is coloured: colours of the file's own would pass for those of the renderer.
+        // Escape control characters before coloring: escape sequences in the file would pass for those of the renderer.
         let seen = |index: usize| visible::lines(&text[..floor_boundary(text, index)]).len();
         let (end, source, path) = (seen(self.span.end), visible::lines(text), visible::line(path));
         let span = seen(self.span.start).min(end)..end;
@@ -75,12 +75,12 @@ impl Diagnostic {
     }
 }
 
-/// The character boundary at or before `index`.
+/// Returns the character boundary at or before `index`.
 fn floor_boundary(text: &str, index: usize) -> usize {
     (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// The known name nearest to what was written, if one is near enough to be meant.
+/// Returns the known name nearest to the one written, if it is near enough to be a typo.
 pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()

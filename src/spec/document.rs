@@ -1,4 +1,4 @@
-//! A TOML file with the place of each of its values, so that any later finding can point at its line.
+//! A TOML file with the position of each of its values, so that any later finding can point at its line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,17 +10,17 @@ use toml::de::{DeTable, DeValue};
 use crate::spec::diagnostic::{Diagnostic, Level};
 use crate::spec::schema;
 
-/// One file: its name for messages, its text, and where each value stands.
+/// One file: its name for messages, its text, and the position of each value.
 pub struct Document {
-    /// As it is shown in messages.
+    /// Path as shown in messages.
     pub path: String,
     pub text: String,
-    /// Byte range of every value, by its path: `alerts[0].above`.
+    /// Byte range of every value by its path, such as `alerts[0].above`.
     places: BTreeMap<String, Range<usize>>,
 }
 
 impl Document {
-    /// Parses the text as TOML. All syntax mistakes are returned at once.
+    /// Parses the text as TOML. Returns all syntax errors at once.
     pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let (table, mistakes) = DeTable::parse_recoverable(text);
         if !mistakes.is_empty() {
@@ -31,7 +31,7 @@ impl Document {
         Ok(Self { path: path.to_owned(), text: text.to_owned(), places })
     }
 
-    /// Reads the document as `T`, or says all that keeps it from being one.
+    /// Reads the document as `T`, or returns everything that does not fit.
     pub fn read<T: DeserializeOwned + schemars::JsonSchema>(&self) -> Result<T, Vec<Diagnostic>> {
         let (table, _) = DeTable::parse_recoverable(&self.text);
         let findings = schema::validate::<T>(table.get_ref());
@@ -41,7 +41,7 @@ impl Document {
         toml::from_str(&self.text).map_err(|mistake| vec![syntax_mistake(&mistake, &self.text)])
     }
 
-    /// Where the value at a path such as `alerts[0].above` stands. If it is not written, its nearest parent.
+    /// Returns the byte range of the value at a path such as `alerts[0].above`, or of its nearest parent if it is missing.
     pub fn locate(&self, path: &str) -> Range<usize> {
         let mut path = path;
         loop {
@@ -55,7 +55,7 @@ impl Document {
         }
     }
 
-    /// Every text in the file, with its path.
+    /// Returns every string in the file, with its path.
     pub fn texts(&self) -> Vec<(String, String)> {
         let (table, _) = DeTable::parse_recoverable(&self.text);
         let mut found = Vec::new();
@@ -63,12 +63,12 @@ impl Document {
         found
     }
 
-    /// Whether the file itself has a value at the path.
+    /// True if the file has a value at the path.
     pub fn has(&self, path: &str) -> bool {
         self.places.contains_key(path)
     }
 
-    /// An error at the value of a path.
+    /// Creates an error at the value of a path.
     pub fn error(&self, path: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(code, self.locate(path), message)
     }
@@ -107,7 +107,7 @@ fn place_table(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Ra
     }
 }
 
-/// A value without a place of its own, such as a table that only its sub-tables imply, stands where its key does.
+/// A value without a position of its own, such as a table that only its sub-tables imply, gets the position of its key.
 fn place_value(
     value: &Spanned<DeValue<'_>>,
     path: &str,

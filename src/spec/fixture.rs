@@ -1,15 +1,15 @@
-//! Fixtures for rules: series of measurements, and what is expected of them. Beside the job, as `NAME.test.toml`.
+//! Fixtures for rules: series of measurements and the expected results. They are stored next to the job, as `NAME.test.toml`.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A file of tests of one job's rules.
+/// Tests of one job's rules.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FixtureSpec {
-    /// The job's file, beside this one: `ro-load.toml`.
+    /// Job file in the same folder: `ro-load.toml`.
     pub job: String,
     #[serde(default)]
     pub tests: Vec<TestSection>,
@@ -20,18 +20,18 @@ pub struct FixtureSpec {
 #[serde(deny_unknown_fields)]
 pub struct TestSection {
     pub name: String,
-    /// Nothing is judged after this: an RFC 3339 time. Default: everything is.
+    /// Time after which nothing is judged, in RFC 3339. Default: no limit.
     pub now: Option<String>,
-    /// What was measured.
+    /// Measured series.
     #[serde(default)]
     pub series: Vec<SeriesSection>,
-    /// Times that people called an incident: baselines leave them out.
+    /// Annotated incidents; baselines exclude them.
     #[serde(default)]
     pub incidents: Vec<crate::spec::rules::RangeSection>,
-    /// What is expected of single windows.
+    /// Expected results for single windows.
     #[serde(default)]
     pub expect: Vec<ExpectSection>,
-    /// All times in which alerts fire, of the rules that are named here.
+    /// All periods in which the rules named here fire.
     #[serde(default)]
     pub fires: Vec<FiresSection>,
     /// Rules that must not fire at all.
@@ -39,26 +39,27 @@ pub struct TestSection {
     pub quiet: Vec<String>,
 }
 
-/// Measurements of one window and target, one after another.
+/// Consecutive measurements of one window and target.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeriesSection {
     /// A window of the job: `rolling 24h`.
     pub window: String,
-    /// End of the first window: an RFC 3339 time.
+    /// End of the first window, in RFC 3339.
     pub end: String,
-    /// From one end to the next: `15m`. Of tumbling windows they follow each other.
+    /// Distance between the ends of two windows: `15m`. Tumbling windows follow each other.
     pub every: Option<String>,
     /// Default `all`.
     pub cohort: Option<String>,
-    /// Default: all versions together.
+    /// Model version. Default: all versions together.
     pub version: Option<String>,
-    /// Metrics, their bounds (`rmse_ci_low`, `rmse_ci_high`) and counts (`predictions`, `labeled`) by name: numbers one after another, `_` for a window without
-    /// predictions, `200x3` for a number three times. A single number stands for all windows.
+    /// Values by name: metrics, their bounds (`rmse_ci_low`, `rmse_ci_high`) and counts (`predictions`, `labeled`). Numbers one
+    /// after another, `_` for a window without predictions, `200x3` for a number three times. A single number applies to all
+    /// windows.
     pub values: BTreeMap<String, ValuesSpec>,
 }
 
-/// One number, or text of several.
+/// One number, or a text with several.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ValuesSpec {
@@ -66,30 +67,30 @@ pub enum ValuesSpec {
     Text(String),
 }
 
-/// What is expected of one window.
+/// Expected result for one window.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectSection {
     pub rule: String,
-    /// End of the window: an RFC 3339 time.
+    /// End of the window, in RFC 3339.
     pub at: String,
     /// Default `all`.
     pub cohort: Option<String>,
     pub version: Option<String>,
     /// `ok`, `breach`, `insufficient`, `no_data` or `error`.
     pub verdict: Option<String>,
-    /// State of the alert after it: `inactive`, `pending`, `firing` or `resolved`.
+    /// State of the alert after the window: `inactive`, `pending`, `firing` or `resolved`.
     pub state: Option<String>,
-    /// The baseline it is compared with, to four digits.
+    /// Baseline of the comparison, to four digits.
     pub baseline: Option<f64>,
-    /// Words of the reason.
+    /// Text that the reason contains.
     pub reason: Option<String>,
-    /// Words that a message about it holds.
+    /// Texts that the message about it contains.
     #[serde(default)]
     pub message: Vec<String>,
 }
 
-/// A time in which an alert fires.
+/// A period in which an alert fires.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FiresSection {
@@ -97,8 +98,8 @@ pub struct FiresSection {
     /// Default `all`.
     pub cohort: Option<String>,
     pub version: Option<String>,
-    /// When it begins to fire: an RFC 3339 time.
+    /// Time at which it fires, in RFC 3339.
     pub from: String,
-    /// When it resolves. Left out: it still fires at the end.
+    /// Time at which it resolves, in RFC 3339. Default: it still fires at the end.
     pub until: Option<String>,
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::spec::rules::{AlertSection, BuiltInSection, SloSection};
 
-/// One job: what to join, which windows to keep, and when to tell whom.
+/// One job: sources, windows, metrics and alert rules.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
@@ -25,26 +25,26 @@ pub struct JobSpec {
     pub alerts: Vec<AlertSection>,
     #[serde(default)]
     pub slos: Vec<SloSection>,
-    /// The rules that every job has: on the data that its other rules need.
+    /// Built-in rules of every job, on the data that its other rules need.
     #[serde(default)]
     pub builtin: BuiltInSection,
 }
 
-/// Who the job belongs to.
+/// Name and ownership of the job.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSection {
     /// Unique name: a-z, 0-9 and `-`.
     pub name: String,
-    /// One line for people.
+    /// One-line description, for people.
     pub description: Option<String>,
-    /// Who answers for the model: an address or a team name.
+    /// Owner of the model: an address or a team name.
     pub owner: Option<String>,
-    /// Where on-call finds what to do: an http(s) link.
+    /// Runbook for on-call: an http(s) link.
     pub runbook: Option<String>,
-    /// Unit of the target, printed with every number.
+    /// Unit of the target, shown with every number.
     pub unit: Option<String>,
-    /// Receivers of rules that name none.
+    /// Receivers of rules without their own `notify`.
     pub notify: Option<Vec<String>>,
 }
 
@@ -58,11 +58,11 @@ pub struct ScheduleSection {
     pub every: Option<String>,
     /// IANA time zone of `cron`. Default `UTC`.
     pub timezone: Option<String>,
-    /// What to do with slots that were missed: `none`, `latest` (default) or `all`.
+    /// Missed slots to run: `none`, `latest` (default) or `all`.
     pub catch_up: Option<CatchUpSpec>,
-    /// Longest time a run may take. Default `5m`.
+    /// Maximum duration of a run. Default `5m`.
     pub timeout: Option<String>,
-    /// How far each run re-reads arrivals. Default `10m`.
+    /// How far back each run re-reads arrivals. Default `10m`.
     pub overlap: Option<String>,
     /// How often history is compared with the source. Default `1d`.
     pub reconcile: Option<String>,
@@ -77,7 +77,7 @@ pub enum CatchUpSpec {
     All,
 }
 
-/// A column, or several that are a key together.
+/// A column, or several that form a key.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Columns {
@@ -86,7 +86,7 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// The columns in the order they were written.
+    /// Returns the columns in the order in which they were written.
     pub fn list(&self) -> Vec<String> {
         match self {
             Columns::One(column) => vec![column.clone()],
@@ -95,54 +95,56 @@ impl Columns {
     }
 }
 
-/// Where predictions are.
+/// Source of predictions.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictionsSection {
     /// Table or view, written as in SQL with its schema.
     pub table: Option<String>,
-    /// One select statement instead of a table.
+    /// One SELECT statement, instead of `table`.
     pub query: Option<String>,
     /// Join key: a column, or a list of columns.
     pub id: Columns,
-    /// Event time the windows are about: a `timestamptz` column.
+    /// Event time, by which predictions fall into windows: a `timestamptz` column.
     pub at: String,
-    /// Column of the predicted value.
+    /// Column with the predicted value.
     pub value: String,
-    /// Column of the model version.
+    /// Column with the model version.
     pub version: Option<String>,
-    /// Column of the time the row became visible; enables incremental refresh.
+    /// Column with the time at which the row became visible; enables incremental refresh.
     pub arrived_at: Option<String>,
-    /// One boolean SQL expression over columns of the row.
+    /// Filter: one boolean SQL expression over columns of the row.
     #[serde(rename = "where")]
     pub filter: Option<String>,
-    /// No two rows share a key (and version), though no unique index says so: tables that are partitioned by time, foreign tables, views.
+    /// Asserts that no two rows share a key (and version) although no unique index enforces it: for tables partitioned by time,
+    /// foreign tables, views.
     pub unique: Option<bool>,
 }
 
-/// Where labels are.
+/// Source of labels.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelsSection {
     /// Table or view, written as in SQL with its schema.
     pub table: Option<String>,
-    /// One select statement instead of a table.
+    /// One SELECT statement, instead of `table`.
     pub query: Option<String>,
-    /// Join key, matching `predictions.id` column by column. Where several predictions share a label (lead times), fewer columns: those that `predictions.id` begins with.
+    /// Join key, matching `predictions.id` column by column. If several predictions share a label (lead times), only the leading
+    /// columns of `predictions.id`.
     pub id: Columns,
-    /// Column of the actual value.
+    /// Column with the actual value.
     pub value: String,
-    /// Column of the time the label became known.
+    /// Column with the time at which the label became known.
     pub arrived_at: Option<String>,
-    /// Which label counts when there are several: `latest` (default), `first` or `error`.
+    /// Label that counts if a prediction has several: `latest` (default), `first` or `error`.
     pub on_duplicate: Option<OnDuplicateSpec>,
-    /// Age at which a label counts as due.
+    /// Age at which a label is due.
     pub expected_within: Option<String>,
-    /// No two rows share a key, though no unique index says so.
+    /// Asserts that no two rows share a key although no unique index enforces it.
     pub unique: Option<bool>,
 }
 
-/// Which of several labels of one prediction counts.
+/// Label that counts among several of one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDuplicateSpec {
@@ -151,37 +153,39 @@ pub enum OnDuplicateSpec {
     Error,
 }
 
-/// Which windows are kept.
+/// Windows that are measured and kept.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WindowsSection {
     /// Windows that end at each run: `["1h", "24h"]`.
     #[serde(default)]
     pub rolling: Vec<String>,
-    /// Windows of the clock and calendar: `["1h", "1d", "1w", "1mo"]`.
+    /// Windows aligned to clock and calendar: `["1h", "1d", "1w", "1mo"]`.
     #[serde(default)]
     pub tumbling: Vec<String>,
-    /// IANA time zone of days, weeks and months; weeks begin on Monday. Default `UTC`. After a change, all windows whose buckets are kept are measured again in the new zone, and those of the old leave `window_history`.
+    /// IANA time zone of days, weeks and months; weeks begin on Monday. Default `UTC`. After a change, all windows whose buckets
+    /// are kept are measured again in the new zone, and those of the old zone leave `window_history`.
     pub timezone: Option<String>,
-    /// Smallest time slice kept; it divides all windows. Default: the coarsest that divides the gaps of the schedule, too, at most `1h`. With
-    /// a coarser one a rolling window ends at its last boundary, and a tick before the next brings no new one.
+    /// Smallest time slice kept; must divide all windows. Default: the coarsest that also divides the gaps of the schedule, at
+    /// most `1h`. With a coarser bucket, a rolling window ends at the last bucket boundary, and a run before the next one adds
+    /// no window.
     pub bucket: Option<String>,
     /// A window is final this long after its end. Default `1d`.
     pub label_wait: Option<String>,
-    /// How late a label may still revise history by itself. Default: `label_wait`, at least `7d`.
+    /// How late a label may still revise history automatically. Default: `label_wait`, at least `7d`.
     pub horizon: Option<String>,
-    /// Share of the pairs or predictions of a window that may leave the source before it counts as forgotten, and history keeps what
-    /// it has; fewer than 10 are always a correction. Default 0.1; 1 follows the source whatever it says.
+    /// Largest share of a window's pairs or predictions whose removal from the source is taken as a correction; beyond it,
+    /// history keeps its values. Fewer than 10 are always a correction. Default 0.1; 1 always follows the source.
     pub shrink: Option<f64>,
 }
 
-/// How long raw residuals are kept.
+/// Retention of raw residuals.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResidualsSection {
-    /// Default: `windows.label_wait`.
+    /// How long residuals are kept. Default: `windows.label_wait`.
     pub keep: Option<String>,
-    /// How many of the largest errors of each window are kept when residuals are gone. At most 100; default none.
+    /// Number of largest errors kept per window after its residuals are deleted. At most 100; default 0.
     pub worst: Option<i64>,
 }
 
@@ -193,7 +197,7 @@ pub enum DimensionSpec {
     Expression(NamedExpression),
 }
 
-/// A dimension that is computed.
+/// A computed dimension.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedExpression {
@@ -203,33 +207,33 @@ pub struct NamedExpression {
     pub expr: String,
 }
 
-/// Which groups are measured apart.
+/// Groups that are measured separately.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CohortSection {
     /// Dimensions: column names, or `{ name = "...", expr = "..." }`.
     pub by: Vec<DimensionSpec>,
-    /// How many cohorts are kept, by predictions in the window; the rest is `other`. Default 100.
+    /// Number of cohorts kept: those with the most predictions in the window; the rest is `other`. Default 100.
     pub top: Option<i64>,
 }
 
-/// Which metrics are kept.
+/// Metrics that are measured and kept.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetricsSection {
-    /// Names from the catalogue. Default: `mse, rmse, mae, bias`.
+    /// Names from the metric catalog. Default: `mse, rmse, mae, bias`.
     pub include: Option<Vec<String>>,
-    /// Defines `within_tolerance` and `outlier_rate`.
+    /// Error limit of `within_tolerance` and `outlier_rate`.
     pub tolerance: Option<f64>,
-    /// Where Huber loss turns from squared to linear.
+    /// Error at which Huber loss changes from squared to linear.
     pub huber_delta: Option<f64>,
-    /// Share of the largest squared errors that `trimmed_mse` and `winsorised_mse` leave out. Default 0.05.
+    /// Share of the largest squared errors that `trimmed_mse` leaves out and `winsorised_mse` caps. Default 0.05.
     pub trim: Option<f64>,
-    /// Column of the weight of a prediction.
+    /// Column with the weight of a prediction.
     pub weight: Option<String>,
-    /// Percentiles from all pairs of a window instead of from its histogram: each measurement reads them again.
+    /// Compute percentiles from all pairs of a window instead of its histogram; each measurement reads the pairs again.
     pub exact: Option<bool>,
-    /// Ratios of sums of your own.
+    /// Custom ratios of sums.
     #[serde(default)]
     pub custom: Vec<CustomMetricSection>,
 }
@@ -239,8 +243,8 @@ pub struct MetricsSection {
 #[serde(deny_unknown_fields)]
 pub struct CustomMetricSection {
     pub name: String,
-    /// Summed over pairs; may use predicted, actual, error and columns of the prediction row.
+    /// Expression summed over pairs; may use predicted, actual, error and columns of the prediction row.
     pub sum: String,
-    /// Divided by the sum of this. Default `1`: one per pair.
+    /// Expression whose sum is the divisor. Default `1`: one per pair.
     pub per: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! TOML text in, [`JobSpec`] or diagnostics out: what the user wrote, typed but not yet believed.
+//! TOML text in, [`JobSpec`] or diagnostics out: the user's input, typed but not yet validated.
 
 pub mod codes;
 pub mod diagnostic;

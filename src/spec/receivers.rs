@@ -1,29 +1,29 @@
-//! `trueup.toml`, key by key: receivers and process settings that stand beside the jobs.
+//! `trueup.toml`, key by key: receivers and process settings.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Settings of the process. Everything is optional.
+/// Settings of the process. Every key is optional.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingsSpec {
-    /// Who can be told, by name.
+    /// Receivers, by name.
     #[serde(default)]
     pub receivers: BTreeMap<String, ReceiverSpec>,
-    /// Who is told when a rule and its job name nobody, and how messages are spaced.
+    /// Fallback receiver, and timing of notifications.
     #[serde(default)]
     pub routing: RoutingSection,
-    /// In order: the first that fits decides.
+    /// Routes in order: the first that matches decides.
     #[serde(default)]
     pub routes: Vec<RouteSpec>,
-    /// Times at which alerts are expected and tell nobody.
+    /// Recurring maintenance, during which alerts are expected and suppressed.
     #[serde(default)]
     pub maintenance: Vec<MaintenanceSpec>,
-    /// A heartbeat to somebody outside, who notices when it stops.
+    /// Heartbeat to an external service that notices when it stops.
     pub watchdog: Option<WatchdogSpec>,
-    /// Health and metrics over HTTP, while `serve` runs.
+    /// Health and metrics over HTTP while `serve` runs.
     pub web: Option<WebSection>,
     #[serde(default)]
     pub database: DatabaseSection,
@@ -33,45 +33,45 @@ pub struct SettingsSpec {
     pub retention: RetentionSection,
 }
 
-/// What holds for all routes.
+/// Defaults of all routes.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoutingSection {
-    /// Receiver that is told when no route fits, and when another receiver cannot be reached for two minutes.
+    /// Receiver that is notified when no route matches, and when another receiver cannot be reached for two minutes.
     pub fallback: Option<String>,
-    /// How long a first message waits for more of the same job. Default `30s`.
+    /// How long a first notification waits for more alerts of the same job. Default `30s`.
     pub group_wait: Option<String>,
-    /// Least time between two messages about the same job. Default `5m`.
+    /// Minimum time between two notifications about the same job. Default `5m`.
     pub group_interval: Option<String>,
-    /// After how long what still fires is told again. Default `4h`.
+    /// Time after which the notification of a firing alert is repeated. Default `4h`.
     pub repeat_interval: Option<String>,
 }
 
-/// One route: which alerts, and who is told of them.
+/// One route: a matcher of alerts, and their receivers.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
-    /// Which alerts. Default: all.
+    /// Alerts that match. Default: all.
     #[serde(default, rename = "match")]
     pub matcher: MatchSpec,
-    /// Receivers. What a rule or its job names in `notify` comes first.
+    /// Receivers. `notify` of a rule or its job takes precedence.
     #[serde(default)]
     pub notify: Vec<String>,
     pub group_wait: Option<String>,
     pub group_interval: Option<String>,
     pub repeat_interval: Option<String>,
-    /// Only at these times; what comes at others waits.
+    /// Notify only at these times; other notifications are deferred.
     pub hours: Option<HoursSpec>,
-    /// One message a day.
+    /// Send one notification a day.
     pub digest: Option<DigestSpec>,
-    /// Who else is told when nobody acknowledges.
+    /// Additional receivers of alerts that are not acknowledged.
     pub escalate: Option<EscalateSpec>,
-    /// Whether routes after this one are looked at too. Default false.
+    /// Also evaluate the routes after this one. Default false.
     #[serde(rename = "continue")]
     pub continue_matching: Option<bool>,
 }
 
-/// Labels that must fit. `*` stands for any text.
+/// Labels that must match. `*` matches any text.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatchSpec {
@@ -84,25 +84,25 @@ pub struct MatchSpec {
     pub cohort: Option<String>,
 }
 
-/// Times at which somebody is there.
+/// Times at which a route notifies.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HoursSpec {
     /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`. Default: Monday to Friday.
     pub days: Option<Vec<String>>,
-    /// Such as `09:00`.
+    /// Time of day, such as `09:00`.
     pub from: String,
-    /// Exclusive.
+    /// Time of day, exclusive.
     pub to: String,
     /// IANA name. Default `UTC`.
     pub timezone: Option<String>,
 }
 
-/// The time of a daily message.
+/// Time of a daily notification.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DigestSpec {
-    /// Such as `09:00`.
+    /// Time of day, such as `09:00`.
     pub at: String,
     /// IANA name. Default `UTC`.
     pub timezone: Option<String>,
@@ -112,37 +112,37 @@ pub struct DigestSpec {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EscalateSpec {
-    /// After this long without acknowledgement.
+    /// Time without acknowledgement after which the alert is escalated.
     pub after: String,
     pub notify: Vec<String>,
 }
 
-/// A maintenance that comes again and again.
+/// A recurring maintenance.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaintenanceSpec {
-    /// Which alerts. Default: all.
+    /// Alerts that match. Default: all.
     #[serde(default, rename = "match")]
     pub matcher: MatchSpec,
-    /// When it begins: a cron expression of 5 fields, or 6 with seconds.
+    /// Start: a cron expression of 5 fields, or 6 with seconds first.
     pub cron: String,
-    /// How long it lasts, such as `2h`.
+    /// Length, such as `2h`.
     pub duration: String,
     /// IANA name. Default `UTC`.
     pub timezone: Option<String>,
-    /// Why.
+    /// Reason, in a few words.
     pub reason: String,
 }
 
-/// A heartbeat to somebody outside.
+/// Heartbeat to an external service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchdogSpec {
-    /// Where it is posted. May hold a secret: `{ env = "NAME" }`.
+    /// Address that the heartbeat is posted to. May be a secret: `{ env = "NAME" }`.
     pub url: TextOrSecret,
-    /// How often. Default `1m`.
+    /// Interval of the heartbeat. Default `1m`.
     pub every: Option<String>,
-    /// Oldest message or run that may wait without the heartbeat stopping. Default `5m`.
+    /// Longest time that a message or run may wait before the heartbeat stops. Default `5m`.
     pub patience: Option<String>,
     /// Allow `http://`. Default false.
     pub allow_http: Option<bool>,
@@ -154,45 +154,47 @@ pub struct WatchdogSpec {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebSection {
-    /// Address and port, such as `127.0.0.1:9187`. Another address than loopback needs a `token`.
+    /// Address and port, such as `127.0.0.1:9187`. Addresses other than loopback need a `token`.
     pub listen: String,
-    /// What `/metrics` asks for as `Authorization: Bearer ...`.
+    /// Token that `/metrics` requires as `Authorization: Bearer ...`.
     pub token: Option<SecretSpec>,
-    /// Host names by which it may be asked, besides those of loopback; `*` for any.
+    /// Host names accepted in requests, in addition to those of loopback; `*` for any.
     pub hosts: Option<Vec<String>>,
 }
 
-/// How the database is used.
+/// Use of the database.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSection {
-    /// Most connections of this process. Default 8.
+    /// Maximum number of connections of this process. Default 8.
     pub max_connections: Option<i64>,
-    /// Functions that a `query` of a job may call beside those of Postgres: `["public.to_mw"]`. They must not be volatile.
+    /// Functions that a `query` of a job may call in addition to those of Postgres: `["public.to_mw"]`. Must not be volatile.
     pub allow_functions: Option<Vec<String>>,
-    /// Roles that may own tables, views and functions that jobs read: with the rights of the runner they can do what it can.
-    /// `doctor` names all other owners but superusers.
+    /// Roles trusted to own the tables, views and functions that jobs read; such an owner can act with the rights of the runner.
+    /// `doctor` lists all other owners except superusers.
     pub trusted_owners: Option<Vec<String>>,
 }
 
-/// How runs are claimed.
+/// Claiming of runs.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchedulerSection {
-    /// How long a claim lasts without renewal; a dead runner's work resumes after it. Default `30s`.
+    /// How long a claim lasts without renewal; the work of a failed runner resumes after it. Default `30s`.
     pub lease: Option<String>,
-    /// How often the ledger is looked at. Default `2s`.
+    /// How often the ledger is polled. Default `2s`.
     pub poll: Option<String>,
 }
 
-/// How long history is kept. `serve` removes what is older, a little at a time.
+/// Retention of history. `serve` deletes older rows in small batches.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionSection {
-    /// Age of a window at which its verdicts and buckets go, and of its revisions those between the first and the latest. Default `395d` (13 months).
+    /// Age at which the verdicts and buckets of a window are deleted, and its revisions between the first and the latest. Default
+    /// `395d` (13 months).
     pub windows: Option<String>,
-    /// Age of rolling windows from which one a day stays, the last by UTC, with its first report and its latest revision. Those that
-    /// a rule or the horizon of a job still needs stay longer, and those of incidents. Default `90d`, at least `7d`.
+    /// Age from which only the last rolling window of each UTC day is kept, with its first report and its latest revision.
+    /// Windows of incidents, and those that a rule or the horizon of a job still needs, are kept longer. Default `90d`, at
+    /// least `7d`.
     pub rolling: Option<String>,
 }
 
@@ -203,13 +205,14 @@ pub struct ReceiverSpec {
     /// `email`, `webhook` or `alertmanager`.
     #[serde(rename = "type")]
     pub kind: ReceiverKind,
-    /// email: addresses to tell.
+    /// email: addresses of the recipients.
     pub to: Option<Vec<String>>,
     /// email: address of the sender.
     pub from: Option<String>,
-    /// email: the server that takes the mail.
+    /// email: the SMTP server.
     pub smtp: Option<SmtpSpec>,
-    /// webhook: where to post; alertmanager: its address, such as `https://alertmanager.example.org`. May hold a secret: `{ env = "NAME" }`.
+    /// webhook: address to post to; alertmanager: its address, such as `https://alertmanager.example.org`. May be a secret:
+    /// `{ env = "NAME" }`.
     pub url: Option<TextOrSecret>,
     /// webhook: `trueup`, `alertmanager`, `pagerduty` or `slack`.
     pub format: Option<WebhookFormat>,
@@ -217,21 +220,21 @@ pub struct ReceiverSpec {
     pub allow_http: Option<bool>,
     /// webhook: private networks that may be reached, such as `10.1.0.0/16`.
     pub allow_networks: Option<Vec<String>>,
-    /// webhook: secret of the signature, `whsec_` and base64. A list signs with each, while a secret is replaced.
+    /// webhook: signing secret, `whsec_` followed by base64. A list signs with each secret, for rotation.
     pub signing_secret: Option<OneOrMany>,
     /// webhook of format `pagerduty`: the integration key.
     pub routing_key: Option<SecretSpec>,
-    /// webhook, alertmanager: more headers, such as `Authorization = { env = "NAME" }`.
+    /// webhook, alertmanager: additional headers, such as `Authorization = { env = "NAME" }`.
     pub headers: Option<BTreeMap<String, TextOrSecret>>,
-    /// Whether the end of an alert is told. Default true.
+    /// Notify when an alert resolves. Default true.
     pub send_resolved: Option<bool>,
     /// alertmanager: how often a firing alert is sent again. Default `1m`.
     pub resend: Option<String>,
-    /// Texts of one's own, in Jinja's syntax; `trueup schema webhook` says what they can use.
+    /// Custom texts, in Jinja syntax; `trueup schema webhook` lists the fields that they can use.
     pub templates: Option<TemplatesSpec>,
 }
 
-/// What kind of receiver it is.
+/// Type of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReceiverKind {
@@ -240,15 +243,15 @@ pub enum ReceiverKind {
     Alertmanager,
 }
 
-/// Texts of one's own.
+/// Custom texts.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplatesSpec {
-    /// The one line: subject, summary.
+    /// Single line: the subject or summary.
     pub title: Option<String>,
     /// The whole message as plain text.
     pub text: Option<String>,
-    /// webhook: the body as a table, for a service with a format of its own. Each text in it is a template.
+    /// webhook: the body as a table, for a service with its own format. Each text in it is a template.
     pub body: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -270,7 +273,7 @@ pub enum WebhookFormat {
     Slack,
 }
 
-/// The server that takes mail.
+/// SMTP server.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SmtpSpec {
@@ -283,7 +286,7 @@ pub struct SmtpSpec {
     pub password: Option<SecretSpec>,
 }
 
-/// How the connection to the mail server is protected.
+/// Encryption of the connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
@@ -292,7 +295,7 @@ pub enum SmtpTls {
     None,
 }
 
-/// Where a secret is. Never the secret itself.
+/// Reference to a secret, never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretSpec {

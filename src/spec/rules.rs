@@ -1,4 +1,4 @@
-//! The half of the job file that is about deciding: rules, baselines, objectives. Values stay text here.
+//! Rules, baselines and objectives of the job file. Values stay text here.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub enum ForSpec {
     Duration(String),
 }
 
-/// Which cohorts a rule judges.
+/// Cohorts that a rule judges.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CohortsSpec {
@@ -21,13 +21,13 @@ pub enum CohortsSpec {
     Values(BTreeMap<String, String>),
 }
 
-/// A rule: a condition on a metric of a window, and who is told.
+/// A rule: a condition on a metric of a window, and its receivers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertSection {
     pub name: String,
-    /// Name of a metric of the job, or `predictions`, `labeled`, `coverage`, `received`. Left out where there is `all` or
-    /// `any`.
+    /// Name of a metric of the job, or `predictions`, `labeled`, `coverage`, `received`, `duplicates`, `ambiguous`. Omitted with
+    /// `all` or `any`.
     pub metric: Option<String>,
     /// A window of the job: `rolling 24h`, `tumbling 1d`.
     pub window: String,
@@ -35,30 +35,30 @@ pub struct AlertSection {
     pub above: Option<f64>,
     /// Breach when the value is less.
     pub below: Option<f64>,
-    /// Breach when this far above the baseline: `"20%"`, a number, `"3 mad"`, or a list of them that must all hold.
+    /// Breach when this far above the baseline: `"20%"`, a number, `"3 mad"`, or a list of these that must all be exceeded.
     pub above_baseline: Option<ExcessSpec>,
     /// Breach when this far below the baseline.
     pub below_baseline: Option<ExcessSpec>,
-    /// What `above_baseline` and `below_baseline` compare with. Default: the median of the last 30 windows.
+    /// Baseline of `above_baseline` and `below_baseline`. Default: the median of the last 30 windows.
     pub baseline: Option<BaselineSection>,
-    /// Breach when all of these are: conditions, or names of other rules.
+    /// Breach when all of these are in breach: conditions, or names of other rules.
     pub all: Option<Vec<ConditionSpec>>,
-    /// Breach when one of these is.
+    /// Breach when at least one of these is in breach.
     pub any: Option<Vec<ConditionSpec>>,
-    /// Consecutive windows in breach before the alert fires, or how long: `3`, `"10m"`. Default 1.
+    /// Consecutive windows in breach before the alert fires, or a duration: `3`, `"10m"`. Default 1.
     #[serde(rename = "for")]
     pub persistence: Option<ForSpec>,
     /// `[2, 3]`: two of the last three windows.
     pub of: Option<Vec<i64>>,
-    /// The alert clears only below this.
+    /// The alert clears only when the value is below this.
     pub clear_below: Option<f64>,
-    /// The alert clears only above this.
+    /// The alert clears only when the value is above this.
     pub clear_above: Option<f64>,
-    /// Consecutive calm windows before the alert clears, or how long. Default 1.
+    /// Consecutive recovered windows before the alert clears, or a duration. Default 1.
     pub clear_for: Option<ForSpec>,
-    /// Fewer labeled pairs than this are `insufficient`. Default 1.
+    /// With fewer labeled pairs than this, the verdict is `insufficient`. Default 1.
     pub min_samples: Option<i64>,
-    /// Less coverage than this is `insufficient`. From 0 to 1; default 0.
+    /// With less coverage than this, the verdict is `insufficient`. From 0 to 1; default 0.
     pub min_coverage: Option<f64>,
     /// Breach only if the confidence bound is beyond the limit too.
     pub significant: Option<bool>,
@@ -72,9 +72,9 @@ pub struct AlertSection {
     pub severity: Option<SeveritySpec>,
     /// Receivers from `trueup.toml`. Default: `job.notify`.
     pub notify: Option<Vec<String>>,
-    /// Where on-call finds what to do. Default: `job.runbook`.
+    /// Runbook for on-call. Default: `job.runbook`.
     pub runbook: Option<String>,
-    /// Who answers for this rule. Default: `job.owner`.
+    /// Owner of the rule. Default: `job.owner`.
     pub owner: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub enum ConditionSpec {
 #[serde(deny_unknown_fields)]
 pub struct ConditionSection {
     pub metric: String,
-    /// Default: the window of the rule. Of another window, the newest that had ended counts.
+    /// Default: the window of the rule. For another window, the newest that had ended counts.
     pub window: Option<String>,
     pub above: Option<f64>,
     pub below: Option<f64>,
@@ -101,7 +101,7 @@ pub struct ConditionSection {
     pub baseline: Option<BaselineSection>,
 }
 
-/// How far from a baseline: one distance, or several that must all be exceeded.
+/// Distance from a baseline: one, or several that must all be exceeded.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ExcessSpec {
@@ -118,24 +118,24 @@ pub enum DistanceSpec {
     Text(String),
 }
 
-/// What a value is compared with.
+/// Baseline that a value is compared with.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineSection {
-    /// `rolling` (default): the last windows; `seasonal`: the same hour of past weeks; `fixed`; `validation`: what was stored
-    /// for the model version; `version`: another model version in the same window.
+    /// `rolling` (default): the last windows; `seasonal`: the same hour of past weeks; `fixed`: a number; `validation`: the value
+    /// stored for the model version; `version`: another model version in the same window.
     pub kind: Option<BaselineKind>,
-    /// Of `fixed`: the number.
+    /// `fixed`: the number.
     pub value: Option<f64>,
-    /// Of `rolling`: how many windows. Default 30.
+    /// `rolling`: number of windows. Default 30.
     pub windows: Option<i64>,
-    /// Of `seasonal`: how many weeks. Default 4.
+    /// `seasonal`: number of weeks. Default 4.
     pub weeks: Option<i64>,
-    /// Of `version`: its name.
+    /// `version`: name of the model version.
     pub version: Option<String>,
-    /// Fewest past windows that make a baseline. Default 7 of `rolling` and 3 of `seasonal`, or all there can be.
+    /// Minimum number of past windows. Default 7 for `rolling` and 3 for `seasonal`, or all if there can only be fewer.
     pub min: Option<i64>,
-    /// Times that are no measure of anything: `{ from = "2024-12-24T00:00Z", to = "2024-12-27T00:00Z" }`.
+    /// Periods excluded from the baseline: `{ from = "2024-12-24T00:00Z", to = "2024-12-27T00:00Z" }`.
     #[serde(default)]
     pub exclude: Vec<RangeSection>,
 }
@@ -161,21 +161,21 @@ pub struct RangeSection {
     pub to: String,
 }
 
-/// The rules that every job has.
+/// Built-in rules of every job.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltInSection {
-    /// Those that are turned off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`,
+    /// Rules to turn off: `labels-stopped`, `coverage-low`, `labels-late`, `no-predictions`, `contradictions`, `run-failed`,
     /// `run-late`, `source-shrank`, `delivery-failed`; or `all`.
     #[serde(default)]
     pub off: Vec<String>,
-    /// Share of predictions that should have a usable label once they are `label_wait` old. Default 0.9.
+    /// Minimum share of predictions with a usable label at the age of `label_wait`. Default 0.9.
     pub coverage: Option<f64>,
-    /// Share of predictions that should have any label by then. Default 0.99.
+    /// Minimum share of predictions with any label at that age. Default 0.99.
     pub arrival: Option<f64>,
 }
 
-/// Whether versions are judged together or apart.
+/// Judge model versions together or separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionsSpec {
@@ -183,7 +183,7 @@ pub enum VersionsSpec {
     Each,
 }
 
-/// How urgent a rule is.
+/// Urgency of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SeveritySpec {
@@ -197,31 +197,31 @@ pub enum SeveritySpec {
 #[serde(deny_unknown_fields)]
 pub struct SloSection {
     pub name: String,
-    /// Which predictions are good: one boolean expression over predicted, actual, error and columns of the prediction row.
+    /// Good predictions: one boolean expression over predicted, actual, error and columns of the prediction row.
     pub good: Option<String>,
-    /// Instead of `good`: windows are good whose metric is within the limit.
+    /// Instead of `good`: a window is good while this metric is within the limit.
     pub metric: Option<String>,
-    /// The windows that are counted: `tumbling 1d`.
+    /// Windows that are counted: `tumbling 1d`.
     pub window: Option<String>,
     /// A window is good while the metric is at least this.
     pub above: Option<f64>,
     /// A window is good while the metric is at most this.
     pub below: Option<f64>,
-    /// Share that should be good, between 0 and 1.
+    /// Target share of good events, between 0 and 1.
     pub objective: f64,
-    /// Over which time the objective holds: `30d`.
+    /// Period of the objective: `30d`.
     pub period: String,
     /// `auto` (default), `multiwindow`, `2x`, `4x`, `canary`, or a list of windows.
     pub burn: Option<BurnSpec>,
-    /// Fewest predictions or windows in the long window. Default: 5 / (factor x (1 - objective)).
+    /// Minimum number of predictions or windows in the long window. Default: 5 / (factor x (1 - objective)).
     pub min_samples: Option<i64>,
-    /// Whether what is bad while its alerts are silenced, or in maintenance, spends the error budget. Default true.
+    /// If false, bad events do not spend the error budget while its alerts are silenced or in maintenance. Default true.
     pub silenced_spends: Option<bool>,
     /// Receivers from `trueup.toml`. Default: `job.notify`.
     pub notify: Option<Vec<String>>,
-    /// Where on-call finds what to do. Default: `job.runbook`.
+    /// Runbook for on-call. Default: `job.runbook`.
     pub runbook: Option<String>,
-    /// Who answers for it. Default: `job.owner`.
+    /// Owner of the objective. Default: `job.owner`.
     pub owner: Option<String>,
 }
 

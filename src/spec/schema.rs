@@ -1,6 +1,6 @@
-//! Compares a TOML table with the JSON Schema of the type it should become, and says everything that does not fit.
+//! Compares a TOML table with the JSON Schema of the type it should become, and reports every mismatch.
 //!
-//! serde alone stops at the first mistake; the schema is derived from the same types, so the two cannot disagree.
+//! serde alone stops at the first error; the schema is derived from the same types, so the two cannot disagree.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::spec::diagnostic::{Diagnostic, did_you_mean};
 
-/// All that keeps `table` from being a `T`.
+/// Returns everything that prevents `table` from being read as a `T`.
 pub fn validate<T: JsonSchema>(table: &DeTable<'_>) -> Vec<Diagnostic> {
     let schema = schemars::schema_for!(T).to_value();
     let mut checker = Checker { root: &schema, findings: Vec::new() };
@@ -53,7 +53,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A value that may have several shapes: fine if one fits, else the finding of the one that came nearest.
+    /// Checks a value that may have several shapes. If none fits, reports the findings of the nearest one.
     fn any(&mut self, alternatives: &[&'a Json], value: &Spanned<DeValue<'_>>, path: &str) {
         let shapes: Vec<&Json> = alternatives.iter().map(|a| self.resolve(a)).filter(|a| !takes(a, "null")).collect();
         let mut nearest: Option<Vec<Diagnostic>> = None;
@@ -95,7 +95,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A text that must be one of a few words, or a number within bounds.
+    /// Checks a text that must be one of a few words.
     fn word(&mut self, schema: &Json, value: &Spanned<DeValue<'_>>, path: &str) {
         let Some(written) = value.get_ref().as_str() else { return };
         let words = words(schema);
@@ -115,7 +115,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// `anyOf`, or a `oneOf` that is not just a list of words.
+/// Returns `anyOf`, or a `oneOf` that is not just a list of words.
 fn alternatives(schema: &Json) -> Option<Vec<&Json>> {
     if !words(schema).is_empty() {
         return None;
@@ -123,7 +123,7 @@ fn alternatives(schema: &Json) -> Option<Vec<&Json>> {
     ["anyOf", "oneOf"].iter().find_map(|key| schema.get(key)?.as_array()).map(|list| list.iter().collect())
 }
 
-/// The words a text may be: `enum`, `const`, or a `oneOf` of constants (how documented enums are described).
+/// Returns the allowed words of a text: `enum`, or a `oneOf` of constants (how documented enums are described).
 fn words(schema: &Json) -> Vec<&str> {
     let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten();
     let constants =
@@ -131,7 +131,7 @@ fn words(schema: &Json) -> Vec<&str> {
     listed.chain(constants).filter_map(Json::as_str).collect()
 }
 
-/// Whether the schema's `type` is, or includes, `kind`.
+/// True if the schema's `type` is or includes `kind`.
 fn takes(schema: &Json, kind: &str) -> bool {
     match schema.get("type") {
         Some(Json::String(only)) => only == kind,

@@ -1,20 +1,20 @@
-//! Statements that look at tables which may become a job: whether they belong together, and how their rows are spread.
+//! Statements that inspect tables which may become a job: how well they match, and how their rows are distributed.
 
 use crate::domain::name::Identifier;
 use crate::plan::propose::{Proposal, TableInfo};
 use crate::sql::PlannedSql;
 
-/// Rows that are looked at, of those that are there.
+/// Maximum rows in a sample.
 const SAMPLE: u32 = 20_000;
 
-/// Predictions of a sample, how many have a label, and how many share their key with another: three counts.
+/// Counts the predictions of a sample, those with a label, and those beyond the first one with their key.
 pub fn matches(proposal: &Proposal) -> Result<PlannedSql, String> {
     let (p, l) = (name(&proposal.predictions)?, name(&proposal.labels)?);
     let (pk, lk) = (Identifier::new(&proposal.id.0)?, Identifier::new(&proposal.id.1)?);
     let version = proposal.version.as_deref().map(Identifier::new).transpose()?;
     let key = version.map_or(format!("s.{pk}"), |version| format!("s.{pk}, s.{version}"));
     Ok(PlannedSql::new(format!(
-        // Joined, and not asked for row by row: a sharded database takes no subquery that depends on a row of a sample.
+        // A join, not a subquery per row: a sharded database rejects subqueries that depend on a row of a sample.
         "with s as (select q.*, row_number() over () as trueup_row from (select * from {p} limit {SAMPLE}) as q)
          select (select count(*) from s) as predictions,
                 (select count(distinct s.trueup_row) from s join {l} as l on l.{lk} = s.{pk}) as labeled,
@@ -22,8 +22,8 @@ pub fn matches(proposal: &Proposal) -> Result<PlannedSql, String> {
     )))
 }
 
-/// How the rows are spread in time: first and last event, usual seconds between them, and the 95th percentile of the time
-/// until a label arrived, in seconds (null where that is not known).
+/// Distribution of the rows in time: first and last event, median seconds between events, and the 95th percentile of
+/// the time until a label arrived, in seconds (null if unknown).
 pub fn times(proposal: &Proposal) -> Result<PlannedSql, String> {
     let (p, l) = (name(&proposal.predictions)?, name(&proposal.labels)?);
     let (pk, lk) = (Identifier::new(&proposal.id.0)?, Identifier::new(&proposal.id.1)?);
@@ -68,7 +68,7 @@ pub fn usual_error(proposal: &Proposal) -> Result<PlannedSql, String> {
     )))
 }
 
-/// Of each column in a sample: rows, those with a value, different values, and characters of the longest. One row each.
+/// One row per column, from a sample: rows, non-null values, distinct values, and characters of the longest.
 pub fn profile(table: &TableInfo, columns: &[String]) -> Result<PlannedSql, String> {
     let table = name(table)?;
     let mut parts = Vec::new();
@@ -85,12 +85,12 @@ pub fn profile(table: &TableInfo, columns: &[String]) -> Result<PlannedSql, Stri
     )))
 }
 
-/// Values of predictions and of labels that are compared, each with each.
+/// Target number of value-actual comparisons over all combinations.
 const COMPARED: usize = 200_000;
 
-/// How each of the values goes with each of the actuals over rows that have both: `value` and `actual` as places in the lists
-/// from 1, `pairs`, Spearman's `rank` correlation, `distance` as [`Agreement`](crate::plan::propose::agree::Agreement) has it,
-/// and the shares `equal`, `inside` and `positive`.
+/// Compares each of the values with each of the actuals, over rows that have both: `value` and `actual` as 1-based
+/// positions in the lists, `pairs`, Spearman's `rank` correlation, `distance` as defined in
+/// [`Agreement`](crate::plan::propose::agree::Agreement), and the shares `equal`, `inside` and `positive`.
 pub fn agreement(proposal: &Proposal, values: &[&str], actuals: &[&str]) -> Result<PlannedSql, String> {
     let (p, l) = (name(&proposal.predictions)?, name(&proposal.labels)?);
     let (pk, lk) = (Identifier::new(&proposal.id.0)?, Identifier::new(&proposal.id.1)?);

@@ -1,4 +1,4 @@
-//! Statements that make a table from a file, in a schema of their own.
+//! Statements that create a table from a file, in a schema of its own.
 
 use crate::domain::name::Identifier;
 use crate::sql::PlannedSql;
@@ -6,14 +6,14 @@ use crate::sql::PlannedSql;
 /// The schema that files are loaded into.
 pub const SCHEMA: &str = "csv";
 
-/// A table to be made: its columns with their types, which are ours and no user's.
+/// A table to create. Its column types are chosen by us, never by a user.
 #[derive(Debug, Clone)]
 pub struct NewTable {
     pub name: Identifier,
     pub columns: Vec<(Identifier, &'static str)>,
 }
 
-/// Makes the schema and the table, in place of the one that was there. One statement each.
+/// Creates the schema and the table, replacing an existing table. One statement each.
 pub fn make(table: &NewTable) -> [PlannedSql; 3] {
     let columns: Vec<String> = table.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
     [
@@ -23,22 +23,22 @@ pub fn make(table: &NewTable) -> [PlannedSql; 3] {
     ]
 }
 
-/// Takes rows as text: tabs between values, `\N` for NULL, a line for each row.
+/// Copies rows as text: tabs between values, `\N` for NULL, one line per row.
 pub fn copy(table: &NewTable) -> PlannedSql {
     PlannedSql::new(format!("copy {SCHEMA}.{} from stdin with (format text)", table.name))
 }
 
-/// Lets the planner know what is in it.
+/// Updates the planner's statistics of the table.
 pub fn analyze(table: &NewTable) -> PlannedSql {
     PlannedSql::new(format!("analyze {SCHEMA}.{}", table.name))
 }
 
-/// Makes an index on a column.
+/// Creates an index on a column.
 pub fn index(table: &Identifier, column: &Identifier) -> PlannedSql {
     PlannedSql::new(format!("create index on {SCHEMA}.{table} ({column})"))
 }
 
-/// Makes columns the key of a table: none of them NULL, no row twice. One statement each.
+/// Makes columns the key of a table: no NULLs, no duplicates. One statement each.
 pub fn key(table: &Identifier, columns: &[&Identifier]) -> Vec<PlannedSql> {
     let filled =
         columns.iter().map(|column| format!("alter table {SCHEMA}.{table} alter column {column} set not null"));

@@ -1,6 +1,6 @@
-//! The text of every statement that a job sends to the warehouse. Built here, sent only by `measure`.
+//! The text of every statement that a job sends to the warehouse. Built here, sent only by `warehouse`.
 //!
-//! Parameters: `$1` plan id and `$2` as_of in every statement that writes; what follows is said at each function.
+//! Parameters: `$1` is the plan id and `$2` the as_of in every statement that writes; each function documents the others.
 
 pub mod discover;
 pub mod import;
@@ -12,7 +12,7 @@ pub mod window;
 
 use std::fmt;
 
-/// SQL that was put together from a validated plan: names quoted, expressions printed from their parse tree, values bound.
+/// SQL built from a validated plan: names quoted, expressions printed from their parse tree, values bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedSql(String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for PlannedSql {
     }
 }
 
-/// A `with` clause, maybe empty, that more common table expressions follow.
+/// Begins or continues a `with` clause, so that more common table expressions can follow.
 fn continued(with: &str) -> String {
     if with.is_empty() { "with".to_owned() } else { format!("{},", with.trim_end()) }
 }
@@ -43,7 +43,7 @@ fn list(n: usize, item: impl Fn(usize) -> String) -> String {
     (1..=n).map(item).collect::<Vec<_>>().join(", ")
 }
 
-/// Each item on its own, with a leading comma: for appending to a select list that may be empty.
+/// `n` items, each with a leading comma, to append to a select list that may be empty.
 fn appended(n: usize, item: impl Fn(usize) -> String) -> String {
     (1..=n).map(|at| format!(", {}", item(at))).collect()
 }

@@ -1,4 +1,4 @@
-//! Statements that look at the source without reading it: which types its columns have, and what is unique.
+//! Statements that check the source without reading rows: column types, expressions and keys.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub fn label_columns(job: &PlannedJob) -> PlannedSql {
 
 /// An expression of the job over columns of the prediction row.
 pub struct ExpressionProbe<'a> {
-    /// Where in the job file it is.
+    /// Path in the job file.
     pub path: &'a str,
     /// The columns that it names.
     pub columns: BTreeSet<String>,
@@ -34,7 +34,7 @@ pub struct ExpressionProbe<'a> {
     pub sql: PlannedSql,
 }
 
-/// The filter, the dimensions and the extra values.
+/// Probes of the filter, the dimensions and the extra values.
 pub fn expressions(job: &PlannedJob) -> Vec<ExpressionProbe<'_>> {
     let relation = job.predictions.relation.sql();
     let filter = job.predictions.filter.iter().map(|filter| ExpressionProbe {
@@ -60,7 +60,7 @@ pub fn expressions(job: &PlannedJob) -> Vec<ExpressionProbe<'_>> {
     filter.chain(dimensions).chain(extras).collect()
 }
 
-/// The dimensions that are columns, as they stand, over no rows.
+/// Selects the dimensions that are plain columns, over no rows.
 pub fn dimensions(job: &PlannedJob) -> PlannedSql {
     let columns = job.dimensions.iter().filter(|dimension| dimension.is_column()).map(Dimension::sql);
     let columns = columns.collect::<Vec<_>>().join(", ");

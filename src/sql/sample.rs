@@ -1,4 +1,4 @@
-//! Statements that read some rows of the source: what its data are like, and which expressions fail on them.
+//! Statements that read some rows of the source: to profile its data, and to find expressions that fail on it.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub struct NullProbe {
     pub sql: PlannedSql,
 }
 
-/// Counts NULLs where they hide a row: in keys, event times and arrival times, among some rows of each table.
+/// Counts NULLs that hide a row: in keys, event times and arrival times, in a sample of each table.
 pub fn nulls(job: &PlannedJob) -> Vec<NullProbe> {
     let (p, l) = (&job.predictions, &job.labels);
     let predictions =
@@ -59,7 +59,7 @@ pub fn nulls(job: &PlannedJob) -> Vec<NullProbe> {
         .collect()
 }
 
-/// The oldest event that is a time: `first`. NULL without predictions.
+/// The oldest event since 1900: `first`. NULL without predictions.
 pub fn first_event(job: &PlannedJob) -> PlannedSql {
     let at = &job.predictions.at;
     PlannedSql::new(format!(
@@ -68,7 +68,7 @@ pub fn first_event(job: &PlannedJob) -> PlannedSql {
     ))
 }
 
-/// The oldest event, where it is younger than so many seconds: `oldest`, else NULL.
+/// The oldest event, if it is younger than `seconds`: `oldest`, else NULL.
 pub fn oldest(job: &PlannedJob, seconds: i64) -> PlannedSql {
     let (relation, at) = (job.predictions.relation.sql(), &job.predictions.at);
     PlannedSql::new(format!(
@@ -77,16 +77,16 @@ pub fn oldest(job: &PlannedJob, seconds: i64) -> PlannedSql {
     ))
 }
 
-/// An expression to be tried on some of the newest rows, which have numbers from 0 on.
+/// An expression to evaluate on some of the newest rows, which are numbered from 0.
 pub struct Sample<'a> {
     pub path: &'a str,
-    /// Evaluates it on so many rows from a number on.
+    /// Evaluates it on rows, given the first number and the count.
     pub count: Box<dyn Fn(i64, i64) -> PlannedSql + Send + Sync + 'a>,
-    /// The row of a number: its key and the columns that the expression names, as texts `key` and `row`.
+    /// Returns the row with a number: its key and the columns that the expression names, as texts `key` and `row`.
     pub row: Box<dyn Fn(i64) -> PlannedSql + Send + Sync + 'a>,
 }
 
-/// The filter, the dimensions and the extra values, to be tried.
+/// Samples for the filter, the dimensions and the extra values.
 pub fn samples(job: &PlannedJob) -> Vec<Sample<'_>> {
     let sample = |path, columns: BTreeSet<String>, value: String, joins: bool| Sample {
         path,
@@ -134,7 +134,7 @@ fn some_rows(job: &PlannedJob, from: i64, rows: i64) -> String {
     )
 }
 
-/// Predictions and labels of some rows as extra values see them, under a name and with what else is selected of the row `a`.
+/// Predictions and labels of some rows as extra values see them, named `alias`, with `more` selected from the row `a`.
 fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String {
     let (p, l) = (&job.predictions, &job.labels);
     let carried = source::carried(&extra::columns(&job.extras));
@@ -147,7 +147,7 @@ fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String 
     )
 }
 
-/// The types of these columns of the predictions, as SQL names them: `types`, in their order. No row without a prediction.
+/// SQL types of these prediction columns: `types`, in their order. No row without a prediction.
 pub fn column_types(job: &PlannedJob, columns: &[String]) -> PlannedSql {
     let types = columns.iter().map(|name| format!("pg_typeof(a.{})::text", quoted(name)));
     PlannedSql::new(format!(
@@ -157,8 +157,8 @@ pub fn column_types(job: &PlannedJob, columns: &[String]) -> PlannedSql {
     ))
 }
 
-/// How many predictions of `[$3, $4)` each expression fails on, with a few of their keys: the path in the job, and a statement
-/// that gives `predictions, examples`.
+/// Path of each expression in the job, and a statement that counts the predictions of `[$3, $4)` on which it fails,
+/// with a few of their keys: `predictions, examples`.
 pub fn failing<'a>(job: &'a PlannedJob, types: &guard::Types) -> Vec<(&'a str, PlannedSql)> {
     let (p, at) = (&job.predictions, &job.predictions.at);
     let key = p.id.iter().map(|column| format!("a.{column}::text")).collect::<Vec<_>>().join(", ");
@@ -183,8 +183,8 @@ pub fn failing<'a>(job: &'a PlannedJob, types: &guard::Types) -> Vec<(&'a str, P
     guard::failing(job, types).into_iter().map(statement).collect()
 }
 
-/// The 95th percentile of the time until a label arrived, in seconds, over the newest predictions that have one. None where
-/// that is not known.
+/// The 95th percentile of the time until a label arrived, in seconds, over the newest predictions that have one. `None`
+/// without arrival times.
 pub fn label_latency(job: &PlannedJob) -> Option<PlannedSql> {
     let arrived = job.labels.arrived_at.as_ref()?;
     let at = &job.predictions.at;
@@ -198,8 +198,8 @@ pub fn label_latency(job: &PlannedJob) -> Option<PlannedSql> {
     )))
 }
 
-/// How many rows arrived in the last `seconds` of those that there are: `n`. For predictions and for labels; none without
-/// arrival times, and for queries, which no index is known of.
+/// Counts the rows that arrived in the `seconds` before the newest arrival: `n`, for predictions and for labels. `None`
+/// without arrival times, and for queries, whose indexes are unknown.
 pub fn arrivals(job: &PlannedJob, seconds: i64) -> Option<[PlannedSql; 2]> {
     let count = |relation: &Relation, arrived: &Identifier| {
         let relation = relation.sql();
@@ -216,8 +216,8 @@ pub fn arrivals(job: &PlannedJob, seconds: i64) -> Option<[PlannedSql; 2]> {
     Some([count(&p.relation, p.arrived_at.as_ref()?), count(&l.relation, l.arrived_at.as_ref()?)])
 }
 
-/// How many values each cohort dimension has among the newest predictions, at most `most` + 1 each: one row, one column per
-/// dimension.
+/// Number of values of each cohort dimension among the newest predictions, at most `most` + 1 each: one row with an
+/// array `values`. `None` without dimensions.
 pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
     if job.dimensions.is_empty() {
         return None;
@@ -237,8 +237,9 @@ pub fn cardinality(job: &PlannedJob, most: u32) -> Option<PlannedSql> {
     Some(PlannedSql::new(format!("select array[{}]::bigint[] as values", counts.collect::<Vec<_>>().join(", "))))
 }
 
-/// Keys that `unique = true` vouches for and that rows share, of each side that is vouched for: the path in the job, and a statement that
-/// gives `keys`. Of predictions from `$1` on, and of labels that arrived since, all rows of a key are counted, older ones too.
+/// Counts keys declared `unique = true` that several rows share, for each side that declares it: the path in the job, and a
+/// statement that returns `keys`. Covers predictions from `$1` on and labels that arrived since; all rows of a key are counted,
+/// older ones too.
 pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
     let (p, l) = (&job.predictions, &job.labels);
     let predictions =
@@ -247,7 +248,7 @@ pub fn shared_keys(job: &PlannedJob) -> Vec<(&'static str, PlannedSql)> {
     predictions.into_iter().chain(labels).collect()
 }
 
-/// Of one side. A version is part of what is unique; NULL is a version like others.
+/// Statement for one side. A version is part of the key; NULL is a version like any other.
 fn shared(
     relation: &Relation,
     id: &[Identifier],
@@ -266,7 +267,7 @@ fn shared(
     ))
 }
 
-/// How many of the newest predictions there are, and how many of them share their key (and version) with another: `rows, shared`.
+/// Counts the newest predictions, and those of them that share their key (and version) with another: `rows, shared`.
 pub fn repeated_keys(job: &PlannedJob) -> PlannedSql {
     let p = &job.predictions;
     let keys = p.id.iter().chain(&p.version).map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");

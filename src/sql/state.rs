@@ -1,4 +1,4 @@
-//! The array of sums of a bucket: how it is summed from pairs, merged, taken apart and put together again.
+//! The array of sums of a bucket: how it is summed from pairs, merged, unpacked and packed again.
 
 use crate::metric::empty_sql;
 use crate::metric::state::{Merge, Sum};

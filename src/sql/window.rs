@@ -6,8 +6,8 @@ use crate::plan::source::SourceFacts;
 use crate::sql::pairs::source::{self, Fence, Selection};
 use crate::sql::{PlannedSql, appended, list, state};
 
-/// Merges windows of plan `$1`. A window is made of parts: numbers `$2`, grains `$3`, starts `$4` and ends `$5` of runs of
-/// whole buckets, and in `$6` whether labels of the part are due. The arrays are of equal length.
+/// Merges windows of plan `$1`. A window consists of parts, which are runs of whole buckets: window numbers `$2`,
+/// grains `$3`, starts `$4`, ends `$5`, and in `$6` if labels of the part are due. The arrays are of equal length.
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version (null: together), predictions, labeled, excluded,
 /// duplicates, ambiguous, due, received, sums, digest (text)`.
@@ -30,7 +30,7 @@ order by f.no, f.cohort_set",
         counts = state::merged_counts("k"),
         merged = state::merged(job, "k"),
         grouping = grouping(job),
-        // How many labels are due changes with time alone, and with it a metric that is to be revised.
+        // The number of due labels changes with time alone, and with it a metric that must be revised.
         digest = if job.metrics.iter().any(|metric| metric.name() == "label_arrival_rate") {
             "(sum(k.digest) + hashint8extended(sum(k.due)::bigint, sum(k.received)::bigint))"
         } else {
@@ -39,7 +39,7 @@ order by f.no, f.cohort_set",
     ))
 }
 
-/// Which histogram.
+/// Histogram to merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Histogram {
     Errors,
@@ -93,14 +93,14 @@ left join (select distinct version, model_version from numbered) as v on v.versi
     ))
 }
 
-/// Exact quantiles of |e| and e² of the same windows, from the pairs of the source between `$3` and `$4` as of `$2`; the
-/// parameters of [`merge`] after the plan are `$5` to `$9`, and windows are numbered `$10` from `$11` to `$12`.
+/// Exact quantiles of |e| and e² of the same windows, from the pairs of the source between `$3` and `$4` as of `$2`. The
+/// parameters of [`merge`] after the plan are `$5` to `$9`; windows have numbers `$10`, starts `$11` and ends `$12`.
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version, abs_error, squared_error`.
 pub fn exact_quantiles(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = source::classified(job, facts, Selection::Range, Fence::of(facts));
     let quantiles = QUANTILES.map(|q| q.to_string()).join(", ");
-    // The parts of the windows come after what the source is read by.
+    // Parameters of the parts follow those of the source.
     let ranked = ranked(job)
         .replace("$6::bool[]", "$9::bool[]")
         .replace("$5::timestamptz[]", "$8::timestamptz[]")
@@ -146,9 +146,9 @@ fn grouping(job: &PlannedJob) -> String {
     }
 }
 
-/// Common table expressions: the buckets of each window (`part`), merged by cell and put to every cohort that a cell
-/// belongs to (`spread`), and what each cohort and version counts for (`kept`): itself, or the rest of those that are not
-/// among the top ones.
+/// Common table expressions: the buckets of each window (`part`), merged by cell and assigned to every cohort of the
+/// cell (`spread`), and the group that each cohort and version counts for (`kept`): itself, or the rest outside the top
+/// ones.
 fn ranked(job: &PlannedJob) -> String {
     let tops = job.cohort_sets.iter().enumerate().map(|(index, set)| format!(" when {} then {}", index + 1, set.top));
     let sums = job.sums.len();
@@ -198,7 +198,7 @@ fn ranked(job: &PlannedJob) -> String {
     )
 }
 
-/// The cohort sets as rows of `values`: 0 is everything, then each declaration with the values of its dimensions.
+/// Cohort sets as rows of `values`: 0 is everything, then each declared set with the values of its dimensions.
 fn sets(job: &PlannedJob) -> String {
     let declared = job.cohort_sets.iter().enumerate().map(|(index, set)| {
         let values = set.dimensions.iter().map(|at| format!("n.dimensions[{}]", at + 1)).collect::<Vec<_>>().join(", ");

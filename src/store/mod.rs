@@ -1,7 +1,6 @@
 //! The `trueup` schema: the ledger of runs, measurements and their revisions, verdicts, alerts, the outbox.
 //!
-//! All SQL about our own tables is here, checked when it is compiled. Functions take a connection; transactions are
-//! opened by callers.
+//! All SQL about our own tables is here, checked at compile time. Functions take a connection; callers open transactions.
 
 pub mod alerting;
 pub mod history;

@@ -1,6 +1,6 @@
-//! Lines for people: none that data can break, turn around or stretch.
+//! Single lines for people, which data cannot break, reverse or stretch.
 
-/// Text from data cannot break a line, nor turn it around: control and direction characters become spaces.
+/// Replaces control and direction characters by spaces, so that data can neither break a line nor reverse it.
 pub fn single_line(text: &str) -> String {
     let breaks = |c: char| {
         c.is_control()
@@ -9,7 +9,7 @@ pub fn single_line(text: &str) -> String {
     text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect()
 }
 
-/// At most so many characters, the last three being dots where some were cut off.
+/// Truncates to at most `most` characters; the last three are dots if some were cut off.
 pub fn clipped(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -18,7 +18,7 @@ pub fn clipped(text: &str, most: usize) -> String {
     format!("{kept}...")
 }
 
-/// Whether a link may be clicked: http(s) and nothing else.
+/// True if a link may be clicked: http(s) and nothing else.
 pub fn is_web_link(link: &str) -> bool {
     (link.starts_with("https://") || link.starts_with("http://"))
         && !link.contains(|c: char| c.is_control() || c == ' ')

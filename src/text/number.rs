@@ -14,7 +14,7 @@ pub fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A value with its unit, or that there is none.
+/// A value with its unit, or `no value`.
 pub fn amount(value: Option<f64>, unit: &str) -> String {
     value.map_or("no value".to_owned(), |value| format!("{}{unit}", number(value)))
 }

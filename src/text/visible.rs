@@ -1,18 +1,18 @@
-//! Text from anywhere in; text out in which every character can be seen: nothing that a terminal obeys, reorders or hides.
+//! Makes every character of any text visible, so that a terminal obeys, reorders or hides nothing.
 //!
-//! All that leaves for a terminal, a CSV file or a log goes through here, at the one function that writes it there.
+//! All output to a terminal, a CSV file or a log goes through here, in the one function that writes it there.
 
-/// One line: a line break or tab in it is shown as `\n` or `\t`, so that data cannot begin a line of their own.
+/// One line: line breaks and tabs are shown as `\n` and `\t`, so that data cannot begin a new line.
 pub fn line(text: &str) -> String {
     shown(text, |_| false)
 }
 
-/// Several lines: breaks and tabs stay. For layout of our own, whose data went through [`line()`].
+/// Several lines: breaks and tabs stay. For our own layout, around data that went through [`line()`].
 pub fn lines(text: &str) -> String {
     shown(text, |c| matches!(c, '\n' | '\t'))
 }
 
-/// Several lines with colours of our own, whose data are visible already: only `ESC [ … m` stays.
+/// Several lines with our own colors, around data that are already visible: only `ESC [ … m` stays.
 pub fn styled(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -22,14 +22,14 @@ pub fn styled(text: &str) -> String {
         let end = 2 + style[2..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
         let kept = if style[end..].starts_with('m') { end + 1 } else { 0 };
         out.push_str(&style[..kept]);
-        // What is no colour is shown, beginning with its ESC.
+        // A sequence that is not a color is shown, beginning with its ESC.
         out.push_str(if kept == 0 { "\\x1b" } else { "" });
         rest = &style[kept.max(1)..];
     }
     out + &lines(rest)
 }
 
-/// JSON text, which stays the same JSON: hidden characters stand in its strings only, and become `\u` escapes.
+/// Equivalent JSON text: hidden characters occur only in its strings, and become `\u` escapes.
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     each(text, |c, hidden| match (c, hidden) {
@@ -39,7 +39,7 @@ pub fn json(text: &str) -> String {
     out
 }
 
-/// Whether any character of a text would not be seen.
+/// True if any character of a text is hidden.
 pub fn has_hidden(text: &str) -> bool {
     let mut found = false;
     each(text, |_, hidden| found |= hidden);
@@ -59,19 +59,19 @@ fn shown(text: &str, keeps: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// Calls `take` for each character with whether it is hidden.
+/// Calls `take` with each character, and true if it is hidden.
 fn each(text: &str, mut take: impl FnMut(char, bool)) {
     let mut before = None;
     for c in text.chars() {
-        // A variation selector that follows a visible character chooses its form; any other is a hidden one.
+        // A variation selector after a visible character selects its form; any other is hidden.
         let chooses = matches!(c, '\u{fe00}'..='\u{fe0f}') && before.is_some_and(|before| !is_hidden(before));
         take(c, is_hidden(c) && !chooses);
         before = Some(c);
     }
 }
 
-/// Control characters, separators of lines and paragraphs, annotation marks, tags, and Unicode's `Default_Ignorable_Code_Point`,
-/// which holds the zero-width characters and those that turn the direction of text.
+/// True for control characters, line and paragraph separators, annotation marks, tags, and Unicode's
+/// `Default_Ignorable_Code_Point`, which includes zero-width characters and those that change the direction of text.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,4 +1,4 @@
-//! What contradicts itself in the source: keys that are not unique, labels that disagree.
+//! Contradictions in the source: keys that are not unique, labels that disagree.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ use crate::sql::pairs::residual;
 use crate::sql::sample;
 use crate::warehouse::session::{self, Bind};
 
-/// Predictions that are left out for one reason.
+/// Predictions that are excluded for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
-    /// `duplicate prediction`, `ambiguous label`, or which expression fails.
+    /// `duplicate prediction`, `ambiguous label`, or the expression that fails.
     pub outcome: String,
     pub predictions: i64,
     /// A few of their keys.
     pub examples: Vec<String>,
 }
 
-/// Looks for them among the predictions of a range of event time, as of a time.
+/// Finds contradictions among the predictions of a range of event time, as of a time.
 pub async fn of_source(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -46,7 +46,7 @@ pub async fn of_source(
     Ok(found)
 }
 
-/// Predictions on which an expression fails, where expressions are evaluated row by row.
+/// Finds predictions on which an expression fails, if expressions are evaluated row by row.
 async fn failing(
     connection: &mut PgConnection,
     job: &PlannedJob,

@@ -1,4 +1,4 @@
-//! Looks at a database that no job knows yet: its tables, and whether two of them are predictions and labels.
+//! Inspects a database before it has a job: its tables, and how well two of them fit as predictions and labels.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::plan::propose::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 use crate::sql::discover;
 use crate::warehouse::session;
 
-/// Why a look failed.
+/// Why an inspection failed.
 #[derive(Debug)]
 pub enum LookError {
-    /// A name that SQL cannot hold.
+    /// A name that SQL cannot express.
     Name(String),
     Database(sqlx::Error),
 }
@@ -32,7 +32,7 @@ impl From<String> for LookError {
     }
 }
 
-/// Tables and views that this role may read, but for the server's own and ours.
+/// Returns the tables and views that this role may read, except the server's own and ours.
 pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<TableInfo>> {
     let rows = sqlx::query(
         r"
@@ -85,13 +85,13 @@ fn kind(type_name: &str) -> ColumnKind {
     }
 }
 
-/// How well two tables belong together, in a sample.
+/// How well two tables match, in a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matches {
     pub predictions: i64,
-    /// Of those, with a label.
+    /// Predictions with a label.
     pub labeled: i64,
-    /// Of those, whose key another one has too.
+    /// Predictions beyond the first one with their key.
     pub repeated: i64,
 }
 
@@ -105,12 +105,12 @@ pub async fn matches(connection: &mut PgConnection, proposal: &Proposal) -> Resu
     })
 }
 
-/// How the rows are spread in time.
+/// Distribution of the rows in time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Times {
     pub first: Option<DateTime<Utc>>,
     pub last: Option<DateTime<Utc>>,
-    /// Seconds between events, usually.
+    /// Median seconds between events.
     pub gap: Option<f64>,
     /// Seconds until 95 % of the labels had arrived.
     pub latency: Option<f64>,
@@ -127,7 +127,7 @@ pub async fn times(connection: &mut PgConnection, proposal: &Proposal) -> Result
     })
 }
 
-/// The 95th percentile of the daily rmse, and of how many days.
+/// Returns the 95th percentile of the daily rmse, and the number of days.
 pub async fn usual_error(connection: &mut PgConnection, proposal: &Proposal) -> Result<Option<(f64, i64)>, LookError> {
     let rows = session::fetch(connection, &discover::usual_error(proposal)?, &[]).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -135,7 +135,7 @@ pub async fn usual_error(connection: &mut PgConnection, proposal: &Proposal) -> 
     Ok(usual.zip(Some(row.try_get("days")?)))
 }
 
-/// What a sample says about columns.
+/// Profiles columns from a sample.
 pub async fn profiles(
     connection: &mut PgConnection,
     table: &TableInfo,
@@ -157,7 +157,7 @@ pub async fn profiles(
     rows.iter().zip(columns).map(profile).collect()
 }
 
-/// How each of the values goes with each of the actuals. Empty where the server cannot compare them.
+/// Compares each of the values with each of the actuals. Empty if there is nothing to compare.
 pub async fn agreement(
     connection: &mut PgConnection,
     proposal: &Proposal,

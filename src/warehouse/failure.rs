@@ -1,4 +1,4 @@
-//! What can go wrong in a run, told apart by what should be done about it.
+//! Failures of a run, classified by the reaction to them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::postgres::held;
 use crate::warehouse::inspect::SourceMistake;
 use crate::warehouse::session;
 
-/// Combinations of dimensions and versions that a job may have: more are a mistake, such as a cohort per customer.
+/// Maximum combinations of dimensions and versions per job. More indicate a mistake, such as a cohort per customer.
 pub const MOST_CELLS: i64 = 100_000;
 
 /// Why a run did not publish.
@@ -20,24 +20,24 @@ pub enum RunError {
     /// The job does not fit its tables.
     Source(Vec<SourceMistake>),
     Database(sqlx::Error),
-    /// More combinations of dimensions and versions than are kept apart.
+    /// More combinations of dimensions and versions than `MOST_CELLS`.
     TooManyCells(i64),
     /// Another runner has taken over.
     LostLease,
-    /// It took longer than `schedule.timeout`.
+    /// The run took longer than `schedule.timeout`.
     TimedOut(TimeDelta),
 }
 
-/// What to do about a failure.
+/// Reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cure {
-    /// Try the run again in a moment.
+    /// Retry the run shortly.
     Retry,
-    /// The database cannot be used now: give the run back and wait.
+    /// The database is unavailable: give the run back and wait.
     Wait,
     /// No retry helps until the job or its data change.
     Fail,
-    /// Publish nothing: it is somebody else's run now.
+    /// Publish nothing: another runner owns the run now.
     Abandon,
 }
 
@@ -48,21 +48,21 @@ impl From<sqlx::Error> for RunError {
 }
 
 impl RunError {
-    /// Whether an expression of the job may have failed on a row, so that evaluating row by row helps.
+    /// True if an expression of the job may have failed on a row, so that evaluating row by row helps.
     pub fn is_of_an_expression(&self, job: &PlannedJob) -> bool {
         let Self::Database(error) = self else { return false };
         let code = error.as_database_error().and_then(|error| error.code());
         job.has_expressions() && !self.is_of_a_key(job) && code.is_some_and(|code| session::is_about_a_value(&code))
     }
 
-    /// Whether rows may share a key that the job vouches for: one of them was to be written twice.
+    /// True if rows may share a key that the job declares unique: one of them would have been written twice.
     pub fn is_of_a_key(&self, job: &PlannedJob) -> bool {
         let Self::Database(error) = self else { return false };
         let code = error.as_database_error().and_then(|error| error.code());
         (job.predictions.unique || job.labels.unique) && code.as_deref() == Some("21000")
     }
 
-    /// What to do about it, by SQLSTATE.
+    /// Returns the reaction, by SQLSTATE.
     pub fn cure(&self) -> Cure {
         match self {
             Self::Source(_) | Self::TimedOut(_) | Self::TooManyCells(_) => Cure::Fail,
@@ -88,16 +88,16 @@ impl RunError {
 
 fn cure_of(code: &str) -> Cure {
     match code {
-        // Serialisation and deadlock; 23505: two runners met, the second attempt sees the first.
-        // The last: a row that came while its cell was being made; see `plan::sql::cell::join`.
+        // Serialization failure and deadlock. 23505: two runners collided; the second attempt sees the rows of the
+        // first. 23502: a row arrived while its cell was being created; see `sql::pairs::cell`.
         "40001" | "40P01" | "23505" | "23502" => Cure::Retry,
-        // A value that the protocol cannot carry, and more temporary space than the role may use: the job asks for it again
-        // and again.
+        // The protocol cannot carry a value, or the query needs more temporary space than the role may use: every retry
+        // would need the same.
         "08P01" | "53400" => Cure::Fail,
-        // Somebody holds a lock, the server is read-only for now, or it ended a session that it took for lost.
+        // Another session holds a lock, the server is read-only for now, or it ended a session that it considered lost.
         "55P03" | "25006" | "25P03" => Cure::Wait,
         _ => match &code[..code.len().min(2)] {
-            // Connection, resources, system and internal errors are the server's: they last until an operator has acted.
+            // Connection, resource, system and internal errors are the server's and last until an operator acts.
             "08" | "53" | "58" | "XX" | "F0" => Cure::Wait,
             "57" if code.starts_with("57P") => Cure::Wait,
             _ => Cure::Fail,
@@ -106,7 +106,7 @@ fn cure_of(code: &str) -> Cure {
 }
 
 impl fmt::Display for RunError {
-    /// In our words: the server's text can hold data of the source, and this is stored and shown.
+    /// Our own wording: the server's text can contain data of the source, and this text is stored and shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(mistakes) => {
@@ -144,11 +144,11 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// The setting by which Citus bounds what one of its servers sends to another.
+/// Citus setting that limits the size of a result that one of its servers sends to another.
 const INTERMEDIATE: &str = "citus.max_intermediate_result_size";
 
-/// States in which the server refuses a session before any data are read: what it says then names a role or a database,
-/// and says more than we could.
+/// True if the server refused the session before any data were read: its message then names a role or a database, and
+/// says more than ours could.
 fn is_about_connecting(code: &str) -> bool {
     code == "53300" || code == "57P03" || code.starts_with("28") || code.starts_with("3D")
 }
@@ -169,7 +169,7 @@ fn words(code: &str) -> &'static str {
         }
         "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
         "22021" => "a text of the source is not valid in the encoding of the database",
-        // Raised by our own function that makes months.
+        // Raised by our own function that creates months.
         "TU001" => "measurements of that month were detached from the history; attach them again",
         "3F000" | "42P01" => {
             "a table is missing: of trueup (`trueup migrate`), or one that a function behind the source names without its schema"
@@ -184,12 +184,12 @@ fn words(code: &str) -> &'static str {
     }
 }
 
-/// Lets no statement of the session run longer than a limit, and gives it room to group and join in memory.
-/// Compiling a statement of a run takes longer than the statement, and few keys are looked up faster than a range is read.
+/// Limits the time of every statement of the session, and gives it memory to group and join. JIT is off because compiling a
+/// run's statement takes longer than running it. `random_page_cost` is low because key lookups beat reading a range.
 ///
-/// A runner that is frozen or cut off inside a transaction keeps its locks no longer than its lease, so that another can
-/// take the run over: between two statements a runner that lives needs milliseconds. Waiting for a lock ends before the
-/// statement does, so that it is seen as such. Returns which session of the server it is.
+/// A runner that freezes or is cut off inside a transaction keeps its locks no longer than its lease, so that another can
+/// take over the run: a live runner needs milliseconds between two statements. Waiting for a lock times out before the
+/// statement does, so that it is recognized as such. Returns the backend pid of the session.
 pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: TimeDelta) -> sqlx::Result<i32> {
     let limits = sqlx::query_as(
         "select pg_backend_pid(), set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
@@ -201,7 +201,7 @@ pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: 
     .bind((limit.num_milliseconds() / 2).max(1).to_string())
     .bind(limit.min(lease).num_milliseconds().max(1).to_string())
     .fetch_one(connection);
-    // Until it is known which session works for a run, nobody watches the session: this statement has a limit of its own.
+    // Until the session of a run is known, nothing watches it, so this statement has a limit of its own.
     let limited: (i32,) = match tokio::time::timeout(ANSWER_WITHIN, limits).await {
         Ok(row) => row?,
         Err(_) => return Err(held::silence(ANSWER_WITHIN)),
@@ -209,16 +209,16 @@ pub async fn limit_time(connection: &mut PgConnection, limit: TimeDelta, lease: 
     Ok(limited.0)
 }
 
-/// Setting the limits of a session takes a millisecond.
+/// Time limit for setting the limits of a session, which takes a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// A connection whose session no longer works for it.
+/// Error for a connection whose session no longer works for it.
 pub fn lost_connection() -> RunError {
     let words = "the session ended, or its answer did not arrive";
     RunError::Database(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, words)))
 }
 
-/// A limit for the whole run, a little longer than the server's for one statement.
+/// Time limit for the whole run, slightly longer than the server's for one statement.
 pub fn deadline(limit: TimeDelta) -> Duration {
     limit.to_std().unwrap_or_default() + Duration::from_secs(5)
 }

@@ -10,7 +10,7 @@ use crate::metric::state::histogram::Histogram;
 use crate::metric::{ExactQuantiles, JobMetric, Sums};
 use crate::plan::PlannedJob;
 
-/// Merged sums of one (window, cohort, version), as they come from the buckets.
+/// Merged sums of one (window, cohort, version), as read from the buckets.
 #[derive(Debug, Clone)]
 pub struct Merged {
     pub window: String,
@@ -22,7 +22,7 @@ pub struct Merged {
     pub errors: Histogram,
     pub exact: Option<ExactQuantiles>,
     pub latency: Histogram,
-    /// Predictions whose labels are due, and those of them that have one.
+    /// Number of predictions whose labels are due, and how many of those labels have arrived.
     pub due: (i64, i64),
     pub digest: String,
 }

@@ -6,7 +6,7 @@ use crate::domain::name::Identifier;
 use crate::sql::import::{self, NewTable};
 use crate::warehouse::session;
 
-/// Makes the table and fills it with the parts that `next` has, or leaves everything as it was. Returns how many rows there are.
+/// Creates the table and fills it with the parts from `next`, or changes nothing. Returns the number of rows.
 pub async fn load<E: From<sqlx::Error>>(
     connection: &mut PgConnection,
     table: &NewTable,
@@ -22,18 +22,18 @@ pub async fn load<E: From<sqlx::Error>>(
     Ok(loaded)
 }
 
-/// Makes an index on a column of such a table.
+/// Creates an index on a column of such a table.
 pub async fn index(connection: &mut PgConnection, table: &Identifier, column: &Identifier) -> sqlx::Result<()> {
     session::execute(connection, &import::index(table, column), &[]).await.map(|_| ())
 }
 
-/// Makes columns the key of such a table; false where its rows have none.
+/// Makes columns the key of such a table; returns false if its rows violate it.
 pub async fn key(connection: &mut PgConnection, table: &Identifier, columns: &[&Identifier]) -> sqlx::Result<bool> {
     let mut transaction = connection.begin().await?;
     for statement in import::key(table, columns) {
         match session::execute(&mut transaction, &statement, &[]).await {
             Ok(_) => {}
-            // A NULL or a row twice.
+            // A NULL or a duplicate row.
             Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("23")) => {
                 return transaction.rollback().await.map(|()| false);
             }

@@ -1,4 +1,4 @@
-//! Which indexes the source has: what they guarantee, and which ones a run would do better with.
+//! Indexes of the source: the uniqueness that they guarantee, and those that a run would benefit from.
 
 use sqlx::PgConnection;
 
@@ -6,7 +6,7 @@ use crate::domain::name::Identifier;
 use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
 
-/// Whether a unique index guarantees one row per key. `not_null`: also that NULLs cannot slip through.
+/// True if a unique index guarantees one row per key. `not_null`: also requires that no NULL can slip through.
 pub(super) async fn is_unique(
     connection: &mut PgConnection,
     relation: &Relation,
@@ -41,13 +41,13 @@ pub(super) async fn is_unique(
 /// An index that would let a run find rows instead of reading a whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingIndex {
-    /// Where in the job file: `predictions.arrived_at`.
+    /// Path in the job file: `predictions.arrived_at`.
     pub path: &'static str,
-    /// What makes it.
+    /// Statement that creates it.
     pub sql: String,
 }
 
-/// Indexes that the job's tables lack. Views and queries are not looked into.
+/// Returns the indexes that the job's tables lack. Views and queries are not inspected.
 pub async fn missing_indexes(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<MissingIndex>> {
     let (p, l) = (&job.predictions, &job.labels);
     let wanted: [(&'static str, &Relation, Vec<Identifier>); 5] = [
@@ -82,7 +82,7 @@ async fn is_table(connection: &mut PgConnection, relation: &Relation) -> sqlx::R
     .await
 }
 
-/// Whether an index begins with a column of these, so that rows are found by them without reading the table.
+/// True if an index begins with one of these columns, so that rows are found by it without reading the table.
 pub(super) async fn is_indexed(
     connection: &mut PgConnection,
     relation: &Relation,

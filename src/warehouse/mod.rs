@@ -1,6 +1,6 @@
 //! Runs the planned SQL: arrivals into residuals, residuals into buckets, buckets into windows.
 //!
-//! Everything here is harmless to repeat: residuals are upserted by key, buckets recomputed whole, windows only read.
+//! Everything here is safe to repeat: residuals are upserted by key, buckets recomputed whole, windows only read.
 
 pub mod contradictions;
 pub mod discover;

@@ -1,4 +1,4 @@
-//! Coarser buckets, merged from finer ones whenever these change: a long window then reads few of them.
+//! Coarser buckets, merged from finer ones whenever these change, so that a long window reads few buckets.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::sql::pairs::bucket::{self, Extent};
 use crate::warehouse::pairs::arrivals::Cells;
 use crate::warehouse::session::{self, Bind};
 
-/// Merges anew every coarser bucket that holds one of these, of which some may be gone.
+/// Merges again every coarser bucket that contains one of these buckets, some of which may no longer exist.
 pub async fn refresh(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -30,7 +30,7 @@ pub async fn refresh(
     Ok(())
 }
 
-/// Merges anew the cells of coarser buckets that hold one of these cells: with thousands of cohorts, a label is in few.
+/// Merges again the cells of coarser buckets that contain one of these cells: with thousands of cohorts, a label affects few.
 pub async fn refresh_cells(
     connection: &mut PgConnection,
     job: &PlannedJob,

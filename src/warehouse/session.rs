@@ -1,6 +1,6 @@
-//! The only file that sends SQL built from a job file, and so the only one that says `AssertSqlSafe`.
+//! The only file that sends SQL built from a job file, and so the only one that uses `AssertSqlSafe`.
 //!
-//! What it sends is a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
+//! It sends a [`PlannedSql`]: names quoted, expressions printed from their parse tree, values bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ use sqlx::{
 use crate::plan::source::SourceFacts;
 use crate::sql::PlannedSql;
 
-/// A value of a parameter.
+/// Value of a parameter.
 #[derive(Debug, Clone)]
 pub enum Bind<'a> {
     Id(i64),
@@ -33,20 +33,20 @@ pub enum Bind<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnType {
     pub name: String,
-    /// As Postgres calls it, in capitals: `FLOAT8`, `TIMESTAMPTZ`.
+    /// Postgres's name of the type, in capitals: `FLOAT8`, `TIMESTAMPTZ`.
     pub type_name: String,
-    /// Its number in the catalog.
+    /// The type's object id in the catalog.
     pub oid: Option<u32>,
 }
 
-/// Whether an error, by its SQLSTATE, is about a value that could not be computed, and not about the statement or the server.
+/// True if an SQLSTATE is about a value that could not be computed, not about the statement or the server.
 pub fn is_about_a_value(code: &str) -> bool {
-    // Data exceptions; constraints of domains; what a function raises.
+    // Data exceptions, constraints of domains, and errors that functions raise.
     ["22", "21", "38", "39", "P0"].iter().any(|class| code.starts_with(class)) || code == "23514"
 }
 
-/// Hands the state that our sessions are in on to the workers of a sharded database, until the transaction ends. They evaluate what a job
-/// says of hours and days, and know only their own settings; what is set locally is passed on.
+/// Passes our session settings on to the workers of a sharded database until the transaction ends. Workers evaluate a
+/// job's expressions on hours and days and know only their own settings; local settings are passed on.
 const PINS: &str = "set local search_path = pg_catalog; set local time zone 'UTC'; set local extra_float_digits = 1; \
                     set local datestyle = 'ISO, MDY'; set local intervalstyle = postgres; set local bytea_output = hex";
 
@@ -60,7 +60,7 @@ pub async fn begin<'a>(
     Ok(transaction)
 }
 
-/// See [`begin`]: for a transaction that began before it was known whether the sources are sharded.
+/// Like [`begin`], for a transaction that began before it was known if the sources are sharded.
 pub async fn pin(connection: &mut PgConnection, facts: &SourceFacts) -> sqlx::Result<()> {
     if facts.sharded {
         sqlx::raw_sql(PINS).execute(connection).await?;
@@ -68,7 +68,7 @@ pub async fn pin(connection: &mut PgConnection, facts: &SourceFacts) -> sqlx::Re
     Ok(())
 }
 
-/// Runs a statement; says how many rows it touched.
+/// Runs a statement and returns the number of affected rows.
 pub async fn execute(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bind<'_>]) -> sqlx::Result<u64> {
     Ok(query(sql, binds).execute(connection).await?.rows_affected())
 }
@@ -78,7 +78,7 @@ pub async fn fetch(connection: &mut PgConnection, sql: &PlannedSql, binds: &[Bin
     query(sql, binds).fetch_all(connection).await
 }
 
-/// Runs a statement and looks at its rows one by one: there may be more of them than fit into memory.
+/// Runs a statement and passes its rows to `look` one by one: all of them may not fit into memory.
 pub async fn each(
     connection: &mut PgConnection,
     sql: &PlannedSql,
@@ -92,7 +92,7 @@ pub async fn each(
     Ok(())
 }
 
-/// Sends rows to a `copy ... from stdin`, part by part until there is none. Returns how many rows there were.
+/// Sends rows to a `copy ... from stdin`, part by part, until `next` has no more. Returns the number of rows.
 pub async fn copy_in<E: From<sqlx::Error>>(
     connection: &mut PgConnection,
     sql: &PlannedSql,
@@ -111,10 +111,10 @@ pub async fn copy_in<E: From<sqlx::Error>>(
     }
 }
 
-/// Lets the server parse a statement without running it, for the types of its result columns.
+/// Lets the server parse a statement without running it, and returns the types of its result columns.
 ///
-/// The driver keeps what it once parsed and would not ask again, although the table may have changed: each question is
-/// made to differ from the one before.
+/// The driver caches parsed statements and would not ask again, although the table may have changed: each text is made
+/// unique.
 pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<Vec<ColumnType>> {
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let text = format!("{sql} /* {} */", ASKED.fetch_add(1, Ordering::Relaxed));
@@ -127,7 +127,7 @@ pub async fn describe(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::
     Ok(statement.columns().iter().map(column).collect())
 }
 
-/// Asks the server how it would run a statement; with `analyze` it runs it, and says what it took.
+/// Returns the server's plan for a statement; with `analyze`, runs the statement and measures it.
 pub async fn plan_of(
     connection: &mut PgConnection,
     sql: &PlannedSql,
@@ -139,7 +139,7 @@ pub async fn plan_of(
     bound(sqlx::query(AssertSqlSafe(text)), binds).persistent(false).fetch_all(connection).await
 }
 
-/// Not kept as a prepared statement: its best plan depends on the values, and there would be one for every job.
+/// Not kept as a prepared statement: its best plan depends on the values, and every job would add one.
 fn query<'q>(sql: &PlannedSql, binds: &[Bind<'q>]) -> Query<'q, Postgres, PgArguments> {
     bound(sqlx::query(AssertSqlSafe(sql.as_str())), binds).persistent(false)
 }

@@ -17,14 +17,14 @@ use crate::sql::window;
 use crate::warehouse::finish::{self, Merged};
 use crate::warehouse::session::{self, Bind};
 
-/// One window to be measured.
+/// A window to measure.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DueWindow {
     pub name: String,
     pub slice: Slice,
 }
 
-/// Measures windows: one measurement per cohort and version that has predictions in it. `as_of` says which labels are due.
+/// Measures windows: one measurement per cohort and version that has predictions. `as_of` determines which labels are due.
 pub async fn measure(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -62,7 +62,7 @@ pub async fn measure(
     Ok(finish::finish(job, merged))
 }
 
-/// Windows taken apart into runs of whole buckets, as parallel arrays.
+/// Windows split into runs of whole buckets, as parallel arrays.
 #[derive(Default)]
 struct Parts {
     numbers: Vec<i32>,
@@ -75,7 +75,7 @@ struct Parts {
 impl Parts {
     fn of(job: &PlannedJob, as_of: DateTime<Utc>, windows: &[DueWindow]) -> Self {
         let grains = rollup::grains(&job.windows);
-        // Labels of what lies before this are due. Parts end there, so that each is due as a whole or not at all.
+        // Labels of events before this time are due. Parts end there, so that each is due entirely or not at all.
         let due_until = floor(as_of - job.windows.label_due, job.windows.bucket);
         let mut parts = Self::default();
         for (number, window) in (0..).zip(windows) {
@@ -95,12 +95,12 @@ impl Parts {
     }
 }
 
-/// What identifies a row of the merging statements.
+/// Key of a row of the merging statements.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     number: i32,
     cohort_set: i16,
-    /// None: what is left of the top cohorts.
+    /// `None`: the rest outside the top cohorts.
     values: Option<Vec<Option<String>>>,
     model_version: Option<String>,
 }
@@ -118,7 +118,7 @@ impl Key {
     }
 }
 
-/// The histograms of the same windows, if they are kept.
+/// Loads the histograms of the same windows, if they are kept.
 async fn histograms(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -136,7 +136,7 @@ async fn histograms(
         .collect()
 }
 
-/// Quantiles from all pairs of the windows, read from the source.
+/// Computes quantiles from all pairs of the windows, read from the source.
 async fn exact_quantiles(
     connection: &mut PgConnection,
     job: &PlannedJob,

@@ -1,4 +1,4 @@
-//! Who may ask for what: the name that a request goes to, and the token that it implies.
+//! Admission of requests: the host name that a request is for, and its token.
 
 use std::net::Ipv6Addr;
 
@@ -7,11 +7,11 @@ use axum::http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// Whether a request goes to this machine by a loopback name or one of `hosts`, where `*` is any.
+/// True if a request is for a loopback name or one of `hosts`, where `*` is any.
 pub fn is_known(request: &Request, hosts: &[String]) -> bool {
     let mut asked = request.headers().get_all(header::HOST).iter();
     let (Some(host), None) = (asked.next(), asked.next()) else { return false };
-    // A request for a whole address names its host twice.
+    // A request with an absolute URI names its host twice.
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let all = std::iter::once(host.to_str().unwrap_or_default()).chain(authority);
     all.map(name_of).all(|name| name.is_some_and(|name| is_listed(name, hosts)))
@@ -22,7 +22,7 @@ fn is_listed(name: &str, hosts: &[String]) -> bool {
     ["localhost", "127.0.0.1", "::1"].into_iter().any(is) || hosts.iter().any(|host| host == "*" || is(host))
 }
 
-/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`; None for anything else.
+/// Returns the host of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for anything else.
 fn name_of(authority: &str) -> Option<&str> {
     let (name, port) = match authority.strip_prefix('[') {
         Some(v6) => {
@@ -45,13 +45,13 @@ fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// Whether a request brings the token.
+/// True if a request carries the token.
 pub fn has_token(headers: &HeaderMap, token: &SecretString) -> bool {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
     same(given, format!("Bearer {}", token.expose_secret()).as_bytes())
 }
 
-/// Compares in a time that tells neither where two texts differ nor how long they are: their digests are equally long.
+/// Compares digests of equal length in constant time, which reveals neither where two texts differ nor how long they are.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let (a, b) = (Sha256::digest(a), Sha256::digest(b));
     a.iter().zip(&b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0

@@ -1,7 +1,7 @@
-//! Connections in, each bounded in time, size and number; answered requests out.
+//! Incoming connections, each limited in time, size and number.
 //!
-//! Anybody who reaches the port can open connections and send nothing. When as many are open as there may be, the oldest one
-//! that is not being answered makes room, so that a scrape gets through and no descriptor is missing elsewhere.
+//! Any client that reaches the port can open connections and send nothing. At the limit, the oldest connection that is
+//! not being answered is closed, so that a scrape gets through and other parts do not lack descriptors.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,31 +23,31 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-/// Connections that are open at a time.
+/// Maximum number of open connections.
 const MOST: usize = 64;
-/// Time for a whole request head, and for a connection that is kept to send its next one.
+/// Time limit for a whole request head, and for the next one on a connection that is kept alive.
 const HEAD: Duration = Duration::from_secs(5);
-/// Time for an answer: more than the slowest page takes.
+/// Time limit for an answer: longer than the slowest page takes.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Time after which a connection is asked to end, and how long it may take for that.
+/// Time after which a connection is asked to end, and how long it may take to do so.
 const LIFE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(5);
-/// Bytes and number of headers of a request.
+/// Maximum bytes and number of headers of a request.
 const HEAD_BYTES: usize = 16_384;
 const HEADERS: usize = 64;
 
-/// A connection that was accepted.
+/// An accepted connection.
 struct Open {
     is_answered: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
-/// Accepts until `stop`, then lets requests that are being answered end.
+/// Accepts connections until `stop`, then lets requests that are being answered finish.
 pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiver<bool>) {
     let mut open: VecDeque<Open> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
-            // An error means that nobody is left who could stop it.
+            // An error means that the sender was dropped, and nothing else could stop this loop.
             _ = stop.wait_for(|stop| *stop) => break,
             accepted = listener.accept() => accepted,
         };
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiv
             Ok(_) => debug!("a connection was closed: all others are being answered"),
             Err(error) => {
                 warn!("a connection could not be accepted: {error}");
-                // No descriptor is free: one may be soon.
+                // Out of descriptors: one may be free soon.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -64,7 +64,7 @@ pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiv
     tokio::time::timeout(GRACE, ended(&open)).await.unwrap_or_else(|_| open.iter().for_each(|one| one.task.abort()));
 }
 
-/// Forgets connections that ended, and ends the oldest idle one if there are too many. Says whether there is room.
+/// Removes connections that ended, and at the limit ends the oldest idle one. Returns true if there is room.
 fn make_room(open: &mut VecDeque<Open>) -> bool {
     open.retain(|one| !one.task.is_finished());
     if open.len() < MOST {
@@ -88,7 +88,7 @@ fn answer(stream: TcpStream, pages: Router, stop: watch::Receiver<bool>) -> Open
     Open { is_answered, task }
 }
 
-/// One connection, from its first request to its last.
+/// Serves one connection, from its first request to its last.
 async fn connection(stream: TcpStream, pages: Router, mut stop: watch::Receiver<bool>, is_answered: Arc<AtomicBool>) {
     let pages = TowerToHyperService::new(pages);
     let service = service_fn(move |request| request_in_time(pages.clone(), request, Arc::clone(&is_answered)));
@@ -113,7 +113,7 @@ async fn connection(stream: TcpStream, pages: Router, mut stop: watch::Receiver<
     }
 }
 
-/// The answer to one request, or that there was none in time.
+/// Answers one request, or reports that there was no answer in time.
 async fn request_in_time(
     pages: TowerToHyperService<Router>,
     request: Request<Incoming>,

@@ -1,4 +1,4 @@
-//! What `serve` shows to machines: whether it lives, whether it can work, and its numbers. It changes nothing.
+//! HTTP pages of `serve` for machines: liveness, readiness and metrics. They change nothing.
 
 mod access;
 mod connections;
@@ -26,28 +26,28 @@ use crate::store::ledger::run;
 use crate::store::read::gauges;
 use crate::telemetry;
 
-/// What the pages need.
+/// Resources and settings of the pages.
 pub struct Site {
     pub pool: PgPool,
     pub jobs: Arc<ServedJobs>,
-    /// Asked for by `/metrics`, if there is one. The other pages need none: those who probe them bring no secrets.
+    /// Required by `/metrics`, if set. The other pages need none, because probes carry no secrets.
     pub token: Option<SecretString>,
-    /// Host names that requests may ask for; loopback names always may.
+    /// Host names that requests may be for, in addition to loopback names.
     pub hosts: Vec<String>,
-    /// Without a successful look at the ledger for longer than this the scheduler is unwell.
+    /// Without a successful pass over the ledger for longer than this, the scheduler is unhealthy.
     pub unwell_after: Duration,
 }
 
-/// What requests share.
+/// State shared by all requests.
 struct Shared {
     site: Site,
-    /// Whether others than this machine reach the pages.
+    /// True if other machines can reach the pages.
     is_open: bool,
-    /// When the database was asked last, and whether it answered.
+    /// Time of the last database check, and its result.
     asked: Mutex<Option<(Instant, bool)>>,
 }
 
-/// For this long an answer of the database holds: however many probes there are, it is asked once in that time.
+/// A database check is valid for this long, so that any number of probes causes only one in that time.
 const HOLDS: Duration = Duration::from_secs(1);
 
 /// Listens on an address, and serves until `stop`.
@@ -66,8 +66,8 @@ pub async fn listen(address: SocketAddr, site: Site, stop: watch::Receiver<bool>
     Ok(bound)
 }
 
-/// Refuses requests for other names: a page in somebody's browser must not reach this one by a name of its own. Refuses bodies,
-/// which nothing here reads. Without the token, a request from elsewhere learns the status of a page and nothing else.
+/// Refuses requests for unknown host names: a page in a user's browser must not reach this one under a name of its own. Refuses
+/// bodies, which nothing here reads. Without the token, a request from elsewhere learns the status of a page and nothing else.
 async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if !access::is_known(&request, &shared.site.hosts) {
         return (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response();
@@ -86,7 +86,7 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     (answer.status(), bare).into_response()
 }
 
-/// 200 while looks at the ledger succeed. A process that only begins counts as well for as long.
+/// 200 while passes over the ledger succeed. A process that has just started is given the same time.
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     if telemetry::silent_for() > shared.site.unwell_after {
         return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot look at the ledger\n").into_response();
@@ -94,7 +94,7 @@ async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     "ok\n".into_response()
 }
 
-/// 200 while the database answers.
+/// 200 while the database answers and the scheduler has completed a pass.
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     match database_answers(&shared).await {
         true if telemetry::has_looked() => "ready\n".into_response(),
@@ -103,7 +103,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// Whether the database answers, as of a second ago at most. Who asks while it is being asked waits for the same answer.
+/// True if the database answers, as of at most a second ago. Concurrent callers wait for the same answer.
 async fn database_answers(shared: &Shared) -> bool {
     let mut asked = shared.asked.lock().await;
     if let Some((_, answers)) = asked.filter(|(at, _)| at.elapsed() < HOLDS) {
@@ -115,7 +115,7 @@ async fn database_answers(shared: &Shared) -> bool {
     answers
 }
 
-/// The numbers, in the text format of Prometheus.
+/// Metrics in the text format of Prometheus.
 async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let site = &shared.site;
     if site.token.as_ref().is_some_and(|token| !access::has_token(request.headers(), token)) {
@@ -127,7 +127,7 @@ async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         held::within(&site.pool, Duration::from_secs(10), async |connection| gauges::read(connection, &names).await);
     let text = match read.await {
         Ok(ledger) => telemetry::render(&ledger),
-        // A scrape that fails is seen by whoever scrapes; half of the numbers would look like calm.
+        // A failed scrape is noticed; partial metrics would look as if all were well.
         Err(_) => {
             return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
         }

@@ -102,7 +102,8 @@ fn only_the_files_that_make_data_visible_write_to_a_terminal() {
 fn only_the_edges_read_the_clock_or_the_environment() {
     for (path, text) in sources("src") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let pure = ["domain", "text", "metric", "spec", "plan", "sql", "evaluate", "store", "warehouse"].contains(&room(&path).as_str());
+        let rooms = ["domain", "text", "metric", "spec", "plan", "sql", "evaluate", "store", "warehouse"];
+        let pure = rooms.contains(&room(&path).as_str()) || path.starts_with("src/notify/policy");
         let impure =
             ["Utc::now", "Instant::now", "SystemTime", "env::var", "thread_rng"].iter().any(|word| code.contains(word));
         assert!(!(pure && impure), "{} reads the clock or the environment", path.display());
@@ -193,7 +194,8 @@ fn no_two_files_import_each_other_not_even_by_way_of_others() {
     let texts = files
         .map(|(path, text)| (module(&path), text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()))
         .collect::<std::collections::BTreeMap<_, _>>();
-    let file_of = |path: &[String]| (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|part| texts.contains_key(part));
+    let file_of =
+        |path: &[String]| (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|part| texts.contains_key(part));
     let mut imports = std::collections::BTreeMap::new();
     for (mine, text) in &texts {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
@@ -223,4 +225,80 @@ fn no_two_files_import_each_other_not_even_by_way_of_others() {
         }
     }
     assert!(circles.is_empty(), "these files are part of a circle of imports: {circles:#?}");
+}
+
+/// Words of `docs/STYLE.md` that comments do not use, each with what is written instead.
+const BANNED: &[(&str, &str)] = &[
+    ("anew", "again"),
+    ("for ever", "forever"),
+    ("whoever", "the user, operator or caller"),
+    ("whatever", "any, or the noun"),
+    ("somebody", "the user, operator or receiver"),
+    ("anybody", "anyone, or the noun"),
+    ("mend", "fix"),
+    ("mended", "fixed"),
+    ("told", "notified"),
+    ("put off", "deferred"),
+    ("held back", "suppressed"),
+];
+
+/// Words that begin a clause in place of a noun.
+const CLAUSES: &[&str] = &["What ", "Whatever ", "Whoever ", "Whether ", "Which ", "Who "];
+
+/// A comment and the line on which it begins.
+fn comments(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut is_open = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let words = ["//!", "///", "//"].iter().find_map(|marker| line.strip_prefix(marker));
+        match (words, found.last_mut()) {
+            (Some(words), Some((_, comment))) if is_open => comment.extend([" ", words.trim()]),
+            (Some(words), _) => found.push((number + 1, words.trim().to_owned())),
+            (None, _) => {}
+        }
+        is_open = words.is_some();
+    }
+    found
+}
+
+#[test]
+fn comments_use_the_words_of_the_style_guide() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        for (line, comment) in comments(&text) {
+            let mut say = |why: String| wrong.push(format!("{}:{line}: {why}: {comment}", path.display()));
+            let words = comment.split(|c: char| !c.is_ascii_alphabetic()).collect::<Vec<_>>().join(" ").to_lowercase();
+            for (word, instead) in BANNED {
+                if format!(" {words} ").contains(&format!(" {word} ")) {
+                    say(format!("`{word}` (write {instead})"));
+                }
+            }
+            let sentences = comment.split(". ").map(str::trim_start);
+            if let Some(clause) = sentences.flat_map(|s| CLAUSES.iter().filter(move |c| s.starts_with(**c))).next() {
+                say(format!("a sentence begins with `{}`", clause.trim_end()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} comments:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_snapshot_belongs_to_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut count = 0;
+    for entry in fs::read_dir(root.join("snapshots")).expect("the snapshots").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(name) = name.strip_suffix(".snap") else { continue };
+        let mut parts = name.splitn(3, "__").skip(1);
+        let (file, name) = (parts.next().expect("a file"), parts.next().expect("a name"));
+        let source = fs::read_to_string(root.join(format!("{file}.rs"))).expect("the tests of a snapshot");
+        // A function, a case, or `message_{kind}` with a kind of a list.
+        let plain = name.strip_prefix("settings_").unwrap_or(name).trim_end_matches("-2");
+        let kind = plain.split_once('_').map_or(plain, |(_, kind)| kind);
+        let named = [format!("fn {plain}("), format!("case::{plain}("), format!("\"{kind}\"")];
+        assert!(named.iter().any(|name| source.contains(name)), "no test of {file}.rs has the snapshot `{name}`");
+        count += 1;
+    }
+    assert!(count > 100, "the snapshots were not found");
 }

@@ -98,6 +98,9 @@ async fn a_slow_drift_is_a_ticket_and_not_a_page() {
     let fired = fired(&world).await;
     assert_eq!(fired.len(), 1, "{fired:?}");
     assert!(fired[0].starts_with("drift | all"), "{fired:?}");
+    assert_eq!(world.db.lines("select distinct rule, severity from trueup.alert_history").await, ["drift | ticket"]);
+    let told = told(&world).await;
+    assert!(!told.is_empty() && told.iter().all(|line| line.contains("| drift |")), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! `baseline set`: what a model version was worth when it was validated, for rules that compare with it.
+//! `baseline set`: stores a metric of a model version at validation, for rules that compare with it.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,13 @@ use anyhow::Result;
 use crate::cli::{BaselineArgs, Global};
 use crate::commands::shared::{database, jobs};
 use crate::commands::{output, user_error};
+use crate::metric::name::MetricName;
 use crate::store::history::baseline::{self, NewBaseline};
 
 pub(in crate::commands) async fn set(global: &Global, args: &BaselineArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, &args.job)?;
-    let is_count = ["predictions", "labeled", "coverage", "received"].contains(&args.metric.as_str());
+    let is_count = MetricName::count(&args.metric).is_some();
     if !is_count && !job.metrics.iter().any(|metric| metric.name() == args.metric) {
         let known = job.metrics.iter().map(crate::metric::JobMetric::name).collect::<Vec<_>>().join(", ");
         return Err(user_error(format!("`{}` has no metric `{}`; it has {known}", job.name, args.metric)));

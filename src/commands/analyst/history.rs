@@ -81,7 +81,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &HistoryArgs) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// A name that the history does not have is a mistake, and not a history without rows.
+/// Rejects a name that is not in the history: it is a mistake, not a history without rows.
 async fn unknown(connection: &mut PgConnection, args: &HistoryArgs) -> Result<()> {
     let known = history::known(connection, &args.job).await?;
     let Some(known) = known else {
@@ -105,11 +105,11 @@ async fn unknown(connection: &mut PgConnection, args: &HistoryArgs) -> Result<()
     Ok(())
 }
 
-/// The fewest windows that make a line, and the most lines.
+/// Minimum windows of a line, and maximum lines.
 const FEW: usize = 3;
 const MOST_LINES: usize = 8;
 
-/// How each series of the rows went, as a line of blocks: the oldest value first.
+/// Draws each series of the rows as a line of blocks, the oldest value first.
 fn trends(rows: &[MetricRow]) -> Vec<String> {
     let mut series: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
     for row in rows {

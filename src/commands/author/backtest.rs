@@ -1,4 +1,4 @@
-//! `backtest`: what today's rules would have done with the history.
+//! `backtest`: replays today's rules on the history.
 
 use crate::domain::target::Target;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BacktestArgs) -> Re
     }
     let database = database::database(global, &settings).await?;
     let mut connection = database.pool.acquire().await?;
-    // Where nothing is stored there is nothing to draw, and a rate over it would flatter.
+    // Use only the stored range: elsewhere there is nothing to draw, and the rate of alerts would look too low.
     let windows: BTreeSet<&str> = rules.iter().map(|rule| rule.window.as_str()).collect();
     let mut stored: Option<Range<DateTime<Utc>>> = None;
     for window in windows {
@@ -97,7 +97,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BacktestArgs) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// One row per rule: how often it would have fired, and how well that fits what were incidents.
+/// Returns one row per rule: how often it would have fired, and how well that matches the incidents.
 fn summary(job: &PlannedJob, replays: &[(&Rule, Replay)], incidents: &[Slice], range: &Range<DateTime<Utc>>) -> Table {
     let mut table = Table::new(&[
         "rule",
@@ -144,7 +144,7 @@ fn length_of(job: &PlannedJob, rule: &Rule) -> TimeDelta {
     window.map_or(TimeDelta::zero(), Window::longest)
 }
 
-/// Without incidents there is nothing to be right or wrong about.
+/// Returns `None` if `whole` is zero: without incidents there is nothing to be right or wrong about.
 #[expect(clippy::cast_precision_loss, reason = "a few alerts")]
 fn share(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
@@ -156,7 +156,7 @@ pub(in crate::commands) fn per_week(firings: &[Firing], range: &Range<DateTime<U
     firings.len() as f64 / weeks
 }
 
-/// Whole hours, or whole days of more than three.
+/// Formats whole hours, or whole days above three; minutes below an hour.
 fn rounded(time: TimeDelta) -> String {
     if time > TimeDelta::days(3) {
         format!("{}d", (time + TimeDelta::hours(12)).num_days())
@@ -167,10 +167,10 @@ fn rounded(time: TimeDelta) -> String {
     }
 }
 
-/// Firings that are listed for each rule.
+/// Maximum firings listed for each rule.
 const MOST_LISTED: usize = 12;
 
-/// When a rule fired, and a chart of the target that fired most.
+/// Prints the firings of a rule, and a chart of the target that fired most.
 fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<Utc>>) -> Result<()> {
     let unit = job
         .metrics

@@ -1,4 +1,4 @@
-//! `explain --metrics`: the catalogue of metrics as a page, which is also `docs/metrics.md`.
+//! `explain --metrics`: the metric catalog as a page, which is also `docs/metrics.md`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -14,19 +14,19 @@ pub(in crate::commands) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every code that `check` knows, which is also `docs/errors.md`.
+/// Prints every code that `check` knows, which is also `docs/errors.md`.
 pub(in crate::commands) fn errors() -> Result<ExitCode> {
     output::print_lines(codes::page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every key, which is also `docs/reference.md`.
+/// Prints every key, which is also `docs/reference.md`.
 pub(in crate::commands) fn reference() -> Result<ExitCode> {
     output::print_lines(super::reference::page().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The catalogue in Markdown.
+/// Returns the metric catalog in Markdown.
 pub fn page() -> String {
     let mut page = format!(
         "# Metrics\n\n\

@@ -42,7 +42,7 @@ pub(in crate::commands) async fn run(global: &Global, name: &str, analyze: bool)
         Err(SourceError::Mistakes(mistakes)) => return Err(user_error(RunError::Source(mistakes).to_string())),
         Err(SourceError::Database(error)) => return Err(error.into()),
     };
-    // What is run is taken back: nothing of it stays.
+    // Everything that runs here is rolled back.
     let mut transaction = session::begin(&mut connection, &facts).await?;
     let id = match analyze {
         true => {
@@ -54,7 +54,7 @@ pub(in crate::commands) async fn run(global: &Global, name: &str, analyze: bool)
     };
     for step in steps(&job, &facts, now) {
         output::print_lines(&format!("\n-- {}\n{};", step.title, step.sql))?;
-        // Citus cannot show how it ran what hands states of our aggregate from server to server.
+        // Citus cannot analyze a statement that passes states of our aggregate between servers.
         let analyze = analyze && !(facts.sharded && step.sql.as_str().contains("trueup.moments("));
         let plan = plan(&mut transaction, &step, id, analyze).await?;
         let how = if analyze { "How this database ran it" } else { "How this database runs it" };
@@ -67,7 +67,7 @@ pub(in crate::commands) async fn run(global: &Global, name: &str, analyze: bool)
     Ok(ExitCode::SUCCESS)
 }
 
-/// One statement with values to plan it for.
+/// One statement, with values to plan it with.
 struct Step {
     title: &'static str,
     sql: PlannedSql,
@@ -183,7 +183,7 @@ async fn plan(connection: &mut PgConnection, step: &Step, id: i64, analyze: bool
     Ok(rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<_, _>>()?)
 }
 
-/// The plan in words, a line each.
+/// Describes the plan in words, one item per line.
 fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String> {
     let windows = job.windows.all.iter().map(|window| window.name.clone()).collect::<Vec<_>>().join(", ");
     let next = job.schedule.cadence.next_after(now).map_or("never".to_owned(), |next| next.to_rfc3339());

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::schema;
 use crate::cli::SchemaKind;
 
-/// The page in Markdown.
+/// Returns the page in Markdown.
 pub fn page() -> String {
     let mut page = String::from(
         "# Reference\n\n\
@@ -26,7 +26,7 @@ pub fn page() -> String {
     page
 }
 
-/// Sections deeper than this do not exist; a schema that refers to itself must end.
+/// No section is deeper than this; the limit ends a schema that refers to itself.
 const DEEPEST: usize = 6;
 
 fn section(page: &mut String, root: &Json, schema: &Json, path: &str, depth: usize) {
@@ -58,7 +58,7 @@ fn section(page: &mut String, root: &Json, schema: &Json, path: &str, depth: usi
     }
 }
 
-/// What kind of value a property takes, and the schema of what is in it.
+/// Returns the kind of value that a property takes, and the schema of its content.
 fn resolve<'s>(root: &'s Json, property: &'s Json) -> (String, &'s Json) {
     if let Some(reference) = property.get("$ref").and_then(Json::as_str) {
         let target = root.pointer(reference.trim_start_matches('#')).unwrap_or(property);

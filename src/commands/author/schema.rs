@@ -1,4 +1,4 @@
-//! `schema`: the JSON Schema of what people and programs write and read, for editors and for receivers.
+//! `schema`: JSON Schemas of job files, settings, fixtures and webhook bodies, for editors and for receivers.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ pub(in crate::commands) fn run(kind: SchemaKind) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The schema of a kind of text.
+/// Returns the schema of a kind of text.
 pub fn of(kind: SchemaKind) -> Json {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let (schema, title) = match kind {
@@ -30,7 +30,7 @@ pub fn of(kind: SchemaKind) -> Json {
     };
     let mut schema = schema.to_value();
     for text in samples(kind) {
-        // A file that is shipped is read by tests; one that is broken would only give no examples.
+        // Tests read every shipped file; a broken one would only give no examples.
         if let Ok(sample) = toml::from_str::<Json>(text) {
             add_examples(&mut schema, &sample);
         }
@@ -41,7 +41,7 @@ pub fn of(kind: SchemaKind) -> Json {
     schema
 }
 
-/// Files that keys take their examples from: those that are shipped, so that no example is one that does not work.
+/// Returns the files that give keys their examples: only shipped ones, so that every example works.
 fn samples(kind: SchemaKind) -> &'static [&'static str] {
     match kind {
         SchemaKind::Job => &[
@@ -58,10 +58,10 @@ fn samples(kind: SchemaKind) -> &'static [&'static str] {
     }
 }
 
-/// Examples of one key.
+/// Maximum examples of one key.
 const MOST_EXAMPLES: usize = 3;
 
-/// Puts the plain values of a sample beside the keys that they are of.
+/// Adds the plain values of a sample to their keys.
 fn add_examples(root: &mut Json, sample: &Json) {
     let mut found = BTreeMap::new();
     collect(root, "", sample, &mut found);
@@ -76,7 +76,7 @@ fn add_examples(root: &mut Json, sample: &Json) {
     }
 }
 
-/// Walks a schema and a value of it side by side. Keys are JSON pointers into the schema.
+/// Walks a schema and a value of it in parallel. Keys are JSON pointers into the schema.
 fn collect(root: &Json, pointer: &str, value: &Json, found: &mut BTreeMap<String, Vec<Json>>) {
     let Some(schema) = root.pointer(pointer) else { return };
     if let Some(target) = schema.get("$ref").and_then(Json::as_str).and_then(|target| target.strip_prefix('#')) {
@@ -93,7 +93,7 @@ fn collect(root: &Json, pointer: &str, value: &Json, found: &mut BTreeMap<String
             for (name, value) in fields {
                 let of_name = format!("{pointer}/properties/{}", name.replace('~', "~0").replace('/', "~1"));
                 if root.pointer(&of_name).is_none() {
-                    // Names that the user gives, as those of receivers.
+                    // Names that the user gives, such as those of receivers.
                     collect(root, &format!("{pointer}/additionalProperties"), value, found);
                     continue;
                 }

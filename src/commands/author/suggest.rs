@@ -1,4 +1,4 @@
-//! `suggest`: limits that would have paged as seldom as one likes.
+//! `suggest`: limits that would have paged no more often than wanted.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,9 +23,9 @@ use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Clearing, Condition, Excess, Limits, Rule, Test, When};
 use crate::store::history::replay as store;
 
-/// How often a rule may page in a week, for `suggest`.
+/// Pages per week that a rule may send, for `suggest`.
 const TARGETS: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
-/// Fewer measurements than these make no pattern of a week or a month.
+/// Fewer measurements show no weekly or monthly pattern.
 const FEW: usize = 30;
 
 pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Result<ExitCode> {
@@ -127,13 +127,13 @@ fn firing_share(firings: &[Firing], range: &Range<DateTime<Utc>>) -> f64 {
     firing as f64 / (range.end - range.start).num_seconds().max(1) as f64
 }
 
-/// What limits are searched for.
+/// Context of a search for limits.
 struct Frame<'a> {
     job: &'a PlannedJob,
     metric: &'a str,
     window: &'a Window,
     range: &'a Range<DateTime<Utc>>,
-    /// The rule whose other settings are taken over.
+    /// The rule that supplies the other settings.
     first: Option<&'a Rule>,
 }
 
@@ -165,7 +165,7 @@ impl Frame<'_> {
         }
     }
 
-    /// What a limit would have done. A search for another frequency asks for many of the same.
+    /// Replays a limit. Results are kept: a search for another frequency tries many of the same limits.
     fn firings(&self, history: &History, baseline: Option<&Baseline>, limit: f64, tried: &mut Tried) -> Vec<Firing> {
         let firings = || {
             replay::replay(&self.rule(baseline, limit), &self.job.windows, history, self.range, AsOf::Latest).firings
@@ -173,7 +173,7 @@ impl Frame<'_> {
         tried.entry(limit.to_bits()).or_insert_with(firings).clone()
     }
 
-    /// The lowest limit that pages at most so often in a week, to a few digits; by halving.
+    /// Finds, by bisection, the lowest limit that pages at most `most` times a week, to a few digits.
     fn find(
         &self,
         history: &History,
@@ -181,7 +181,7 @@ impl Frame<'_> {
         most: f64,
         tried: &mut Tried,
     ) -> Option<(f64, Vec<Firing>)> {
-        // Few alerts come of a limit that is always exceeded too: only those above the usual value are looked at.
+        // A limit that is always exceeded also gives few alerts, so search only above the usual value.
         let (mut low, mut high) = match baseline {
             None => (median(values.to_vec())?, values.iter().copied().fold(f64::MIN, f64::max)),
             Some(_) => (0.0, 8.0),
@@ -200,7 +200,7 @@ impl Frame<'_> {
         best
     }
 
-    /// The values that are judged.
+    /// Returns the values that are judged.
     fn values(&self, history: &History) -> Vec<f64> {
         let open = self.rule(None, f64::INFINITY);
         let replay = replay::replay(&open, &self.job.windows, history, self.range, AsOf::Latest);
@@ -212,7 +212,7 @@ impl Frame<'_> {
 /// Firings by limit.
 type Tried = HashMap<u64, Vec<Firing>>;
 
-/// Shares to whole percents, values to three digits: nobody writes more into a job file.
+/// Rounds shares up to whole percents and values up to three digits: users write no more into a job file.
 fn few_digits(value: f64, is_share: bool) -> f64 {
     if is_share || value == 0.0 {
         return (value * 100.0).ceil() / 100.0;

@@ -1,4 +1,4 @@
-//! `test`: rules against fixtures. The rules are the job's own, judged by the same code as in a run.
+//! `test`: checks rules against fixtures. The rules are the job's own, evaluated by the same code as in a run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(in crate::commands) fn run(global: &Global, path: &Path) -> Result<ExitCode>
     for file in files {
         match run_file(&file, &settings) {
             Ok((ok, not)) => (passed, failed) = (passed + ok, failed + not),
-            // A file that cannot be used keeps no other from being tested.
+            // A file that cannot be used does not stop the others from being tested.
             Err(error) => {
                 unusable += 1;
                 output::note(&format!("error: {error:#}"));
@@ -52,7 +52,7 @@ pub(in crate::commands) fn run(global: &Global, path: &Path) -> Result<ExitCode>
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Runs the tests of one file: how many passed and failed.
+/// Runs the tests of one file. Returns how many passed and failed.
 fn run_file(file: &Path, settings: &Settings) -> Result<(usize, usize)> {
     let (job, fixture) = load(file, settings)?;
     let (mut passed, mut failed) = (0, 0);
@@ -90,7 +90,7 @@ fn load(path: &Path, settings: &Settings) -> Result<(PlannedJob, FixtureSpec)> {
     Ok((job, fixture))
 }
 
-/// What differs from what is expected. An error is a mistake of the test itself.
+/// Returns the differences from the expected results. An error is a mistake of the test itself.
 fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     let mut history = History::default();
     history.now = test.now.as_deref().map(time).transpose()?;
@@ -236,7 +236,7 @@ fn next(job: &PlannedJob, window: &Window, slice: Slice, every: Option<TimeDelta
     }
 }
 
-/// `200x3 _ 250`: numbers, repeated numbers, and gaps.
+/// Parses numbers, repeated numbers and gaps: `200x3 _ 250`.
 fn numbers(values: &ValuesSpec) -> Result<Vec<Option<f64>>, String> {
     let text = match values {
         ValuesSpec::Number(number) => return Ok(vec![Some(*number)]),

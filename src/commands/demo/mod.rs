@@ -1,4 +1,4 @@
-//! `demo`: the whole story on made-up data, with a real Postgres, a real SMTP conversation and real HTTP.
+//! `demo`: an end-to-end run on made-up data, with a real Postgres, a real SMTP conversation and real HTTP.
 
 pub mod receivers;
 mod scene;
@@ -30,19 +30,19 @@ pub(super) async fn run(keep: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets a database that `demo --keep` left running stop.
+/// Releases a database that `demo --keep` left running, so that it stops.
 pub(super) fn stop() -> Result<ExitCode> {
     let kept = local::stop_keeping(Path::new(database::LOCAL_FOLDER))?;
     output::print(if kept { "the demo's database stops" } else { "no database was kept running here" })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A heading that stands out, with or without colour.
+/// Prints a prominent heading, with or without colour.
 fn heading(text: &str) -> Result<()> {
     output::print_styled(&format!("\n{}\n{}", text.bold(), "─".repeat(text.chars().count())))
 }
 
-/// The query that an analyst would type, run by psql itself where it is installed.
+/// Runs a query as an analyst would, with psql where it is installed.
 fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
     let name = LocalDatabase::Demo.name();
     let program = server.binaries.join("psql");
@@ -60,7 +60,7 @@ fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
 
 fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
     heading("What next")?;
-    // As it was started, so that the lines below can be pasted.
+    // The name it was started by, so that the lines below can be pasted.
     let trueup = std::env::args().next().unwrap_or_else(|| "trueup".to_owned());
     let open = server.psql(LocalDatabase::Demo.name());
     if keep {

@@ -1,4 +1,4 @@
-//! Small SMTP and HTTP servers on loopback that keep what they receive. They answer as they are told, for tests of faults.
+//! Small SMTP and HTTP servers on loopback that keep what they receive. Their answers can be set, for tests of faults.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ pub struct Received {
     /// Header lines of a request; empty for mail, whose headers are part of its data.
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// The status or reply code it was answered with.
+    /// Status or reply code of the answer.
     pub answer: u16,
 }
 
 impl Received {
-    /// A header of a request.
+    /// Returns a header of a request.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// What a server was told to answer next, and what it received.
+/// Answers queued for a server, and the messages it received.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     received: Arc<Mutex<Vec<Received>>>,
@@ -33,12 +33,12 @@ pub struct Book {
 }
 
 impl Book {
-    /// Everything received so far, oldest first.
+    /// Returns everything received so far, oldest first.
     pub fn all(&self) -> Vec<Received> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Answers to give to the next requests, before all is well again.
+    /// Queues answers for the next requests; later ones succeed again.
     pub fn answer_next(&self, codes: &[u16]) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(codes);
     }
@@ -60,12 +60,12 @@ pub struct LocalReceiver {
 }
 
 impl LocalReceiver {
-    /// Takes webhooks.
+    /// Starts a server for webhooks.
     pub async fn http() -> Result<Self> {
         Self::listen(|stream, book| async move { serve_http(stream, &book).await }).await
     }
 
-    /// Takes mail. A code of 4xx or 5xx that it was told answers the recipient, as greylisting does.
+    /// Starts a server for mail. A queued code of 4xx or 5xx answers the recipient, as greylisting does.
     pub async fn smtp() -> Result<Self> {
         Self::listen(|stream, book| async move { serve_smtp(stream, &book).await }).await
     }
@@ -81,7 +81,7 @@ impl LocalReceiver {
         let shared = book.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that breaks off is the client's matter.
+                // A client that disconnects is not a failure of the server.
                 tokio::spawn(serve(stream, shared.clone()));
             }
         });
@@ -160,7 +160,7 @@ async fn read_data(stream: &mut BufReader<TcpStream>) -> std::io::Result<String>
     }
 }
 
-/// The plain-text part of a mail, decoded.
+/// Returns the plain-text part of a mail, decoded.
 pub fn plain_text(mail: &str) -> String {
     let Some(start) = mail.find("Content-Type: text/plain") else { return String::new() };
     let part = &mail[start..];
@@ -175,7 +175,7 @@ pub fn plain_text(mail: &str) -> String {
     }
 }
 
-/// A header of a mail, unfolded, with encoded words left as they are.
+/// Returns a header of a mail, unfolded, with encoded words left as they are.
 pub fn mail_header(mail: &str, name: &str) -> Option<String> {
     let head = mail.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
     let prefix = format!("{}:", name.to_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! What the demo is played with: a database, a job, and somebody who listens.
+//! Setup of the demo: a database, a job, and receivers.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Makes the warehouse and the receivers. Whatever an earlier demo left is replaced.
+    /// Creates the warehouse and the receivers, and replaces leftovers of an earlier demo.
     pub(super) async fn build(server: &LocalServer) -> Result<Self> {
         let spinner = progress::spinner("making a warehouse: 4 regions, 60 days by quarter-hours, late labels");
         server.drop_database(LocalDatabase::Demo).await?;
@@ -57,7 +57,7 @@ impl Scene {
         Ok(Self { pool: connect::pool(options, 4).await?, job: job()?, receivers, mail, hook })
     }
 
-    /// One scheduled run, and one attempt to deliver what it caused.
+    /// Executes one scheduled run and one attempt to deliver its notifications.
     pub(super) async fn tick(&self, at: DateTime<Utc>) -> Result<Published> {
         let lease = TimeDelta::seconds(30);
         let claim = enter(&self.pool, &self.job, RunRequest::RunAt(at), "demo", lease)

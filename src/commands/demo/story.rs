@@ -1,4 +1,4 @@
-//! The story: a job, its replay, the alert, the messages, a late label, and how to ask for it all in SQL.
+//! The story: a job, its replay, the alert, the messages, a late label, and how to query it all in SQL.
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,7 +17,7 @@ use crate::store::read::history::{self, HistoryFilter};
 use crate::text::number::number;
 use crate::text::visible;
 
-/// A change of an alert, with the tick it came at.
+/// A state change of an alert, with its tick.
 struct Moment {
     at: DateTime<Utc>,
     told: StateChange,
@@ -37,7 +37,7 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
             State::Pending | State::Inactive => continue,
         };
         let value = told.value.map_or("-".to_owned(), number);
-        // Each rule in its own unit: a share of labels is no power.
+        // Each rule has its own unit: a share of labels is not a power.
         let rule = scene.job.rules.iter().find(|rule| rule.name == told.rule);
         let name = rule.map_or("value", |rule| rule.metric().name());
         let metric = scene.job.metrics.iter().find(|metric| metric.name() == name);
@@ -55,7 +55,7 @@ pub(super) async fn tell(scene: &Scene, server: &LocalServer) -> Result<()> {
     query(server)
 }
 
-/// The last three days, tick by tick, as the scheduler would have run them.
+/// Replays the last three days, tick by tick, as the scheduler would have run them.
 async fn replay(scene: &Scene) -> Result<Vec<Moment>> {
     let instant = |text: &str| text.parse::<DateTime<Utc>>().with_context(|| format!("`{text}` is not an instant"));
     let (first, last) = (instant("2025-04-30T00:00:00Z")?, instant("2025-05-03T00:00:00Z")?);
@@ -81,7 +81,7 @@ async fn replay(scene: &Scene) -> Result<Vec<Moment>> {
     Ok(moments)
 }
 
-/// RMSE of each region over the replayed days.
+/// Prints the RMSE of each region over the replayed days.
 async fn regions(scene: &Scene) -> Result<()> {
     heading("RMSE by region, rolling 6h, in MW; a full block is the limit of 450")?;
     let mut table = Table::new(&["region", "lowest", "highest", "last", "every_2_hours"]);
@@ -110,7 +110,7 @@ async fn regions(scene: &Scene) -> Result<()> {
     output::print_table(&table, Output::Table)
 }
 
-/// The first email and the first webhook, as the receivers got them.
+/// Prints the first email and the first webhook, as the receivers got them.
 fn messages(scene: &Scene) -> Result<()> {
     let mails = scene.mail.book.all();
     let first = mails.first().context("no email was received")?;
@@ -134,7 +134,7 @@ fn messages(scene: &Scene) -> Result<()> {
     }
 }
 
-/// Leaves the ends of long series of points, and says how many points went.
+/// Keeps only the ends of long series of points. Returns the number of points removed.
 fn shorten(value: &mut serde_json::Value) -> usize {
     match value {
         serde_json::Value::Array(points) if points.len() > 4 && points.iter().all(|p| p.get("value").is_some()) => {
@@ -148,7 +148,7 @@ fn shorten(value: &mut serde_json::Value) -> usize {
     }
 }
 
-/// What a label that came two days late did to the history.
+/// Shows how a label that came two days late changed the history.
 fn late_label(server: &LocalServer) -> Result<()> {
     heading("A label that arrives late revises a number; the first report stays")?;
     output::print("The south's meters for the afternoon of 30 April arrived on 2 May at 16:40:")?;

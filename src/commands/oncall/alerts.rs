@@ -1,4 +1,4 @@
-//! `alerts`: what is open, and what people do about it.
+//! `alerts`: lists alerts, and acknowledges or resolves them.
 
 use std::process::ExitCode;
 
@@ -72,7 +72,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &AlertsCommand) -
         let word = if kind == Kind::Acknowledge { "acknowledged" } else { "resolved" };
         output::note(&format!("{word}: {} of {} for {} (alert {})", alert.rule, alert.job, alert.cohort, alert.id));
     }
-    // Whoever was told hears it now; what cannot be delivered waits for `serve`.
+    // Notify the receivers now; what cannot be delivered waits for `serve`.
     let receivers = database::receivers(&settings);
     for name in send::usable_due(&database.pool, &receivers).await? {
         send::drain(&database.pool, &receivers, &name, None, || false).await?;

@@ -1,4 +1,4 @@
-//! `deliveries`: messages and what became of them.
+//! `deliveries`: notifications and their outcomes.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `notify test`: a message through the outbox, as an alert would go.
+//! `notify test`: sends a test message through the outbox, as an alert would go.
 
 use std::process::ExitCode;
 
@@ -44,14 +44,14 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
         job_id: None,
         run_id: None,
         receiver: receiver.to_owned(),
-        // A group of its own: it waits for nothing.
+        // A group of its own, so that it waits for nothing.
         topic: notice.group.clone(),
         kind: "test",
         body: json!(notice),
         due: None,
     };
     messages::enqueue(&mut connection, &new).await?;
-    // A receiver that is left alone for a while is asked all the same.
+    // Try now, even if the receiver is paused after failures.
     deliveries::try_now(&mut connection, receiver).await?;
     drop(connection);
     let spinner = progress::spinner(&format!("telling {receiver}"));

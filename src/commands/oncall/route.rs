@@ -1,4 +1,4 @@
-//! `route`: who would be told of an alert, when, and why.
+//! `route`: the receivers of an alert, when they are notified, and why.
 
 use std::process::ExitCode;
 
@@ -39,7 +39,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &RouteArgs) -> Resul
         )));
     }
     if asked.is_empty() {
-        // No rule of that severity yet: what a new one would get that names nobody.
+        // No rule has that severity yet: show the receivers of a new rule that names none.
         asked.push(("(any)".to_owned(), job.owner.clone(), &job.notify));
     }
     let at = args.at.unwrap_or_else(Utc::now);

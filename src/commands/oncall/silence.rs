@@ -1,4 +1,4 @@
-//! `silence` and `annotate`: what people tell trueup.
+//! `silence` and `annotate`: silences and annotations entered by people.
 
 use std::process::ExitCode;
 
@@ -60,7 +60,7 @@ async fn add(global: &Global, args: &SilenceArgs) -> Result<ExitCode> {
     if args.reason.trim().is_empty() {
         return Err(user_error("a silence needs a reason: whoever wonders why nothing came reads it"));
     }
-    // A pattern may be about jobs that are yet to come.
+    // A pattern may match jobs that do not exist yet.
     if let Some(name) = args.job.as_ref().filter(|name| !name.contains('*')) {
         let job = jobs::find(global, &settings, name)?;
         let burns = || job.slos.iter().flat_map(|slo| slo.burns.iter().map(|burn| slo.alert(burn)));

@@ -1,4 +1,4 @@
-//! `backfill`: past windows from all that is known now, with a progress bar.
+//! `backfill`: recomputes past windows from all that is known now, with a progress bar.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything that a runner stands on, and says what mends it.
+//! `doctor`: checks everything that a runner depends on, and suggests fixes.
 
 mod owners;
 
@@ -15,6 +15,7 @@ use crate::commands::shared::database;
 use crate::commands::shared::jobs::{self, JobFile};
 use crate::commands::user_error;
 use crate::domain::duration;
+use crate::domain::name::quoted;
 use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
 use crate::postgres::migrate::{self, SchemaVersion};
@@ -24,7 +25,7 @@ use crate::store::ledger::run;
 use crate::store::read::doctor;
 use crate::warehouse::inspect::{self, SourceError};
 
-/// How a finding is meant.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Ok,
@@ -32,7 +33,7 @@ enum State {
     Error,
 }
 
-/// What was looked at, what was found, and what mends it.
+/// The subject of a check, its result, and the fix.
 struct Finding {
     state: State,
     about: String,
@@ -40,7 +41,7 @@ struct Finding {
     mend: String,
 }
 
-/// Findings as they are made.
+/// Findings in the order they are made.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
@@ -84,7 +85,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
         ),
         Ok(mut connection) => {
             database(&mut connection, &settings, &planned, &mut findings).await?;
-            // A connection that does not say goodbye ends with the program.
+            // If closing fails, the connection ends with the program.
             drop(connection.close().await);
         }
     }
@@ -111,7 +112,7 @@ fn planned(global: &Global, settings: &Settings, findings: &mut Findings) -> Res
     Ok(planned)
 }
 
-/// Clocks that differ by more than this confuse people, though nothing depends on them.
+/// A larger clock difference confuses people, though nothing depends on it.
 const CLOCKS: TimeDelta = TimeDelta::seconds(5);
 
 async fn database(
@@ -139,7 +140,7 @@ async fn database(
         Err(_) => findings.warning("schema", "its version cannot be read by this role", GRANTS),
     }
     if !rights(connection, &server, planned, findings).await? {
-        // What cannot be read says nothing.
+        // Without these rights the checks below say nothing.
         return Ok(());
     }
     owners::look(connection, planned, &settings.trusted_owners, findings).await?;
@@ -147,7 +148,7 @@ async fn database(
     stale(connection, planned, findings).await
 }
 
-/// What the server says of itself, at a time of this machine and for a runner with so many connections.
+/// Checks the server's report against this machine's clock and the runner's connection limit.
 fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, findings: &mut Findings) {
     match migrate::OLDEST_SERVER > server.version_number {
         true => findings.error(
@@ -164,8 +165,10 @@ fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, find
             "connect to the primary: trueup writes its history",
         );
     } else if server.is_read_only {
-        let mend =
-            format!("alter role \"{}\" reset default_transaction_read_only, or the same of the database", server.role);
+        let mend = format!(
+            "alter role {} reset default_transaction_read_only, or the same of the database",
+            quoted(&server.role)
+        );
         findings.error("server", "transactions of this role are read-only, and trueup writes its history", mend);
     }
     let apart = (now - server.now).abs();
@@ -189,7 +192,7 @@ fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, find
     }
 }
 
-/// What the role may do, too little and too much. Returns whether it may use all of `trueup.*`.
+/// Checks the role for missing and for excess rights. Returns true if it may use all of `trueup.*`.
 async fn rights(
     connection: &mut PgConnection,
     server: &doctor::Server,
@@ -215,7 +218,7 @@ async fn rights(
         findings.warning(
             "limits",
             format!("a statement of `{}` may fill the server's disk with temporary files", server.role),
-            format!("alter role \"{}\" set temp_file_limit = '10GB', as a superuser", server.role),
+            format!("alter role {} set temp_file_limit = '10GB', as a superuser", quoted(&server.role)),
         );
     }
     let missing = doctor::missing_on_own(connection).await?;
@@ -240,7 +243,7 @@ async fn rights(
                 findings.warning(
                     &about,
                     format!("{table} may be written, which no runner needs"),
-                    format!("revoke insert, update, delete on {table} from \"{}\"", server.role),
+                    format!("revoke insert, update, delete on {table} from {}", quoted(&server.role)),
                 );
             }
         }
@@ -313,7 +316,7 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
     Ok(())
 }
 
-/// Jobs that nobody has run when they were due.
+/// Reports jobs that were not run when they were due.
 async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: &mut Findings) -> Result<()> {
     for job in planned {
         let about = format!("job {}", job.name);

@@ -1,4 +1,4 @@
-//! `migrate --print-grants`: the roles that trueup needs, and nothing beyond that.
+//! `migrate --print-grants`: the roles that trueup needs, and nothing more.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use crate::commands::shared::jobs;
 use crate::plan::source::Relation;
 use crate::text::visible;
 
-/// Roles by name, quoted where they are printed.
+/// Role names, quoted where they are printed.
 pub(in crate::commands) struct Roles<'a> {
     pub runner: &'a str,
     pub reader: &'a str,
 }
 
-/// SQL that the owner of the schema and of the sources runs once, and again when a job reads another table.
+/// Returns SQL that the owner of the schema and of the sources runs once, and again when a job reads another table.
 pub(in crate::commands) fn sql(global: &Global, roles: &Roles<'_>) -> Result<String> {
     let (runner, reader) = (quoted(roles.runner), quoted(roles.reader));
     let limits = limits(&runner);
@@ -83,8 +83,8 @@ pub(in crate::commands) fn sql(global: &Global, roles: &Roles<'_>) -> Result<Str
     Ok(sql)
 }
 
-/// What a session of the runner may take of the server. Time is bounded by trueup as well, temporary files are not: a recursive
-/// query of a job would write until the disk is full.
+/// Limits what a session of the runner may take from the server. trueup bounds time as well, but not temporary files: a
+/// recursive query of a job would write until the disk is full.
 fn limits(runner: &str) -> String {
     let set = |settings: &[&str]| {
         let lines: String = settings.iter().map(|one| format!("  alter role {runner} set {one};\n")).collect();
@@ -108,12 +108,13 @@ fn limits(runner: &str) -> String {
     )
 }
 
-/// Tables that jobs read, with their schemas, and the names of jobs that read queries. Jobs with mistakes are left out.
+/// Returns the tables that jobs read, with their schemas, and the names of jobs that read queries. Jobs with mistakes are left
+/// out.
 #[expect(clippy::type_complexity, reason = "two small sets that are used once")]
 fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTreeSet<String>)> {
     let (mut tables, mut queries) = (BTreeSet::new(), BTreeSet::new());
     let settings = jobs::settings(global)?;
-    // Before the first job there is nothing to read.
+    // Before the first job exists there is nothing to read.
     let files = if global.jobs.exists() { jobs::load_all(&global.jobs, &settings)? } else { Vec::new() };
     for file in files {
         let Some(job) = file.job else { continue };
@@ -130,7 +131,7 @@ fn sources(global: &Global) -> Result<(BTreeSet<(Option<String>, String)>, BTree
     Ok((tables, queries))
 }
 
-/// A name in SQL, whose hidden characters are written as escapes of Unicode.
+/// Quotes a name in SQL; hidden characters are written as Unicode escapes.
 fn quoted(name: &str) -> String {
     match visible::has_hidden(name) {
         true => format!("U&\"{}\"", escaped(name).replace('"', "\"\"")),
@@ -138,7 +139,7 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// A text in SQL, as above.
+/// Quotes a text in SQL, with the same escapes.
 fn literal(text: &str) -> String {
     match visible::has_hidden(text) {
         true => format!("U&'{}'", escaped(text).replace('\'', "''")),

@@ -47,7 +47,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &RunArgs) -> Result<
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }
 
-/// A run now that compares the whole horizon with the source.
+/// Runs a job now and compares the whole horizon with the source.
 pub(in crate::commands) async fn reconcile(global: &Global, name: &str) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, name)?;
@@ -66,7 +66,7 @@ pub(in crate::commands) async fn reconcile(global: &Global, name: &str) -> Resul
     finish(global, &database.pool, &settings, &job, &claim, ended).await
 }
 
-/// Delivers what a run caused, and shows what it did.
+/// Delivers the notifications of a run and shows its results.
 async fn finish(
     global: &Global,
     pool: &PgPool,
@@ -91,12 +91,12 @@ async fn finish(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says which predictions are left out because the data contradict themselves, with a few of their keys: from their residuals,
-/// and where these are gone from the source, over the shortest window that has such predictions.
+/// Warns about predictions left out because the data contradict themselves, with a few of their keys: from the residuals or, if
+/// those are missing, from the source over the shortest window with such predictions.
 async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measured: &[Measurement]) -> Result<()> {
     let contradict = |m: &&Measurement| m.sample.counts.duplicates > 0 || m.sample.counts.ambiguous > 0;
     let mut connection = pool.acquire().await?;
-    // Where expressions are evaluated row by row, some fail, which no count of a window tells.
+    // With row-by-row evaluation some expressions fail, which no count of a window shows.
     let guarded = job_store::is_guarded(&mut connection, &job.name).await?;
     let looked_at = measured.iter().filter(|m| guarded || contradict(m)).map(|m| m.slice);
     let Some(window) = looked_at.min_by_key(|slice| slice.end - slice.start) else {
@@ -126,7 +126,7 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
     Ok(())
 }
 
-/// A job that does not fit its data is the user's to mend; everything else is ours.
+/// A job that does not fit its data is the user's to fix; everything else is ours.
 fn failed(error: RunError) -> anyhow::Error {
     match error.cure() {
         Cure::Fail if matches!(error, RunError::Source(_)) => user_error(format!("the run failed: {error}")),
@@ -134,7 +134,7 @@ fn failed(error: RunError) -> anyhow::Error {
     }
 }
 
-/// Enters the run into the ledger, or says why it cannot be.
+/// Enters the run into the ledger, or reports why it cannot.
 async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: RunRequest) -> Result<Claim> {
     match enter(pool, job, asked, &database::runner_name(), settings.lease).await? {
         Ok(claim) => Ok(claim),
@@ -164,7 +164,7 @@ async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<
                 .iter()
                 .filter(|m| m.window == rule.window && m.model_version.is_none() && m.cohort.label() == "all");
             for measurement in judged {
-                // What is compared with history needs a run that may read it.
+                // A comparison with history needs a run that may read it.
                 if rule
                     .when
                     .tests()
@@ -188,7 +188,7 @@ async fn dry_run(global: &Global, pool: &PgPool, job: &PlannedJob, at: DateTime<
     Ok(ExitCode::SUCCESS)
 }
 
-/// The last window of each name.
+/// Returns the measurements in the last window of each name.
 fn newest(measured: &[Measurement]) -> Vec<&Measurement> {
     let last = |name: &str| measured.iter().filter(|m| m.window == name).map(|m| m.slice.end).max();
     measured.iter().filter(|m| Some(m.slice.end) == last(&m.window)).collect()

@@ -1,4 +1,4 @@
-//! `serve`: runs all jobs on their schedules until SIGTERM or Ctrl-C, and takes in job files that change.
+//! `serve`: runs all jobs on their schedules until SIGTERM or Ctrl-C, and reloads job files that change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,13 @@ use crate::spec::Level;
 use crate::telemetry;
 use crate::web::{self, Site};
 
-/// Runs at the same time; each may hold one connection, and its lease renewal now and then another.
+/// Maximum parallel runs. Each may hold one connection, and now and then another to renew its lease.
 const MOST_PARALLEL: usize = 4;
-/// What looks at the ledger may take beyond lease and poll before the process counts as unwell.
+/// Time that a ledger check may take beyond lease and poll before the process counts as unhealthy.
 const MARGIN: Duration = Duration::from_secs(10);
-/// The longest pause between two attempts to connect to a database that is not there yet.
+/// Longest pause between attempts to connect to a database that is not up yet.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often job files are looked at.
+/// Interval at which job files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
@@ -83,7 +83,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
         parallel: MOST_PARALLEL.min(usize::try_from(settings.max_connections).unwrap_or(2) / 2).max(1),
     };
     let reloader = tokio::spawn(reload(global.clone(), settings, files, catalog, stopped.clone()));
-    // Whoever started it under systemd is told that it works; elsewhere nobody listens.
+    // Report readiness to systemd; elsewhere nothing listens.
     drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     let served = scheduler.serve(stopped).await;
     reloader.abort();
@@ -91,8 +91,8 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Connects, and waits for a database that is not there yet: after a power cut it starts later than this process. None when
-/// the process is stopped meanwhile. A wrong password or a schema that lacks migrations ends the wait at once.
+/// Connects, and waits for a database that is not up yet: after a power cut it starts later than this process. Returns `None`
+/// if the process is stopped meanwhile. A wrong password or a schema that lacks migrations ends the wait at once.
 async fn database_when_there(
     global: &Global,
     settings: &Settings,
@@ -120,7 +120,7 @@ async fn database_when_there(
     Ok(None)
 }
 
-/// Says when to stop.
+/// Returns a channel that turns true on SIGTERM or Ctrl-C.
 fn stop_signal() -> Result<watch::Receiver<bool>> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
@@ -136,7 +136,7 @@ fn stop_signal() -> Result<watch::Receiver<bool>> {
     Ok(stopped)
 }
 
-/// Takes in job files when they change, or at once on SIGHUP.
+/// Reloads job files when they change, or at once on SIGHUP.
 async fn reload(
     global: Global,
     settings: Settings,
@@ -163,13 +163,13 @@ async fn reload(
                 info!(jobs = jobs.len(), broken = files.broken, "job files were read again: {}", names.join(", "));
                 catalog.replace(jobs);
             }
-            // The folder may be being replaced: what is served goes on.
+            // The folder may be in the middle of a replacement; keep serving the current jobs.
             Err(failure) => error!("the job files could not be read: {failure:#}"),
         }
     }
 }
 
-/// Logs the findings of a job file, an event each.
+/// Logs each finding of a job file as an event.
 fn tell(file: &JobFile) {
     for finding in &file.findings {
         let (line, column) = finding.position(&file.text);
@@ -181,7 +181,7 @@ fn tell(file: &JobFile) {
     }
 }
 
-/// What was read last: the time of each file, and the last good definition in it.
+/// Job files as last read: the stamp of each, and its last good definition.
 #[derive(Default)]
 struct Files {
     seen: BTreeMap<PathBuf, Stamp>,
@@ -196,12 +196,12 @@ impl Files {
     }
 
     fn have_changed(&self, global: &Global) -> bool {
-        // A folder that cannot be read is no news yet.
+        // A folder that cannot be read does not count as a change.
         folder::list(&global.jobs)
             .is_ok_and(|listing| Self::stamps(&listing) != self.seen || listing.passed_over != self.passed_over)
     }
 
-    /// The jobs of all files. A file with mistakes keeps its last good definition; a bad file never stops the others.
+    /// Reads the jobs of all files. A file with mistakes keeps its last good definition; a bad file never stops the others.
     fn read(&mut self, global: &Global, settings: &Settings) -> Result<Jobs> {
         let listing = folder::list(&global.jobs)?;
         let stamps = Self::stamps(&listing);
@@ -225,7 +225,7 @@ impl Files {
         Ok(jobs)
     }
 
-    /// The definition in a file, or the last one that had no mistakes.
+    /// Returns the definition in a file, or the last one without mistakes.
     fn last_good(&mut self, path: &Path, file: JobFile) -> Option<Arc<PlannedJob>> {
         if let Some(job) = file.job {
             return Some(Arc::new(job));
@@ -237,7 +237,7 @@ impl Files {
         last
     }
 
-    /// Of two files that declare one job the one that was served before goes on, or else the first.
+    /// If two files declare one job, keeps the one that was already served, or else the first.
     fn by_name(&self, good: &BTreeMap<PathBuf, Arc<PlannedJob>>) -> Jobs {
         let mut jobs = Jobs::new();
         let was_served = |path: &Path| self.good.contains_key(path);

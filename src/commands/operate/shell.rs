@@ -1,4 +1,4 @@
-//! `completions` and `man`: what a shell and its users read about the command line.
+//! `completions` and `man`: shell completions and manual pages.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,12 +16,12 @@ pub(in crate::commands) fn completions(shell: clap_complete::Shell) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command line without `help`, which is no command to read about.
+/// The command line without `help`, which needs no manual page.
 fn page() -> clap::Command {
     Cli::command().disable_help_subcommand(true)
 }
 
-/// Prints the page of the program, or writes those of all commands into a folder.
+/// Prints the manual page of the program, or writes the pages of all commands to a folder.
 pub(in crate::commands) fn man(folder: Option<&Path>) -> Result<ExitCode> {
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder)

@@ -1,4 +1,4 @@
-//! `status`: how each job stands.
+//! `status`: the state of each job.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     if !rows.is_empty() {
         output::print_table(&table, global.output)?;
     }
-    // What is not as it should be, a line each.
+    // One line for each problem.
     let known: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     for row in rows {
         for (count, what) in [
@@ -60,10 +60,10 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Windows in a line of blocks.
+/// Windows in a sparkline.
 const TREND: i64 = 20;
 
-/// All there is, for programs.
+/// Returns all columns, for programs.
 fn everything(rows: Vec<history::JobStatus>) -> Table {
     let mut table = Table::new(&[
         "job",
@@ -94,10 +94,10 @@ fn everything(rows: Vec<history::JobStatus>) -> Table {
     table
 }
 
-/// What the job files say of it: how late a change in the source may come and still be in history by itself, and which
-/// jobs have no file any more.
+/// Prints from the job files how late a change in the source may come and still enter history by itself, and which jobs no
+/// longer have a file.
 fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
-    // Status is about the database; a folder without jobs only means that nothing can be said about them.
+    // Status is about the database; without a jobs folder there is nothing to report about files.
     let Ok(files) = jobs::load_all(&global.jobs, settings) else { return Ok(()) };
     let (mut named, mut unreadable) = (BTreeSet::new(), false);
     for file in files {
@@ -120,7 +120,7 @@ fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
         };
         output::note(&format!("{}: {bound}", job.name));
     }
-    // One that cannot be read may be the file of any of them.
+    // An unreadable file may declare any of these jobs.
     for job in known.iter().filter(|job| !unreadable && !named.contains(*job)) {
         output::note(&format!(
             "{job}: no file in `{}` declares it, so it does not run; its history stays",

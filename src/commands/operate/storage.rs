@@ -1,4 +1,4 @@
-//! `status --storage`: how much room each job takes, how fast that grows, and what each table holds.
+//! `status --storage`: the size and growth of each job, and the size of each table.
 
 use std::process::ExitCode;
 
@@ -12,11 +12,11 @@ use crate::settings::Settings;
 use crate::store::ledger::run;
 use crate::store::read::storage::{self, JobSize, TableSize};
 
-/// Growth is that of the last days.
+/// Days over which growth is measured.
 const DAYS: i32 = 3;
-/// Up to so many measurements are counted; beyond that the server's estimate is shown.
+/// Up to this many measurements are counted; beyond that the server's estimate is shown.
 const COUNTED: i64 = 2_000_000;
-/// Bytes that a measurement takes at least, to tell from the size of a table whether there are many.
+/// Minimum bytes of a measurement, to judge from the size of a table whether there are many.
 const LEAST_BYTES: i64 = 150;
 
 pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
@@ -63,7 +63,7 @@ fn everything(jobs: &[JobSize], each: f64, settings: &Settings, tables: &[TableS
     all
 }
 
-/// All tables, shared by the measurements: verdicts, runs and windows grow with them.
+/// Bytes of all tables per measurement: verdicts, runs and windows grow with the measurements.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn per_measurement(bytes: i64, measurements: i64) -> f64 {
     if measurements == 0 { 0.0 } else { bytes as f64 / measurements as f64 }
@@ -94,11 +94,11 @@ fn scaled(measurements: f64, each: f64) -> Cell {
     Cell::Size((measurements * each) as i64)
 }
 
-/// Measurements of a job a day.
+/// Measurements of a job per day.
 struct Growth {
     tumbling: f64,
     rolling: f64,
-    /// Of rolling windows, those that stay when they are old.
+    /// Rolling measurements that are kept once they are old.
     thinned: f64,
 }
 
@@ -107,12 +107,12 @@ impl Growth {
     fn of(job: &JobSize) -> Self {
         let rolling = job.recent_rolling as f64 / f64::from(DAYS);
         let windows_a_day = job.recent_windows as f64 / f64::from(DAYS);
-        // One window of each name.
+        // One window of each name is kept.
         let stays = if windows_a_day > 0.0 { (job.rolling_names as f64 / windows_a_day).min(1.0) } else { 0.0 };
         Self { tumbling: job.recent_tumbling as f64 / f64::from(DAYS), rolling, thinned: rolling * stays }
     }
 
-    /// Measurements that a year adds up to, with the retention in force.
+    /// Returns the measurements that a year adds under the current retention.
     #[expect(clippy::cast_precision_loss, reason = "days")]
     fn after_a_year(&self, keep_rolling: TimeDelta) -> f64 {
         let whole = (keep_rolling.num_days() as f64).min(365.0);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_year_keeps_rolling_windows_for_as_long_as_the_retention_says() {
-        // A window a minute, 4 measurements each; and a day with 4.
+        // A window a minute and a window a day, with 4 measurements each.
         let job = JobSize {
             job: "load".to_owned(),
             measurements: 0,

@@ -1,4 +1,4 @@
-//! A series of numbers as characters: what a terminal can show of a metric, its limit and when an alert fired.
+//! Draws a metric, its limit and the times an alert fired as characters for a terminal.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use crate::text::number::number;
 const WIDTH: usize = 64;
 const HEIGHT: usize = 10;
 
-/// What is drawn.
+/// Data to draw.
 pub(in crate::commands) struct Chart<'a> {
     pub range: Range<DateTime<Utc>>,
-    /// Values, and whether each was in breach.
+    /// Values, each with true if it was in breach.
     pub values: &'a [(DateTime<Utc>, f64, bool)],
     /// Limits at the same times; they move with a baseline.
     pub limits: &'a [(DateTime<Utc>, f64)],
@@ -20,7 +20,7 @@ pub(in crate::commands) struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// The chart, 80 columns wide. Each column shows the greatest value in its time, marked if any was in breach, and the mean limit.
+    /// Draws the chart, 80 columns wide. A column shows its largest value, marked if any was in breach, and its newest limit.
     pub(in crate::commands) fn draw(&self) -> String {
         let values = self.columns(
             self.values
@@ -29,7 +29,8 @@ impl Chart<'_> {
                 .filter(|(_, (v, _))| v.is_finite()),
             |one, other| (one.0.max(other.0), one.1 || other.1),
         );
-        let limits = self.columns(self.limits.iter().copied().filter(|(_, limit)| limit.is_finite()), f64::midpoint);
+        let limits =
+            self.columns(self.limits.iter().copied().filter(|(_, limit)| limit.is_finite()), |_, newest| newest);
         let known = || values.iter().flatten().map(|(value, _)| *value).chain(limits.iter().flatten().copied());
         let (low, high) = known().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high {

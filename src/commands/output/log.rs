@@ -1,4 +1,4 @@
-//! The log: events in, lines on stderr out, in which hidden characters of the data are visible.
+//! The log: writes events as lines to stderr, with hidden characters of the data made visible.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use crate::cli::LogFormat;
 use crate::text::visible;
 
-/// Logs go to stderr. `serve` says what it does; other commands print their results instead and log only trouble.
+/// Logs go to stderr. `serve` logs what it does; other commands print their results and log only problems.
 pub(in crate::commands) fn to_stderr(serving: Option<LogFormat>) {
     let default = if serving.is_some() { "info,tokio_cron_scheduler=warn" } else { "error" };
     let filter = EnvFilter::try_from_env("TRUEUP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
@@ -25,7 +25,7 @@ pub(in crate::commands) fn to_stderr(serving: Option<LogFormat>) {
     }
 }
 
-/// One field of an event: its message as it is, others with their name.
+/// Writes one field of an event: the message as it is, others with their name.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     if field.name() != "message" {
         let (name, dim) = if writer.has_ansi_escapes() { ("\u{1b}[3m", "\u{1b}[0m") } else { ("", "") };
@@ -38,7 +38,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
 struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
-    /// An event comes in one piece, and a character is never cut.
+    /// An event is written in one piece, so no character is cut.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         self.0.write_all(visible::json(&String::from_utf8_lossy(event)).as_bytes())?;
         Ok(event.len())

@@ -1,6 +1,6 @@
-//! Tables for people, JSON and CSV for programs; and the only functions that write to stdout and stderr.
+//! Tables for people, JSON and CSV for programs, and the only functions that write to stdout and stderr.
 //!
-//! Each of them makes hidden characters visible, so that no command can forget it.
+//! Each function makes hidden characters visible, so that no command can forget to.
 
 pub mod chart;
 pub mod log;
@@ -24,7 +24,7 @@ pub(super) enum Cell {
     Text(String),
     Count(i64),
     Number(f64),
-    /// Bytes: for people in units of 1,000.
+    /// Bytes, shown to people in units of 1,000.
     Size(i64),
     Time(DateTime<Utc>),
     Nothing,
@@ -37,7 +37,7 @@ pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
-/// Columns under a line: reads well, copies well, fits 80 columns.
+/// Header over a line, no borders: readable, copies well, fits 80 columns.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 impl From<&str> for Cell {
@@ -109,7 +109,7 @@ impl Cell {
     }
 }
 
-/// Bytes with three digits at least: `512 B`, `4.21 MB`, `38.5 GB`.
+/// Formats bytes with at least three digits: `512 B`, `4.21 MB`, `38.5 GB`.
 #[expect(clippy::cast_precision_loss, reason = "a rounded size")]
 fn size(bytes: i64) -> String {
     let mut value = bytes as f64;
@@ -127,7 +127,7 @@ fn three_digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Quoted where needed, tabs and line breaks in quotes; a text that a spreadsheet would run as a formula is disarmed.
+/// Quotes where needed, including tabs and line breaks, and disarms text that a spreadsheet would run as a formula.
 fn csv_text(text: &str) -> String {
     let armed = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
     let seen = visible::lines(text);
@@ -151,7 +151,7 @@ impl Table {
     pub(super) fn render(&self, output: Output) -> String {
         match output {
             Output::Table => self.draw(),
-            // The last two are of `check`, which writes them itself.
+            // `check` writes the last two formats itself.
             Output::Json | Output::Sarif | Output::Github => {
                 let object = |row: &Vec<Cell>| -> Map<String, Json> {
                     self.columns.iter().cloned().zip(row.iter().map(Cell::json)).collect()
@@ -167,8 +167,8 @@ impl Table {
         }
     }
 
-    /// A table that is wider than a screen says once, above, what is the same in all of its rows, leaves out what is empty in
-    /// all of them, and puts what does not fit into a line of its own below each row. One row is a list.
+    /// Draws a table. If it is wider than the screen, values that are the same in all rows are shown once above, empty columns
+    /// are left out, and values that do not fit go on a line of their own below each row. A single row becomes a list.
     fn draw(&self) -> String {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let whole = self.drawn(&all);
@@ -197,7 +197,7 @@ impl Table {
         if said.is_empty() { table } else { format!("{said}\n\n{table}") }
     }
 
-    /// Some values of a row with their names.
+    /// Formats some values of a row with their names.
     fn said(&self, row: &[Cell], columns: &[usize]) -> String {
         let is_there = |column: &&usize| !matches!(&row[**column], Cell::Nothing) && row[**column].for_people() != "";
         let said = columns.iter().filter(is_there);
@@ -205,7 +205,7 @@ impl Table {
         said.collect::<Vec<_>>().join(", ")
     }
 
-    /// A value in each line.
+    /// Formats one value per line.
     fn listed(&self) -> String {
         let widest = self.columns.iter().map(|name| name.chars().count()).max().unwrap_or_default();
         let line =
@@ -214,7 +214,7 @@ impl Table {
         rows.map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Some of the columns.
+    /// Draws some of the columns.
     fn drawn(&self, columns: &[usize]) -> String {
         let mut table = Drawn::new();
         table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
@@ -233,7 +233,7 @@ impl Table {
     }
 }
 
-/// Columns of a terminal.
+/// Width of a terminal in columns.
 const SCREEN: usize = 80;
 /// Lines above the first row.
 const HEAD: usize = 2;
@@ -247,12 +247,12 @@ pub(super) fn print(line: &str) -> Result<()> {
     to_stdout(&visible::line(line))
 }
 
-/// Prints lines of our own layout to stdout: a table, a chart, a page. Their data went through a [`Cell`] or [`visible::line`].
+/// Prints preformatted lines to stdout: a table, a chart, a page. Their data went through a [`Cell`] or [`visible::line`].
 pub(super) fn print_lines(text: &str) -> Result<()> {
     to_stdout(&visible::lines(text))
 }
 
-/// Prints lines with colours of our own to stdout. They are stripped where nobody would see them.
+/// Prints lines with our own colours to stdout. Colours are stripped where the output does not show them.
 pub(super) fn print_styled(text: &str) -> Result<()> {
     to_stdout(&visible::styled(text))
 }
@@ -262,17 +262,17 @@ pub(super) fn print_json(text: &str) -> Result<()> {
     to_stdout(&visible::json(text))
 }
 
-/// Prints a table in the form that was asked for.
+/// Prints a table in the requested format.
 pub(super) fn print_table(table: &Table, output: Output) -> Result<()> {
     print_lines(&table.render(output))
 }
 
-/// Moves to the top of the screen and wipes what is below: no flicker, and what scrolled off stays.
+/// Moves to the top of the screen and clears it: no flicker, and the scrollback is kept.
 pub(super) fn wipe_screen() -> Result<()> {
     to_stdout("\u{1b}[H\u{1b}[2J")
 }
 
-/// Writes what is visible. A reader that went away (`| head`) is no failure.
+/// Writes visible text. A closed pipe (`| head`) is not a failure.
 fn to_stdout(text: &str) -> Result<()> {
     match writeln!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -285,19 +285,19 @@ pub(super) fn note(line: &str) {
     anstream::eprintln!("{}", visible::line(line));
 }
 
-/// Prints findings with colours of our own to stderr.
+/// Prints findings with our own colours to stderr.
 pub(super) fn note_styled(text: &str) {
     anstream::eprintln!("{}", visible::styled(text));
 }
 
-/// Prints a question to stderr and leaves the cursor behind it.
+/// Prints a question to stderr and leaves the cursor after it.
 pub(super) fn ask(question: &str) -> Result<()> {
     let mut stderr = anstream::stderr();
     write!(stderr, "{}", visible::line(question))?;
     Ok(stderr.flush()?)
 }
 
-/// Prints why a command failed. Lines after the first are indented: none of them can pass for one of ours.
+/// Prints why a command failed. Lines after the first are indented, so that none can pass for one of ours.
 pub(super) fn fail(failure: &str) {
     let lines: Vec<String> = failure.split('\n').map(visible::line).collect();
     anstream::eprintln!("error: {}", lines.join("\n  "));
@@ -341,7 +341,7 @@ mod tests {
         let drawn = table.render(Output::Table);
         assert_eq!(drawn.lines().next(), Some("name      0"));
         assert_eq!(drawn.lines().count(), 3, "{drawn}");
-        // An empty table has a head, and nothing to be a list of.
+        // An empty table has a header and no rows to list.
         table.rows.clear();
         assert!(table.render(Output::Table).contains("first"));
     }

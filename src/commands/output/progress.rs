@@ -1,4 +1,4 @@
-//! Progress on stderr for whatever takes longer than a moment. Nothing is drawn when stderr is not a terminal.
+//! Progress on stderr for anything that takes more than a moment. Nothing is drawn when stderr is not a terminal.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::text::visible;
 
-/// Something that is drawn until it is finished. What it says is made visible here.
+/// A progress indicator, drawn until it is finished. Hidden characters in its message are made visible here.
 pub(in crate::commands) struct Progress(ProgressBar);
 
 /// A spinner with a message.
@@ -34,23 +34,23 @@ pub(in crate::commands) fn bytes(length: u64, message: &str) -> Progress {
 }
 
 impl Progress {
-    /// Says what is being done.
+    /// Sets the message.
     pub(in crate::commands) fn say(&self, message: &str) {
         self.0.set_message(visible::line(message));
     }
 
-    /// How much is done of how much.
+    /// Sets the position and the length.
     pub(in crate::commands) fn at(&self, done: u64, of: u64) {
         self.0.set_length(of);
         self.0.set_position(done);
     }
 
-    /// One more is done.
+    /// Advances by one.
     pub(in crate::commands) fn step(&self) {
         self.0.inc(1);
     }
 
-    /// Takes it off the screen.
+    /// Removes it from the screen.
     pub(in crate::commands) fn finish(&self) {
         self.0.finish_and_clear();
     }

@@ -1,6 +1,6 @@
-//! Series as a line of text.
+//! Draws a series as a line of text.
 
-/// A line of blocks: 0 is the smallest, `most` and above the largest, a missing value a gap.
+/// Draws a line of blocks: 0 is the smallest, `most` and above the largest, a missing value a gap.
 pub(in crate::commands) fn draw(values: &[Option<f64>], most: f64) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let block = |value: f64| {

@@ -1,4 +1,4 @@
-//! What commands share: the database they work on, and the receivers they send to.
+//! Shared by commands: the database they work on and the receivers they send to.
 
 use crate::postgres::refused;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::postgres::refused::Refused;
 use crate::postgres::{address, connect, held, pooler};
 use crate::settings::{Settings, environment};
 
-/// A server that does not answer for this long is away.
+/// A server that does not answer for this long counts as unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The folder of the private Postgres.
 pub(in crate::commands) const LOCAL_FOLDER: &str = ".trueup";
@@ -30,12 +30,12 @@ pub(in crate::commands) const LOCAL_FOLDER: &str = ".trueup";
 /// A database in use. A local server may stop once this is dropped.
 pub(in crate::commands) struct Database {
     pub pool: PgPool,
-    /// Shown to people.
+    /// Description of the server for messages.
     pub place: String,
     _local: Option<LocalServer>,
 }
 
-/// A database that cannot be reached now, and may be later.
+/// A database that is unreachable now but may be reachable later.
 #[derive(Debug)]
 pub(in crate::commands) struct Away(String);
 
@@ -47,30 +47,30 @@ impl std::fmt::Display for Away {
 
 impl std::error::Error for Away {}
 
-/// Connects to `DATABASE_URL` for a process that stays. The schema must be up to date.
+/// Connects to `DATABASE_URL` for a long-running process. The schema must be up to date.
 pub(in crate::commands) async fn serving_database(global: &Global, settings: &Settings) -> Result<Database> {
     let options = options(global.database_url.as_deref().unwrap_or_default())?;
     expect_migrated(&options).await?;
     let place = refused::place(&options);
     let pool = connect::serving_pool(options, settings.max_connections, settings.lease.to_std()?)
         .await
-        // It answered a moment ago: it may again.
+        // It answered a moment ago, so it may answer again.
         .map_err(|error| Away(format!("{error:#}")))?;
     Ok(Database { pool, place, _local: None })
 }
 
-/// Options from `DATABASE_URL`. A mistake in it is the user's.
+/// Parses `DATABASE_URL`; a mistake in it is a user error.
 pub(in crate::commands) fn options(url: &str) -> Result<PgConnectOptions> {
     address::options(url).map_err(|error| user_error(error.to_string()))
 }
 
-/// Connects to `DATABASE_URL`, or starts the private Postgres. The schema must be, or is then, up to date.
+/// Connects to `DATABASE_URL`, whose schema must be up to date, or starts the private Postgres and migrates it.
 pub(in crate::commands) async fn database(global: &Global, settings: &Settings) -> Result<Database> {
     match &global.database_url {
         Some(url) => {
             let options = options(url)?;
             let place = refused::place(&options);
-            // First, because it says at once what the pool would try again for a while.
+            // Check first: it fails at once where the pool would retry for a while.
             expect_migrated(&options).await?;
             let pool = connect::pool(options, settings.max_connections).await?;
             Ok(Database { pool, place, _local: None })
@@ -111,7 +111,7 @@ async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
     }
 }
 
-/// An error of connecting, by who can do something about it.
+/// Classifies a connection error by who can fix it.
 pub(in crate::commands) fn sorted(refused: Refused) -> anyhow::Error {
     let message = refused.to_string();
     match (refused.is_mistake(), refused.may_pass()) {
@@ -121,16 +121,16 @@ pub(in crate::commands) fn sorted(refused: Refused) -> anyhow::Error {
     }
 }
 
-/// Whether a Postgres may be fetched where none is installed.
+/// Consent to download Postgres where none is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Consent {
-    /// The command is there to try trueup.
+    /// The command is for trying trueup.
     Given,
-    /// Somebody at the terminal is asked.
+    /// The user at the terminal is asked.
     Asked,
 }
 
-/// The programs of an installed Postgres, or of one that was or is fetched now.
+/// Returns the programs of an installed Postgres, or of one that was or is now downloaded.
 async fn binaries(consent: Consent) -> Result<PathBuf> {
     let missing = match local::installed() {
         Ok(found) => return Ok(found),
@@ -153,7 +153,7 @@ async fn binaries(consent: Consent) -> Result<PathBuf> {
     fetched.map_err(|error| user_error(format!("{missing}\nOne could not be fetched: {error:#}. A mirror, or an archive on this machine, is named by TRUEUP_POSTGRES_ARCHIVE")))
 }
 
-/// Asks at the terminal. Without one nobody agrees.
+/// Asks at the terminal. Without a terminal the answer is no.
 fn agrees(download: &Download) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
@@ -175,7 +175,7 @@ pub(in crate::commands) async fn local_server(folder: &Path, consent: Consent) -
     started
 }
 
-/// Prepares every receiver. One that cannot be prepared does not keep the others from being used.
+/// Prepares every receiver. A receiver that cannot be prepared does not block the others.
 pub(in crate::commands) fn receivers(settings: &Settings) -> Receivers {
     let mut by_name: BTreeMap<_, _> =
         settings.receivers.iter().map(|(name, receiver)| (name.clone(), receiver.connect())).collect();
@@ -189,7 +189,7 @@ pub(in crate::commands) fn receivers(settings: &Settings) -> Receivers {
     Receivers { by_name, fallback: settings.routing.fallback.clone() }
 }
 
-/// Names this process in the ledger.
+/// Returns the name of this process in the ledger.
 pub(in crate::commands) fn runner_name() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
@@ -201,7 +201,7 @@ pub(in crate::commands) fn runner_name() -> String {
     )
 }
 
-/// Who does something: as given, or the user of this machine.
+/// Returns the author of an action: the given name, or the user of this machine.
 pub(in crate::commands) fn author(given: Option<&str>) -> String {
     let given = given.map(str::to_owned).or_else(|| environment("USER"));
     given.unwrap_or_else(|| "unknown".to_owned())

@@ -1,4 +1,4 @@
-//! What a jobs folder holds: job files, tests of rules, and files that look like jobs and are none. One file never keeps the
+//! Contents of a jobs folder: job files, rule tests, and files that look like jobs but are not. One bad file never keeps the
 //! others from being read.
 
 use std::collections::BTreeSet;
@@ -11,28 +11,28 @@ use anyhow::Result;
 
 use crate::commands::user_error;
 
-/// How deep sub-folders are looked into: links may go round in circles.
+/// Maximum depth of sub-folders, since links may form a cycle.
 const DEEPEST: usize = 8;
-/// The longest file that is read. A longer one is something else.
+/// Maximum size of a job file in bytes. A longer file is something else.
 const LONGEST: u64 = 1 << 20;
-/// The settings are no job, and may lie beside the jobs.
+/// The settings file is not a job and may be in the same folder.
 const SETTINGS: &str = "trueup.toml";
 
-/// What was found below a path.
+/// Files found below a path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::commands) struct Listing {
-    /// Job files, sorted. Whether they can be read is seen when they are.
+    /// Job files, sorted; reading them may still fail.
     pub jobs: Vec<PathBuf>,
     /// Tests of rules, sorted.
     pub fixtures: Vec<PathBuf>,
-    /// What looks like a job file and is not read, with the reason, sorted.
+    /// Files that look like jobs but are not read, with the reason, sorted.
     pub passed_over: Vec<String>,
 }
 
-/// Changes when a file is written, replaced, or may be read by other users than before.
+/// Changes when a file is written or replaced, or when its permissions change.
 pub(in crate::commands) type Stamp = Option<(u64, i64, i64, u64)>;
 
-/// Lists what lies below a path. A file stands for itself.
+/// Lists the files below a path. For a file, lists that file.
 pub(in crate::commands) fn list(path: &Path) -> Result<Listing> {
     let mut found = Listing::default();
     if path.is_file() {
@@ -52,8 +52,7 @@ pub(in crate::commands) fn list(path: &Path) -> Result<Listing> {
     Ok(found)
 }
 
-/// A linked folder may hold the very file that another link of the jobs folder points to: that is one job, not two of one
-/// name. It is shown under the shortest of its paths.
+/// Keeps one path, the shortest, of a listed file that links also reach: it is one job, not two with the same name.
 fn keep_one_path_per_file(jobs: &mut Vec<PathBuf>) {
     jobs.sort_by_cached_key(|path| (path.components().count(), path.clone()));
     let files = jobs.iter().filter(|path| !path.is_symlink()).filter_map(|path| fs::canonicalize(path).ok());
@@ -62,7 +61,7 @@ fn keep_one_path_per_file(jobs: &mut Vec<PathBuf>) {
     jobs.retain(|path| fs::canonicalize(path).map_or(true, |file| !files.contains(&file) || kept.insert(file)));
 }
 
-/// The stamp of a file. None: there is none, or it may not be looked at.
+/// Returns the stamp of a file; `None` if it is missing or cannot be inspected.
 pub(in crate::commands) fn stamp(path: &Path) -> Stamp {
     let file = fs::metadata(path).ok()?;
     Some((file.ino(), file.ctime(), file.ctime_nsec(), file.len()))
@@ -82,7 +81,7 @@ fn look(entry: std::io::Result<PathBuf>, deep: usize, seen: &mut BTreeSet<PathBu
         return;
     }
     if is_hidden_or_draft(&name) {
-        // Where `..data` of a mounted volume, or `.git`, lies in the folder, nobody expects jobs.
+        // Jobs are not expected in `..data` of a mounted volume or in `.git`.
         if name.contains(".toml") {
             found.passed_over.push(format!("`{}` is ignored: it is hidden, or an editor's", path.display()));
         }
@@ -102,7 +101,7 @@ fn look(entry: std::io::Result<PathBuf>, deep: usize, seen: &mut BTreeSet<PathBu
 }
 
 fn look_below(path: &Path, deep: usize, seen: &mut BTreeSet<PathBuf>, found: &mut Listing) {
-    // A link back to a folder that was looked into already.
+    // A link back to a folder that was already visited.
     if fs::canonicalize(path).is_ok_and(|real| !seen.insert(real)) {
         return;
     }
@@ -115,7 +114,7 @@ fn look_below(path: &Path, deep: usize, seen: &mut BTreeSet<PathBuf>, found: &mu
     }
 }
 
-/// Hidden files, and what editors leave beside a file: locks, backups and drafts. The name is in small letters.
+/// True for hidden files and for editor leftovers: locks, backups and drafts. The name is in lower case.
 fn is_hidden_or_draft(name: &str) -> bool {
     let drafts = [".swp", ".swo", ".tmp", ".bak", ".orig", ".rej", ".save"];
     name.starts_with('.')
@@ -124,16 +123,16 @@ fn is_hidden_or_draft(name: &str) -> bool {
         || drafts.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Endings that people give to declarations, and a `.toml` that is not at the end. The name is in small letters.
+/// True for endings that people give to declarations, and for `.toml` not at the end. The name is in lower case.
 fn looks_like_a_job(name: &str) -> bool {
     let endings = [".yaml", ".yml", ".json", ".tml", ".ini", ".conf", ".hcl"];
     name.contains(".toml") || endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// A text, or what there is of it with the place and the reason why it is none.
+/// The text of a file; or its lossy text, the byte offset of the error, and the reason.
 pub(in crate::commands) type Read = std::result::Result<String, (String, usize, String)>;
 
-/// The text of a file.
+/// Reads the text of a file.
 pub(in crate::commands) fn read(path: &Path) -> Read {
     let refused = |why: String| Err((String::new(), 0, why));
     let kind = match fs::metadata(path) {

@@ -15,19 +15,19 @@ use crate::plan::{self, PlannedJob};
 use crate::settings::{self, Loaded, Settings};
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
-/// A job file with what was found in it.
+/// A job file with its findings.
 pub(in crate::commands) struct JobFile {
     pub path: String,
     pub text: String,
     pub document: Option<Document>,
     pub job: Option<PlannedJob>,
     pub findings: Vec<Diagnostic>,
-    /// How much there is to read, where the database was asked.
+    /// Amount of data to read; set if the database was queried.
     pub size: Option<String>,
 }
 
 impl JobFile {
-    /// Reads and plans a file. What keeps it from being read is a finding: one file never stops the others.
+    /// Reads and plans a file. A read error is a finding, so that one file never stops the others.
     pub(in crate::commands) fn load(path: &Path, settings: &Settings) -> Self {
         let shown = path.display().to_string();
         match folder::read(path) {
@@ -41,7 +41,7 @@ impl JobFile {
         }
     }
 
-    /// Plans a text as if it stood in a file.
+    /// Plans a text as if it were in a file.
     fn of(shown: String, text: String, settings: &Settings) -> Self {
         let surroundings = Surroundings {
             receivers: settings.receivers.keys().cloned().collect(),
@@ -58,7 +58,7 @@ impl JobFile {
                 Err(mistakes) => (None, mistakes),
             },
         };
-        // What a rule does not say, a route may.
+        // A rule that names no receivers may get them from a route.
         if job.as_ref().is_some_and(|job| pages_are_told(job, &settings.routing)) {
             findings.retain(|finding| finding.code != plan::build::NOBODY_TOLD);
         }
@@ -70,13 +70,13 @@ impl JobFile {
         self.findings.iter().any(|finding| finding.level == Level::Error)
     }
 
-    /// All findings, as shown to people.
+    /// Renders all findings for people.
     pub(in crate::commands) fn render(&self) -> String {
         render(&self.path, &self.text, &self.findings)
     }
 }
 
-/// Whether every page of a job reaches somebody.
+/// True if every page of a job reaches a receiver.
 fn pages_are_told(job: &PlannedJob, routing: &Routing) -> bool {
     job.rules.iter().filter(|rule| rule.severity == Severity::Page).all(|rule| {
         let owner = rule.owner.as_deref().or(job.owner.as_deref());
@@ -85,13 +85,13 @@ fn pages_are_told(job: &PlannedJob, routing: &Routing) -> bool {
     })
 }
 
-/// Findings of one file, as shown to people. Colours are stripped where the output takes none.
+/// Renders the findings of one file for people. Colours are stripped where the output does not take them.
 pub(in crate::commands) fn render(path: &str, text: &str, findings: &[Diagnostic]) -> String {
     findings.iter().map(|finding| finding.render(path, text, true)).collect::<Vec<_>>().join("\n\n")
 }
 
-/// All job files below a path, read and planned. One that cannot be read is among them, with what keeps it from being. What
-/// looks like a job and was passed over is noted.
+/// Reads and plans all job files below a path. An unreadable one is included, with a finding. A file that looks like a job but
+/// was passed over is noted.
 pub(in crate::commands) fn load_all(path: &Path, settings: &Settings) -> Result<Vec<JobFile>> {
     let listing = folder::list(path)?;
     if let [fixture, ..] = listing.fixtures.as_slice()
@@ -106,7 +106,7 @@ pub(in crate::commands) fn load_all(path: &Path, settings: &Settings) -> Result<
     Ok(listing.jobs.iter().map(|path| JobFile::load(path, settings)).collect())
 }
 
-/// The settings, or an error after all mistakes were shown.
+/// Returns the settings, or an error after showing all mistakes.
 pub(in crate::commands) fn settings(global: &Global) -> Result<Settings> {
     let loaded = load_settings(global)?;
     if !loaded.findings.is_empty() {
@@ -120,12 +120,12 @@ pub(in crate::commands) fn load_settings(global: &Global) -> Result<Loaded> {
     settings::load(&global.config, named).map_err(|error| user_error(format!("{error:#}")))
 }
 
-/// The job of a name, or of a path to its file. Mistakes are shown first.
+/// Finds a job by name or by the path of its file. Mistakes are shown first.
 pub(in crate::commands) fn find(global: &Global, settings: &Settings, name: &str) -> Result<PlannedJob> {
     find_changed(global, settings, name, &[])
 }
 
-/// The same job with changes to its rules: `RULE.KEY=VALUE`.
+/// Finds a job and applies changes to its rules: `RULE.KEY=VALUE`.
 pub(in crate::commands) fn find_changed(
     global: &Global,
     settings: &Settings,
@@ -157,7 +157,7 @@ pub(in crate::commands) fn find_changed(
         };
         match (file.job.is_some(), file.findings.len()) {
             (_, 0) => {}
-            // Said in full by `check`; here they would hide what was asked for.
+            // `check` shows them in full; here they would bury the requested output.
             (true, 1) => output::note(&format!("1 warning in `{}`: `trueup check` shows it", path.display())),
             (true, n) => output::note(&format!("{n} warnings in `{}`: `trueup check` shows them", path.display())),
             (false, _) => output::note_styled(&file.render()),
@@ -174,7 +174,7 @@ pub(in crate::commands) fn find_changed(
     Err(user_error(format!("there is no job `{name}` in `{}`; {hint}{unread}", global.jobs.display())))
 }
 
-/// The name a file declares, even when the rest of it has mistakes.
+/// Returns the name that a file declares, even if the rest of it has mistakes.
 fn declared_name(file: &JobFile) -> Option<String> {
     if let Some(job) = &file.job {
         return Some(job.name.clone());
@@ -183,7 +183,7 @@ fn declared_name(file: &JobFile) -> Option<String> {
     Some(table.get("job")?.get("name")?.as_str()?.to_owned())
 }
 
-/// A job file with some keys of its rules replaced.
+/// Returns a job file with some keys of its rules replaced.
 fn changed(text: &str, changes: &[String]) -> Result<String> {
     let mut table: toml::Table = text.parse().map_err(|error| user_error(format!("the job is not TOML: {error}")))?;
     for change in changes {
@@ -203,7 +203,7 @@ fn changed(text: &str, changes: &[String]) -> Result<String> {
             found.remove(key);
             continue;
         }
-        // A word that is no TOML value is meant as text. A limit may be written without its point.
+        // A word that is not a TOML value is taken as text. A limit may be written without a decimal point.
         let literal =
             format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
         let value = match literal.unwrap_or_else(|| toml::Value::String(value.to_owned())) {

@@ -1,4 +1,4 @@
-//! What several commands need: the database, the jobs folder, job files.
+//! Shared by several commands: the database, the jobs folder, job files.
 
 pub mod database;
 pub mod folder;

@@ -1,4 +1,4 @@
-//! One mail, each address for itself: whoever took it is not sent it again, and nobody waits for anybody else.
+//! Sends one mail to each address separately: an address that accepted it does not get it again, and none waits for another.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use crate::notify::transport::email::EmailReceiver;
 use crate::postgres::held;
 use crate::store::outbox::delivery::{self, Leased, Recipients};
 
-/// Addresses that are asked at the same time. Servers count connections.
+/// Addresses that are contacted concurrently. Servers limit connections.
 const AT_ONCE: usize = 4;
-/// After this long no other address is asked in the same attempt, so that the last one ends within the attempt's time.
+/// Time after which no further address is contacted in the same attempt, so that the last one ends within the attempt's time.
 const BEGIN_WITHIN: Duration = Duration::from_secs(14);
 
-/// Sends a mail to each address that has neither taken nor refused it, and notes each answer before the next is asked for.
+/// Sends a mail to each address that has neither accepted nor refused it; records each answer before contacting the next.
 pub(super) async fn deliver(pool: &PgPool, email: &EmailReceiver, leased: &Leased, notice: &Notice) -> Delivery {
     let mail = match email.written(leased.id, notice) {
         Ok(mail) => mail,
@@ -27,7 +27,7 @@ pub(super) async fn deliver(pool: &PgPool, email: &EmailReceiver, leased: &Lease
     let mut addresses = email.addresses();
     let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     addresses.retain(|address| !leased.recipients.contains_key(&address.to_string()));
-    // Each attempt begins with another one: a server that is slow does not keep it from the same address every time.
+    // Each attempt begins with a different address, so that a slow server does not starve the same one every time.
     let first = usize::try_from(leased.attempt - 1).unwrap_or_default() % addresses.len().max(1);
     addresses.rotate_left(first);
     let asked = addresses.into_iter().map(|address| {
@@ -47,7 +47,7 @@ pub(super) async fn deliver(pool: &PgPool, email: &EmailReceiver, leased: &Lease
     together(&all, &leased.recipients, answers)
 }
 
-/// Whether an earlier message about the same is still on its way to an address.
+/// True if an earlier mail of the same topic is still pending for an address.
 fn waits_for_an_earlier(leased: &Leased, address: &str) -> bool {
     leased.earlier.iter().any(|settled| !settled.contains_key(address))
 }
@@ -56,8 +56,7 @@ fn failed(why: &str) -> Delivery {
     Delivery::Failed { status: None, failure: why.to_owned(), retry_after: None }
 }
 
-/// Notes what an address answered, if that settles it. Where it cannot be noted the address is asked again: the mail has the
-/// same id then.
+/// Records the answer of an address if it is final. If that fails, the address gets the mail again, with the same id.
 async fn noted(pool: &PgPool, leased: &Leased, address: &str, answer: Delivery) -> Delivery {
     let refused = match &answer {
         Delivery::Accepted { .. } => None,
@@ -73,7 +72,7 @@ async fn noted(pool: &PgPool, leased: &Leased, address: &str, answer: Delivery) 
     }
 }
 
-/// What the answers of all addresses come to.
+/// Combines the answers of all addresses.
 fn together(all: &[String], settled: &Recipients, answers: BTreeMap<String, Delivery>) -> Delivery {
     let mut accepted = None;
     let mut troubles = Vec::new();

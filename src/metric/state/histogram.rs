@@ -1,4 +1,4 @@
-//! A mergeable histogram with log-spaced bins (DDSketch): any quantile to within a relative error, whatever the data.
+//! A mergeable histogram with log-spaced bins (DDSketch): any quantile to within a relative error, for any data.
 //!
 //! Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", 2019.
 
@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 /// Relative error of a value: small enough that its square is within 1 %.
 const ALPHA: f64 = 0.0049;
-/// The bin of values too small to tell from 0.
+/// The bin of values too small to distinguish from 0.
 const ZERO_BIN: i32 = 0;
-/// Added to the number of a bin, so that bins of positive values are positive: 1e-70 lies in about −16,448.
+/// Added to bin numbers so that bins of positive values are positive: 1e-70 is in about bin −16,448.
 const SHIFT: i32 = 16_500;
 /// Values closer to 0 than this count as 0.
 const TINY: f64 = 1e-70;
@@ -25,7 +25,7 @@ fn gamma() -> f64 {
     (1.0 + ALPHA) / (1.0 - ALPHA)
 }
 
-/// The bin of a value as SQL; null for null. The value is at most 1e70 in size.
+/// Returns the SQL for the bin of a value; null for null. The value is at most 1e70 in size.
 pub fn bin_sql(value: &str) -> String {
     let scale = 1.0 / gamma().ln();
     format!(
@@ -34,7 +34,7 @@ pub fn bin_sql(value: &str) -> String {
     )
 }
 
-/// The value that stands for a bin: within α of everything in it.
+/// Returns the value that represents a bin: within α of every value in it.
 fn value_of(bin: i32) -> f64 {
     if bin == ZERO_BIN {
         return 0.0;
@@ -44,7 +44,7 @@ fn value_of(bin: i32) -> f64 {
 }
 
 impl Histogram {
-    /// From bins and how many values each holds; a bin may be named more than once.
+    /// Builds a histogram from bins and their counts; a bin may occur more than once.
     pub fn new(bins: impl IntoIterator<Item = (i32, i64)>) -> Self {
         let mut histogram = Self::default();
         for (bin, count) in bins {
@@ -54,13 +54,13 @@ impl Histogram {
         histogram
     }
 
-    /// How many values it holds.
+    /// Returns the number of values.
     pub fn total(&self) -> i64 {
         self.total
     }
 
-    /// The quantile `q` of a growing function of the values, between neighbouring values as numpy interpolates. None
-    /// when it is empty.
+    /// Returns the quantile `q` of an increasing function of the values, interpolated between neighbours as in numpy. `None` if
+    /// it is empty.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
     pub fn quantile_of(&self, q: f64, function: fn(f64) -> f64) -> Option<f64> {
         let place = (self.total.checked_sub(1).filter(|last| *last >= 0)? as f64) * q;
@@ -70,12 +70,12 @@ impl Histogram {
         Some(below + (above - below) * (place - low))
     }
 
-    /// The quantile `q` of the values.
+    /// Returns the quantile `q` of the values.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.quantile_of(q, |value| value)
     }
 
-    /// The value at a place in order, from 0.
+    /// Returns the value at a rank, from 0.
     fn at(&self, place: i64) -> Option<f64> {
         let mut passed = 0;
         let bin = self.counts.iter().find(|(_, count)| {
@@ -85,10 +85,10 @@ impl Histogram {
         Some(value_of(*bin.0))
     }
 
-    /// Mean of the squares without the largest `share` of them, and with these replaced by the largest that is left.
+    /// Returns the mean of the squares without the largest `share` of them, and with those replaced by the largest remaining.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
     pub fn robust_squares(&self, share: f64) -> Option<Robust> {
-        // A share of 0.2 of 5 is one value, whatever floats say of 0.2 times 5.
+        // A share of 0.2 of 5 must be one value, even if rounding puts the product just below 1.
         let dropped = ((self.total as f64) * share + 1e-9).floor() as i64;
         let kept = self.total - dropped;
         if kept <= 0 {
@@ -108,7 +108,7 @@ impl Histogram {
     }
 }
 
-/// Means that a few outliers do not move.
+/// Means that are robust to a few outliers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Robust {
     pub trimmed: f64,
@@ -119,7 +119,7 @@ pub struct Robust {
 mod tests {
     use super::*;
 
-    /// The bin of a value, as the SQL computes it.
+    /// Returns the bin of a value, as the SQL computes it.
     #[expect(clippy::cast_possible_truncation, reason = "bins are small")]
     fn bin(value: f64) -> i32 {
         if value.abs() < TINY {
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Predicted 12 18 33 40 90, actual 10 20 30 40 50: the largest of five errors dropped leaves a mean of 4.25.
+    /// Predicted 12 18 33 40 90, actual 10 20 30 40 50: without the largest of the five errors the mean is 4.25.
     #[test]
     fn robust_means_leave_the_largest_out() {
         let sketch = Histogram::new([2.0, 2.0, 3.0, 0.0, 40.0].map(|e: f64| (bin(e), 1)));

@@ -1,10 +1,10 @@
-//! What buckets keep: sums over pairs, from which every metric of every window follows by merging.
+//! The content of buckets: sums over pairs, from which every metric of every window follows by merging.
 
 pub mod histogram;
 
 use crate::metric::Parameters;
 
-/// One thing that buckets keep. Scalars first: their order is the order of the stored array, moments come after.
+/// A sum that buckets store. The order is that of the stored array: scalars first, then moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sum {
     /// Σ|e|, in the target unit.
@@ -20,12 +20,12 @@ pub enum Sum {
     AbsActual,
     GreatestActual,
     LeastActual,
-    /// Σ|e / actual| over pairs whose actual is not 0, and how many those are.
+    /// Σ|e / actual| over pairs whose actual is not 0, and the number of those pairs.
     PercentageError,
     PercentageCount,
     /// Σ 2|e| / (|predicted| + |actual|), 0 for 0/0.
     SymmetricPercentageError,
-    /// Σ(ln(1 + predicted) − ln(1 + actual))² over pairs without a negative side, and how many those are.
+    /// Σ(ln(1 + predicted) − ln(1 + actual))² over pairs without a negative side, and the number of those pairs.
     SquaredLogError,
     LogCount,
     /// Σ of Huber loss.
@@ -53,16 +53,16 @@ pub enum Merge {
     Add,
     Greatest,
     Least,
-    /// Count, sum and centred sum of squares, merged by the formula of Chan, Golub and LeVeque: a sum of squares less
-    /// the square of a sum would lose all its digits far from zero.
+    /// Count, sum and centred sum of squares, merged by the formula of Chan, Golub and LeVeque: the difference of a sum of
+    /// squares and a squared sum would lose all its digits far from zero.
     Moments,
 }
 
-/// Powers and products of what is smaller would underflow, which Postgres refuses.
+/// Powers and products of smaller values would underflow, which is an error in Postgres.
 const TINY: &str = "1e-70";
 
 impl Sum {
-    /// How it is merged.
+    /// Returns how it is merged.
     pub fn merge(self) -> Merge {
         match self {
             Self::GreatestAbsError | Self::GreatestActual => Merge::Greatest,
@@ -72,14 +72,14 @@ impl Sum {
         }
     }
 
-    /// How many numbers it is stored as.
+    /// Returns how many numbers it is stored as.
     pub fn width(self) -> usize {
         if self.merge() == Merge::Moments { 3 } else { 1 }
     }
 
-    /// The value of one pair as SQL, null where it does not count. All of `e` (the error), `z2` (its square, 0 where it
-    /// would underflow), `p` and `a` (predicted, actual) and `x1 …` (extra values) are null unless the pair is averaged,
-    /// and at most 1e70 in size.
+    /// Returns the SQL for the value of one pair, null if it does not count. All of `e` (the error), `z2` (its square, 0 where
+    /// it would underflow), `p` and `a` (predicted, actual) and `x1 …` (extra values) are null unless the pair is averaged, and
+    /// at most 1e70 in size.
     pub fn row_sql(self, parameters: &Parameters) -> String {
         let number = |value: Option<f64>| format!("{:e}::float8", value.unwrap_or(f64::NAN));
         match self {
@@ -90,7 +90,7 @@ impl Sum {
             Self::GreatestActual | Self::LeastActual | Self::ActualMoments => "a".to_owned(),
             Self::PredictedMoments => "p".to_owned(),
             Self::ErrorMoments => "e".to_owned(),
-            // What is next to 0 counts as 0: the ratio would overflow.
+            // Values close to 0 count as 0, or the ratio would overflow.
             Self::PercentageError => {
                 format!("case when abs(a) > 1e-200 then case when abs(e) < {TINY} then 0 else abs(e) / abs(a) end end")
             }
@@ -100,7 +100,7 @@ impl Sum {
             }
             Self::SquaredLogError => {
                 let log = |x: &str| {
-                    // ln(1 + x) of a small x would lose the digits that atanh keeps.
+                    // For a small x, ln(1 + x) would lose digits that atanh keeps.
                     format!("case when {x} < 0.5 then 2 * atanh({x} / (2 + {x})) else ln(1 + {x}) end")
                 };
                 let difference = format!("({}) - ({})", log("p"), log("a"));

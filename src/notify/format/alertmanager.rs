@@ -1,4 +1,4 @@
-//! Alertmanager's shapes: the body that it posts to webhooks, and the alerts that are posted to it.
+//! Alertmanager's formats: the body that it posts to webhooks, and the alerts that are posted to it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::notify::message::{AlertFacts, Notice, Section};
 use crate::text::number::number;
 
-/// The labels of an alert: what it is, and nothing that changes while it fires.
+/// Labels that identify an alert; they do not change while it fires.
 fn labels(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeMap<&'static str, String> {
     let mut labels = BTreeMap::from([
         ("alertname", section.rule.name.clone()),
@@ -22,7 +22,7 @@ fn labels(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeMap<&'
     labels.extend(alert.model_version.clone().map(|version| ("model_version", version)));
     let owner = section.rule.owner.clone().or_else(|| notice.job.owner.clone());
     labels.extend(owner.map(|owner| ("owner", owner)));
-    // An empty label is no label there, and two alerts would be one.
+    // Alertmanager treats an empty label as absent, which would merge two alerts.
     labels.retain(|_, value| !value.is_empty());
     labels
 }
@@ -43,7 +43,7 @@ fn annotations(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeM
     annotations
 }
 
-/// 16 hexadecimal digits that name the labels.
+/// Hash of the labels, 16 hexadecimal digits.
 fn fingerprint(labels: &BTreeMap<&'static str, String>) -> String {
     let mut hash = Sha256::new();
     for (name, value) in labels {
@@ -52,15 +52,15 @@ fn fingerprint(labels: &BTreeMap<&'static str, String>) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// When an alert began, for those that read it beside others: when it fired, else since when it is in breach.
+/// Start of an alert, comparable with other alerts in Alertmanager: when it fired, otherwise when its breach began.
 fn began(notice: &Notice, alert: &AlertFacts) -> DateTime<Utc> {
     alert.fired_at.or(alert.since).unwrap_or(notice.as_of)
 }
 
-/// The body of a webhook, version 4.
+/// Builds the webhook body, version 4. `None` for an acknowledgement.
 pub(super) fn webhook(notice: &Notice, receiver: &str) -> Option<Json> {
     if notice.kind == "acknowledged" {
-        // It has no word for it.
+        // The format has no acknowledgement.
         return None;
     }
     let alerts: Vec<(BTreeMap<&'static str, String>, Json)> = notice
@@ -107,7 +107,7 @@ pub(super) fn webhook(notice: &Notice, receiver: &str) -> Option<Json> {
     }))
 }
 
-/// What is posted to `/api/v2/alerts`. What fires ends by itself at `now + lasts` unless it is posted again by then. None:
+/// Builds the body for `/api/v2/alerts`. A firing alert expires at `now + lasts` unless it is posted again by then. `None` if
 /// there is nothing to post.
 pub fn posted(notice: &Notice, now: DateTime<Utc>, lasts: TimeDelta) -> Option<Json> {
     if notice.kind == "acknowledged" {
@@ -116,7 +116,7 @@ pub fn posted(notice: &Notice, now: DateTime<Utc>, lasts: TimeDelta) -> Option<J
     let alerts: Vec<Json> = notice
         .alerts()
         .map(|(section, alert)| {
-            // It refuses what ends before it began.
+            // Alertmanager rejects an alert that ends before it starts.
             let began = began(notice, alert).min(now);
             let ends = if alert.is_firing() { now + lasts } else { now };
             json!({

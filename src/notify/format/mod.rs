@@ -1,4 +1,4 @@
-//! A message in the shape that a receiver expects.
+//! Notifications in the format that a receiver expects.
 
 mod alertmanager;
 mod pagerduty;
@@ -10,10 +10,10 @@ pub use alertmanager::posted;
 
 use crate::notify::message::Notice;
 
-/// Shape of a webhook body.
+/// Format of a webhook body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Our own: every fact, and the words.
+    /// Our own: all facts and the text.
     Trueup,
     /// As Alertmanager posts to its webhook receivers, version 4.
     Alertmanager,
@@ -23,11 +23,11 @@ pub enum Format {
     Slack,
 }
 
-/// Alerts in a body: one of a storm stays within what receivers take.
+/// Most alerts in a body, so that an alert storm stays within the size that receivers accept.
 const MOST_ALERTS: usize = 100;
 
-/// The bodies of a webhook, mostly one. `routing_key` is needed by PagerDuty only. None: the format has no word for such a
-/// message.
+/// Builds the bodies of a webhook, usually one. Only PagerDuty needs `routing_key`. Empty if the format cannot express the
+/// notification.
 pub fn bodies(format: Format, notice: Notice, receiver: &str, routing_key: Option<&str>) -> Vec<Json> {
     let notice = notice.capped(MOST_ALERTS);
     match format {

@@ -1,5 +1,5 @@
-//! PagerDuty's Events API v2: one event per severity of a message. An incident there is one job and severity here, so that a
-//! page opens one of its own, whatever ticket is open.
+//! PagerDuty's Events API v2: one event per severity of a notification. Each PagerDuty incident is one job and severity, so that
+//! a page opens its own incident even while a ticket is open.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,11 +7,11 @@ use crate::notify::message::{Notice, Section, rank};
 use crate::text::line::{clipped, is_web_link};
 use crate::text::number::number;
 
-/// Longest key and summary that it takes.
+/// Longest key and summary that PagerDuty accepts.
 const LONGEST_KEY: usize = 255;
 const LONGEST_SUMMARY: usize = 1_024;
 
-/// The events of a message, the most urgent first. None for a heartbeat.
+/// Builds the events of a notification, most urgent first. Empty for a heartbeat.
 pub(super) fn events(notice: &Notice, routing_key: &str) -> Vec<Json> {
     if notice.kind == "heartbeat" {
         return Vec::new();
@@ -66,7 +66,7 @@ fn event(notice: &Notice, severity: &str, routing_key: &str) -> Json {
     })
 }
 
-/// The first alerts of a rule, a line each.
+/// Describes the first alerts of a rule, one line each.
 fn lines(section: &Section) -> Vec<String> {
     let line = |alert: &crate::notify::message::AlertFacts| {
         let value = alert.value.map_or("no value".to_owned(), number);

@@ -1,4 +1,4 @@
-//! The message as HTML. Everything that comes from data or a job file is escaped.
+//! Renders the message as HTML. Everything that comes from data or a job file is escaped.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use crate::text::line::{clipped, is_web_link, single_line};
 use crate::text::number::number;
 use crate::text::time::minute;
 
-/// Content id of the inline picture.
+/// Content id of the inline chart.
 pub const CHART: &str = "chart@trueup";
 const GREY: &str = "#59636e";
 
 impl Notice {
-    /// The whole message as HTML with inline styles only: mail clients drop everything else. `with_chart`: the message carries
-    /// a picture of the first rule's series.
+    /// Renders the whole message as HTML with inline styles only: mail clients drop all others. `with_chart`: a chart of the
+    /// first rule's series is attached.
     pub fn html(&self, with_chart: bool) -> String {
         let color = match self.kind.as_str() {
             "resolved" => "#1a7f37",
@@ -105,7 +105,7 @@ impl Section {
         }
     }
 
-    /// The picture has no words in it: they stand around it, where they can be read by everybody.
+    /// The chart contains no words; they are in the alt text and below it, where everyone can read them.
     fn chart(&self, html: &mut String) {
         let values = || self.series.iter().filter_map(|point| point.value);
         let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
@@ -132,7 +132,7 @@ impl Section {
     }
 }
 
-/// Text as HTML shows it.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

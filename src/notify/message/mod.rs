@@ -1,4 +1,4 @@
-//! Every word a receiver reads. A [`Notice`] holds the facts; how each is said stands here and nowhere else.
+//! All default wording of notifications. A [`Notice`] holds the facts; only this module puts them into words.
 
 mod facts;
 mod html;
@@ -12,7 +12,7 @@ use crate::text::time::minute;
 pub use facts::{AlertFacts, ChangeFacts, JobFacts, Notice, Point, RuleContext, RuleFacts, SCHEMA, Section, rank};
 pub use html::CHART;
 
-/// How many alerts of a rule a text names; the rest is counted.
+/// Most alerts of a rule that a text names; the rest are counted.
 pub const MOST_NAMED: usize = 5;
 
 impl Notice {
@@ -46,7 +46,7 @@ impl Notice {
         single_line(&line)
     }
 
-    /// Why this message came, where that is not plain from the headline.
+    /// Explains why the notification was sent, unless the headline makes it plain.
     fn why(&self) -> Option<String> {
         let said = match self.reason.as_str() {
             "repeat" => "A reminder: this still fires.".to_owned(),
@@ -71,7 +71,7 @@ impl Notice {
         ))
     }
 
-    /// What to type to see more, and to say that somebody works on it.
+    /// Commands that show details and acknowledge the alerts.
     fn commands(&self) -> Vec<String> {
         let mut incidents: Vec<i64> = self.alerts().filter_map(|(_, alert)| alert.incident).collect();
         incidents.sort_unstable();
@@ -86,7 +86,7 @@ impl Notice {
 }
 
 impl Section {
-    /// What of the rule is meant, for a headline: `: rmse 412.3 MW for region=north`.
+    /// Value and target for a headline: `: rmse 412.3 MW for region=north`.
     fn target(&self) -> String {
         let of_interest: Vec<&AlertFacts> = match self.is_firing() {
             true => self.alerts.iter().filter(|alert| alert.is_firing()).collect(),
@@ -163,7 +163,7 @@ impl Section {
         }
     }
 
-    /// The alerts that are named, and how many are not.
+    /// Returns the alerts that are named, and the number of those that are not.
     fn named(&self) -> (&[AlertFacts], usize) {
         let named = &self.alerts[..self.alerts.len().min(MOST_NAMED)];
         (named, self.alerts.len() - named.len() + self.omitted)
@@ -185,7 +185,7 @@ impl AlertFacts {
         }
     }
 
-    /// What stands above its numbers: whom it is about, and what has become of it.
+    /// Caption above the numbers: target and state.
     fn caption(&self) -> String {
         let what = match (self.state.as_str(), self.is_new) {
             ("resolved", _) if self.closed.is_some() => " (closed)",
@@ -196,7 +196,7 @@ impl AlertFacts {
         format!("{}{what}", self.target())
     }
 
-    /// What there is to say of an alert about runs, which has neither value nor limit.
+    /// Returns the note of an alert about runs, which has neither value nor limit.
     fn about_runs(&self) -> Option<&str> {
         (self.value.is_none() && self.limit.is_none()).then_some(self.note.as_deref()?)
     }
@@ -205,7 +205,7 @@ impl AlertFacts {
         let mut rows = Vec::new();
         let person = self.acknowledged_by.iter().map(|who| ("acknowledged", format!("by {who}")));
         if self.limit.is_none() && self.value.is_none() {
-            // RuleContext runs: there is no number to show.
+            // An alert about runs has no numbers to show.
             rows.extend(self.note.iter().map(|note| ("what", note.clone())));
             rows.extend(self.since.map(|since| ("since", minute(since))));
             rows.extend(person);
@@ -238,7 +238,7 @@ impl AlertFacts {
     }
 }
 
-/// A limit as it was written, or what was computed from a baseline to four digits.
+/// Formats a limit as it was written, or to four digits if it was computed from a baseline.
 fn limit(alert: &AlertFacts) -> String {
     match (alert.limit, alert.baseline) {
         (Some(limit), None) if limit == f64::MIN_POSITIVE => "above 0".to_owned(),

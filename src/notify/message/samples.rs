@@ -1,10 +1,10 @@
-//! Messages of every kind, to test receivers' templates and our own words with.
+//! Sample notifications of every kind, to test receivers' templates and our own wording.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{AlertFacts, JobFacts, Notice, Point, RuleFacts, SCHEMA, Section};
 
-/// A message about one alert of a made-up job: `firing`, `resolved` or `test`.
+/// Builds a notification of one alert of a made-up job: `firing`, `resolved` or `test`.
 pub fn notice(kind: &str, cohort: &str) -> Notice {
     let now = DateTime::from_timestamp(1_714_630_500, 0).unwrap_or_default();
     let state = if kind == "resolved" { "resolved" } else { "firing" };
@@ -61,7 +61,7 @@ pub fn notice(kind: &str, cohort: &str) -> Notice {
     }
 }
 
-/// The alerts of a made-up rule.
+/// Builds a section with alerts of a made-up rule.
 pub fn section(rule: &str, alerts: Vec<AlertFacts>, now: DateTime<Utc>) -> Section {
     Section {
         rule: RuleFacts {
@@ -84,7 +84,7 @@ pub fn section(rule: &str, alerts: Vec<AlertFacts>, now: DateTime<Utc>) -> Secti
     }
 }
 
-/// A metric that is calm, then doubles.
+/// A metric that is steady, then doubles.
 fn series(now: DateTime<Utc>) -> Vec<Point> {
     (0..40_i32)
         .map(|n| {

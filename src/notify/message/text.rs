@@ -1,15 +1,15 @@
-//! The message as plain text.
+//! Renders the message as plain text.
 
 use std::fmt::Write as _;
 
 use super::{Notice, Section};
 use crate::text::line::{clipped, single_line};
 
-/// Longest name of a cohort in a text: data may hold anything.
+/// Longest cohort name in a text: it comes from data and may be of any length.
 const LONGEST_NAME: usize = 200;
 
 impl Notice {
-    /// The whole message as plain text.
+    /// Renders the whole message as plain text.
     pub fn plain_text(&self) -> String {
         let mut text = format!("{}\n", self.headline());
         if let Some(why) = self.why() {

@@ -1,9 +1,9 @@
-//! Times of day at which people read: business hours, and the hour of a daily digest.
+//! Times of day for notifications: working hours, and the hour of a daily digest.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 
-/// When somebody is there.
+/// Weekly hours in which notifications are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours {
     pub days: Vec<Weekday>,
@@ -14,7 +14,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// The first moment from `now` on at which somebody is there: `now` itself if somebody is.
+    /// Returns `now` if it is within the hours, otherwise the next opening.
     pub fn next_open(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.zone).date_naive();
         let opens = (0..=8).filter_map(|later| {
@@ -25,12 +25,12 @@ impl Hours {
             let (open, close) = (instant(self.zone, day, self.from), instant(self.zone, day, self.to));
             (now < close).then(|| open.max(now))
         });
-        // A week has all its days, so one is found unless no day was given.
+        // Nine days cover every weekday, so a time is found unless `days` is empty.
         opens.min().unwrap_or(now)
     }
 }
 
-/// A time of every day.
+/// A daily time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Daily {
     pub at: NaiveTime,
@@ -38,7 +38,7 @@ pub struct Daily {
 }
 
 impl Daily {
-    /// The first such time after `now`.
+    /// Returns the next such time after `now`.
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.zone).date_naive();
         let times =
@@ -47,7 +47,8 @@ impl Daily {
     }
 }
 
-/// A local time as an instant. One that a clock change skips is the first after it; of one that comes twice it is the first.
+/// Converts a local time to an instant. A time skipped by a clock change becomes the first one after the gap; of an ambiguous
+/// time the earlier instant is used.
 fn instant(zone: Tz, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     let wanted = day.and_time(time);
     // No zone has ever skipped more than a day.
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn a_digest_comes_once_a_day_also_when_clocks_change() {
         let digest = Daily { at: NaiveTime::from_hms_opt(3, 30, 0).unwrap(), zone: chrono_tz::Europe::Bucharest };
-        // On 2024-03-31 the hour from 3 to 4 does not exist; on 2024-10-27 it comes twice.
+        // On 2024-03-31 the hour from 3 to 4 does not exist; on 2024-10-27 it occurs twice.
         for (now, expected) in [
             ("2024-03-30T00:00:00Z", "2024-03-30T01:30:00Z"),
             ("2024-03-30T01:30:00Z", "2024-03-31T01:00:00Z"),

@@ -1,38 +1,38 @@
-//! Notify or keep suppressed, and why: pure decisions about alerts that fire, and about a message as a whole.
+//! Decides whether a firing alert is notified or suppressed, and why a notification is sent. Pure.
 
 use crate::notify::message::{AlertFacts, rank};
 use crate::notify::policy::matcher::Labels;
 
-/// Built-in rules that make others untrustworthy while they fire; an earlier one holds back a later one.
+/// Built-in rules that make others untrustworthy while they fire; an earlier one suppresses a later one.
 const PIPELINE: [&str; 2] = ["labels-stopped", "coverage-low"];
 
-/// A firing alert, as far as it decides who is told.
+/// The part of a firing alert that inhibition depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate<'a> {
     pub labels: Labels<'a>,
     pub metric: &'a str,
     pub model_version: Option<&'a str>,
-    /// Whether it means nothing while labels are missing.
+    /// True if the alert is meaningless while labels are missing.
     pub needs_labels: bool,
 }
 
-/// Whether somebody is told.
+/// Decision about a firing alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Notify,
     Suppress(SuppressedBy),
 }
 
-/// Why nobody is told. It reads on from `not told`.
+/// Cause of a suppression. Its description continues the stored reason of the transition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SuppressedBy {
-    /// People want to hear nothing of it, in their words.
+    /// Suppressed by a silence, maintenance or an annotation, with the reason given.
     Muted(String),
-    /// The labels that it needs are missing, and a built-in rule says so.
+    /// A built-in rule reports that the labels it needs are missing.
     Untrustworthy { rule: String },
-    /// A more severe alert says the same.
+    /// A more severe alert covers it.
     MoreSevere { severity: String, rule: String },
-    /// It is part of a whole that fires.
+    /// The alert of the total that it is part of fires.
     PartOfAll { rule: String },
 }
 
@@ -48,7 +48,7 @@ impl SuppressedBy {
     }
 }
 
-/// Decides about one alert. `others` fire and are not muted: what is muted keeps nobody else suppressed.
+/// Decides about one alert. `others` fire and are not muted: a muted alert suppresses no other.
 pub fn decide<'a>(
     one: &Candidate<'_>,
     muted: Option<String>,
@@ -59,7 +59,7 @@ pub fn decide<'a>(
 }
 
 impl Candidate<'_> {
-    /// Whether it may hold back alerts of other metrics.
+    /// True if it may suppress alerts of other metrics.
     pub fn is_about_the_pipeline(&self) -> bool {
         self.pipeline_rank().is_some()
     }
@@ -68,7 +68,7 @@ impl Candidate<'_> {
         PIPELINE.iter().position(|name| *name == self.labels.rule)
     }
 
-    /// Why another alert is not told while this one fires.
+    /// Returns why this alert suppresses another while it fires.
     fn inhibits(&self, other: &Candidate<'_>) -> Option<SuppressedBy> {
         let rule = self.labels.rule.to_owned();
         if let Some(mine) = self.pipeline_rank() {
@@ -76,7 +76,7 @@ impl Candidate<'_> {
             let above = other.pipeline_rank().is_none_or(|theirs| mine < theirs);
             return (about_labels && above).then_some(SuppressedBy::Untrustworthy { rule });
         }
-        // What says that labels are missing is held back by nothing else: two that hold back each other would both be suppressed.
+        // Only a pipeline rule suppresses a pipeline rule: two alerts that inhibit each other would both be suppressed.
         if other.pipeline_rank().is_some() || self.metric != other.metric || self.model_version != other.model_version {
             return None;
         }
@@ -85,12 +85,13 @@ impl Candidate<'_> {
             return (mine < theirs)
                 .then(|| SuppressedBy::MoreSevere { severity: self.labels.severity.to_owned(), rule });
         }
-        // The message about the whole shows the worst of its parts.
+        // The notification of the total shows the worst of its parts.
         (self.labels.cohort == "all" && mine <= theirs).then_some(SuppressedBy::PartOfAll { rule })
     }
 }
 
-/// Why a message is sent, given its alerts. `given`: `repeat` or `escalated`, where that is what it is. None: it says nothing.
+/// Returns the reason for a notification of these alerts. `given`: `repeat` or `escalated`, if it is one. `None` if there is
+/// nothing to notify.
 pub fn reason<'a>(given: Option<&'static str>, alerts: impl Iterator<Item = &'a AlertFacts>) -> Option<&'static str> {
     let (mut new, mut ongoing, mut ended) = (false, false, false);
     for alert in alerts {

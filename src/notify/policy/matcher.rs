@@ -1,8 +1,8 @@
-//! Which alerts a route or a silence is about: patterns on labels.
+//! Patterns on labels that select the alerts of a route or a silence.
 
 use std::fmt;
 
-/// What an alert is known by.
+/// Labels that identify an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Labels<'a> {
     pub job: &'a str,
@@ -12,7 +12,7 @@ pub struct Labels<'a> {
     pub cohort: &'a str,
 }
 
-/// Patterns that must all fit. None fits everything; a `*` in a pattern stands for any text.
+/// Patterns that must all match. `None` matches everything; a `*` in a pattern matches any text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matcher {
     pub job: Option<String>,
@@ -49,7 +49,7 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// Whether a text fits a pattern in which `*` stands for any text. Linear in the text for each star, whatever the pattern.
+/// True if a text matches a pattern in which `*` matches any text. For any pattern, linear in the text for each star.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut left) = text.strip_prefix(head) else { return false };

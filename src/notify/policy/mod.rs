@@ -1,4 +1,4 @@
-//! Whether, when and whom to notify. Pure.
+//! Decides if, when and whom to notify. Pure.
 
 pub mod hours;
 pub mod inhibit;

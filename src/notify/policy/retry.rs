@@ -1,16 +1,16 @@
-//! When a failed delivery is tried again: densely in the first hour, then hourly, for a day.
+//! Retry schedule of failed deliveries: frequent in the first hour, then hourly, for a day.
 
 use chrono::TimeDelta;
 
 /// Seconds to wait after the first, second, … attempt.
 const WAITS: &[i64] = &[5, 15, 30, 60, 120, 300, 600, 900, 1_500];
 const HOURLY: i64 = 3_600;
-/// After this long a notification is given up.
+/// Age at which a notification is given up.
 const GIVE_UP: TimeDelta = TimeDelta::hours(24);
 
-/// How long to wait after attempt number `attempt` (from 1) of a notification of this age. None: give up.
+/// Returns the wait after attempt number `attempt` (from 1) of a notification of this age. `None`: give up.
 ///
-/// `asked` is what the receiver asked for (`Retry-After`); it is honoured up to an hour.
+/// `asked` is the wait that the receiver requested (`Retry-After`); it is honoured up to an hour.
 pub fn wait(attempt: i32, age: TimeDelta, asked: Option<TimeDelta>) -> Option<TimeDelta> {
     let planned = usize::try_from(attempt - 1).ok().and_then(|index| WAITS.get(index)).copied().unwrap_or(HOURLY);
     let wait = TimeDelta::seconds(planned).max(asked.unwrap_or_default().min(TimeDelta::seconds(HOURLY)));

@@ -1,4 +1,5 @@
-//! Who is told of an alert, and when: routes in the order they are written, the receivers a rule names itself, a fallback.
+//! Routing: the receivers of an alert, and when they are notified. From routes in the order they are written, the receivers that
+//! a rule names itself, or a fallback.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +10,18 @@ pub use crate::notify::policy::hours::{Daily, Hours};
 use crate::domain::schedule::Cadence;
 use crate::notify::policy::matcher::{Labels, Matcher};
 
-/// Everything `trueup.toml` says about who is told and when.
+/// All routing settings of `trueup.toml`.
 #[derive(Debug, Clone, Default)]
 pub struct Routing {
-    /// In the order they are written: the first that fits decides, and with `continue_matching` the next that fits adds to it.
+    /// In the order they are written: the first match decides; with `continue_matching` the next match adds to it.
     pub routes: Vec<Route>,
-    /// Told when no route fits, and when another receiver cannot be reached.
+    /// Notified when no route matches, and when another receiver cannot be reached.
     pub fallback: Option<String>,
     pub timing: Timing,
     pub maintenance: Vec<Maintenance>,
-    /// Receivers that forget an alert unless it is sent again and again, and how often.
+    /// Receivers that forget an alert unless it is resent, with the interval.
     pub resend: BTreeMap<String, TimeDelta>,
-    /// Receivers that are not told of the end.
+    /// Receivers that are not notified when an alert resolves.
     pub only_firing: BTreeSet<String>,
 }
 
@@ -28,7 +29,7 @@ pub struct Routing {
 #[derive(Debug, Clone, Default)]
 pub struct Route {
     pub matcher: Matcher,
-    /// Who is told, unless the rule or its job names receivers itself.
+    /// Receivers, unless the rule or its job names its own.
     pub notify: Vec<String>,
     pub group_wait: Option<TimeDelta>,
     pub group_interval: Option<TimeDelta>,
@@ -39,25 +40,25 @@ pub struct Route {
     pub continue_matching: bool,
 }
 
-/// How messages are spaced.
+/// Spacing of notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// How long a first message waits for more of the same group.
+    /// Time that a first notification waits for more of its group.
     pub group_wait: TimeDelta,
-    /// Least time between two messages of a group.
+    /// Least time between two notifications of a group.
     pub group_interval: TimeDelta,
-    /// After how long what still fires is told again.
+    /// Time after which a firing alert is notified again.
     pub repeat_interval: TimeDelta,
 }
 
-/// Who else is told when nobody acknowledges.
+/// Additional receivers of an alert that is not acknowledged in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalation {
     pub after: TimeDelta,
     pub notify: Vec<String>,
 }
 
-/// A time at which alerts are expected and tell nobody.
+/// A recurring period in which alerts are expected and suppressed.
 #[derive(Debug, Clone)]
 pub struct Maintenance {
     pub matcher: Matcher,
@@ -66,7 +67,7 @@ pub struct Maintenance {
     pub reason: String,
 }
 
-/// Where an alert goes.
+/// Receivers of an alert, with timing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     pub receivers: BTreeSet<String>,
@@ -77,12 +78,12 @@ pub struct Path {
     pub why: Why,
 }
 
-/// Why an alert goes where it goes.
+/// Source of the receivers of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// The rule or its job names the receivers.
     Named,
-    /// Routes that fit, by their place from 1.
+    /// Matching routes, by position from 1.
     Routes(Vec<usize>),
     Fallback,
     Nobody,
@@ -100,7 +101,7 @@ impl Default for Timing {
 }
 
 impl Routing {
-    /// Where an alert goes. `named`: receivers that its rule or job names.
+    /// Returns the path of an alert. `named`: receivers that its rule or job names.
     pub fn path(&self, labels: &Labels<'_>, named: &[String]) -> Path {
         let mut fitting: Vec<(usize, &Route)> = Vec::new();
         for (place, route) in self.routes.iter().enumerate().filter(|(_, route)| route.matcher.fits(labels)) {
@@ -135,7 +136,7 @@ impl Routing {
         }
     }
 
-    /// The maintenance that an alert is in, and when it ends.
+    /// Returns the maintenance that applies to an alert now, and its end.
     pub fn maintenance(&self, labels: &Labels<'_>, now: DateTime<Utc>) -> Option<(&Maintenance, DateTime<Utc>)> {
         let fitting = self.maintenance.iter().filter(|maintenance| maintenance.matcher.fits(labels));
         fitting.filter_map(|maintenance| Some((maintenance, maintenance.until(now)?))).max_by_key(|(_, until)| *until)
@@ -143,24 +144,24 @@ impl Routing {
 }
 
 impl Maintenance {
-    /// When the maintenance that is under way ends. None: none is.
+    /// Returns the end of the maintenance under way, if any.
     fn until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // The newest beginning that is not after now: the beginnings since then cannot be more than the seconds between.
+        // The newest beginning up to now: within one duration there are at most as many beginnings as seconds.
         let begun = self.begins.slots(now - self.lasts, now, MOST_BEGINNINGS).last().copied()?;
         Some(begun + self.lasts)
     }
 }
 
-/// Beginnings of maintenance within its own duration that are looked at.
+/// Most beginnings that are checked within one duration of a maintenance.
 const MOST_BEGINNINGS: usize = 10_000;
 
 impl Path {
-    /// Whether messages are put off until somebody reads them, and so kept apart from those that are not.
+    /// True if notifications are deferred (hours, digest) and so form a group of their own.
     pub fn is_deferred(&self) -> bool {
         self.hours.is_some() || self.digest.is_some()
     }
 
-    /// Of two alerts of one message: what lets it go out sooner.
+    /// Merges the timing of two alerts in one notification; the more urgent wins.
     pub fn sooner(self, other: &Self, now: DateTime<Utc>) -> Self {
         let timing = Timing {
             group_wait: self.timing.group_wait.min(other.timing.group_wait),
@@ -171,12 +172,12 @@ impl Path {
         Self { timing, ..first }
     }
 
-    /// The same without being put off.
+    /// Removes hours and digest, so that nothing is deferred.
     pub fn at_any_time(self) -> Self {
         Self { hours: None, digest: None, ..self }
     }
 
-    /// When a message may go out that is ready at `ready`.
+    /// Returns the earliest time to send a notification that is ready at `ready`.
     pub fn opens(&self, ready: DateTime<Utc>) -> DateTime<Utc> {
         let digested = self.digest.map_or(ready, |digest| digest.next(ready));
         self.hours.as_ref().map_or(digested, |hours| hours.next_open(digested))

@@ -1,25 +1,25 @@
-//! The body of a webhook in a shape of the user's own, for services that have one: every text in it is a template.
+//! User-defined webhook bodies, for services with a format of their own: every string in the body is a template.
 //!
-//! Templates fill texts of the finished shape, so nothing that a message says can end a text or add to the shape.
+//! Templates fill strings of the parsed JSON, so the content of a notification can neither end a string nor change the structure.
 
 use serde_json::{Map, Value as Json};
 
 use super::render;
 use crate::notify::message::Notice;
 
-/// Texts in a body: each has its own limits, so there must not be many.
+/// Most strings in a body: each has its own limits, so there must not be many.
 const MOST_TEXTS: usize = 100;
 
-/// A shape whose texts are templates.
+/// A JSON object whose strings are templates.
 #[derive(Debug, Clone)]
 pub struct Body(Map<String, Json>);
 
 impl Body {
-    /// Takes a shape that is small enough.
+    /// Accepts an object with at least one string and not too many.
     pub fn new(shape: Map<String, Json>) -> Result<Self, String> {
         match texts(&shape) {
             0 => Err("the body has no text to fill".to_owned()),
-            // What a date of TOML becomes.
+            // Key that a TOML date gets in JSON.
             _ if has_key(&Json::Object(shape.clone()), "$__toml_private_datetime") => {
                 Err("JSON has no dates: write a date as a text".to_owned())
             }
@@ -28,7 +28,7 @@ impl Body {
         }
     }
 
-    /// The first text that fails on a message, and why.
+    /// Returns the error of the first string that fails on a notification.
     pub fn mistake(&self, notice: &Notice) -> Option<String> {
         let mut mistake = None;
         self.filled(&mut |template| {
@@ -39,7 +39,7 @@ impl Body {
         mistake
     }
 
-    /// The body of a message. Where a template fails on it, the whole message stands in, and says so.
+    /// Renders the body. A string whose template fails is replaced by the whole message, with the failure.
     pub fn render(&self, notice: &Notice) -> Json {
         self.filled(&mut |template| {
             render("body", template, notice)

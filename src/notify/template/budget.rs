@@ -1,4 +1,4 @@
-//! What a template may make, in bytes: every filter and operator is charged for what it takes and what it makes.
+//! Budget of a template in bytes: every filter and operator is charged for its input and output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +8,14 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter, f
 
 use super::guard::{CHARGE, MULTIPLY};
 
-/// Bytes that a value takes beside its text.
+/// Bytes charged for a value in addition to its text.
 const EACH: u64 = 16;
-/// Values in values: nobody reads a deeper one, and to drop it would take as many calls.
+/// Deepest nesting of values: deeper ones are unreadable, and dropping them recurses as deep.
 const DEEPEST: u32 = 40;
-/// The largest width, size or indent that a filter may be asked for.
+/// Largest width, size or indent that a filter accepts.
 const WIDEST: i64 = 1_000;
 
-/// What is left of it. Clones share it.
+/// Remaining bytes. Clones share them.
 #[derive(Clone)]
 pub struct Budget(Arc<AtomicU64>);
 
@@ -24,18 +24,18 @@ impl Budget {
         Self(Arc::new(AtomicU64::new(bytes)))
     }
 
-    /// How much of the largest budget was taken.
+    /// Returns the bytes charged to a budget that began with `u64::MAX`.
     pub fn charged(&self) -> u64 {
         u64::MAX - self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes some of it, or says that it is used up.
+    /// Charges bytes, or fails if the budget is used up.
     pub fn charge(&self, bytes: u64) -> Result<(), Error> {
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         taken.map(drop).map_err(|_| refused("the template makes too much text: it may make some megabytes in all"))
     }
 
-    /// Charges for a value and all that is in it, and ends early if that is too much.
+    /// Charges for a value and everything in it, and stops as soon as that is too much.
     pub fn charge_for(&self, value: &Value) -> Result<(), Error> {
         self.charge_below(value, 0)
     }
@@ -58,7 +58,7 @@ impl Budget {
         }
     }
 
-    /// A value that was charged for, with nothing left to be computed later.
+    /// Charges for a value and evaluates lazy iterables, so that nothing is computed later.
     fn counted(&self, value: Value) -> Result<Value, Error> {
         self.charge_for(&value)?;
         match value.kind() {
@@ -67,7 +67,7 @@ impl Budget {
         }
     }
 
-    /// Repeats a text or list if that is not too long; multiplies numbers.
+    /// Multiplies numbers, or repeats a text or list if the result is not too long.
     fn multiply(&self, a: &Value, b: &Value) -> Result<Value, Error> {
         let whole = |value: &Value| i128::try_from(value.clone()).ok().filter(|_| value.is_integer());
         let number = |value: &Value| f64::try_from(value.clone()).ok().filter(|_| value.is_number());
@@ -103,7 +103,7 @@ fn refused(why: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, why)
 }
 
-/// Puts a budget between a template and all that it can call.
+/// Charges a budget for every call that a template can make.
 pub fn bound(environment: &mut Environment<'_>, budget: &Budget) {
     for (name, filter) in builtin() {
         let budget = budget.clone();
@@ -126,7 +126,7 @@ pub fn bound(environment: &mut Environment<'_>, budget: &Budget) {
             function.call(state, &given)
         });
     }
-    // It shows all variables, which is more than anybody reads.
+    // `debug` shows all variables, which is more than a user can read.
     environment.remove_global("debug");
     let counts = budget.clone();
     environment.add_filter(CHARGE, move |value: Value| counts.counted(value));
@@ -139,7 +139,7 @@ pub fn bound(environment: &mut Environment<'_>, budget: &Budget) {
     });
 }
 
-/// At most how much longer a filter makes what it is given than all of it together.
+/// Upper bound on the bytes that a filter adds to its arguments.
 fn longest(name: &str, given: &[Value]) -> Result<u64, Error> {
     let text = |at: usize| given.get(at).and_then(Value::as_str).unwrap_or_default();
     let length = |at: usize| text(at).len() as u64;
@@ -158,7 +158,7 @@ fn longest(name: &str, given: &[Value]) -> Result<u64, Error> {
     })
 }
 
-/// The largest number among the arguments after the first, named ones too.
+/// Returns the largest number among the arguments after the first, including named ones.
 fn width(given: &[Value]) -> Result<u64, Error> {
     let numbers = given.iter().skip(1).flat_map(|value| match value.kind() {
         ValueKind::Map => value.try_iter().into_iter().flatten().filter_map(|key| value.get_item(&key).ok()).collect(),
@@ -177,12 +177,12 @@ fn width(given: &[Value]) -> Result<u64, Error> {
     }
 }
 
-/// Whether a format may fill up with more than a few blanks.
+/// True if a format may pad with more than a few blanks.
 fn is_wide(format: &str) -> bool {
     format.contains('*') || format.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 2)
 }
 
-/// The filters of the engine by name.
+/// Returns the engine's filters by name.
 fn builtin() -> Vec<(&'static str, Value)> {
     macro_rules! named {
         ($($name:ident),*) => { vec![$((stringify!($name), Value::from_function(filters::$name))),*] };

@@ -1,24 +1,24 @@
-//! A template in; the same template out, in which every operation that can make more of what it was given asks a budget first.
+//! Rewrites a template so that every operation that can grow its input is charged to a budget.
 //!
-//! Fuel counts steps, and one step can double a text. Operators cannot be replaced in the engine, so they are in the source:
-//! operands of `+` and `~` go through the filter `_c`, `*` becomes the filter `_mul`, and so does `_c` what a slice or a literal
-//! makes. Lines stay where they are.
+//! Fuel counts steps, and one step can double a text. Operators cannot be replaced in the engine, so they are replaced in the
+//! source: operands of `+` and `~` pass through the filter `_c`, as do slices and literals; `*` becomes the filter `_mul`. Line
+//! numbers do not change.
 
 use minijinja::machinery::ast::{BinOp, BinOpKind, Call, CallArg, Expr, Macro, Spanned, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
-/// Counts what goes through it.
+/// Filter that charges for its input.
 pub const CHARGE: &str = "_c";
-/// Multiplies, if the product is not too long.
+/// Filter that multiplies, if the product is not too long.
 pub const MULTIPLY: &str = "_mul";
 
-/// The template with its guards, or why it has none.
+/// Returns the template with its guards, or the reason why it cannot be guarded.
 pub fn guarded(name: &str, source: &str) -> Result<String, Error> {
     let mut text = source.to_owned();
     let mut edits = edits(name, source)?;
-    // Later places first, and of one place the last: the others stay where they are.
+    // Apply edits from the end, so that earlier offsets stay valid.
     edits.sort_by_key(|edit| edit.at);
     for edit in edits.iter().rev() {
         text.replace_range(edit.at..edit.at + edit.removed, edit.text);
@@ -29,14 +29,14 @@ pub fn guarded(name: &str, source: &str) -> Result<String, Error> {
     }
 }
 
-/// Some text instead of some bytes.
+/// Replacement of some bytes by a text.
 struct Edit {
     at: usize,
     removed: usize,
     text: &'static str,
 }
 
-/// What is changed, each before what follows it at the same place.
+/// Collects edits; those at the same offset are in the order of the result.
 struct Walk<'s> {
     source: &'s str,
     edits: Vec<Edit>,
@@ -143,7 +143,7 @@ impl Walk<'_> {
                 }
                 self.arguments(&filter.args)
             }
-            // Of constants there is as much as was written.
+            // A constant is no larger than the source that it was written in.
             Expr::List(list) if list.as_const().is_some() => Ok(()),
             Expr::Tuple(tuple) if tuple.as_const().is_some() => Ok(()),
             Expr::Tuple(_) => Err(Error::new(
@@ -159,7 +159,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The parts of an expression, whatever becomes of the whole.
+    /// Guards the parts of an expression, but not the expression itself.
     fn inside(&mut self, expression: &Expr<'_>) -> Result<(), Error> {
         match expression {
             Expr::Slice(slice) => {

@@ -1,4 +1,4 @@
-//! Alertmanager as a receiver, for those who have their routing there: alerts are posted to it, again and again while they fire.
+//! Alertmanager as a receiver, for users who route there: alerts are posted to it repeatedly while they fire.
 
 use chrono::{TimeDelta, Utc};
 
@@ -7,22 +7,22 @@ use crate::notify::message::Notice;
 use crate::notify::transport::delivery::Delivery;
 use crate::notify::transport::http::Endpoint;
 
-/// How many times `resend` an alert lasts there without being sent again: one or two may be lost.
+/// Lifetime of a posted alert in multiples of `resend`, so that one or two posts may be lost.
 const LASTS: i32 = 4;
-/// Alerts in one request.
+/// Most alerts in one request.
 const MOST_ALERTS: usize = 5_000;
 
-/// Where alerts are posted.
+/// An Alertmanager that alerts are posted to.
 #[derive(Debug)]
 pub struct AlertmanagerReceiver {
-    /// With the path of its API.
+    /// Includes the path of the API.
     pub endpoint: Endpoint,
-    /// How often what fires is sent again.
+    /// Interval at which firing alerts are resent.
     pub resend: TimeDelta,
 }
 
 impl AlertmanagerReceiver {
-    /// The path that alerts are posted to.
+    /// Path that alerts are posted to.
     pub const PATH: &str = "/api/v2/alerts";
 
     /// Makes one attempt.

@@ -1,4 +1,4 @@
-//! Email by SMTP: text, HTML and a chart, the same Message-ID on every retry, one thread per incident.
+//! Email over SMTP: text, HTML and a chart, the same Message-ID on every retry, one thread per incident.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::text::line::clipped;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How the connection is protected.
+/// Protection of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpSecurity {
     StartTls,
@@ -29,7 +29,7 @@ pub enum SmtpSecurity {
     None,
 }
 
-/// Where mail goes and who it is from.
+/// Sender, recipients and server of mail.
 #[derive(Debug)]
 pub struct EmailReceiver {
     to: Vec<Mailbox>,
@@ -37,7 +37,7 @@ pub struct EmailReceiver {
     transport: AsyncSmtpTransport<Tokio1Executor>,
 }
 
-/// The server that takes the mail.
+/// The server that accepts the mail.
 #[derive(Debug, Clone)]
 pub struct SmtpServer {
     pub host: String,
@@ -47,7 +47,7 @@ pub struct SmtpServer {
 }
 
 impl EmailReceiver {
-    /// Prepares a receiver; nothing is connected yet.
+    /// Prepares a receiver without connecting.
     pub fn new(to: Vec<Mailbox>, from: Mailbox, server: &SmtpServer) -> Result<Self, String> {
         let tls = |host: &str| {
             TlsParameters::new(host.to_owned()).map_err(|e| format!("could not prepare TLS for `{host}`: {e}"))
@@ -67,7 +67,7 @@ impl EmailReceiver {
         Ok(Self { to, from, transport: builder.build() })
     }
 
-    /// Greets the server, with TLS and password, and sends nothing.
+    /// Connects to the server, with TLS and password, and sends nothing.
     pub async fn reach(&self) -> Result<(), String> {
         match tokio::time::timeout(TIMEOUT * 2, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
@@ -82,19 +82,19 @@ impl EmailReceiver {
         }
     }
 
-    /// Who the mail goes to, each once.
+    /// Returns the recipients without duplicates.
     pub fn addresses(&self) -> Vec<Address> {
         let mut seen = BTreeSet::new();
         self.to.iter().map(|to| to.email.clone()).filter(|address| seen.insert(address.to_string())).collect()
     }
 
-    /// The mail as it travels, the same for each address and each attempt, or why it cannot be written.
+    /// Returns the formatted mail, the same for each address and attempt, or the reason why it cannot be written.
     pub fn written(&self, id: Uuid, notice: &Notice) -> Result<Vec<u8>, String> {
         let message = self.message(id, notice).map_err(|error| format!("the mail could not be written: {error}"))?;
         Ok(message.formatted())
     }
 
-    /// Sends it to one address: what a server says to one says nothing about another.
+    /// Sends the mail to one address, because a server's reply about one address says nothing about another.
     pub async fn send(&self, address: &Address, mail: &[u8]) -> Delivery {
         let envelope = match Envelope::new(Some(self.from.email.clone()), vec![address.clone()]) {
             Ok(envelope) => envelope,
@@ -111,7 +111,7 @@ impl EmailReceiver {
         }
     }
 
-    /// The mail. Firing, reminders and the end of one incident are one thread.
+    /// Builds the mail. Firing, repeats and the resolve of one incident form one thread.
     pub fn message(&self, id: Uuid, notice: &Notice) -> Result<Message, lettre::error::Error> {
         let threads = threads(notice);
         let raw =
@@ -143,7 +143,7 @@ impl EmailReceiver {
     }
 }
 
-/// What a mail belongs to: its incidents, or else its group.
+/// Returns the threads of a mail: its incidents, otherwise its group.
 fn threads(notice: &Notice) -> Vec<String> {
     let mut incidents: Vec<i64> = notice.alerts().filter_map(|(_, alert)| alert.incident).collect();
     incidents.sort_unstable();
@@ -154,12 +154,12 @@ fn threads(notice: &Notice) -> Vec<String> {
     };
     match incidents.as_slice() {
         [] => vec![group()],
-        // The first is what clients thread by.
+        // Clients thread by the first.
         several => several.iter().take(10).map(|id| format!("<incident-{id}@trueup>")).collect(),
     }
 }
 
-/// The server's own words about an address or a mail. What it says about a password may repeat a part of it.
+/// Returns the server's own words about an address or a mail. Replies about a password are dropped: they may repeat part of it.
 fn answer(error: &lettre::transport::smtp::Error) -> Option<String> {
     const ABOUT_PASSWORDS: std::ops::RangeInclusive<u16> = 530..=539;
     let is_about_passwords = error.status().is_some_and(|code| ABOUT_PASSWORDS.contains(&code.into()));
@@ -169,7 +169,7 @@ fn answer(error: &lettre::transport::smtp::Error) -> Option<String> {
     Some(clipped(&words, 200)).filter(|words| !words.is_empty())
 }
 
-/// A permanent refusal ends it; everything else, a greylisting 4xx or a broken connection, is worth another attempt.
+/// A permanent refusal is final; other failures, such as a greylisting 4xx or a broken connection, are worth another attempt.
 fn failed(error: &lettre::transport::smtp::Error) -> Delivery {
     let status = error.status().map(u16::from);
     let failure = match status {

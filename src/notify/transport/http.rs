@@ -1,4 +1,4 @@
-//! One HTTP endpoint that may be reached: how it is posted to, and what its answers mean.
+//! HTTP endpoints: how requests are posted, and what the responses mean.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::notify::transport::delivery::Delivery;
 use crate::notify::transport::network::{AllowedNetworks, GuardedResolver};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Headers that say how the request itself is made, or that are part of the signature.
+/// Headers that define the request itself or are part of the signature.
 const RESERVED: [&str; 9] = [
     "host",
     "content-length",
@@ -26,7 +26,7 @@ const RESERVED: [&str; 9] = [
     "user-agent",
 ];
 
-/// Where to post.
+/// Endpoint that bodies are posted to.
 pub struct Endpoint {
     url: Url,
     client: Client,
@@ -35,14 +35,14 @@ pub struct Endpoint {
 }
 
 impl std::fmt::Debug for Endpoint {
-    /// The address may hold a token: only its host is shown.
+    /// Shows only the host: the address may contain a token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
     }
 }
 
 impl Endpoint {
-    /// Prepares an endpoint; nothing is connected yet. Says what is wrong with the address.
+    /// Prepares an endpoint without connecting. The error says what is wrong with the address.
     pub fn new(url: &str, allow_http: bool, allowed: &AllowedNetworks) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|e| format!("the address is not a URL: {e}"))?;
         match url.scheme() {
@@ -68,14 +68,14 @@ impl Endpoint {
         Ok(Self { url, client, headers: HeaderMap::new(), allowed: allowed.clone() })
     }
 
-    /// The same host, another path.
+    /// Appends a path to the address.
     pub fn at(mut self, path: &str) -> Self {
         let base = self.url.path().trim_end_matches('/').to_owned();
         self.url.set_path(&format!("{base}{path}"));
         self
     }
 
-    /// Adds a header to every request. Its value is a secret.
+    /// Adds a header to every request. The value is a secret.
     pub fn with_header(mut self, name: &str, value: &SecretString) -> Result<Self, String> {
         let name = header_name(name)?;
         let mut value = HeaderValue::from_str(value.expose_secret())
@@ -85,7 +85,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Opens a connection to where requests would go, and sends nothing.
+    /// Connects to the endpoint and sends nothing.
     pub async fn reach(&self) -> Result<(), String> {
         let refused = || "the receiver could not be connected to".to_owned();
         let host = self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -100,7 +100,7 @@ impl Endpoint {
         opened.map_err(|_| refused())?.map(drop).map_err(|_| refused())
     }
 
-    /// Makes one attempt. The answer's body is never read: nothing of it is shown anywhere.
+    /// Makes one attempt. The response body is never read, so that none of it can be shown.
     pub async fn post(&self, headers: &[(&'static str, String)], body: Vec<u8>) -> Delivery {
         let mut request =
             self.client.post(self.url.clone()).headers(self.headers.clone()).header("content-type", "application/json");
@@ -114,7 +114,7 @@ impl Endpoint {
     }
 }
 
-/// A header that users may set.
+/// Parses the name of a header that users may set.
 pub fn header_name(name: &str) -> Result<HeaderName, String> {
     let parsed =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of a header"))?;
@@ -140,7 +140,7 @@ fn answered(status: StatusCode, headers: &HeaderMap) -> Delivery {
     }
 }
 
-/// `Retry-After` in seconds or as a date. A date is reckoned from the receiver's own: our clock may be wrong.
+/// Parses `Retry-After`, in seconds or as a date. A date is relative to the receiver's `Date`, because our clock may be wrong.
 fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let date = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc));
@@ -151,7 +151,7 @@ fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
     }
 }
 
-/// In our words: the library's own text repeats the address, which may be a secret.
+/// Describes the error in our words: the library's text repeats the address, which may be a secret.
 fn unreachable(error: &reqwest::Error) -> String {
     let words = if error.is_timeout() {
         "the receiver did not answer in time"
@@ -165,17 +165,17 @@ fn unreachable(error: &reqwest::Error) -> String {
     words.to_owned()
 }
 
-/// Whether the environment names a proxy, which nothing here uses: it would look names up itself, and the address that is
-/// connected to could not be checked.
+/// True if the environment names a proxy. It is not used: a proxy resolves names itself, so the address that is connected to
+/// could not be checked.
 fn has_proxy() -> bool {
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Installs the TLS provider, once per process: without one the HTTP client would panic.
+/// Installs the TLS provider once per process; without it the HTTP client would panic.
 pub fn install_tls() {
-    // An error means that one is installed already.
+    // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 

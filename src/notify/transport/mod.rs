@@ -1,4 +1,4 @@
-//! How a notification travels.
+//! Transports of notifications.
 
 pub mod alertmanager;
 pub mod delivery;

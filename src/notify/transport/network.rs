@@ -1,4 +1,4 @@
-//! Which addresses a webhook may reach. The address that is connected to is checked, not just the name in the URL.
+//! Addresses that a webhook may reach. The address that is connected to is checked, not just the name in the URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Networks that are reached only when they are listed.
+/// Non-public networks that may be reached.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedNetworks(Arc<Vec<IpNet>>);
 
 impl AllowedNetworks {
-    /// Parses networks such as `10.1.0.0/16`; a bare address stands for itself.
+    /// Parses networks such as `10.1.0.0/16`; a bare address is a network of one.
     pub fn parse(texts: &[String]) -> Result<Self, String> {
         let parse = |text: &String| {
             text.parse::<IpNet>()
@@ -21,14 +21,14 @@ impl AllowedNetworks {
         Ok(Self(Arc::new(texts.iter().map(parse).collect::<Result<_, _>>()?)))
     }
 
-    /// Whether an address may be connected to.
+    /// True if an address may be connected to.
     pub fn allow(&self, address: IpAddr) -> bool {
         let plain = unmapped(address);
         self.0.iter().any(|network| network.contains(&plain)) || is_public(plain)
     }
 }
 
-/// An IPv4 address in IPv6 clothes is judged as what it is.
+/// Unwraps IPv4-mapped IPv6 addresses, so that they are checked as IPv4.
 fn unmapped(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
@@ -62,7 +62,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
 
 fn is_public_v6(v6: Ipv6Addr) -> bool {
     let [first, second, ..] = v6.segments();
-    // Only global unicast is public, and of it not what tunnels or translates to something else.
+    // Only global unicast is public, except ranges that tunnel or translate to other addresses.
     let global = (first & 0xe000) == 0x2000;
     let tunnel = first == 0x2002 // 6to4
         || (first == 0x2001 && second == 0) // Teredo

@@ -1,4 +1,4 @@
-//! Webhooks: a message in the shape that the receiver expects, signed as in Standard Webhooks.
+//! Webhooks: notifications in the format that the receiver expects, signed as in Standard Webhooks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,23 +14,23 @@ use crate::notify::message::Notice;
 use crate::notify::transport::delivery::Delivery;
 use crate::notify::transport::http::Endpoint;
 
-/// Where to post, in which shape, and how to sign.
+/// Endpoint, format and signing secrets of a webhook.
 #[derive(Debug)]
 pub struct WebhookReceiver {
     pub endpoint: Endpoint,
     pub format: Format,
-    /// Several while one is replaced by another.
+    /// Several during rotation.
     pub secrets: Vec<SigningSecret>,
     /// PagerDuty's integration key.
     pub routing_key: Option<SecretString>,
 }
 
-/// The key of a signature, as base64.
+/// Signing key, as base64.
 #[derive(Debug)]
 pub struct SigningSecret(SecretString);
 
 impl SigningSecret {
-    /// Takes `whsec_` and base64, as Standard Webhooks writes it.
+    /// Parses `whsec_` and base64, the notation of Standard Webhooks.
     pub fn new(text: &SecretString) -> Result<Self, String> {
         let encoded = text.expose_secret().strip_prefix("whsec_").unwrap_or(text.expose_secret());
         match STANDARD.decode(encoded) {
@@ -51,19 +51,19 @@ impl SigningSecret {
 }
 
 impl WebhookReceiver {
-    /// A receiver of our own format, unsigned.
+    /// Creates an unsigned receiver of our own format.
     pub fn new(endpoint: Endpoint) -> Self {
         Self { endpoint, format: Format::Trueup, secrets: Vec::new(), routing_key: None }
     }
 
-    /// Makes one attempt, with a body of the user's own instead of one in the receiver's format if there is one.
+    /// Makes one attempt, with the user-defined body `own` if there is one, otherwise in the receiver's format.
     pub async fn deliver(&self, id: Uuid, name: &str, notice: Notice, own: Option<Json>) -> Delivery {
         let key = self.routing_key.as_ref().map(|key| key.expose_secret());
         let mut last = Delivery::Accepted { status: None };
         let bodies = own.map_or_else(|| format::bodies(self.format, notice, name, key), |own| vec![own]);
         for body in bodies {
             last = self.post(id, body.to_string().into_bytes()).await;
-            // The whole message is repeated: whoever took the first part knows it by its key.
+            // A retry sends all bodies again; a receiver that accepted the first ones recognizes them by their key.
             if !matches!(last, Delivery::Accepted { .. }) {
                 break;
             }
@@ -88,7 +88,7 @@ impl WebhookReceiver {
 mod tests {
     use super::*;
 
-    /// The vector of the Standard Webhooks reference libraries.
+    /// Test vector of the Standard Webhooks reference libraries.
     #[test]
     fn a_signature_equals_the_published_vector() {
         let secret = SigningSecret::new(&SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();

@@ -1,4 +1,4 @@
-//! The rules that every job has: about the data that its own rules need.
+//! The rules that every job has: they check the data that its own rules need.
 
 use super::findings::Findings;
 use super::job::Job;
@@ -9,7 +9,7 @@ use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, Te
 use crate::spec::diagnostic::did_you_mean;
 use chrono::TimeDelta;
 
-/// Names of all of them. The last four judge no window: they are about runs, the source and messages.
+/// Names of the built-in rules. The last four judge no window: they are about runs, the source and deliveries.
 pub const NAMES: [&str; 9] = [
     "labels-stopped",
     "coverage-low",
@@ -25,15 +25,15 @@ pub const NAMES: [&str; 9] = [
 pub const RUN_FAILED: &str = "run-failed";
 /// No run for two intervals.
 pub const RUN_LATE: &str = "run-late";
-/// The source no longer has what was measured.
+/// Measured rows disappeared from the source.
 pub const SOURCE_SHRANK: &str = "source-shrank";
-/// A message was given up, or an address refused it.
+/// Delivery of a message was given up, or an address refused it.
 pub const DELIVERY_FAILED: &str = "delivery-failed";
 
 const COVERAGE: f64 = 0.9;
 const ARRIVAL: f64 = 0.99;
 
-/// Those that judge windows, and the names of those about runs, as far as they are not turned off.
+/// The rules that judge windows, and the names of those that do not, unless they are turned off.
 pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, findings: &mut Findings<'_>) -> (Vec<Rule>, Vec<String>) {
     let section = &job.spec.builtin;
     for (index, name) in section.off.iter().enumerate().filter(|(_, name)| *name != "all") {
@@ -54,14 +54,14 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, findings: &mut Findings
     if let Some(shortest) = job.windows.iter().min_by_key(|window| (window.longest(), !is_tumbling(window))) {
         let below = |metric, limit| vec![test(metric, shortest, Condition::Below(limit))];
         rules.push(rule(job, "no-predictions", shortest, below(MetricName::Predictions, 1.0), false));
-        // Keys that are not unique, and labels that disagree: neither is averaged, and nobody may know.
+        // Duplicate keys and labels that disagree are not averaged; without this rule that could go unnoticed.
         let found = |metric| test(metric, shortest, Condition::Above(0.0));
         let contradictions = vec![found(MetricName::Duplicates), found(MetricName::Ambiguous)];
         rules.push(rule(job, CONTRADICTIONS, shortest, contradictions, false));
-        // Nothing at all came for windows whose labels had their time.
+        // No label at all arrived for final windows.
         let stopped = below(MetricName::Received, f64::MIN_POSITIVE);
         rules.push(rule(job, "labels-stopped", shortest, stopped, true));
-        // One window half without labels is the beginning of one without any.
+        // A single window with half of its labels may be the start of one without any, so wait for a second.
         let twice = |rule: Rule| Rule { fires: Persistence::Windows(2), ..rule };
         rules.push(twice(rule(job, "coverage-low", shortest, below(MetricName::Coverage, coverage), true)));
         let mut late = below(MetricName::Received, arrival);

@@ -1,4 +1,4 @@
-//! `[[cohorts]]`: dimensions by name, so that the order they are written in does not matter.
+//! `[[cohorts]]`: dimensions sorted by name, so that their order in the file does not matter.
 
 use super::findings::Findings;
 use crate::domain::name::Identifier;
@@ -6,13 +6,13 @@ use crate::plan::cohort::{CohortSet, Dimension, DimensionValue};
 use crate::plan::expression::Expression;
 use crate::spec::job::{CohortSection, DimensionSpec};
 
-/// How many dimensions one declaration may have: their values together must fit an index row.
+/// Maximum number of dimensions in one declaration: their values together must fit an index row.
 const MOST_DIMENSIONS: usize = 5;
-/// How many cohorts of one declaration are kept per window.
+/// Default number of cohorts of one declaration that are kept per window.
 const DEFAULT_TOP: i64 = 100;
 const MOST_TOP: i64 = 10_000;
 
-/// Dimensions with where each is declared first, and cohort sets.
+/// Dimensions with the path of their first declaration, and cohort sets.
 pub(super) fn build(
     specs: &[CohortSection],
     findings: &mut Findings<'_>,

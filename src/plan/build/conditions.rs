@@ -1,27 +1,27 @@
-//! What a rule compares: metrics, limits and baselines.
+//! Conditions of rules: metrics, limits and baselines.
 
 use chrono::{DateTime, Utc};
 
 use super::findings::Findings;
 use crate::domain::window::{Slice, Window};
-use crate::metric::name::MetricName;
+use crate::metric::name::{COUNTS, MetricName};
 use crate::metric::{JobMetric, Parameters, Requirement};
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits, Test, VersionChoice};
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::rules::{BaselineKind, BaselineSection, DistanceSpec, ExcessSpec, RangeSection};
 
-/// What conditions may name.
+/// The names that conditions may use.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub windows: &'a [Window],
     pub metrics: &'a [JobMetric],
     pub parameters: &'a Parameters,
-    /// Whether the job declares a model version.
+    /// True if the job declares a model version.
     pub versioned: bool,
 }
 
-/// The keys of a condition, wherever they stand.
+/// The keys of a condition, written in the rule itself or in its list.
 #[derive(Clone, Copy)]
 pub(super) struct RawCondition<'a> {
     pub metric: &'a str,
@@ -33,16 +33,6 @@ pub(super) struct RawCondition<'a> {
     pub baseline: Option<&'a BaselineSection>,
     pub versions: Option<VersionChoice>,
 }
-
-/// Words for counts that a rule may compare, besides the metrics of the job.
-pub(super) const COUNTS: [(&str, MetricName); 6] = [
-    ("predictions", MetricName::Predictions),
-    ("labeled", MetricName::Labeled),
-    ("coverage", MetricName::Coverage),
-    ("received", MetricName::Received),
-    ("duplicates", MetricName::Duplicates),
-    ("ambiguous", MetricName::Ambiguous),
-];
 
 pub(super) fn test(
     written: RawCondition<'_>,
@@ -67,13 +57,13 @@ pub(super) fn test(
 }
 
 pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], findings: &mut Findings<'_>) -> Option<MetricName> {
-    if let Some((_, count)) = COUNTS.iter().find(|(word, _)| *word == name) {
-        return Some(count.clone());
+    if let Some(count) = MetricName::count(name) {
+        return Some(count);
     }
     if let Some(found) = metrics.iter().find(|metric| metric.name() == name) {
         return Some(MetricName::Named(found.name().into()));
     }
-    let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(COUNTS.iter().map(|(word, _)| *word)).collect();
+    let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(COUNTS.iter().map(MetricName::name)).collect();
     let hint = did_you_mean(name, known.iter().copied()).map_or_else(
         || format!("include it in [metrics], or use one of {}", known.join(", ")),
         |near| format!("did you mean `{near}`?"),
@@ -179,7 +169,7 @@ pub(super) fn fixed_limits(
     }
 }
 
-/// A distance from a baseline, of which every part must be exceeded.
+/// Reads a distance from a baseline. Every part of it must be exceeded.
 fn excess(spec: &ExcessSpec, path: &str, findings: &mut Findings<'_>) -> Option<Excess> {
     let one = |spec: &ExcessSpec| match spec {
         ExcessSpec::Number(number) => vec![DistanceSpec::Number(*number)],

@@ -27,12 +27,12 @@ impl<'a> Findings<'a> {
         Self { document, findings: Vec::new() }
     }
 
-    /// Findings on the same document that nobody reads: for what is reported elsewhere.
+    /// An empty collector for the same document whose findings are dropped, because they are reported elsewhere.
     pub(super) fn discard(&self) -> Findings<'a> {
         Findings::new(self.document)
     }
 
-    /// Each once: what two rules name alike is one mistake.
+    /// The findings without duplicates: two rules with the same wrong name are one mistake.
     pub(super) fn into_findings(self) -> Vec<Diagnostic> {
         let mut found: Vec<Diagnostic> = Vec::new();
         for finding in self.findings {
@@ -59,7 +59,7 @@ impl<'a> Findings<'a> {
         &mut self.findings[last]
     }
 
-    /// A duration that may be missing.
+    /// Reads an optional duration.
     pub(super) fn duration(&mut self, path: &str, text: Option<&str>) -> Option<TimeDelta> {
         match duration::parse(text?) {
             Ok(duration) => Some(duration),
@@ -70,7 +70,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// A ratio from 0 to 1 that may be missing.
+    /// Checks an optional ratio from 0 to 1.
     pub(super) fn share(&mut self, path: &str, value: Option<f64>) -> Option<f64> {
         if value.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             let key = path.rsplit('.').next().unwrap_or(path);
@@ -80,7 +80,7 @@ impl<'a> Findings<'a> {
         value
     }
 
-    /// An IANA time zone. Default UTC.
+    /// Reads an IANA time zone. Default UTC.
     pub(super) fn zone(&mut self, path: &str, text: Option<&str>) -> Tz {
         let Some(text) = text else { return Tz::UTC };
         if let Ok(zone) = text.parse() {
@@ -94,7 +94,7 @@ impl<'a> Findings<'a> {
         Tz::UTC
     }
 
-    /// An http(s) link that may be missing.
+    /// Checks an optional http(s) link.
     pub(super) fn link(&mut self, path: &str, text: Option<&str>) {
         let Some(text) = text else { return };
         let valid =

@@ -1,4 +1,4 @@
-//! What the job declares, as far as its rules are checked against it.
+//! The declarations of a job that its rules are checked against.
 
 use chrono::TimeDelta;
 
@@ -8,7 +8,7 @@ use crate::metric::{JobMetric, Parameters};
 use crate::plan::cohort::{CohortSet, Dimension};
 use crate::spec::JobSpec;
 
-/// Everything that the job declares, against which rules are checked.
+/// The declarations of a job that rules are checked against.
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
     pub spec: &'a JobSpec,

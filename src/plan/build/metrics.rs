@@ -1,8 +1,9 @@
-//! `[metrics]`: names from the catalogue, what they need, and ratios of the job's own.
+//! `[metrics]`: names from the metric catalog, their requirements, and ratios that the job defines.
 
 use super::findings::Findings;
 use super::slos;
 use crate::domain::name::Identifier;
+use crate::metric::name;
 use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Parameters, Requirement};
 use crate::plan::expression::Expression;
 use crate::plan::extra::{self, Extra};
@@ -10,18 +11,15 @@ use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::job::CustomMetricSection;
 
-/// Share of the largest squared errors that robust means leave out when a job does not say.
+/// Default share of the largest squared errors that robust means leave out.
 const DEFAULT_TRIM: f64 = 0.05;
-/// The key of an objective that says which predictions are good.
+/// The key of an objective that defines good predictions.
 const GOOD: &str = "good";
-/// Words that rules use for counts, so that no metric may be called so.
-const RESERVED: [&str; 5] = ["predictions", "labeled", "coverage", "received", metric::FAILURES];
-
 /// The metrics of a job, with everything they are computed from.
 pub(super) struct Metrics {
     pub all: Vec<JobMetric>,
     pub parameters: Parameters,
-    /// With where each is declared.
+    /// Extra values, each with the path of its declaration.
     pub extras: Vec<(Extra, String)>,
 }
 
@@ -40,7 +38,7 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
         let path = format!("metrics.custom[{index}]");
         all.extend(custom_metric((&path, "sum"), custom, &all, &mut extras, findings).map(JobMetric::Custom));
     }
-    // The share of what an objective calls good is kept like a metric of the job's own.
+    // The share of good predictions of an objective is kept like a custom metric.
     for (index, share) in slos::metrics(&spec.slos) {
         let path = format!("slos[{index}]");
         all.extend(custom_metric((&path, GOOD), &share, &all, &mut extras, findings).map(JobMetric::Custom));
@@ -171,7 +169,7 @@ fn custom_metric(
             .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a name of a metric", spec.name))
             .hint("use a-z, 0-9 and `_`");
     }
-    let taken = metric::find(&spec.name).is_some() || RESERVED.contains(&spec.name.as_str());
+    let taken = metric::find(&spec.name).is_some() || name::is_reserved(&spec.name);
     if taken || known.iter().any(|metric| metric.name() == spec.name) {
         findings
             .error(&format!("{path}.name"), "repeated-entry", format!("there is a metric `{}` already", spec.name))
@@ -183,11 +181,11 @@ fn custom_metric(
         sum = sum.as_count();
     }
     let per_expression = expression(&format!("{path}.per"), per, findings)?;
-    // A pair counts for both sums or for none, or the ratio would be of two different sets.
+    // A pair counts for both sums or for neither; otherwise the ratio would be of two different sets.
     let (first, second) = (sum.where_known(&per_expression), per_expression.where_known(&sum));
     let place = extras.len();
     extras.push((Extra { expression: first, is_weight: false }, format!("{path}.{sum_key}")));
-    // The other side is probed by itself only where it is written.
+    // The denominator is probed under its own path only if the job defines it.
     let per_key = if spec.per.is_some() { "per" } else { sum_key };
     extras.push((Extra { expression: second, is_weight: false }, format!("{path}.{per_key}")));
     let meaning = format!("sum of {} / sum of {per}, over pairs", spec.sum);

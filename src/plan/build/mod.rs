@@ -1,4 +1,4 @@
-//! Gives a job file its meaning. Every mistake is found before any is reported.
+//! Turns a job file into a planned job. All mistakes are collected before any is reported.
 
 pub mod builtin;
 mod cohorts;
@@ -13,7 +13,7 @@ mod slos;
 mod sources;
 mod windows;
 
-/// Code of the warning that a page reaches nobody: routes, which a job file does not know, may say otherwise.
+/// Code of the warning that a page has no receiver: routes, which a job file does not know, may add one.
 pub const NOBODY_TOLD: &str = "nobody-told";
 
 use findings::Findings;
@@ -24,23 +24,23 @@ use crate::plan::job::Declared;
 use crate::plan::syntax::Grants;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 
-/// What a job file may refer to that `trueup.toml` declares.
+/// Declarations of `trueup.toml` that a job file may refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// Names of receivers.
     pub receivers: Vec<String>,
-    /// Functions that queries may call beyond those of our list.
+    /// Functions that queries may call in addition to our list.
     pub functions: Grants,
 }
 
 impl Surroundings {
-    /// Receivers, and no functions.
+    /// Receivers without functions.
     pub fn of_receivers(receivers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { receivers: receivers.into_iter().map(Into::into).collect(), functions: Grants::default() }
     }
 }
 
-/// Plans a job, or says everything that keeps it from being planned. Warnings come back beside a plan that works.
+/// Plans a job, or returns every mistake that prevents it. Warnings are returned together with a valid plan.
 pub fn plan(
     document: &Document,
     spec: &JobSpec,
@@ -79,7 +79,7 @@ pub fn plan(
     let mut slos = Vec::new();
     if let Some(windows) = &mut windows {
         let (built_in, runs) = builtin::build(declared, windows.label_wait, &mut findings);
-        // Before the others: those that it tells are not to be trusted wait for what it says.
+        // Built-in rules go first: rules whose data they find unreliable wait for their verdict.
         rules.splice(0..0, built_in);
         run_rules = runs;
         slos = slos::build(declared, windows.bucket, schedule.as_ref(), &mut findings);

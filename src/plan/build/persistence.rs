@@ -1,4 +1,4 @@
-//! How long a rule must hold before its alert fires, and be calm before it ends.
+//! Persistence: how long a rule must hold before its alert fires, and be recovered before it resolves.
 
 use chrono::TimeDelta;
 
@@ -94,7 +94,7 @@ pub(super) fn clears(
     (below && above).then_some(Clearing { below: alert.clear_below, above: alert.clear_above, persistence })
 }
 
-/// Refuses durations that more windows lie in than are ever looked at: they would never be over.
+/// Refuses durations that contain more windows than are ever checked: they would never elapse.
 pub(super) fn check_reach(
     gap: Option<TimeDelta>,
     window: &Window,

@@ -1,4 +1,4 @@
-//! `[[alerts]]`: rules on metrics and windows that the job really has.
+//! `[[alerts]]`: rules, checked against the metrics and windows of the job.
 
 use super::job::{Cohorts, Job};
 
@@ -100,7 +100,7 @@ pub(super) fn severity(spec: Option<SeveritySpec>) -> Severity {
     }
 }
 
-/// A name of a rule or objective: it stands in messages, file names and queries.
+/// Checks the name of a rule or objective, which is used in messages, file names and queries.
 pub(super) fn check_name(name: &str, path: &str, findings: &mut Findings<'_>) {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
@@ -225,7 +225,7 @@ fn named(
             .hint(hint);
         return None;
     };
-    // Its mistakes are reported where it stands.
+    // Mistakes in that rule are reported at its own path.
     let mut unheard = findings.discard();
     conditions::test(own(other, metric, versions), path, job.known(), &mut unheard)
 }

@@ -14,12 +14,12 @@ use crate::plan::objective::{self, Burn, Indicator, Slo, largest_burn};
 use crate::spec::job::CustomMetricSection;
 use crate::spec::rules::{BurnSpec, BurnWindow, SloSection};
 
-/// Name of the metric that is the share of good predictions of an objective.
+/// Name of the metric for the share of good predictions of an objective.
 pub(super) fn metric_name(slo: &str) -> String {
     format!("slo_{}", slo.replace('-', "_"))
 }
 
-/// The shares that buckets have to keep: one custom metric for each objective about predictions.
+/// Shares that buckets have to keep: one custom metric for each objective on predictions.
 pub(super) fn metrics(slos: &[SloSection]) -> Vec<(usize, CustomMetricSection)> {
     let share = |(index, slo): (usize, &SloSection)| {
         let good = slo.good.clone()?;
@@ -74,7 +74,7 @@ fn slo(
         findings,
     );
     let (indicator, period) = (indicator?, period?);
-    // The finest time in which the share can change: a bucket, an evaluation, or the windows that are counted.
+    // The shortest time in which the share can change: a bucket, an evaluation, or one of the counted windows.
     let finest = match &indicator {
         Indicator::Predictions { .. } => schedule.map_or(bucket, |schedule| bucket.max(schedule.cadence.usual_gap())),
         Indicator::Windows { window, .. } => {
@@ -126,7 +126,7 @@ fn indicator(job: Job<'_>, section: &SloSection, path: &str, findings: &mut Find
                     .hint("use a tumbling window");
                 return None;
             }
-            // Good is at most `below` and at least `above`; a condition says what is bad.
+            // A good value is at most `below` and at least `above`; the condition describes a bad one.
             let condition = conditions::fixed_limits(section.below, section.above, path, findings);
             if condition.is_none() && !limits {
                 findings.error(path, "no-condition", "nothing says when a window is good").hint("add `below = 300.0`");
@@ -142,18 +142,18 @@ fn indicator(job: Job<'_>, section: &SloSection, path: &str, findings: &mut Find
     }
 }
 
-/// What burn rates are derived from and checked against.
+/// Parameters that burn rates are derived from and checked against.
 #[derive(Clone, Copy)]
 struct Frame {
     objective: f64,
     period: TimeDelta,
     finest: TimeDelta,
-    /// What windows are made of.
+    /// Unit of the burn windows and the period.
     bucket: TimeDelta,
     windows: bool,
 }
 
-/// (share of the budget, or factor; long window; severity) of presets.
+/// Burn rate of a preset: as a share of the budget, or as a factor.
 enum Speed {
     Share(f64),
     Factor(f64),
@@ -232,11 +232,11 @@ fn burns(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings
     built.into_iter().collect()
 }
 
-/// What can fire and is fine enough: of the usual table, else of the slow one.
+/// Burn rates of the usual table that can fire and suit the cadence, else those of the slow table.
 fn auto(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings<'_>) -> Option<Vec<Burn>> {
     for (table, is_last) in [(MULTIWINDOW, false), (SLOW, true)] {
         let fits = |burn: &Burn| {
-            // Of the usual table only what its short window is fine enough for.
+            // Take an entry of the usual table only if its short window is not shorter than `finest`.
             burn.long < frame.period && (is_last || burn.long / 12 >= frame.finest) && complaint(burn, frame).is_none()
         };
         let found: Vec<Burn> =
@@ -275,7 +275,7 @@ fn burn(
 ) -> Burn {
     #[expect(clippy::cast_possible_truncation, reason = "bounded by what `complaint` accepts")]
     let enough = (5.0 / (factor * (1.0 - frame.objective))).ceil().min(1e15) as i64;
-    // There are never as many windows as predictions: what keeps one of them from firing is that one is not enough.
+    // There are far fewer windows than predictions: requiring two is what keeps a single one from firing.
     let default = if frame.windows { 2 } else { enough };
     Burn {
         long,
@@ -309,7 +309,7 @@ fn feasible(burn: &Burn, path: &str, frame: Frame, findings: &mut Findings<'_>) 
     false
 }
 
-/// Why a burn rate can never fire, or fires on a single bad prediction or window.
+/// Code, message and hint if a burn rate can never fire, or fires on a single bad prediction or window.
 fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)> {
     let largest = largest_burn(frame.objective);
     if !burn.factor.is_finite() || burn.factor <= 0.0 {

@@ -11,7 +11,7 @@ use crate::spec::job::{Columns, OnDuplicateSpec};
 
 pub(super) fn build(spec: &JobSpec, grants: &Grants, findings: &mut Findings<'_>) -> Option<(Predictions, Labels)> {
     let (p, l) = (&spec.predictions, &spec.labels);
-    // Everything is read before anything is given up, so that all mistakes are found at once.
+    // Read everything before returning, so that all mistakes are reported at once.
     let p_relation = relation("predictions", p.table.as_deref(), (p.query.as_deref(), grants), findings);
     let (p_id, at) = (key("predictions.id", &p.id, findings), column("predictions.at", &p.at, findings));
     let p_value = column("predictions.value", &p.value, findings);
@@ -57,7 +57,7 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, findings: &mut Findings<'_>
     Some((predictions, labels))
 }
 
-/// Several predictions may share a label: then its key is the start of theirs.
+/// Checks the keys. Several predictions may share a label; its key is then a prefix of theirs.
 fn check_keys(predictions: &Predictions, labels: &Labels, findings: &mut Findings<'_>) {
     let (p, l) = (&predictions.id, &labels.id);
     if l.len() > p.len() {
@@ -130,7 +130,7 @@ fn column(path: &str, name: &str, findings: &mut Findings<'_>) -> Option<Identif
     }
 }
 
-/// A column that may be left out: the outer None is a mistake, the inner one a key that is not there.
+/// Reads an optional column: the outer `None` is a mistake, the inner one a missing key.
 #[expect(clippy::option_option, reason = "missing and mistaken are two things")]
 fn optional(path: &str, name: Option<&str>, findings: &mut Findings<'_>) -> Option<Option<Identifier>> {
     match name {

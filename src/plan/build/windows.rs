@@ -11,7 +11,7 @@ use crate::plan::shrink::DEFAULT_SHARE;
 use crate::plan::windows::Windows;
 use crate::spec::job::WindowsSection;
 
-/// The windows that are listed, for whatever refers to them.
+/// The listed windows, which rules and objectives refer to.
 pub(super) fn listed(spec: &WindowsSection, findings: &mut Findings<'_>) -> Vec<Window> {
     let mut all = read("windows.rolling", &spec.rolling, Window::rolling, "write `1h`, `24h`, `30d`", findings);
     all.extend(read(
@@ -94,8 +94,8 @@ fn read(
     found
 }
 
-/// The bucket must divide every window, and the offsets of the zone if days follow it. One that is not given divides the gaps of the
-/// schedule, too, so that every tick ends a rolling window; one that is given may be coarser than they are.
+/// Returns the bucket, which must divide every window, and the zone's offsets if days follow the zone. A default bucket
+/// also divides the gaps of the schedule, so that every tick ends a rolling window; a configured one may be coarser.
 fn bucket(
     spec: &WindowsSection,
     all: &[Window],
@@ -128,7 +128,7 @@ fn bucket(
     }
 }
 
-/// Greatest common divisor, in seconds, of the offsets the zone had since 2000 and will have until 2040.
+/// Greatest common divisor, in seconds, of the zone's offsets from 2000 to 2040.
 fn offset_divisor(zone: Tz) -> i64 {
     let start = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(10_957);
     let instants = (0..40 * 12).map(|month| start + TimeDelta::days(month * 30 + month / 2));

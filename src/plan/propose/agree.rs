@@ -1,37 +1,37 @@
-//! Which column is the prediction and which the label: from their names and from how they agree over rows that both have.
-//! What cannot be decided is a [`Doubt`], never a guess.
+//! Agreement of a prediction column with a label column over rows that have both: evidence in addition to their names.
+//! An undecided choice is a [`Doubt`], never a guess.
 
 use std::fmt;
 
 use super::words::{self, Says};
 
-/// Rows with both values below which agreement says nothing.
+/// Minimum number of rows with both values; with fewer, agreement is no evidence.
 const ENOUGH: i64 = 20;
-/// Mean error in spreads of the label up to which a column is near it. The best constant has 1.
+/// A column is near the label if its mean error, in spreads of the label, is below this. The best constant has 1.
 const NEAR: f64 = 0.8;
-/// The same for one whose scale is right, and which predicts badly.
+/// The same for a column that has the right scale but predicts badly.
 pub(super) const SAME_SCALE: f64 = 1.5;
-/// A rank correlation that is more than chance.
+/// Minimum rank correlation that is more than chance.
 const FOLLOWS: f64 = 0.3;
-/// The nearest is so many times nearer than the next, or they are equal.
+/// The nearest must be this many times nearer than the next; otherwise they are equal.
 pub(super) const CLEARLY: f64 = 1.5;
 
-/// How a column of predictions goes with one of labels, over rows that have both.
+/// Agreement of a prediction column with a label column, over rows that have both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreement {
     pub value: String,
     pub actual: String,
     pub pairs: i64,
-    /// Spearman's rank correlation. None where one side is constant.
+    /// Spearman's rank correlation; `None` if one side is constant.
     pub rank: Option<f64>,
     /// Mean error in spreads of the label: the smaller of the ratios of absolute and of squared errors to those of the best
-    /// constant. None where the label is constant.
+    /// constant; `None` if the label is constant.
     pub distance: Option<f64>,
-    /// Share of rows where both are the same.
+    /// Share of rows where both are equal.
     pub equal: f64,
     /// Share of rows where the value lies within the range of the label.
     pub inside: f64,
-    /// Of a label with two values, the share of the higher one.
+    /// Share of the higher value, for a label with two values.
     pub positive: Option<f64>,
 }
 
@@ -39,7 +39,7 @@ pub struct Agreement {
 pub(super) enum Grade {
     Apart,
     Unknown,
-    /// With the label, on another scale or badly.
+    /// Correlates with the label, but on another scale or badly.
     Follows,
     Near,
 }
@@ -55,8 +55,8 @@ impl Agreement {
         }
     }
 
-    /// The rank correlation of a score that tells two values of a label apart without a mistake: less than 1, as each value
-    /// stands for many ranks.
+    /// The rank correlation of a score that perfectly separates two label values: less than 1, because each value covers
+    /// many ranks.
     fn best_rank(&self) -> f64 {
         self.positive.map_or(1.0, |p| (3.0 * p * (1.0 - p)).sqrt().clamp(0.01, 1.0))
     }
@@ -65,7 +65,7 @@ impl Agreement {
         self.positive.is_some() && self.inside > 0.999
     }
 
-    /// A column with the same values is the label itself, not what somebody predicted.
+    /// A column with the same values is the label itself, not a prediction.
     pub(super) fn is_copy(&self) -> bool {
         self.pairs >= ENOUGH && self.equal > 0.999
     }
@@ -84,22 +84,22 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// What was chosen, and why.
+/// The chosen column, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub column: String,
     pub why: String,
-    /// What came second, or what a reader should look at.
+    /// The runner-up, and points for the user to check.
     pub notes: Vec<String>,
 }
 
-/// Why a column could not be chosen.
+/// The reason why a column could not be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     pub why: String,
-    /// What decides it.
+    /// The command line flag that resolves the doubt.
     pub flag: &'static str,
-    /// Those in question, the likeliest first.
+    /// The columns in question, most likely first.
     pub candidates: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn given(column: &str) -> Choice {
     Choice { column: column.to_owned(), why: "as named".to_owned(), notes: Vec::new() }
 }
 
-/// Whether two names have a word in common that is more than a filling.
+/// True if two names share a word that carries meaning.
 pub(super) fn shared(one: &str, other: &str) -> bool {
     let says_something = |word: &String| {
         !["y", "value", "is", "at"].contains(&word.as_str())

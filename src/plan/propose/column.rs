@@ -1,9 +1,9 @@
-//! Which columns are version, arrival and cohorts: by their names, and by how many values of what length a sample of the rows has.
+//! Finds the version, arrival and cohort columns: by name, and by the number and length of values in a sample of the rows.
 
 use super::words::{self, tokens};
 use super::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 
-/// Names of a model's version, the plainest first. The last ones name other things too.
+/// Names of a model version, the clearest first. The last ones have other meanings too.
 const VERSIONS: &[&str] = &[
     "model_version",
     "modelversion",
@@ -37,34 +37,34 @@ const VERSIONS: &[&str] = &[
     "algo",
     "model",
 ];
-/// Versions that are kept apart.
+/// Maximum number of versions that are kept apart.
 const MOST_VERSIONS: i64 = 50;
-/// The same where the name says less.
+/// The same for less specific names.
 const MOST_MODELS: i64 = 12;
-/// Columns of a table of products, whose `model` is one of them.
+/// Columns of a table of products, in which `model` is a product.
 const MAKERS: &[&str] = &["make", "brand", "manufacturer", "maker", "marke", "marca", "marque", "marka", "vendor"];
-/// Values of a column that make cohorts.
+/// Number of distinct values in a cohort column.
 const FEW: std::ops::RangeInclusive<i64> = 2..=50;
-/// Rows for each value, at least: fewer is a list of things.
+/// Minimum number of rows per value: with fewer, the values are a list of things, not cohorts.
 const ROWS_EACH: i64 = 5;
-/// Characters of a value, at most: more is a text.
+/// Maximum length of a value in characters: longer ones are free text.
 const LONGEST: i64 = 40;
-/// Cohort columns that are proposed.
+/// Maximum number of cohort columns that are proposed.
 const MOST_COHORTS: usize = 2;
 
-/// What a sample of rows says about a column.
+/// Statistics of a column over a sample of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub column: String,
     pub rows: i64,
-    /// Of those, with a value.
+    /// Rows with a value.
     pub filled: i64,
     pub distinct: i64,
-    /// Characters of the longest value.
+    /// Length of the longest value in characters.
     pub longest: i64,
 }
 
-/// Columns that are worth a look at their values.
+/// Columns whose values are worth sampling.
 pub fn in_question(table: &TableInfo) -> Vec<String> {
     let few = |c: &&ColumnInfo| match c.kind {
         ColumnKind::Text | ColumnKind::Boolean | ColumnKind::Uuid | ColumnKind::Instant => true,
@@ -74,7 +74,7 @@ pub fn in_question(table: &TableInfo) -> Vec<String> {
     table.columns.iter().filter(few).map(|c| c.name.clone()).collect()
 }
 
-/// Fills in version, arrival and cohorts. Returns what a reader should know about it.
+/// Fills in version, arrival and cohorts. Returns notes for the user.
 pub fn refine(proposal: &mut Proposal, predictions: &[Profile], labels: &[Profile]) -> Vec<String> {
     let mut notes = Vec::new();
     proposal.version = version(proposal, predictions);
@@ -84,7 +84,7 @@ pub fn refine(proposal: &mut Proposal, predictions: &[Profile], labels: &[Profil
     notes
 }
 
-/// Whether a name is one of a model's version, and of nothing else.
+/// True if a name unambiguously means a model version.
 pub fn is_version(name: &str) -> bool {
     version_rank(name).is_some() && tokens(name).iter().any(|word| word.contains("version"))
 }
@@ -94,7 +94,7 @@ fn version_rank(name: &str) -> Option<usize> {
     VERSIONS.iter().position(|known| *known == name)
 }
 
-/// The version by its name alone, for a first look.
+/// The version by name alone, for the first proposal.
 pub(super) fn version_by_name(table: &TableInfo) -> Option<String> {
     let ranked = table.columns.iter().filter(|c| can_be_version(c)).filter_map(|c| Some((version_rank(&c.name)?, c)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column.name.clone())
@@ -104,7 +104,7 @@ fn can_be_version(column: &ColumnInfo) -> bool {
     matches!(column.kind, ColumnKind::Text | ColumnKind::Integer | ColumnKind::Uuid) && !column.is_unique
 }
 
-/// The plainest name with few values.
+/// The column with the clearest version name and few values.
 fn version(proposal: &Proposal, profiles: &[Profile]) -> Option<String> {
     let table = &proposal.predictions;
     let of_products = table.columns.iter().any(|c| MAKERS.contains(&tokens(&c.name).join("_").as_str()));
@@ -123,7 +123,7 @@ fn version(proposal: &Proposal, profiles: &[Profile]) -> Option<String> {
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column.name.clone())
 }
 
-/// The time that says best when a row became visible; one with gaps would hide rows.
+/// The best column for the time when a row became visible. One with NULLs is rejected because it would hide rows.
 fn arrival(table: &TableInfo, taken: &[&String], profiles: &[Profile], notes: &mut Vec<String>) -> Option<String> {
     let named = arrivals(table, taken);
     let gaps = |name: &String| profiles.iter().any(|p| p.column == *name && p.filled < p.rows);
@@ -136,7 +136,7 @@ fn arrival(table: &TableInfo, taken: &[&String], profiles: &[Profile], notes: &m
     named.into_iter().find(|name| !gaps(name))
 }
 
-/// Times that are called after an arrival, the plainest first.
+/// Times with the name of an arrival, the clearest first.
 pub(super) fn arrivals(table: &TableInfo, taken: &[&String]) -> Vec<String> {
     let times = table.columns.iter().filter(|c| c.kind == ColumnKind::Instant && !taken.contains(&&c.name));
     let mut ranked: Vec<(usize, &String)> = times.filter_map(|c| Some((words::arrival(&c.name)?, &c.name))).collect();
@@ -144,7 +144,7 @@ pub(super) fn arrivals(table: &TableInfo, taken: &[&String]) -> Vec<String> {
     ranked.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// Columns with few short values that are no key, the fewest values first.
+/// Columns with few short values that are not keys, the fewest values first.
 fn cohorts(proposal: &Proposal, profiles: &[Profile]) -> Vec<String> {
     let taken = [&proposal.id.0, &proposal.at, &proposal.value];
     let is_taken = |name: &String| taken.contains(&name) || proposal.version.as_ref() == Some(name);

@@ -1,9 +1,9 @@
-//! Chooses prediction and label from names and agreement, or says which column is in doubt.
+//! Chooses prediction and label from names and agreement, or reports the column in doubt.
 
 use super::agree::{Agreement, Choice, Doubt, given};
 use super::{ColumnInfo, ColumnKind, Named, Proposal, TableInfo, label, value, words};
 
-/// Numbers of a table that are no keys: what may be a value.
+/// Numeric columns of a table that are not keys: the candidates for a value.
 pub fn numbers<'a>(table: &'a TableInfo, key: &str, named: Option<&'a str>) -> Vec<&'a str> {
     let number = |c: &&ColumnInfo| matches!(c.kind, ColumnKind::Number | ColumnKind::Integer) && c.name != key;
     if let Some(named) = named {
@@ -14,7 +14,7 @@ pub fn numbers<'a>(table: &'a TableInfo, key: &str, named: Option<&'a str>) -> V
     if values.is_empty() { all } else { values }
 }
 
-/// Prediction and label, or why one of them cannot be chosen. What was named stands.
+/// Chooses prediction and label, or reports why one cannot be chosen. Named columns are kept.
 pub fn decide(proposal: &Proposal, named: &Named, evidence: &[Agreement]) -> Decided {
     let values = numbers(&proposal.predictions, &proposal.id.0, named.value.as_deref());
     let actuals = numbers(&proposal.labels, &proposal.id.1, named.actual.as_deref());
@@ -22,19 +22,19 @@ pub fn decide(proposal: &Proposal, named: &Named, evidence: &[Agreement]) -> Dec
     let value = match (&named.value, &actual) {
         (Some(value), _) => Ok(given(value)),
         (None, Ok(actual)) => value::choose(proposal, &values, &actual.column, evidence),
-        // Without a label nothing can agree with it.
+        // Without a label there is no agreement to check.
         (None, Err(doubt)) => Err(doubt.clone()),
     };
     Decided { value, actual }
 }
 
-/// What became of the two columns.
+/// The outcome for both columns.
 pub struct Decided {
     pub value: Result<Choice, Doubt>,
     pub actual: Result<Choice, Doubt>,
 }
 
-/// The time that predictions are about, where names leave one.
+/// A doubt if names leave more than one time that predictions could be about.
 pub fn time(proposal: &Proposal) -> Result<(), Doubt> {
     if proposal.rivals.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
-//! Words in names of columns, of several languages, in small letters without accents. Those of a list are separated by blanks.
+//! Words in column names, in several languages, in lower case without accents. The words of a list are separated by whitespace.
 
-/// Words begin so.
+/// Prefixes of words.
 pub(super) const PREDICTED: &str = "
     predict predic pradik predik forecast fcst prognos prognoz pronostic vorhersag vorhergesag prevision
     previsao previst predit voorspel ennust tahmin predpoved przewid predvid napoved elorejel прогноз предсказ
@@ -9,7 +9,7 @@ pub(super) const PREDICTED: &str = "
 pub(super) const PREDICTED_EXACTLY: &str = "
     pred preds yhat ypred prevu prevue";
 
-/// Models and their indexes, not what they say.
+/// Prefixes of words for models and their indexes, not for predictions.
 pub(super) const NOT_PREDICTED: &str = "
     predictor predictive predictab predicat";
 
@@ -20,11 +20,11 @@ pub(super) const ESTIMATED: &str = "
 pub(super) const ESTIMATED_EXACTLY: &str = "
     p fc est prob eta puntuacion punkte";
 
-/// Beside a word of the above they say nothing more.
+/// Words that add nothing to a word of the lists above.
 pub(super) const FILLING: &str = "
     model value val y raw final the mean median p50 q50 output valor wert valeur valore";
 
-/// At the beginning or the end of a name they make it another thing.
+/// Words that change the meaning of a name when they begin or end it.
 pub(super) const BESIDE: &str = "
     lower upper low high lo hi min max std sd se stddev var variance sigma error err residual interval ci n
     horizon lead step lag previous last old naive baseline weight latency elapsed version rank confidence
@@ -45,16 +45,16 @@ pub(super) const EVENT: &str = "
     event target interval valid delivery start date day hour time at ts ds datetime timestamp zeit datum fecha
     data heure hora dia czas giorno pickup departs due period";
 
-/// As a whole name.
+/// Whole names of event times.
 pub(super) const EVENT_ALONE: &str = "
     at ts ds time timestamp datetime date event_time event_at event_ts zeit datum fecha";
 
-/// Times of something that was long before.
+/// Times of events in the distant past.
 pub(super) const HISTORY: &str = "
     last first previous prev birth born dob registered registration since signup joined opened expires expiry
     expired member account customer user manufactured built purchased";
 
-/// In the order in which they say when a row became visible.
+/// Sorted by how well the word describes when a row became visible, best first.
 pub(super) const ARRIVAL: &str = "
     inserted ingested loaded arrived received stored written added saved logged recorded published issued
     delivered created made generated produced computed calculated scored predicted forecasted inferred run known
@@ -62,7 +62,7 @@ pub(super) const ARRIVAL: &str = "
     erstellt angelegt eingefugt geladen gespeichert creado insertado cree creato inserito criado inserido
     utworzono dodano creat inserat skapad oprettet aangemaakt";
 
-/// What may stand beside them without changing what they say.
+/// Words that may accompany those of [`ARRIVAL`] without changing the meaning.
 pub(super) const ABOUT_ARRIVAL: &str = "
     at on ts time timestamp date datetime dt utc row record db prediction predictions pred forecast label labels
     actual score result value model inference last is when was am el le il em la de job batch system sys";

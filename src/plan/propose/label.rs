@@ -1,10 +1,10 @@
-//! The label among the numbers of its table: by its name, by the name of the prediction, by what is near it, or a doubt.
+//! Finds the label among the numbers of its table: by name, by the name of the prediction, by agreement, or a doubt.
 
 use super::agree::{Agreement, CLEARLY, Choice, Doubt, Grade, given, shared};
 use super::words::{self, Says};
 use super::{Named, Proposal};
 
-/// The label, of columns that may be it.
+/// Chooses the label among the candidate columns.
 pub(super) fn choose(
     proposal: &Proposal,
     values: &[&str],
@@ -20,7 +20,7 @@ pub(super) fn choose(
     let doubt = |why: String, candidates: &[&str]| {
         Err(Doubt { why, flag: "--actual", candidates: candidates.iter().map(|name| (*name).to_owned()).collect() })
     };
-    // A table may hold both, and be given twice.
+    // One table may hold both predictions and labels and be given twice.
     let predicted = |name: &&&str| words::prediction(name) >= Says::Rather;
     let actuals: Vec<&str> = match actuals.iter().filter(|name| !predicted(name)).copied().collect::<Vec<_>>() {
         none if none.is_empty() => actuals.to_vec(),
@@ -61,12 +61,12 @@ pub(super) fn choose(
     doubt(format!("which column of `{table}` is the label cannot be seen from names or rows"), &among)
 }
 
-/// The label that something is near to, and clearly nearer than to any other.
+/// The label that a value is near, and clearly nearer than any other label.
 fn nearest_label<'a>(actuals: &[&'a str], values: &[&str], evidence: &[Agreement]) -> Option<&'a str> {
     let is_named = !values.is_empty() && values.iter().all(|value| words::prediction(value) >= Says::Rather);
     let best = |actual: &str| {
         let of_it = evidence.iter().filter(|a| a.actual == actual && values.contains(&a.value.as_str()));
-        // A feature that stands in both tables says nothing.
+        // A feature that is in both tables is no evidence.
         let near = of_it.filter(|a| a.grade() == Grade::Near && (is_named || !a.is_copy()));
         near.filter_map(|a| a.distance).min_by(f64::total_cmp)
     };

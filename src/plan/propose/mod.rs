@@ -1,5 +1,5 @@
-//! Which tables of a database look like predictions and labels, and which of their columns are what: a first proposal from
-//! names, types and keys ([`pair`]), then what samples of the rows say ([`agree`], [`mod@column`]).
+//! Proposes the tables and columns of a database that look like predictions and labels: first from names, types and keys
+//! ([`pair`]), then from samples of the rows ([`agree`], [`mod@column`]).
 
 pub mod agree;
 pub mod column;
@@ -17,23 +17,23 @@ use words::Says;
 pub struct TableInfo {
     pub schema: String,
     pub name: String,
-    /// As the planner estimates it.
+    /// Number of rows as estimated by the planner.
     pub rows: f64,
     pub columns: Vec<ColumnInfo>,
 }
 
-/// A column of it.
+/// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnInfo {
     pub name: String,
     pub kind: ColumnKind,
-    /// Alone it has no value twice.
+    /// The column by itself is unique.
     pub is_unique: bool,
-    /// Different values, as the planner estimates it; None where it does not know.
+    /// Number of distinct values as estimated by the planner; `None` if unknown.
     pub distinct: Option<f64>,
 }
 
-/// What a column can be used for.
+/// The kind of a column's type, which decides its possible uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     Integer,
@@ -47,15 +47,15 @@ pub enum ColumnKind {
     Other,
 }
 
-/// A pair of tables, and what their columns are.
+/// A pair of tables, and the roles of their columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
     pub predictions: TableInfo,
     pub labels: TableInfo,
-    /// Of predictions, and of labels.
+    /// Key columns of predictions and of labels.
     pub id: (String, String),
     pub at: String,
-    /// Times that are as likely as `at` by their names.
+    /// Times whose names make them as likely as `at`.
     pub rivals: Vec<String>,
     pub value: String,
     pub actual: String,
@@ -65,21 +65,21 @@ pub struct Proposal {
     /// Columns with few values.
     pub cohorts: Vec<String>,
     pub score: i32,
-    /// Whether any name speaks of predictions or labels. Two tables with a key and numbers are else only that.
+    /// True if any name suggests predictions or labels. Otherwise these are just two tables with a key and numbers.
     pub is_hinted: bool,
 }
 
-/// Columns that somebody named.
+/// Columns that the user named.
 #[derive(Debug, Clone, Default)]
 pub struct Named {
-    /// Of predictions, and of labels.
+    /// Key columns of predictions and of labels.
     pub id: Option<(String, String)>,
     pub at: Option<String>,
     pub value: Option<String>,
     pub actual: Option<String>,
 }
 
-/// Why two tables are no pair. Tables are as they are written in a job file.
+/// The reason why two tables are not a pair. Tables are written as in a job file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misfit {
     Key(String, String),
@@ -106,7 +106,7 @@ impl std::fmt::Display for Misfit {
 impl std::error::Error for Misfit {}
 
 impl TableInfo {
-    /// As it is written in a job file.
+    /// The name as written in a job file.
     pub fn written(&self) -> String {
         format!("{}.{}", word(&self.schema), word(&self.name))
     }
@@ -116,14 +116,14 @@ impl TableInfo {
     }
 }
 
-/// A name as SQL reads it back.
+/// A name, quoted if SQL would not read it back unchanged.
 fn word(name: &str) -> String {
     let plain = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain { name.to_owned() } else { quoted(name) }
 }
 
-/// Pairs that could be predictions and labels, the likeliest first.
+/// Pairs that could be predictions and labels, most likely first.
 pub fn pairs(tables: &[TableInfo], named: &Named) -> Vec<Proposal> {
     let mut found: Vec<Proposal> = tables
         .iter()
@@ -139,8 +139,8 @@ pub fn pairs(tables: &[TableInfo], named: &Named) -> Vec<Proposal> {
     found
 }
 
-/// A pair, if every column that a job needs can be found. What was named goes before what is likely. Values are as likely as
-/// their names say: [`agree::decide`] looks at the rows.
+/// A pair, if every column that a job needs can be found. Named columns take precedence over likely ones. Values are
+/// chosen by name only: [`decide::decide`] checks the rows.
 pub fn pair(predictions: &TableInfo, labels: &TableInfo, named: &Named) -> Result<Proposal, Misfit> {
     let (id, key_score) = match &named.id {
         Some((one, other)) => ((exact(predictions, one)?, exact(labels, other)?), 0),
@@ -178,7 +178,7 @@ pub fn pair(predictions: &TableInfo, labels: &TableInfo, named: &Named) -> Resul
     })
 }
 
-/// The number that a name makes likeliest, and a weight for it.
+/// The numeric column with the most likely name, and a weight for it.
 fn likely(
     table: &TableInfo,
     key: &str,
@@ -190,14 +190,14 @@ fn likely(
     }
     let rank = |name: &str| (says(name), i32::from(words::tokens(name).iter().any(|word| word == "value")));
     let values = decide::numbers(table, key, None);
-    // The first of equals: columns are mostly in the order of their importance.
+    // Take the first of equals: columns are usually in the order of their importance.
     let best = values.into_iter().reduce(|best, one| if rank(one) > rank(best) { one } else { best });
     let best = best.ok_or_else(|| Misfit::Number(table.written()))?;
     let weight = 4 * i32::from(says(best) > Says::Nothing) + rank(best).1 - 9 * i32::from(words::is_key(best));
     Ok((best.to_owned(), weight))
 }
 
-/// The time that predictions are about, others that are as likely, and a weight for it.
+/// The time that predictions are about, other times that are as likely, and a weight for it.
 fn time(table: &TableInfo) -> Result<(String, Vec<String>, i32), Misfit> {
     let times: Vec<(i32, &str)> = table
         .columns
@@ -211,7 +211,7 @@ fn time(table: &TableInfo) -> Result<(String, Vec<String>, i32), Misfit> {
     Ok((first, equals.collect(), best))
 }
 
-/// A column that was named.
+/// A column that the user named.
 fn exact(table: &TableInfo, name: &str) -> Result<String, Misfit> {
     match table.column(name) {
         Some(column) => Ok(column.name.clone()),
@@ -222,12 +222,12 @@ fn exact(table: &TableInfo, name: &str) -> Result<String, Misfit> {
     }
 }
 
-/// A key of predictions and of labels, and how likely it is one.
+/// A key of predictions and of labels, and its score.
 type Key = ((String, String), i32);
 
-/// Columns that both tables have in common as a key, the likeliest first.
+/// Columns that both tables share as a possible key, most likely first.
 pub fn keys(predictions: &TableInfo, labels: &TableInfo) -> Vec<Key> {
-    // A time is a key where there is no other, as of one forecast for each hour; an arrival is none.
+    // A time is a key if there is no other, as in one forecast per hour; an arrival time is not.
     let is_time = |c: &ColumnInfo| c.kind == ColumnKind::Instant;
     let can = |c: &&ColumnInfo| match c.kind {
         ColumnKind::Integer | ColumnKind::Text | ColumnKind::Uuid => true,
@@ -247,21 +247,21 @@ pub fn keys(predictions: &TableInfo, labels: &TableInfo) -> Vec<Key> {
                 continue;
             }
             let named = match &p.name {
-                // The row numbers of whoever wrote a file.
+                // Row numbers of an exported file.
                 name if name.to_lowercase() == "index" => -9,
                 name if words::is_key(name) => 4,
-                // What was predicted or measured is no key, whole numbers or not.
+                // A predicted or measured value is not a key, even if it is an integer.
                 name if words::prediction(name) > Says::Nothing || words::label(name) > Says::Nothing => -9,
                 _ => 0,
             } - 20 * i32::from(is_time(p));
             let about = 3 * words::of_predictions(&l.name) * i32::from(words::is_key(&l.name));
-            // `id` and `id` are mostly two different things.
+            // Two columns called `id` usually identify different things.
             let both_plain = if same && p.name == "id" { -2 } else { 0 };
             let score = named + about + both_plain + 8 * i32::from(l.is_unique) + 6 * i32::from(p.is_unique);
             found.push(((p.name.clone(), l.name.clone()), score));
         }
     }
-    // The first of equals stays first: columns are mostly in the order of their importance.
+    // A stable sort keeps the first of equals first: columns are usually in the order of their importance.
     found.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
     found
 }

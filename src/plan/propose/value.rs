@@ -1,10 +1,10 @@
-//! The prediction among the numbers of its table: by its name, by how near it is to the label, or a doubt.
+//! Finds the prediction among the numbers of its table: by name, by its distance from the label, or a doubt.
 
 use super::agree::{Agreement, CLEARLY, Choice, Doubt, Grade, SAME_SCALE, shared};
 use super::words::{self, Says};
 use super::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 
-/// Without a name that says so: last year's price is near this year's as well.
+/// The same as [`CLEARLY`], without a name as evidence: last year's price is near this year's as well.
 const VERY_CLEARLY: f64 = 2.5;
 
 struct Candidate<'a> {
@@ -19,9 +19,9 @@ impl<'a> Candidate<'a> {
         let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
         let mut candidate = Self { name, says: words::prediction(name), agreement, grade };
         candidate.says = match candidate.says {
-            // `expected_price` of a `price`, unless it is something else about it.
+            // `expected_price` predicts `price`, unless it is on another scale.
             Says::Weakly if shared(name, actual) && candidate.is_on_scale() => Says::Rather,
-            // Forecasts and what came of them are often called the same, or `value`.
+            // Forecasts and outcomes often have the same name, or `value`.
             Says::Nothing if name == actual || words::tokens(name) == ["value"] => Says::Weakly,
             says => says,
         };
@@ -35,7 +35,7 @@ impl<'a> Candidate<'a> {
     fn is_on_scale(&self) -> bool {
         match self.grade {
             Grade::Near | Grade::Unknown => true,
-            // A probability of something rare is far from the label's 0 and 1, and on its scale all the same.
+            // The probability of a rare event is far from the label's 0 and 1 but on the same scale.
             Grade::Follows => self.distance() < SAME_SCALE || self.agreement.is_some_and(Agreement::is_probability),
             Grade::Apart => false,
         }
@@ -49,16 +49,16 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Columns that may be the prediction of a label, and what was left out.
+/// Candidate columns for the prediction of a label, and notes about rejected ones.
 struct Field<'a> {
     table: &'a TableInfo,
     actual: &'a str,
-    /// The likeliest by the rows first.
+    /// Sorted by agreement, best first.
     candidates: Vec<Candidate<'a>>,
     left_out: Vec<String>,
 }
 
-/// The prediction of a label, of columns that may be it.
+/// Chooses the prediction of a label among the candidate columns.
 pub(super) fn choose(
     proposal: &Proposal,
     values: &[&str],
@@ -116,7 +116,7 @@ impl<'a> Field<'a> {
         Doubt { why, flag: "--value", candidates: candidates.map(|c| c.name.to_owned()).collect() }
     }
 
-    /// Why none was picked.
+    /// The reason why no column was picked.
     fn undecided(&self, is_called: bool) -> String {
         let (table, actual) = (self.table.written(), self.actual);
         match (is_called, self.candidates.as_slice()) {
@@ -151,7 +151,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A column that is called a prediction and is text, as one is in a file with a word among its numbers.
+/// A text column with the name of a prediction, as imported from a file with a word among its numbers.
 fn named_text(table: &TableInfo) -> Option<&str> {
     let is_text = |c: &&ColumnInfo| c.kind == ColumnKind::Text && words::prediction(&c.name) == Says::Plainly;
     table.columns.iter().filter(is_text).find(|c| !words::is_key(&c.name)).map(|c| c.name.as_str())
@@ -159,7 +159,7 @@ fn named_text(table: &TableInfo) -> Option<&str> {
 
 type Picked<'a, 'b> = Option<(&'a Candidate<'b>, String)>;
 
-/// The one whose name says so; of several the one that is near the label, or that is called after it.
+/// The candidate whose name says so; among several, the one nearest to the label, or the one named after it.
 fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> Picked<'a, 'b> {
     let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == top).collect();
     if let [only] = called.as_slice() {
@@ -179,7 +179,7 @@ fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> 
     }
 }
 
-/// The only one with a word that features have too, where it is near the label or nothing speaks against it.
+/// The only candidate with a word that features have too, if it is near the label or nothing contradicts it.
 fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == Says::Weakly && c.is_on_scale()).collect();
     let picked = match called.as_slice() {
@@ -191,7 +191,7 @@ fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     (!nearer).then(|| (picked, "its name may say so, and nothing speaks against it".to_owned()))
 }
 
-/// The one that is near the label, where no name says anything; or the only one there is.
+/// The candidate near the label if no name is evidence, or the only candidate.
 fn by_agreement<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     if let [only] = candidates {
         return only.is_on_scale().then(|| (only, "it is the only column with numbers".to_owned()));
@@ -201,7 +201,7 @@ fn by_agreement<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
         .map(|nearest| (nearest, "no name says so, and it is the only one near the label".to_owned()))
 }
 
-/// The one that is near, and clearly nearer than any other.
+/// The candidate that is near the label, and clearly nearer than any other.
 fn nearest<'a, 'b>(candidates: &[&'a Candidate<'b>], clearly: f64) -> Option<&'a Candidate<'b>> {
     let mut near: Vec<&&Candidate> = candidates.iter().filter(|c| c.grade == Grade::Near).collect();
     near.sort_by(|a, b| a.distance().total_cmp(&b.distance()));
@@ -212,7 +212,7 @@ fn nearest<'a, 'b>(candidates: &[&'a Candidate<'b>], clearly: f64) -> Option<&'a
     }
 }
 
-/// Another column that is near where the chosen one is not.
+/// Another column that is near the label if the chosen one is not.
 fn contradiction<'a, 'b>(chosen: &Candidate, candidates: &'a [Candidate<'b>]) -> Option<&'a Candidate<'b>> {
     let is_refuted = match chosen.grade {
         Grade::Near | Grade::Unknown => false,

@@ -1,25 +1,25 @@
-//! What the name of a column or table says: words of several languages in, how plainly they speak of a prediction, a label, a
-//! time or an arrival out.
+//! Interprets names of columns and tables: from words of several languages, how clearly a name suggests a prediction, a
+//! label, a time or an arrival.
 
 use super::dictionary::{
     ABOUT_ARRIVAL, ACTUAL, ACTUAL_EXACTLY, ARRIVAL, BESIDE, ESTIMATED, ESTIMATED_EXACTLY, EVENT, EVENT_ALONE, FILLING,
     HISTORY, KNOWN_LATER, NOT_PREDICTED, PREDICTED, PREDICTED_EXACTLY,
 };
 
-/// How plainly a name says what a column is.
+/// How clearly a name says what a column is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Says {
-    /// It belongs to a prediction and is not the prediction: a bound, an error, an earlier value.
+    /// Belongs to a prediction but is not the prediction: a bound, an error, an earlier value.
     Beside,
     Nothing,
     /// A word that features have too: `credit_score`, `expected_days`, `p_value`.
     Weakly,
-    /// A word that stands alone: `score`, `estimate`.
+    /// A word that is the whole name: `score`, `estimate`.
     Rather,
     Plainly,
 }
 
-/// The words of a name in small letters without accents: `YPred_2` is `y`, `pred`, `2`.
+/// The words of a name in lower case without accents: `YPred_2` is `y`, `pred`, `2`.
 pub fn tokens(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before = ' ';
@@ -39,7 +39,7 @@ pub fn tokens(name: &str) -> Vec<String> {
     words
 }
 
-/// A letter without its accent.
+/// Appends a letter without its accent.
 fn plain(c: char, word: &mut String) {
     let plain = match c {
         'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
@@ -56,7 +56,7 @@ fn plain(c: char, word: &mut String) {
         'ù'..='ü' | 'ů' | 'ű' | 'ū' => 'u',
         'ý' | 'ÿ' => 'y',
         'ź' | 'ż' | 'ž' => 'z',
-        // Accents that stand for themselves.
+        // Combining accents.
         '\u{300}'..='\u{36f}' => return,
         c => c,
     };
@@ -71,13 +71,13 @@ fn is_one_of(word: &str, words: &str) -> bool {
     words.split_whitespace().any(|known| known == word)
 }
 
-/// Whether a name speaks of a prediction.
+/// How clearly a name suggests a prediction.
 pub fn prediction(name: &str) -> Says {
     let words = tokens(name);
     let predicted = |word: &String| {
         is_one_of(word, PREDICTED_EXACTLY)
             || (begins(word, PREDICTED) && !begins(word, NOT_PREDICTED))
-            // `predictedprice`, `vorhersagewert` begin so; `pricepredicted`, `lastprognose` end so.
+            // `predictedprice`, `vorhersagewert` match by prefix; `pricepredicted`, `lastprognose` by suffix.
             || ["predicted", "prediction", "prognose", "vorhersage", "forecast"].iter().any(|end| word.ends_with(end))
     };
     let hat = words.len() > 1 && words.last().is_some_and(|word| word == "hat");
@@ -98,7 +98,7 @@ pub fn prediction(name: &str) -> Says {
     }
 }
 
-/// `yhat_lower`, `previous_forecast`, `pred_q10`: of a prediction, and not it.
+/// True if a name belongs to a prediction but is not one: `yhat_lower`, `previous_forecast`, `pred_q10`.
 fn is_beside(words: &[String]) -> bool {
     let quantile = |word: &String| {
         let digits = word.strip_prefix(['p', 'q']).unwrap_or_default();
@@ -108,11 +108,11 @@ fn is_beside(words: &[String]) -> bool {
     edge || words.iter().any(quantile) || words.iter().any(|word| word == "lag" || begins(word, "quantile percentile"))
 }
 
-/// Whether a name speaks of what really happened.
+/// How clearly a name suggests a label.
 pub fn label(name: &str) -> Says {
     let words = tokens(name);
     let plain = |word: &String| is_one_of(word, ACTUAL_EXACTLY) || begins(word, ACTUAL);
-    // `y_pred` has a `y` as well.
+    // `y_pred` contains a `y` as well.
     match prediction(name) {
         Says::Plainly | Says::Beside => Says::Nothing,
         _ if words.iter().any(plain) => {
@@ -127,7 +127,7 @@ pub fn label(name: &str) -> Says {
     }
 }
 
-/// How likely a time is the one that a prediction is about.
+/// Scores how likely a time is the one that a prediction is about.
 pub(super) fn event(name: &str) -> i32 {
     let words = tokens(name);
     let count = words.iter().filter(|word| is_one_of(word, EVENT)).count().min(2);
@@ -137,8 +137,8 @@ pub(super) fn event(name: &str) -> i32 {
     i32::try_from(count).unwrap_or(0) + alone - arrives - history
 }
 
-/// How well a time says when its row became visible: the lower the better. None where it speaks of something else, as
-/// `account_created_at` does.
+/// Ranks how well a time says when its row became visible: the lower the better; `None` if the name is about something
+/// else, such as `account_created_at`.
 pub(super) fn arrival(name: &str) -> Option<usize> {
     let words = tokens(name);
     let is_known = |word: &String| is_one_of(word, ARRIVAL) || is_one_of(word, ABOUT_ARRIVAL);
@@ -148,7 +148,7 @@ pub(super) fn arrival(name: &str) -> Option<usize> {
     words.iter().filter_map(|word| ARRIVAL.split_whitespace().position(|known| known == word)).min()
 }
 
-/// Whether a number or a time has a name that times have: `ts`, `event_time`, `created`.
+/// True if a number or a time has a name that is typical of times: `ts`, `event_time`, `created`.
 pub fn is_time(name: &str) -> bool {
     let words = tokens(name);
     let times = "t epoch unix when epochs millis";
@@ -162,14 +162,14 @@ pub fn is_time(name: &str) -> bool {
     })
 }
 
-/// Names of a key or of another thing's key.
+/// True if a name is that of a key or of a reference to one.
 pub(super) fn is_key(name: &str) -> bool {
     let words = tokens(name);
     let ends = "id ids key no uuid guid pk hash token rownum nr";
     words.last().is_some_and(|word| is_one_of(word, ends)) || ["index", "idx"].contains(&words.join("_").as_str())
 }
 
-/// How plainly a table or a column is called after predictions: 0 or 1, as a weight.
+/// Weight of a table or column whose name suggests predictions: 0 or 1.
 pub(super) fn of_predictions(name: &str) -> i32 {
     i32::from(matches!(prediction(name), Says::Plainly | Says::Rather | Says::Weakly | Says::Beside))
 }

@@ -1,9 +1,9 @@
-//! The functions that may be called. All are free of side effects and depend on their arguments only: history that is
-//! computed again must come out the same.
+//! The functions that may be called. All are free of side effects and depend only on their arguments: recomputed history
+//! must come out the same.
 
 use crate::domain::name::{Identifier, TableName};
 
-/// A function of somebody's schema that the operator allows queries to call.
+/// A user-defined function that the operator allows queries to call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Granted {
     pub schema: Identifier,
@@ -26,7 +26,7 @@ pub struct Grants(pub Vec<Granted>);
 /// Parts of the grammar that look like functions. They have no schema.
 const CONSTRUCTS: [&str; 5] = ["coalesce", "greatest", "grouping", "least", "nullif"];
 
-/// Functions of `pg_catalog` that expressions may call: of their arguments, one value.
+/// Functions of `pg_catalog` that expressions may call: scalar functions of their arguments.
 const SCALAR: [&str; 71] = [
     "abs",
     "acos",
@@ -100,10 +100,10 @@ const SCALAR: [&str; 71] = [
     "trunc",
     "upper",
 ];
-/// Beside those of [`SCALAR`]: too long a name for its line.
+/// In addition to [`SCALAR`], where the name is too long for its line.
 const BUCKETS: &str = "width_bucket";
 
-/// Functions of `pg_catalog` that queries may call as well: of rows, of windows, of JSON, arrays and texts.
+/// Functions of `pg_catalog` that queries may call as well: for rows, windows, JSON, arrays and text.
 const IN_QUERIES: [&str; 97] = [
     "any_value",
     "age",
@@ -204,11 +204,11 @@ const IN_QUERIES: [&str; 97] = [
     "var_samp",
 ];
 
-/// As well, newer or rarer.
+/// In addition to [`IN_QUERIES`]: newer or less common functions.
 const MORE_IN_QUERIES: [&str; 7] =
     ["ascii", "regexp_count", "regexp_instr", "regexp_like", "regexp_substr", "string_to_table", "variance"];
 
-/// Functions that may stand in place of a table.
+/// Functions that may be used in place of a table.
 const OF_ROWS: [&str; 15] = [
     "generate_series",
     "generate_subscripts",
@@ -227,7 +227,7 @@ const OF_ROWS: [&str; 15] = [
     "unnest",
 ];
 
-/// Functions whose answer depends on the moment, on chance or on the session, for a message that says so.
+/// Functions whose result depends on the time, on chance or on the session; they get an error message of their own.
 const NOT_OF_DATA: [&str; 19] = [
     "clock_timestamp",
     "current_date",
@@ -262,12 +262,12 @@ pub fn builtin(name: &str, in_query: bool) -> Option<&'static str> {
     everywhere.chain(in_queries).find(|known| *known == name)
 }
 
-/// A function that may stand in place of a table.
+/// A function that may be used in place of a table.
 pub fn of_rows(name: &str) -> Option<&'static str> {
     OF_ROWS.into_iter().find(|known| *known == name)
 }
 
-/// Why a function may not be called.
+/// The reason why a function may not be called.
 pub fn refusal(name: &str, in_query: bool) -> String {
     if NOT_OF_DATA.contains(&name) {
         return format!(

@@ -1,4 +1,4 @@
-//! Literals, read and printed so that no setting of a session can give them another meaning.
+//! Literals, read and printed so that no session setting can change their meaning.
 
 use crate::domain::name::text_literal;
 use std::fmt;
@@ -8,7 +8,7 @@ use sqlparser::ast::Value;
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Literal {
-    /// Without a NUL, which Postgres has no place for.
+    /// Contains no NUL, which Postgres cannot store.
     Text(String),
     /// Digits with at most one point and an exponent; never signed.
     Number(String),
@@ -17,7 +17,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    /// Takes over a literal, or says why it cannot stand there.
+    /// Converts a literal. The error says why it is not allowed.
     pub fn read(value: &Value) -> Result<Self, String> {
         match value {
             Value::SingleQuotedString(text) => Self::text(text),
@@ -30,7 +30,7 @@ impl Literal {
         }
     }
 
-    /// A text literal.
+    /// Returns a text literal.
     pub fn text(text: &str) -> Result<Self, String> {
         if text.contains('\0') {
             return Err("a text holds a NUL character, which Postgres cannot store".to_owned());

@@ -1,10 +1,10 @@
-//! SQL of a job file: read into a tree of our own, and printed from it by a printer of our own.
+//! SQL of a job file: converted into our own tree, and printed from it by our own printer.
 //!
-//! A parser that knows many dialects reads the text. Its tree is converted, field by field, into our own, which has a place
-//! only for what is allowed; everything else is refused. SQL is printed from our tree in a form that no setting of a session
-//! can reinterpret: names quoted, literals with doubled quotes or between dollars, functions and types with their schema,
-//! operations in parentheses. The print is read again and must give the same tree, so that neither the parser nor the
-//! printer can turn a string into code.
+//! A parser for many dialects reads the text. Its tree is converted, field by field, into ours, which can represent only
+//! allowed SQL; everything else is refused. SQL is printed from our tree in a form that no session setting can
+//! reinterpret: names quoted, literals with doubled quotes or dollar-quoted, functions and types with their schema,
+//! operations in parentheses. The printed SQL is read again and must give the same tree, so that neither the parser nor
+//! the printer can turn a string into code.
 
 mod function;
 mod literal;
@@ -30,12 +30,13 @@ use sqlparser::tokenizer::Token;
 
 use read::Reader;
 
-/// The longest text that is read.
+/// The longest text that is read, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// How deep what a person writes may be nested, and what is printed from it, which has more parentheses.
+/// Maximum nesting of the user's text, and of the SQL printed from it, which has more parentheses.
 const DEEPEST: usize = 64;
 const DEEPEST_PRINTED: usize = 4 * DEEPEST;
-/// Trees are walked by recursion. A chain of thousands of operators is deeper than a thread's usual stack.
+/// Stack size for parsing, in bytes. Trees are walked recursively, and a chain of thousands of operators overflows the
+/// usual stack of a thread.
 const STACK: usize = 256 << 20;
 
 /// Reads one scalar expression over columns of a row.
@@ -48,7 +49,7 @@ pub fn expression(text: &str) -> Result<Scalar, String> {
     })
 }
 
-/// Reads one select statement that only reads. `grants` are the functions beyond our own list that it may call.
+/// Reads one select statement that only reads. `grants` are the functions that it may call in addition to our list.
 pub fn query(text: &str, grants: &Grants) -> Result<Query, String> {
     on_a_deep_stack(text, |text| {
         let tree = read_query(text, DEEPEST, grants)?;
@@ -57,12 +58,12 @@ pub fn query(text: &str, grants: &Grants) -> Result<Query, String> {
     })
 }
 
-/// The expression as SQL. `column` may put other SQL in the place of a column.
+/// Prints an expression as SQL. `column` may replace a column with other SQL.
 pub fn print(tree: &Scalar, column: &dyn Fn(&str) -> Option<String>) -> String {
     print::scalar_over(tree, column)
 }
 
-/// The query as SQL.
+/// Prints a query as SQL.
 pub fn print_query(tree: &Query) -> String {
     print_query::query(tree)
 }
@@ -109,7 +110,7 @@ fn on_a_deep_stack<T: Send>(text: &str, read: impl FnOnce(&str) -> Result<T, Str
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text));
         let thread = thread.map_err(|error| format!("it cannot be read now: {error}"))?;
-        // The parser is not ours: should it panic, the text is refused and the program goes on.
+        // The parser is a dependency: if it panics, the text is refused and the program continues.
         thread.join().unwrap_or_else(|_| Err("the parser failed on it; write it in another way".to_owned()))
     })
 }

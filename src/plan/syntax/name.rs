@@ -4,12 +4,12 @@ use sqlparser::ast::Ident;
 
 use crate::domain::name::Identifier;
 
-/// As Postgres folds names: an unquoted one to lower case, letters of ASCII only.
+/// Folds a name as Postgres does: an unquoted one to lower case, ASCII letters only.
 pub fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
 }
 
-/// A name, or why it is none.
+/// Returns a name, or an error if it is not one.
 pub fn name(ident: &Ident) -> Result<Identifier, String> {
     match ident.quote_style {
         None | Some('"') => Identifier::new(&folded(ident)),

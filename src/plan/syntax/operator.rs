@@ -1,8 +1,8 @@
-//! The operators that may be used, and how tightly Postgres binds them.
+//! The operators that may be used, and their precedence in Postgres.
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
-/// How tightly an operation binds, after the table of precedence in Postgres' manual (4.1.6).
+/// Precedence of an operation, after the table in the Postgres manual (4.1.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Binding {
     Or,
@@ -19,7 +19,7 @@ pub enum Binding {
     Zone,
     Sign,
     Cast,
-    /// Cannot be taken apart.
+    /// Has no operands that could bind differently.
     Atom,
 }
 
@@ -40,7 +40,7 @@ pub enum Unary {
     BitwiseNot,
 }
 
-/// What a value is asked to be.
+/// The predicate of an `is` test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Is {
     Null,
@@ -50,7 +50,7 @@ pub enum Is {
 }
 
 impl Binary {
-    /// None for an operator that is not on the list.
+    /// `None` for an operator that is not on the list.
     pub fn read(operator: &BinaryOperator) -> Option<Self> {
         use BinaryOperator as Op;
         let (sql, binding) = match operator {
@@ -93,19 +93,19 @@ impl Binary {
         Some(Self { sql, binding })
     }
 
-    /// Whether `a op b op c` means `(a op b) op c`. Comparisons do not chain.
+    /// True if `a op b op c` means `(a op b) op c`. Comparisons do not chain.
     pub fn is_left_associative(self) -> bool {
         self.binding != Binding::Comparison
     }
 
-    /// Whether it takes a key or path out of JSON: the text on its right is a name.
+    /// True if the operator extracts a key or path from JSON: the text on its right is a name.
     pub fn is_accessor(self) -> bool {
         matches!(self.sql, "->" | "->>" | "#>" | "#>>")
     }
 }
 
 impl Unary {
-    /// None for an operator that is not on the list.
+    /// `None` for an operator that is not on the list.
     pub fn read(operator: UnaryOperator) -> Option<Self> {
         Some(match operator {
             UnaryOperator::Plus => Self::Plus,
@@ -147,7 +147,7 @@ impl Is {
     }
 }
 
-/// How tightly the outermost operation of an expression binds, as it is written.
+/// Precedence of the outermost operation of an expression as written.
 pub fn binding(expr: &Expr) -> Binding {
     match expr {
         Expr::BinaryOp { op, .. } => Binary::read(op).map_or(Binding::Or, |op| op.binding),
@@ -167,7 +167,7 @@ pub fn binding(expr: &Expr) -> Binding {
         | Expr::InSubquery { .. }
         | Expr::Like { .. }
         | Expr::ILike { .. } => Binding::Range,
-        // To Postgres it is `not` before `exists`.
+        // Postgres parses it as `not` applied to `exists`.
         Expr::Exists { negated: true, .. } => Binding::Not,
         Expr::AnyOp { .. } | Expr::AllOp { .. } => Binding::Comparison,
         Expr::AtTimeZone { .. } => Binding::Zone,

@@ -1,4 +1,4 @@
-//! Prints values. Every operation stands in parentheses; a chain of one left-associative operator, in one pair.
+//! Prints values. Every operation is parenthesized; a chain of one left-associative operator shares one pair.
 
 use super::operator::{Binary, Binding};
 use super::print_query as query;
@@ -12,7 +12,7 @@ pub fn scalar(value: &Scalar) -> String {
     scalar_over(value, &|_| None)
 }
 
-/// A value as SQL, with other SQL in the place of some columns.
+/// A value as SQL, with some columns replaced by other SQL.
 pub fn scalar_over(value: &Scalar, columns: Columns<'_>) -> String {
     let of = |part: &Scalar| atom(part, columns);
     let all = |parts: &[Scalar]| list(parts, columns);
@@ -79,17 +79,17 @@ pub fn scalar_over(value: &Scalar, columns: Columns<'_>) -> String {
     }
 }
 
-/// Values with commas between them.
+/// Values separated by commas.
 pub fn list(values: &[Scalar], columns: Columns<'_>) -> String {
     values.iter().map(|value| scalar_over(value, columns)).collect::<Vec<_>>().join(", ")
 }
 
-/// Names with commas between them.
+/// Names separated by commas.
 pub fn names(names: &[Identifier]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Keys of an order.
+/// Sort keys of an `order by`.
 pub fn sorts(sorts: &[Sort], columns: Columns<'_>) -> String {
     let sort = |Sort { by, descending, nulls_first }: &Sort| {
         let nulls = match nulls_first {
@@ -102,7 +102,7 @@ pub fn sorts(sorts: &[Sort], columns: Columns<'_>) -> String {
     sorts.iter().map(sort).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether `a before b operator c` is read from the left by everybody.
+/// True if every parser reads `a before b operator c` from the left.
 fn chains(before: Binary, operator: Binary) -> bool {
     match operator.binding {
         Binding::Or | Binding::And | Binding::Sum | Binding::Product => before.binding == operator.binding,
@@ -111,7 +111,7 @@ fn chains(before: Binary, operator: Binary) -> bool {
     }
 }
 
-/// A value in parentheses, unless it cannot be taken apart.
+/// A value in parentheses, unless it is atomic.
 fn atom(value: &Scalar, columns: Columns<'_>) -> String {
     let sql = scalar_over(value, columns);
     match value {
@@ -187,7 +187,7 @@ fn framed(frame: &Frame, columns: Columns<'_>) -> String {
     }
 }
 
-/// A part of a statement that is left out where it is empty.
+/// A clause of a statement, or nothing if it is empty.
 pub fn clause(keyword: &str, is_empty: bool, rest: impl FnOnce() -> String) -> String {
     if is_empty { String::new() } else { format!("{keyword}{}", rest()) }
 }

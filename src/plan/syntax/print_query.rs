@@ -42,7 +42,7 @@ fn body(rows: &Body) -> String {
     }
 }
 
-/// A side of a set operation. A nested one stands in parentheses, which make a query of it.
+/// A side of a set operation. A nested set operation is put in parentheses, which make it a query.
 fn operand(rows: &Body) -> String {
     match rows {
         Body::Set { .. } => format!("({})", body(rows)),

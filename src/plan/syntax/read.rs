@@ -1,5 +1,5 @@
-//! Takes over what the parser found, node by node. Every field of a node is named, so that nothing is passed over: what our
-//! tree has no place for is refused.
+//! Converts the parser's tree node by node. Every field of a node is named so that none is overlooked; anything that our
+//! tree cannot represent is refused.
 
 use super::name::name;
 use sqlparser::ast::{
@@ -15,14 +15,14 @@ use super::tree::{Function, Scalar};
 use super::types::SqlType;
 use crate::domain::name::Identifier;
 
-/// How deep a tree may be: it is printed and copied on threads with a stack of 2 MiB.
+/// Maximum depth of a tree: it is printed and copied on threads with a stack of 2 MiB.
 const DEEPEST: usize = 200;
 
 /// Reads one text.
 pub struct Reader<'a> {
     pub(super) grants: &'a Grants,
     pub(super) in_query: bool,
-    /// Names that `with` gives, as far as they can be seen.
+    /// Names defined by `with` that are in scope.
     pub(super) ctes: Vec<Identifier>,
     depth: usize,
 }
@@ -66,8 +66,8 @@ impl<'a> Reader<'a> {
         exprs.iter().map(|expr| self.scalar(expr)).collect()
     }
 
-    /// Reads an operand that, as it is written, must bind at least as tightly as `least`: where the parser and Postgres do
-    /// not take the same parts together, parentheses have to say it.
+    /// Reads an operand that, as written, must bind at least as tightly as `least`: where the parser and Postgres would group
+    /// differently, parentheses are required.
     fn operand(&mut self, expr: &Expr, least: Binding) -> Result<Box<Scalar>, String> {
         if operator::binding(expr) < least {
             return Err(format!("put parentheses around `{expr}`: what belongs together is not certain"));
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         self.boxed(expr)
     }
 
-    /// An operand that binds more tightly than `than`.
+    /// Reads an operand that must bind more tightly than `than`.
     fn tighter(&mut self, expr: &Expr, than: Binding) -> Result<Box<Scalar>, String> {
         if operator::binding(expr) <= than {
             return Err(format!("put parentheses around `{expr}`: what belongs together is not certain"));
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands in queries only.
+    /// Reads a node that is allowed only in queries.
     fn query_node(&mut self, expr: &Expr) -> Read {
         match expr {
             Expr::Array(Array { elem, named: true }) => Ok(Scalar::Array(self.list(elem)?)),
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             false => self.tighter(left, op.binding)?,
         };
         let right = self.tighter(right, op.binding)?;
-        // The name of a key, or a path of names: never a time.
+        // The name of a key or a path of names, never a time.
         let right = if op.is_accessor() { Box::new(moment::plain(*right)) } else { right };
         Ok(Scalar::Binary(left, op, right))
     }
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
         let escape = match escape {
             None => None,
             Some(Expr::Value(value)) => match Literal::read(&value.value)? {
-                // The backslash escapes anyway.
+                // The backslash is the default escape.
                 Literal::Text(text) if text == "\\" => None,
                 Literal::Text(text) if text.chars().count() < 2 => Some(Literal::Text(text)),
                 _ => return Err("`escape` takes one character".to_owned()),
@@ -297,14 +297,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Columns that every table has and no history can be made of.
+/// System columns of every table, which cannot be used for history.
 const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
 
 pub(super) fn refused(expr: &Expr) -> String {
     format!("`{expr}` is not allowed here")
 }
 
-/// `interval '1 day'`. The older form with fields behind the text is refused: it can be written in the text.
+/// Reads `interval '1 day'`. The older form with fields after the text is refused: they can be written in the text.
 fn read_interval(interval: &sqlparser::ast::Interval) -> Read {
     match interval {
         sqlparser::ast::Interval {

@@ -14,7 +14,7 @@ use super::tree::{Bound, Call, Frame, Function, Over, Scalar, Sort};
 use super::types::SqlType;
 use crate::domain::name::Identifier;
 
-/// A call with arguments and nothing else.
+/// A call with only arguments.
 pub fn plain(function: Function, arguments: Vec<Scalar>) -> Scalar {
     Scalar::Call(Box::new(Call {
         function,
@@ -27,7 +27,7 @@ pub fn plain(function: Function, arguments: Vec<Scalar>) -> Scalar {
     }))
 }
 
-/// Whether what a call gives is a point in time: texts among its arguments are names of fields, zones and patterns.
+/// True if a call returns a point in time: texts among its arguments are names of fields, zones and patterns.
 pub fn gives_moment(call: &Call) -> bool {
     let moments = [
         "date_bin",
@@ -42,10 +42,10 @@ pub fn gives_moment(call: &Call) -> bool {
     matches!(call.function, Function::Builtin(name) if moments.contains(&name))
 }
 
-/// What stands in the parentheses of a call.
+/// The content of the parentheses of a call.
 struct Arguments {
     distinct: bool,
-    /// None is `*`.
+    /// `None` is `*`.
     values: Option<Vec<Scalar>>,
     order_by: Vec<Sort>,
 }
@@ -68,7 +68,7 @@ impl Reader<'_> {
         let parts: Vec<Identifier> = names(written)?;
         let list = match args {
             FunctionArguments::List(list) => list,
-            // Without parentheses it is a word such as `current_date`.
+            // Without parentheses it is a keyword such as `current_date`.
             FunctionArguments::None | FunctionArguments::Subquery(_) => return self.not_a_call(written, &parts, args),
         };
         let is_plain = within_group.is_empty() && filter.is_none() && over.is_none();
@@ -84,7 +84,7 @@ impl Reader<'_> {
             return Err(format!("`{written}` may only be called with plain arguments"));
         }
         let Arguments { distinct, values: arguments, order_by } = self.arguments(list, &function, written)?;
-        // With one argument it is reckoned from today.
+        // With one argument the age is relative to today.
         if function == Function::Builtin("age") && arguments.as_ref().is_none_or(|arguments| arguments.len() != 2) {
             return Err("`age` with one argument depends on the moment: give two".to_owned());
         }
@@ -99,7 +99,7 @@ impl Reader<'_> {
         })))
     }
 
-    /// `array(select ...)`, or a word that gives something without being called.
+    /// Reads `array(select ...)`. Anything else without an argument list, such as `current_date`, is refused.
     fn not_a_call(
         &mut self,
         written: &ObjectName,

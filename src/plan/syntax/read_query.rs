@@ -1,4 +1,4 @@
-//! Select statements: read from the parser's tree, with the names of `with` where they can be seen and nowhere else.
+//! Select statements: read from the parser's tree. Names defined by `with` are accepted only in their scope.
 
 use sqlparser::ast::{
     self, Cte as WrittenCte, CteAsMaterialized, Distinct as WrittenDistinct, Expr, Fetch, GroupByExpr, JoinConstraint,
@@ -17,7 +17,7 @@ use crate::domain::name::TableName;
 const ONLY_SELECTS: &str = "a query may only select: no insert, update, delete, into or lock";
 
 impl Reader<'_> {
-    /// Reads a query. Names that its `with` gives are seen in it only.
+    /// Reads a query. The scope of names that its `with` defines is this query.
     pub fn query(&mut self, query: &ast::Query) -> Result<Query, String> {
         let seen = self.ctes.len();
         let read = self.query_and_its_names(query);
@@ -115,7 +115,7 @@ impl Reader<'_> {
         match body {
             SetExpr::Select(select) => Ok(Body::Select(Box::new(self.select(select)?))),
             SetExpr::Query(query) => Ok(match self.query(query)? {
-                // Parentheses that add nothing.
+                // Redundant parentheses.
                 Query { with, body, order_by, limit: None, offset: None, .. }
                     if with.is_empty() && order_by.is_empty() =>
                 {
@@ -326,7 +326,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A table with its schema, since nothing but `pg_catalog` is searched, or a name that `with` gives.
+    /// Reads a table with its schema, since only `pg_catalog` is searched, or a name that `with` defines.
     fn table(&self, written: &ast::ObjectName, alias: Option<Alias>) -> Result<Source, String> {
         let parts = names(written)?;
         match parts.as_slice() {

@@ -1,4 +1,4 @@
-//! The tree of what a job file may say in SQL. It has no place for anything else.
+//! The tree of the SQL that a job file may use. It cannot represent anything else.
 
 use super::function::Granted;
 use super::literal::Literal;
@@ -48,16 +48,16 @@ pub enum Scalar {
         otherwise: Option<Box<Scalar>>,
     },
     Cast(Box<Scalar>, SqlType),
-    /// A cast written as a call, such as `date(x)`: a column that is not named otherwise is named after its type.
+    /// A cast written as a call, such as `date(x)`: without an alias, the column is named after the type.
     CastCall(Box<Scalar>, SqlType),
     /// An argument by the name of its parameter.
     Named(Identifier, Box<Scalar>),
-    /// A field of a point in time, and of what.
+    /// A field of a point in time, and its source.
     Extract(&'static str, Box<Scalar>),
     /// A point in time, and the zone.
     AtTimeZone(Box<Scalar>, Box<Scalar>),
     Call(Box<Call>),
-    // What follows stands in queries only.
+    // The following are allowed only in queries.
     Array(Vec<Scalar>),
     Element(Box<Scalar>, Box<Scalar>),
     Row(Vec<Scalar>),
@@ -81,7 +81,7 @@ pub enum Scalar {
     },
 }
 
-/// What is called.
+/// The function that is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Function {
     /// Part of the grammar, such as `coalesce`: it has no schema.
@@ -97,7 +97,7 @@ pub enum Function {
 pub struct Call {
     pub function: Function,
     pub distinct: bool,
-    /// None is `*`.
+    /// `None` is `*`.
     pub arguments: Option<Vec<Scalar>>,
     pub order_by: Vec<Sort>,
     pub within_group: Vec<Sort>,
@@ -121,7 +121,7 @@ pub struct Frame {
     pub end: Option<Bound>,
 }
 
-/// An end of a frame. None is unbounded.
+/// A start or end of a frame. `None` is unbounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     CurrentRow,
@@ -129,7 +129,7 @@ pub enum Bound {
     Following(Option<Scalar>),
 }
 
-/// One key of an order.
+/// One sort key of an `order by`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sort {
     pub by: Scalar,
@@ -137,7 +137,7 @@ pub struct Sort {
     pub nulls_first: Option<bool>,
 }
 
-/// A select statement with what it defines before, and the order and number of its rows.
+/// A select statement with its common table expressions, order and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     pub recursive: bool,
@@ -156,7 +156,7 @@ pub struct Cte {
     pub query: Query,
 }
 
-/// Where the rows of a query come from.
+/// The body of a query, which produces its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     Select(Box<Select>),
@@ -176,7 +176,7 @@ pub struct Select {
     pub having: Option<Scalar>,
 }
 
-/// Which equal rows are left out.
+/// The kind of `distinct`, which removes equal rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distinct {
     None,
@@ -188,11 +188,11 @@ pub enum Distinct {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     Value(Scalar, Option<Identifier>),
-    /// All columns, of one table where it is named.
+    /// All columns, or those of one table if it is named.
     All(Option<Identifier>),
 }
 
-/// A key of a grouping.
+/// One key of a `group by`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Group {
     By(Scalar),
@@ -200,7 +200,7 @@ pub enum Group {
     Sets(&'static str, Vec<Vec<Scalar>>),
 }
 
-/// A source and what is joined to it.
+/// A source and its joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct From {
     pub first: Source,
@@ -216,7 +216,7 @@ pub struct Join {
     pub on: On,
 }
 
-/// What rows must have in common to be joined.
+/// The condition of a join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum On {
     Nothing,
@@ -225,7 +225,7 @@ pub enum On {
     Using(Vec<Identifier>),
 }
 
-/// What rows are read from.
+/// A source of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Table(TableName, Option<Alias>),
@@ -235,7 +235,7 @@ pub enum Source {
     Nested(Box<From>),
 }
 
-/// Another name for a source, and for its columns.
+/// An alias of a source and of its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {
     pub name: Identifier,

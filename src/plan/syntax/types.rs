@@ -1,4 +1,4 @@
-//! The types that a value may be cast to: of `pg_catalog` only, because a domain may call functions of its owner.
+//! The types that a value may be cast to: only those of `pg_catalog`, because a domain may call functions of its owner.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct SqlType {
     is_array: bool,
 }
 
-/// Each with how many modifiers it may have.
+/// Allowed types, each with its maximum number of modifiers.
 const TYPES: [(&str, usize); 19] = [
     ("bool", 0),
     ("int2", 0),
@@ -28,7 +28,7 @@ const TYPES: [(&str, usize); 19] = [
     ("time", 1),
     ("timestamp", 1),
     ("timestamptz", 1),
-    // In this form a modifier of an interval would be a mask of its fields.
+    // In this form, a modifier of an interval would be a mask of its fields.
     ("interval", 0),
     ("uuid", 0),
     ("json", 0),
@@ -47,7 +47,7 @@ impl SqlType {
         Self { base: "float8", modifiers: Vec::new(), is_array: false }
     }
 
-    /// A type by the name it has in `pg_catalog`.
+    /// Returns a type by its name in `pg_catalog`.
     pub fn named(name: &str) -> Option<Self> {
         Self::with(name, Vec::new())
     }
@@ -57,17 +57,17 @@ impl SqlType {
         (modifiers.len() <= *most).then_some(Self { base, modifiers, is_array: false })
     }
 
-    /// As a function that casts.
+    /// The type as a function that casts to it.
     pub fn as_function(&self) -> String {
         format!("pg_catalog.\"{}\"", self.base)
     }
 
-    /// Whether a text is read as a point in time, where words such as `now` mean the moment of reading.
+    /// True if a text is read as a point in time, in which words such as `now` mean the current time.
     pub fn is_moment(&self) -> bool {
         matches!(self.base, "date" | "time" | "timestamp" | "timestamptz")
     }
 
-    /// Takes over a type, or says that it is not on the list.
+    /// Converts a type, or returns an error if it is not on the list.
     pub fn read(data_type: &DataType) -> Result<Self, String> {
         let refused = || {
             format!("the type `{data_type}` is not allowed here: use one of {}", TYPES.map(|(name, _)| name).join(", "))
@@ -89,7 +89,7 @@ impl SqlType {
             T::Varchar(length) | T::CharacterVarying(length) | T::CharVarying(length) => {
                 ("varchar", characters(*length)?)
             }
-            // Without a length it is one character.
+            // Without a length the type holds one character.
             T::Char(None) | T::Character(None) => ("bpchar", vec![1]),
             T::Char(length) | T::Character(length) => ("bpchar", characters(*length)?),
             T::Date => ("date", Vec::new()),
@@ -111,7 +111,8 @@ impl SqlType {
         Self::with(name, modifiers)
     }
 
-    /// A type by name, as we print it: `pg_catalog.int4`. Without a schema it is the same, since nothing else is searched.
+    /// Returns a type by name, as we print it: `pg_catalog.int4`. A name without a schema means the same, since only
+    /// `pg_catalog` is searched.
     fn custom(name: &sqlparser::ast::ObjectName, modifiers: &[String]) -> Option<Self> {
         let parts: Vec<String> =
             name.0.iter().map(|part| part.as_ident().map(super::name::folded)).collect::<Option<_>>()?;

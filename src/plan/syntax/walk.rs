@@ -1,4 +1,4 @@
-//! Questions about a tree: which columns and functions it names; and trees made of trees.
+//! Walks a tree for the columns, functions and tables that it names, and builds trees from trees.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::domain::name::TableName;
 use super::tree::{Body, Bound, Call, Distinct, From, Function, Group, Item, On, Query, Scalar, Select, Sort, Source};
 use super::types::SqlType;
 
-/// What a walk comes by.
+/// A part of a tree that a walk visits.
 #[derive(Clone, Copy)]
 pub(super) enum Part<'t> {
     Value(&'t Scalar),
     Table(&'t TableName),
 }
 
-/// Looks at the values alone.
+/// Visits only the values.
 pub(super) fn values<'t>(mut look: impl FnMut(&'t Scalar)) -> impl FnMut(Part<'t>) {
     move |part| {
         if let Part::Value(value) = part {
@@ -42,13 +42,13 @@ impl Scalar {
         found
     }
 
-    /// 1 where it holds, and 0 where it does not or is NULL.
+    /// 1 where this is true, and 0 where it is false or NULL.
     pub fn into_count(self) -> Self {
         let number = |digit: &str| Scalar::Literal(Literal::Number(digit.to_owned()));
         Scalar::Case { operand: None, branches: vec![(self, number("1"))], otherwise: Some(Box::new(number("0"))) }
     }
 
-    /// Itself where another number is known, finite and not too large to be summed, else NULL.
+    /// This where another number is known, finite and not too large to be summed, else NULL.
     pub fn where_known(self, other: Self) -> Self {
         let bound = || Box::new(Scalar::Literal(Literal::Number("1e100".to_owned())));
         let known = Scalar::Between {
@@ -60,7 +60,7 @@ impl Scalar {
         Scalar::Case { operand: None, branches: vec![(known, self)], otherwise: None }
     }
 
-    /// Looks at this and everything below it.
+    /// Visits this value and everything below it.
     pub(super) fn visit<'t>(&'t self, look: Look<'_, 't>) {
         look(Part::Value(self));
         match self {

@@ -1,4 +1,4 @@
-//! From parameters to the options of the driver. What the driver cannot do is refused by name, not left out.
+//! Converts parameters to driver options. A parameter that the driver does not support is refused by name, not dropped.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::Environment;
 use super::parameters::{KNOWN, Origin, Parameters, Support, find};
 
 pub(super) const DEFAULT_PORT: u16 = 5432;
-/// Where servers put their sockets: Debian, others.
+/// Default socket folders of servers: Debian, others.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// Options of the driver.
+/// Returns the driver's options.
 pub(super) fn options(parameters: &Parameters) -> Result<PgConnectOptions> {
     refuse_unsupported(parameters)?;
     let mut options = PgConnectOptions::new_without_pgpass()
-        // PgBouncer refuses a session that begins with it; see `connect::SESSION`.
+        // PgBouncer refuses it as a startup parameter; see `connect::SESSION`.
         .extra_float_digits(None);
     options = place(options, parameters)?;
     if let Some(user) = parameters.get("user") {
@@ -34,17 +34,17 @@ pub(super) fn options(parameters: &Parameters) -> Result<PgConnectOptions> {
     encryption(settings(options, parameters)?, parameters)
 }
 
-/// The user of the operating system, who is the default.
+/// Returns the operating system's user, the default.
 pub(super) fn os_user() -> String {
     PgConnectOptions::new_without_pgpass().get_username().to_owned()
 }
 
-/// Files in the user's folder that count where no others are named.
+/// Sets the files in the user's home folder that apply if no others are named.
 pub(super) fn default_files(parameters: &mut Parameters, environment: Environment) {
     let Some(home) = environment("HOME").filter(|home| !home.is_empty()) else { return };
     let folder = PathBuf::from(home).join(".postgresql");
     let files = [("sslrootcert", "root.crt"), ("sslcert", "postgresql.crt"), ("sslkey", "postgresql.key")];
-    // A certificate is of no use without its key.
+    // A certificate is useless without its key.
     let has_pair = files[1..].iter().all(|(_, file)| folder.join(file).is_file());
     for (name, file) in files {
         let path = folder.join(file);
@@ -73,7 +73,7 @@ fn list(values: &[&str]) -> String {
     values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Host and port, or a socket.
+/// Sets host and port, or a socket.
 fn place(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnectOptions> {
     let several =
         ["host", "hostaddr", "port"].into_iter().find(|name| parameters.get(name).is_some_and(|v| v.contains(',')));
@@ -118,14 +118,14 @@ fn default_host(port: u16) -> String {
     socket.map_or_else(|| "localhost".to_owned(), |folder| (*folder).to_owned())
 }
 
-/// Settings that the session begins with: `-c name=value` or `--name=value`, spaces and backslashes after a backslash.
+/// Sets startup settings: `-c name=value` or `--name=value`; a backslash escapes spaces and backslashes.
 fn settings(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnectOptions> {
     if let Some(seconds) = parameters.get("connect_timeout") {
-        // The limits of `connect` and `held` are narrower than what is usual here, so it has nothing to add.
+        // Checked but not used: the limits in `connect` and `held` are tighter than usual values.
         let place = parameters.place_of("connect_timeout");
         ensure!(seconds.trim().parse::<i32>().is_ok(), "{place} is a number of seconds");
     }
-    // The driver reads `PGOPTIONS` by itself.
+    // The driver reads `PGOPTIONS` itself.
     let read_already = std::env::var("PGOPTIONS").unwrap_or_default();
     let Some(text) = parameters.get("options").filter(|text| *text != read_already) else { return Ok(options) };
     let mistake = || format!("{} is not made of `-c name=value` and `--name=value`", parameters.place_of("options"));
@@ -174,7 +174,8 @@ fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgCo
     })?;
     let root = parameters.get("sslrootcert");
     let mode = match (root, mode) {
-        // As in libpq: the public authorities are trusted for a name only, and a given authority is there to be used.
+        // As in libpq: public authorities vouch only for a host name, so `system` needs `verify-full`, and a given root
+        // certificate is meant to be used, so `require` becomes `verify-ca`.
         (Some("system"), PgSslMode::VerifyFull) => mode,
         (Some("system"), _) if named.is_none() => PgSslMode::VerifyFull,
         (Some("system"), _) => {
@@ -192,7 +193,7 @@ fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgCo
     );
     let mut options = options.ssl_mode(mode);
     match root.filter(|_| is_verified) {
-        // The driver knows the public authorities anyway, but takes `system` of the environment for a file.
+        // The driver always trusts the public authorities, but treats `system` in the environment as a file.
         Some("system") => options = options.ssl_root_cert_from_pem(Vec::new()),
         Some(file) => options = options.ssl_root_cert(readable("sslrootcert", file, parameters)?),
         None => {}

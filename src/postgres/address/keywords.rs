@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::parameters::{KNOWN, Known, Parameters, find};
 
-/// Reads pairs of name and value. A value with spaces is quoted by `'`; `\` keeps the meaning of the next character away.
+/// Reads `name=value` pairs. A value with spaces is quoted by `'`; `\` escapes the next character.
 pub(super) fn read(text: &str, parameters: &mut Parameters) -> Result<()> {
     let mut rest = text.chars().peekable();
     let mut after_password = false;
@@ -56,7 +56,7 @@ fn value(rest: &mut Peekable<Chars>) -> Result<String> {
     }
 }
 
-/// The parameter of a name that somebody wrote. A name is repeated only where it cannot be part of a password.
+/// Looks up a parameter by the name in an address. An error quotes the name only if it cannot be part of a password.
 pub(super) fn known(name: &str, is_safe: bool) -> Result<&'static Known> {
     let can_be_shown = is_safe && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
     find(name).with_context(|| match can_be_shown {

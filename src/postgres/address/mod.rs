@@ -1,8 +1,8 @@
-//! The address of the database: what `DATABASE_URL` says, in each form that libpq takes, becomes options of the driver.
+//! The address of the database: converts `DATABASE_URL`, in every form that libpq accepts, to driver options.
 //!
-//! What the address leaves open comes from a service file, then from libpq's environment variables, then from defaults.
-//! A mistake is named for what it is, but never quoted: where an address is cut at the wrong place, any part of it may
-//! belong to a password.
+//! Parameters missing from the address come from a service file, then from libpq's environment variables, then from
+//! defaults. Errors name the mistake but never quote it: in an address split at the wrong place, any part may belong to a
+//! password.
 
 mod build;
 mod keywords;
@@ -16,15 +16,15 @@ use sqlx::postgres::PgConnectOptions;
 
 use parameters::{Origin, Parameters};
 
-/// Options from an address, this process's environment and the files that libpq reads.
+/// Returns options from an address, this process's environment and the files that libpq reads.
 pub fn options(address: &str) -> Result<PgConnectOptions> {
     build::options(&parameters(address, &|name| std::env::var(name).ok())?)
 }
 
-/// A variable of the environment, if it is set.
+/// Looks up an environment variable; `None` if it is not set.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Everything that is known about where to connect, each parameter from the first source that has it.
+/// Collects all connection parameters, each from the first source that has it.
 fn parameters(address: &str, environment: Environment) -> Result<Parameters> {
     let mut parameters = Parameters::default();
     // A file or a secret store often ends a value with a line break.

@@ -1,4 +1,4 @@
-//! The parameters of a connection, by the names that libpq gives them.
+//! Connection parameters, by their libpq names.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::Environment;
 
-/// Where a value comes from, for messages.
+/// Source of a value, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Address,
@@ -14,18 +14,18 @@ pub(super) enum Origin {
     Environment,
 }
 
-/// What the driver can do about a parameter.
+/// Support for a parameter by trueup and the driver.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Support {
-    /// It is used.
+    /// Used.
     Used,
-    /// It tunes something that trueup or the driver sets by itself, so it is accepted and changes nothing.
+    /// Accepted without effect: it tunes something that trueup or the driver sets itself.
     Ignored,
-    /// It is a demand that the driver meets with these values only: any other is refused, not forgotten.
+    /// A requirement that the driver meets with these values only; any other is refused, not ignored.
     Only(&'static [&'static str]),
 }
 
-/// A parameter: its name, the variable that sets it, and what can be done about it.
+/// A parameter: its name, its environment variable and its support.
 #[derive(Debug)]
 pub(super) struct Known {
     pub name: &'static str,
@@ -39,7 +39,7 @@ const fn known(name: &'static str, variable: &'static str, support: Support) -> 
 
 use Support::{Ignored, Only, Used};
 
-/// Every parameter of libpq 18. An empty name of a variable means that there is none.
+/// Every parameter of libpq 18. An empty variable name means that there is none.
 pub(super) const KNOWN: &[Known] = &[
     known("host", "PGHOST", Used),
     known("hostaddr", "PGHOSTADDR", Used),
@@ -72,7 +72,7 @@ pub(super) const KNOWN: &[Known] = &[
     known("load_balance_hosts", "PGLOADBALANCEHOSTS", Ignored),
     known("min_protocol_version", "PGMINPROTOCOLVERSION", Only(&["3.0"])),
     known("max_protocol_version", "PGMAXPROTOCOLVERSION", Ignored),
-    // One host is either the right one or none: `read-write` is seen at the first write.
+    // With one host there is no choice: a server that is not `read-write` fails at the first write.
     known("target_session_attrs", "PGTARGETSESSIONATTRS", Only(&["any", "read-write", "primary", "prefer-standby"])),
     known("channel_binding", "PGCHANNELBINDING", Only(&["prefer", "disable"])),
     known("gssencmode", "PGGSSENCMODE", Only(&["prefer", "disable"])),
@@ -96,29 +96,29 @@ pub(super) const KNOWN: &[Known] = &[
     known("oauth_scope", "", Only(&[])),
 ];
 
-/// The parameter of a name.
+/// Looks up a parameter by name.
 pub(super) fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
 }
 
-/// Values by name, each with where it comes from. The first source that names a parameter decides.
+/// Values by name, each with its source. The first source that names a parameter wins.
 #[derive(Default)]
 pub(super) struct Parameters(BTreeMap<&'static str, (String, Origin)>);
 
 impl Parameters {
-    /// Sets what no source before has set. An empty value counts as set: it asks for the default.
+    /// Sets a parameter that no earlier source has set. An empty value counts as set: it requests the default.
     pub fn offer(&mut self, known: &'static Known, value: String, origin: Origin) {
         self.0.entry(known.name).or_insert((value, origin));
     }
 
-    /// Sets what is not set or empty.
+    /// Sets a parameter that is unset or empty.
     pub fn set_empty(&mut self, known: &'static Known, value: String, origin: Origin) {
         if self.get(known.name).is_none() {
             self.0.insert(known.name, (value, origin));
         }
     }
 
-    /// Sets a parameter of the address. Where it is named twice, the last one counts, as in libpq.
+    /// Sets a parameter of the address. If it is given twice, the last one wins, as in libpq.
     pub fn set(&mut self, known: &'static Known, value: String) -> Result<()> {
         if value.contains('\0') {
             bail!("`DATABASE_URL` has a NUL character in `{}`", known.name);
@@ -127,7 +127,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Fills what is open from the environment.
+    /// Sets missing parameters from the environment.
     pub fn fill(&mut self, origin: Origin, environment: Environment) {
         for known in KNOWN.iter().filter(|known| !known.variable.is_empty()) {
             if let Some(value) = environment(known.variable) {
@@ -136,12 +136,12 @@ impl Parameters {
         }
     }
 
-    /// A value that is not empty.
+    /// Returns a value; `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// How a message names a parameter: by what a user has to change.
+    /// Returns a parameter's name for messages: the setting that the user has to change.
     pub fn place(&self, known: &Known) -> String {
         match self.0.get(known.name) {
             Some((_, Origin::Environment)) => format!("`{}`", known.variable),
@@ -150,7 +150,7 @@ impl Parameters {
         }
     }
 
-    /// How a message names the parameter of a name.
+    /// Like [`Self::place`], by name.
     pub fn place_of(&self, name: &str) -> String {
         find(name).map_or_else(|| format!("`{name}`"), |known| self.place(known))
     }

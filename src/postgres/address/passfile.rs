@@ -1,6 +1,6 @@
-//! Password files: lines of `host:port:database:user:password`, see "The Password File" in the manual of Postgres.
+//! Password files: lines of `host:port:database:user:password`, see "The Password File" in the Postgres manual.
 //!
-//! The driver has a reader of its own, which writes lines that it cannot read to the log.
+//! The driver's own reader is not used: it logs lines that it cannot parse.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::Environment;
 use super::build::{DEFAULT_PORT, os_user};
 use super::parameters::{Origin, Parameters, find};
 
-/// Looks a password up where none is given.
+/// Looks up a password if none is given.
 pub(super) fn read(parameters: &mut Parameters, environment: Environment) {
     let own = parameters.get("passfile").map(PathBuf::from);
     let path = own.or_else(|| Some(PathBuf::from(environment("HOME")?).join(".pgpass")));
@@ -37,10 +37,10 @@ fn is_open_to_others(_path: &std::path::Path) -> bool {
     false
 }
 
-/// Host, port, database and user to look for.
+/// Returns the host, port, database and user to match.
 fn wanted(parameters: &Parameters) -> [String; 4] {
     let host = parameters.get("host").or_else(|| parameters.get("hostaddr"));
-    // A socket in the usual place goes by the name of the machine.
+    // A socket in a default folder matches `localhost`.
     let host = host.filter(|host| !["/var/run/postgresql", "/tmp"].contains(host)).unwrap_or("localhost");
     let user = parameters.get("user").map_or_else(os_user, str::to_owned);
     let database = parameters.get("dbname").unwrap_or(&user).to_owned();
@@ -48,7 +48,7 @@ fn wanted(parameters: &Parameters) -> [String; 4] {
     [host.to_owned(), port, database, user]
 }
 
-/// The password of a line, if its first four fields match.
+/// Returns the password of a line, if its first four fields match.
 fn password(line: &str, wanted: &[String; 4]) -> Option<String> {
     if line.starts_with('#') {
         return None;
@@ -64,7 +64,7 @@ fn password(line: &str, wanted: &[String; 4]) -> Option<String> {
     Some(unescaped(rest)).filter(|password| !password.is_empty())
 }
 
-/// A field up to the next colon, and what follows.
+/// Splits off the field before the next colon; returns it and the rest.
 fn field(text: &str) -> Option<(String, &str)> {
     let mut is_escaped = false;
     let end = text.char_indices().find(|(_, c)| {

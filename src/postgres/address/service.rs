@@ -1,4 +1,4 @@
-//! Service files: groups of parameters by name, see "The Connection Service File" in the manual of Postgres.
+//! Service files: named groups of parameters, see "The Connection Service File" in the Postgres manual.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Environment;
 use super::parameters::{Origin, Parameters, find};
 
-/// Fills what is open from the service that the address or the environment names.
+/// Sets missing parameters from the service that the address or the environment names.
 pub(super) fn read(parameters: &mut Parameters, environment: Environment) -> Result<()> {
     let named = parameters.get("service").map(str::to_owned);
     let Some(name) = named.or_else(|| environment("PGSERVICE").filter(|name| !name.is_empty())) else { return Ok(()) };
@@ -25,7 +25,7 @@ pub(super) fn read(parameters: &mut Parameters, environment: Environment) -> Res
     bail!("the service that `PGSERVICE` or `service` names is not defined in {}", looked.join(" or "))
 }
 
-/// The user's file, and the system's.
+/// Returns the user's file, then the system's.
 fn files(parameters: &Parameters, environment: Environment) -> Vec<PathBuf> {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = parameters.get("servicefile").map(PathBuf::from).or_else(|| set("PGSERVICEFILE"));
@@ -34,7 +34,7 @@ fn files(parameters: &Parameters, environment: Environment) -> Vec<PathBuf> {
     own.into_iter().chain([system]).collect()
 }
 
-/// Takes the lines of one service. Says whether the file defines it.
+/// Reads the lines of one service. Returns true if the file defines it.
 fn fill(text: &str, service: &str, path: &Path, parameters: &mut Parameters) -> Result<bool> {
     let mut is_inside = false;
     let mut is_defined = false;

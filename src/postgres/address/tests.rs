@@ -6,14 +6,14 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::{build, parameters};
 use crate::postgres::refused;
 
-/// Options of an address, in an environment that has these variables only.
+/// Returns the options of an address, in an environment with only these variables.
 fn read(address: &str, variables: &[(&str, &str)]) -> Result<PgConnectOptions, String> {
     let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     let parameters = parameters(address, &|name| variables.get(name).cloned()).map_err(|error| error.to_string())?;
     build::options(&parameters).map_err(|error| error.to_string())
 }
 
-/// The password that an address leads to: the driver shows none.
+/// Returns the password for an address: the driver does not expose it.
 fn password(address: &str, variables: &[(&str, &str)]) -> Option<String> {
     let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     let parameters = parameters(address, &|name| variables.get(name).cloned()).unwrap();
@@ -182,13 +182,13 @@ fn an_authority_that_is_given_is_used() {
     assert!(matches!(mode("host=h"), PgSslMode::Prefer));
 }
 
-/// Characters that cut an address, and some that do not.
+/// Characters that split an address, and some that do not.
 const PIECES: &[&str] = &[
     "@", "/", "#", "?", ":", "&", "=", "%", "%4", "%zz", "[", "]", "\\", "'", "\"", " ", "+", ",", ";", "$", "ä", "!",
     ".",
 ];
 
-/// A password of pieces with words between that stand in no message by chance.
+/// Returns a password made of words and pieces, and the words, which appear in no message by chance.
 fn secret(seed: &mut u64) -> (String, Vec<String>) {
     let mut next = |below: usize| {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -5,11 +5,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::keywords;
 use super::parameters::{Parameters, find};
 
-/// What to do about an address that can be cut in more than one way. Nothing of it is shown.
+/// Hint for an address that can be split in more than one way. No part of the address is shown.
 const ENCODE: &str = "percent-encode what belongs to the user name or the password: `@` as %40, `/` as %2F, `#` as %23, \
                       `?` as %3F, `:` as %3A, `%` as %25";
 
-/// Reads what follows `postgres://`.
+/// Reads the part after `postgres://`.
 pub(super) fn read(rest: &str, parameters: &mut Parameters) -> Result<()> {
     ensure!(!rest.contains('#'), "`DATABASE_URL` has a bare `#`: {ENCODE}");
     let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
@@ -29,8 +29,8 @@ pub(super) fn read(rest: &str, parameters: &mut Parameters) -> Result<()> {
     read_query(query.unwrap_or_default(), parameters)
 }
 
-/// Refuses an address whose parts may be meant otherwise than they are read: a host or a database that is part of a
-/// password would be shown, and looked up.
+/// Refuses an address that can be split in more than one way: a part of the password would be read as host or database,
+/// shown in messages and looked up.
 fn one_way_to_cut(authority: &str, path: &str, query: &str) -> Result<()> {
     let is_cut_late = authority.matches('@').count() > 1;
     let is_cut_early = path.contains('@') || query.contains('@') && authority.contains(['@', ':']);
@@ -52,7 +52,7 @@ fn credentials(text: &str, parameters: &mut Parameters) -> Result<()> {
     }
 }
 
-/// Reads `host`, `host:port`, `[address]:port`, `:port`, or several of them with commas between.
+/// Reads `host`, `host:port`, `[address]:port`, `:port`, or several of them separated by commas.
 fn read_hosts(hosts: &str, parameters: &mut Parameters) -> Result<()> {
     let mut names = Vec::new();
     let mut ports = Vec::new();

@@ -14,7 +14,7 @@ pub struct Account {
     pub gid: u32,
 }
 
-/// None when we are not root: the server runs as ourselves.
+/// Chooses the account for the server. `None` if we are not root: the server runs as our own user.
 pub fn choose() -> Result<Option<Account>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -33,7 +33,7 @@ fn lookup(passwd: &str, name: &str) -> Option<Account> {
 }
 
 impl Account {
-    /// Whether this account may walk through every folder on the way to `path`.
+    /// True if this account may traverse every folder on the way to `path`.
     pub fn reaches(&self, path: &Path) -> bool {
         path.ancestors().all(|folder| match fs::metadata(folder) {
             Ok(meta) => {
@@ -42,7 +42,7 @@ impl Account {
                 let group = meta.gid() == self.gid && bits & 0o010 != 0;
                 owner || group || bits & 0o001 != 0
             }
-            // What is not there yet will be made by us.
+            // We create missing folders ourselves.
             Err(_) => true,
         })
     }

@@ -1,13 +1,13 @@
-//! Finds the newest installed Postgres that is new enough.
+//! Finds an installed Postgres that is new enough.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest major version that works.
+/// The oldest supported major version.
 pub const OLDEST: u32 = 14;
 
-/// No Postgres is here: one message that says how to get it.
+/// No Postgres is installed; the message says how to get one.
 #[derive(Debug)]
 pub struct Missing(String);
 
@@ -19,7 +19,7 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// The folder with `initdb` and `postgres` of an installed Postgres.
+/// Returns the folder with `initdb` and `postgres` of an installed Postgres.
 pub fn find() -> Result<PathBuf, Missing> {
     let mut seen = Vec::new();
     for folder in candidates() {
@@ -44,7 +44,7 @@ fn advice(seen: &[String]) -> String {
     )
 }
 
-/// Folders to look into, the likeliest first.
+/// Returns folders to search, the likeliest first.
 fn candidates() -> Vec<PathBuf> {
     let on_path =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
@@ -67,7 +67,7 @@ fn candidates() -> Vec<PathBuf> {
     folders
 }
 
-/// Where the `postgres` on PATH really lives: a link or wrapper on PATH may stand far from its siblings.
+/// Resolves the real folder of the `postgres` on PATH: a link on PATH may be far from the other programs.
 fn real_folder(folder: &Path) -> Option<PathBuf> {
     let program = folder.join("postgres").canonicalize().ok()?;
     let real = program.parent()?;
@@ -75,14 +75,14 @@ fn real_folder(folder: &Path) -> Option<PathBuf> {
 }
 
 fn pg_config_folder() -> Option<PathBuf> {
-    // No pg_config is nothing unusual: the other places are looked at.
+    // A missing pg_config is common: the other folders are searched.
     let output = Command::new("pg_config").arg("--bindir").output().ok()?;
     output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-/// `<root>/<version>/<inner>`, newest first.
+/// Returns `<root>/<version>/<inner>`, newest first.
 fn versions_below(root: &Path, inner: &str) -> Vec<PathBuf> {
-    // A folder that is not there holds no versions.
+    // A missing folder holds no versions.
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let mut found: Vec<(u32, PathBuf)> = entries
         .flatten()
@@ -97,9 +97,9 @@ fn versions_below(root: &Path, inner: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Major version of `postgres` in a folder.
+/// Returns the major version of `postgres` in a folder.
 pub fn version_of(folder: &Path) -> Option<u32> {
-    // A binary that cannot be run is no candidate.
+    // A binary that does not run is not a candidate.
     let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

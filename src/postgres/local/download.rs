@@ -13,20 +13,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::binaries;
 
-/// The release that is fetched, and where it is.
+/// The release to fetch, and its location.
 pub const VERSION: &str = "17.4.0";
 const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries/releases/download";
-/// Names the path or the address of an archive to take in its place.
+/// Variable with the path or address of an archive to use instead.
 pub const ARCHIVE: &str = "TRUEUP_POSTGRES_ARCHIVE";
 
-/// No archive of Postgres is larger.
+/// Size limit in bytes; no Postgres archive is larger.
 const MOST_BYTES: u64 = 1 << 30;
-/// A server that sends nothing for this long is away.
+/// A server that sends nothing for this long is treated as unreachable.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How far below the archive's root the programs may be.
+/// Maximum depth of the programs below the archive's root.
 const DEPTH: usize = 6;
 
-/// Where an archive is, and the folder of the cache that it is unpacked into.
+/// An archive's location, and the cache folder that it is unpacked into.
 #[derive(Debug, Clone)]
 pub struct Download {
     origin: Origin,
@@ -35,21 +35,21 @@ pub struct Download {
 
 #[derive(Debug, Clone)]
 enum Origin {
-    /// The release: without its checksum it is not used.
+    /// The release; it is not used without its checksum.
     Release(String),
-    /// An address or a path that the user names. Its checksum is compared where there is one beside it.
+    /// An address or path from the user. If there is a checksum next to it, it is verified.
     Address(String),
     File(PathBuf),
 }
 
 impl Download {
-    /// What `TRUEUP_POSTGRES_ARCHIVE` names, else the release for this machine. None where there is none for it.
+    /// Returns the archive in `TRUEUP_POSTGRES_ARCHIVE`, else the release for this machine; `None` if there is none.
     pub fn new() -> Result<Option<Self>> {
         let archive = std::env::var(ARCHIVE).ok().filter(|text| !text.is_empty());
         Self::of(archive.as_deref(), &cache()?)
     }
 
-    /// A path or an address, else the release for this machine, and the folder to unpack it in.
+    /// Like [`Self::new`], with the archive's path or address and the cache folder as arguments.
     pub fn of(archive: Option<&str>, cache: &Path) -> Result<Option<Self>> {
         let origin = match archive {
             Some(text) if text.starts_with("http://") || text.starts_with("https://") => {
@@ -74,17 +74,17 @@ impl Download {
         Ok(Some(Self { origin, folder: cache.join(name) }))
     }
 
-    /// The folder with the programs, where the archive was unpacked before.
+    /// Returns the folder with the programs if the archive is already unpacked.
     pub fn unpacked(&self) -> Option<PathBuf> {
         programs(&self.folder, DEPTH)
     }
 
-    /// Whether the user has named the archive, which is a wish to have it.
+    /// True if the user named the archive, which counts as consent to use it.
     pub fn is_named(&self) -> bool {
         !matches!(self.origin, Origin::Release(_))
     }
 
-    /// What would be fetched and where it would go, in words.
+    /// Describes the source and the destination of the download.
     pub fn words(&self) -> String {
         let what = match &self.origin {
             Origin::Release(_) => format!("PostgreSQL {VERSION} from {RELEASES}"),
@@ -94,7 +94,7 @@ impl Download {
         format!("{what} into {}", self.folder.display())
     }
 
-    /// Fetches, compares and unpacks the archive. `report` is given the bytes that are here and all of them.
+    /// Fetches, verifies and unpacks the archive. `report` gets the bytes received so far and the total.
     pub async fn fetch(&self, report: &mut (dyn FnMut(u64, u64) + Send)) -> Result<PathBuf> {
         let parent = self.folder.parent().context("the cache has no folder")?;
         make_folder(parent)?;
@@ -127,9 +127,9 @@ impl Download {
     }
 }
 
-/// Unpacks beside its place and moves it there, so that nobody finds half of it.
+/// Unpacks into a scratch folder and moves it into place, so that other programs never see a partial copy.
 fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> {
-    // The account that the server runs under must be able to enter it, whatever the umask is.
+    // The server's account must be able to enter it, regardless of the umask.
     make_folder(scratch)?;
     archive.seek(SeekFrom::Start(0))?;
     let mut magic = [0; 2];
@@ -148,7 +148,7 @@ fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> 
         "the programs in the archive do not run on this machine, or are older than Postgres {}",
         binaries::OLDEST
     );
-    // Another program may have been faster: what it unpacked is the same.
+    // Another program may have been faster; its copy is the same.
     if let Err(error) = fs::rename(scratch, folder)
         && programs(folder, DEPTH).is_none()
     {
@@ -157,9 +157,9 @@ fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> 
     programs(folder, DEPTH).context("the unpacked archive is gone")
 }
 
-/// Removes what downloads of yesterday or before have left that were killed.
+/// Removes leftovers of killed downloads that are more than a day old.
 fn remove_leftovers(parent: &Path) {
-    // A folder that cannot be read, or goes meanwhile, holds nothing that matters here.
+    // An unreadable folder, or one that disappears meanwhile, can be skipped.
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
         let is_old = age.is_some_and(|age| age > Duration::from_secs(86_400));
@@ -169,7 +169,7 @@ fn remove_leftovers(parent: &Path) {
     }
 }
 
-/// A download in progress; what is left of it goes when this does.
+/// The folder of a download in progress, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -202,7 +202,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The Rust target that release files are named by.
+/// Returns the Rust target that release files are named after.
 fn target() -> Option<&'static str> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Some("x86_64-unknown-linux-gnu"),
@@ -213,7 +213,7 @@ fn target() -> Option<&'static str> {
     }
 }
 
-/// The folder of the cache. That of root is where the account that the server runs under can read it.
+/// Returns the cache folder. For root it is a system folder, which the server's account can read.
 fn cache() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
@@ -224,7 +224,7 @@ fn cache() -> Result<PathBuf> {
     Ok(root.context("neither XDG_CACHE_HOME nor HOME says where a cache may be")?.join("trueup/postgres"))
 }
 
-/// Makes a folder that every account may read, whatever the umask is.
+/// Creates a folder that every account can read, regardless of the umask.
 fn make_folder(path: &Path) -> Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     for folder in missing.into_iter().rev() {
@@ -238,12 +238,12 @@ fn make_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder below with `initdb` and `postgres`.
+/// Returns the first folder with `initdb` and `postgres`, down to `depth` levels below.
 fn programs(folder: &Path, depth: usize) -> Option<PathBuf> {
     if folder.join("initdb").is_file() && folder.join("postgres").is_file() {
         return Some(folder.to_owned());
     }
-    // A folder that cannot be read holds none.
+    // An unreadable folder counts as empty.
     let entries = if depth > 0 { fs::read_dir(folder).ok()? } else { return None };
     let mut folders: Vec<PathBuf> = entries
         .flatten()
@@ -254,12 +254,12 @@ fn programs(folder: &Path, depth: usize) -> Option<PathBuf> {
     folders.iter().find_map(|folder| programs(folder, depth - 1))
 }
 
-/// Follows redirects and the proxy of the environment, as a browser would.
+/// Returns a client that follows redirects and uses the environment's proxy, as a browser would.
 fn client(address: &str) -> Result<Client> {
-    // Installed by whatever speaks TLS first.
+    // The first user of TLS in the process installs the provider; later installs fail harmlessly.
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE);
-    // What begins encrypted is not led astray to where it is not.
+    // An https address must not be redirected to plain http.
     let client = client.https_only(address.starts_with("https://"));
     client.user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION"))).build().context("could not prepare a download")
 }
@@ -268,12 +268,12 @@ async fn get(address: &str) -> Result<Response> {
     client(address)?.get(address).send().await.map_err(|error| anyhow!("could not fetch {address}: {}", cause(&error)))
 }
 
-/// What lies at the bottom of an error: a name that does not resolve, a refused connection.
+/// Returns the root cause of an error: a name that does not resolve, a refused connection.
 fn cause(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).last().map_or(String::new(), ToString::to_string)
 }
 
-/// The checksum that stands beside an archive. None where there is none.
+/// Fetches the checksum next to an archive; `None` if there is none.
 async fn checksum(address: &str) -> Result<Option<String>> {
     let address = format!("{address}.sha256");
     let mut answer = get(&address).await?;
@@ -281,7 +281,7 @@ async fn checksum(address: &str) -> Result<Option<String>> {
         return Ok(None);
     }
     ensure!(answer.status().is_success(), "could not fetch {address}: the server answered {}", answer.status());
-    // A checksum and a name; what is longer is none.
+    // A checksum and a file name; anything longer is not a checksum file.
     let mut text = Vec::new();
     while let Some(chunk) = answer.chunk().await.with_context(|| format!("could not fetch {address}"))? {
         text.extend_from_slice(&chunk);
@@ -308,7 +308,7 @@ fn first_word(text: &str) -> Option<String> {
     (word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| word.to_owned())
 }
 
-/// Writes what an address holds into a file. Returns its checksum.
+/// Downloads an address into a file. Returns the checksum.
 async fn fetch(address: &str, into: &mut File, report: &mut (dyn FnMut(u64, u64) + Send)) -> Result<String> {
     let mut answer = get(address).await?;
     ensure!(answer.status().is_success(), "could not fetch {address}: the server answered {}", answer.status());
@@ -325,7 +325,7 @@ async fn fetch(address: &str, into: &mut File, report: &mut (dyn FnMut(u64, u64)
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// Writes a file into another. Returns its checksum.
+/// Copies a file into another. Returns the checksum.
 fn copy(mut from: File, into: &mut File, report: &mut (dyn FnMut(u64, u64) + Send)) -> Result<String> {
     let length = from.metadata()?.len();
     let (mut buffer, mut done, mut hash) = (vec![0; 1 << 16], 0, Sha256::new());

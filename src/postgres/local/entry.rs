@@ -1,4 +1,4 @@
-//! Folders and files by handle: opened as themselves and never through a link, given to an owner, and removed.
+//! Folders and files by handle: opened without following links, given to an owner, and removed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -9,10 +9,10 @@ use rustix::io::Errno;
 
 use super::account::Account;
 
-/// How a folder or file is opened: as itself, for this process alone, without waiting at a pipe.
+/// Open flags: do not follow links, close on exec, do not block on a pipe.
 pub const AS_ITSELF: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-/// A folder that is the account's, or ours where there is none: made where it is missing, and refused where it is somebody else's.
+/// Opens a folder owned by the account, or by us if there is none. Creates it if missing; refuses it if another user owns it.
 pub fn folder_of_account(
     parent: BorrowedFd<'_>,
     name: &Path,
@@ -28,7 +28,7 @@ pub fn folder_of_account(
     Ok(folder)
 }
 
-/// Opens a folder that is no link.
+/// Opens a folder that is not a link.
 pub fn open_folder(parent: impl AsFd, name: &Path, shown: &Path) -> Result<OwnedFd> {
     match rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | AS_ITSELF, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => bail!("`{}` is a link or no folder: remove it", shown.display()),
@@ -36,7 +36,7 @@ pub fn open_folder(parent: impl AsFd, name: &Path, shown: &Path) -> Result<Owned
     }
 }
 
-/// Gives something that is open to an owner, the account or us. It must be ours or the account's before.
+/// Gives an open file or folder to an owner: the account or us. One of the two must own it already.
 pub fn take(
     opened: impl AsFd,
     shown: &Path,
@@ -67,11 +67,11 @@ pub fn unlink(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
     }
 }
 
-/// Removes a file, a link, or a folder with what is in it.
+/// Removes a file, a link, or a folder with its contents.
 pub fn remove_entry(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // A folder: Linux says the first, other systems the second.
+        // A folder: Linux returns the first, other systems the second.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error),
     }

@@ -1,4 +1,4 @@
-//! The folder of a local cluster: what is in it, who uses it, and whether its server runs.
+//! The folder of a local cluster: its files, its users' locks, and the state of its server.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -19,20 +19,20 @@ pub const PORT: u16 = 5432;
 pub const SUPERUSER: &str = "trueup";
 const SERVER_LOG: &str = "server.log";
 const GUARD_LOG: &str = "guard.log";
-/// While this file is there, the guard lets the server run without users.
+/// While this file exists, the guard lets the server run without users.
 pub const KEEP: &str = "keep-running";
-/// A socket's path must stay below 108 bytes; the name Postgres adds has 14.
+/// A socket's path must stay below 108 bytes; Postgres appends a name of 14.
 const LONGEST_SOCKET_FOLDER: usize = 90;
 
 pub struct Folder {
     home: Home,
     pub data: PathBuf,
     pub socket: PathBuf,
-    /// Whom the server runs as; None is ourselves.
+    /// Account that the server runs as; `None`: our own.
     account: Option<Account>,
 }
 
-/// Where the cluster of a path may be: there, or in a shared place when the server's account cannot reach it.
+/// Folders where the cluster of a path may be: the path itself, or a shared folder if the server's account cannot reach it.
 pub fn places(path: &Path) -> [PathBuf; 2] {
     [path.to_owned(), PathBuf::from("/var/lib/trueup").join(short_hash(path))]
 }
@@ -42,7 +42,7 @@ fn short_hash(path: &Path) -> String {
 }
 
 impl Folder {
-    /// Opens or makes the folder. One that has other things in it is refused.
+    /// Opens or creates the folder. One with foreign content is refused.
     pub fn open(path: &Path, account: Option<Account>) -> Result<Self> {
         let [here, shared] = places(path);
         let root = if account.as_ref().is_none_or(|account| account.reaches(&here)) { here } else { shared };
@@ -51,7 +51,7 @@ impl Folder {
         Ok(Self { data: home.path().join("data"), socket, home, account })
     }
 
-    /// The folder of a guard, as the program that started it opened or made it.
+    /// Opens the folder of a guard; the program that started the guard has already created it.
     pub fn of_guard(root: &Path, socket: PathBuf, account: Option<Account>) -> Result<Self> {
         let home = Home::existing(root, account.as_ref())?;
         let home = home.with_context(|| format!("`{}` is not a folder of trueup", root.display()))?;
@@ -62,64 +62,64 @@ impl Folder {
         self.home.path()
     }
 
-    /// CancelSafeConnection while a server is looked for or started, so that two programs do not start two.
+    /// Taken while a server is searched for or started, so that two programs do not start two.
     pub fn lock_gate(&self) -> Result<File> {
         let file = self.home.file("gate.lock")?;
         file.lock().context("could not lock the local Postgres")?;
         Ok(file)
     }
 
-    /// CancelSafeConnection, shared, by every user of the server.
+    /// Taken, shared, by every user of the server.
     pub fn lock_in_use(&self) -> Result<File> {
         let file = self.in_use()?;
         file.lock_shared().context("could not lock the local Postgres")?;
         Ok(file)
     }
 
-    /// The file of that lock, not locked yet.
+    /// Opens the file of the users' lock without locking it.
     pub fn in_use(&self) -> Result<File> {
         self.home.file("in-use.lock")
     }
 
-    /// The file of the guard's lock, not locked yet.
+    /// Opens the file of the guard's lock without locking it.
     pub fn alone(&self) -> Result<File> {
         self.home.file("guard.lock")
     }
 
-    /// What the server writes to stderr goes here: it gets the open file, and cannot choose another.
+    /// Opens the log for the server's stderr: the server gets the open file and cannot choose another.
     pub fn server_log(&self) -> Result<File> {
         self.home.log(SERVER_LOG)
     }
 
-    /// Keeps the server running after its last user is gone.
+    /// Keeps the server running after its last user exits.
     pub fn keep_running(&self) -> Result<()> {
         self.home.file(KEEP).map(drop)
     }
 
-    /// Whether it is kept running.
+    /// True if the server is to keep running without users.
     pub fn is_kept(&self) -> Result<bool> {
         self.home.has(KEEP)
     }
 
-    /// Whether a server answers for this folder.
+    /// True if this folder's server runs and is ready.
     pub fn is_running(&self) -> bool {
         self.server_pid().is_some() && self.is_ready()
     }
 
-    /// The pid in `postmaster.pid`, if that process is the server of this folder.
+    /// Returns the pid in `postmaster.pid`, if that process is the server of this folder.
     ///
-    /// A pid file may outlive its server, and its pid may belong to anything since: another Postgres too. The account can
-    /// write any number there, so the process must also be one of its own.
+    /// A pid file may outlive its server, and its pid may be reused by any process, even another Postgres. The account can
+    /// write any number there, so the process must also belong to the account.
     pub fn server_pid(&self) -> Option<u32> {
         // No pid file, no server.
         let pid: u32 = self.pid_file()?.lines().next()?.trim().parse().ok()?;
         let format = ["-ww", "-o", "uid=,stat=,command=", "-p"];
-        // Without `ps` no server is known: a new one would find the data in use, and say so.
+        // Without `ps` no server is found; a new one would then report that the data is in use.
         let output = Command::new("ps").args(format).arg(pid.to_string()).output().ok()?;
         let process = String::from_utf8_lossy(&output.stdout).into_owned();
         let (uid, rest) = process.trim_start().split_once(' ')?;
         let owner = self.account.as_ref().map_or(rustix::process::geteuid().as_raw(), |account| account.uid);
-        // A killed server is still listed, as a zombie, until its parent has looked.
+        // A killed server stays listed as a zombie until its parent reaps it.
         let is_zombie = rest.trim_start().starts_with('Z');
         let is_server = uid.parse() == Ok(owner) && !is_zombie && rest.contains(&*self.data.to_string_lossy());
         is_server.then_some(pid)
@@ -130,24 +130,24 @@ impl Folder {
     }
 
     fn is_ready(&self) -> bool {
-        // An unreadable pid file is a server that is not ready.
+        // If the pid file is unreadable, the server is not ready.
         self.pid_file().is_some_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
     }
 
-    /// Asks a server to stop, as its account: whatever its pid belongs to by now, nobody else's process is reached.
+    /// Interrupts a server as its account: if the pid was reused, no other account's process is signalled.
     pub fn interrupt(&self, pid: u32) -> Result<()> {
         let mut kill = command(Path::new("/bin/sh"), self.account.as_ref());
         kill.args(["-c", "kill -INT \"$1\"", "sh", &pid.to_string()]).current_dir("/").stderr(Stdio::null());
-        // A server that has just ended cannot be signalled, and need not be: who waits for its end sees it.
+        // A server that has just exited cannot be signalled and need not be: the caller waits for its exit anyway.
         kill.status().map(drop).context("could not stop the local Postgres")
     }
 
-    /// Removes the data of a server that has ended.
+    /// Removes the data of a server that has stopped.
     pub fn remove_data(&self) -> Result<()> {
         self.home.remove_tree("data")
     }
 
-    /// Makes the cluster, once. It is built aside and moved into place, so that a kill in between leaves nothing half made.
+    /// Creates the cluster, once. It is built under another name and moved into place, so that a kill leaves no partial cluster.
     pub fn make_cluster(&self, binaries: &Path, throw_away: bool) -> Result<()> {
         const DRAFT: &str = "data.new";
         if self.data.join("PG_VERSION").is_file() {
@@ -172,7 +172,7 @@ impl Folder {
         let mut attempts = 5;
         loop {
             match self.try_launch(options, binaries) {
-                // The helpers of a server that was killed hold its memory for a moment longer.
+                // The child processes of a killed server keep its shared memory for a moment longer.
                 Err(_) if attempts > 1 => std::thread::sleep(Duration::from_millis(300)),
                 outcome => return outcome,
             }
@@ -181,7 +181,7 @@ impl Folder {
     }
 
     fn try_launch(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
-        // A pid file without its server would keep a new one from starting if the pid is in use by something else.
+        // A stale pid file would keep a new server from starting if another process has its pid.
         self.home.remove_of_account("data", "postmaster.pid")?;
         self.spawn_guard(options, binaries)?;
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -194,7 +194,7 @@ impl Folder {
         Ok(())
     }
 
-    /// A server whose guard was killed gets a new guard.
+    /// Starts a new guard for a server whose guard was killed.
     pub fn adopt_if_unguarded(&self, options: &LocalOptions, binaries: &Path) -> Result<()> {
         if self.guard_is_gone()? { self.spawn_guard(options, binaries) } else { Ok(()) }
     }
@@ -210,9 +210,9 @@ impl Folder {
             guard.arg("--uid").arg(account.uid.to_string()).arg("--gid").arg(account.gid.to_string());
         }
         let log = self.home.log(GUARD_LOG)?;
-        // Of its own process group, so that Ctrl-C at the terminal does not take the server away from other users.
+        // In its own process group, so that Ctrl-C at the terminal does not stop the server under other users.
         guard.process_group(0).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        // The ready mark is only trusted once this guard holds its lock.
+        // The ready mark is trusted only once this guard has its lock.
         let mut child =
             guard.spawn().with_context(|| format!("could not start the guard `{}`", options.guard.display()))?;
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -223,7 +223,7 @@ impl Folder {
             ensure!(Instant::now() < deadline, "the guard of the local Postgres did not come up:\n{}", self.log_tail());
             std::thread::sleep(Duration::from_millis(5));
         }
-        // Nobody waits for the guard: it outlives us on purpose, and becomes init's child.
+        // The guard outlives us on purpose and becomes init's child; the thread only reaps it if it exits before us.
         std::thread::spawn(move || child.wait());
         Ok(())
     }
@@ -232,13 +232,13 @@ impl Folder {
         Ok(self.alone()?.try_lock().is_ok())
     }
 
-    /// The end of both logs.
+    /// Returns the end of both logs.
     fn log_tail(&self) -> String {
         format!("{}\n{}", self.home.log_tail(GUARD_LOG), self.home.log_tail(SERVER_LOG))
     }
 }
 
-/// A folder for the socket whose path is short enough: inside, or a private one below the temporary folder.
+/// Returns a folder for the socket with a short enough path: inside the home, or a private one in `/tmp`.
 fn socket_folder(home: &Home, account: Option<&Account>) -> Result<PathBuf> {
     let inside = home.path().join("socket");
     if inside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
@@ -247,12 +247,12 @@ fn socket_folder(home: &Home, account: Option<&Account>) -> Result<PathBuf> {
     }
     let me = rustix::process::geteuid().as_raw();
     let aside = PathBuf::from("/tmp").join(format!("trueup-socket-{me}-{}", short_hash(home.path())));
-    // In a place where everybody may put a link of that name.
+    // Any user can put a link of that name into `/tmp`, so the owner is checked.
     entry::folder_of_account(CWD, &aside, &aside, account)?;
     Ok(aside)
 }
 
-/// A command that runs as the server's account.
+/// Returns a command that runs as the server's account.
 pub fn command(program: &Path, account: Option<&Account>) -> Command {
     let mut command = Command::new(program);
     if let Some(account) = account {

@@ -1,6 +1,6 @@
-//! The guard: a small process that runs the server and stops it when its last user is gone.
+//! The guard: a small process that runs the server and stops it after its last user exits.
 //!
-//! It needs no signal from the users: their shared lock on `in-use.lock` ends with them, even after kill -9.
+//! It needs no signal from the users: their shared lock on `in-use.lock` is released when they exit, even after kill -9.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::account::Account;
 use super::folder::{self, Folder};
 
-/// What the guard is told on its command line.
+/// Command-line options of the guard.
 #[derive(Debug, Clone)]
 pub struct GuardOptions {
     pub folder: PathBuf,
@@ -24,10 +24,10 @@ pub struct GuardOptions {
     pub linger: Duration,
 }
 
-/// How long an orderly stop may take: the last checkpoint writes what is in memory.
+/// Time limit for an orderly stop: the last checkpoint writes all dirty buffers.
 const LONGEST_STOP: Duration = Duration::from_secs(120);
 
-/// Runs until the server ended. Starts it unless it runs already.
+/// Runs until the server stops. Starts the server unless it is already running.
 pub fn run(options: &GuardOptions) -> Result<()> {
     let account = options.uid.zip(options.gid).map(|(uid, gid)| Account { name: String::new(), uid, gid });
     let folder = Folder::of_guard(&options.folder, options.socket.clone(), account.clone())?;
@@ -53,7 +53,7 @@ pub fn run(options: &GuardOptions) -> Result<()> {
     }
 }
 
-/// Takes a lock that others take for a moment, to see whether it is held.
+/// Takes a lock that other programs take briefly to test if there is a guard.
 fn lock_soon(file: &File) -> bool {
     let deadline = Instant::now() + Duration::from_secs(2);
     while file.try_lock().is_err() {
@@ -65,7 +65,7 @@ fn lock_soon(file: &File) -> bool {
     true
 }
 
-/// After a moment of grace, whether still nobody uses the server. Holds `in_use` exclusively when it says yes.
+/// True if the server still has no users after the grace period. `in_use` is then locked exclusively.
 fn wants_to_stop(folder: &Folder, in_use: &File, linger: Duration) -> Result<bool> {
     in_use.unlock()?;
     std::thread::sleep(linger);
@@ -93,18 +93,18 @@ fn start_server(folder: &Folder, options: &GuardOptions, account: Option<&Accoun
     server.spawn().context("could not start the local Postgres")
 }
 
-/// A quarter of the memory, as the manual of Postgres recommends, from 128 to 1,024 MB. It is taken as it is used.
+/// Returns a quarter of the memory, as the Postgres manual recommends, from 128 to 1,024 MB. It is allocated on use.
 fn buffers_mb() -> u64 {
-    // Where the kernel does not say, the server's own default is taken.
+    // If the kernel does not report it, the server's own default applies.
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total =
         text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
     total.map_or(128, |kib| (kib / 4 / 1_024).clamp(128, 1_024))
 }
 
-/// Ends the server in order and, if its data are not to be kept, removes them. The lock on `in-use` is still held.
+/// Stops the server in order and removes its data if they are throw-away. `in-use` stays locked meanwhile.
 fn stop(folder: &Folder, server: Option<Child>, options: &GuardOptions) -> Result<()> {
-    // Of a server that we started the pid is known; of another it is what its pid file says.
+    // The pid of a server that we started is known; for another it is in the pid file.
     if let Some(pid) = server.as_ref().map(Child::id).or_else(|| folder.server_pid()) {
         folder.interrupt(pid)?;
     }

@@ -1,7 +1,7 @@
-//! The folder of a local cluster, held open: files in it are opened through the handle, never through a link.
+//! The open folder of a local cluster: files in it are opened through the handle, never through a link.
 //!
-//! A root program runs the server under another account, which must not choose where root writes. So the folder and the
-//! files in it are ours, whatever they were before, and only `data` and `socket` are the account's.
+//! A root program runs the server under another account, which must not choose where root writes. So we take ownership of
+//! the folder and the files in it; only `data` and `socket` belong to the account.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -16,23 +16,23 @@ use rustix::io::Errno;
 use super::account::Account;
 use super::entry::{AS_ITSELF, folder_of_account, me, open_folder, remove_entry, take, unlink};
 
-/// A folder with this file was made by us; one without is never changed.
+/// A folder with this file was created by us; one without it is never changed.
 pub const MARKER: &str = "trueup-cluster";
-/// A log that is longer when it is opened is put aside first; one older one is kept.
+/// A longer log is rotated when it is opened; one older log is kept.
 const LONGEST_LOG: u64 = 8 << 20;
-/// Bytes at the end of a log that an error message may quote.
+/// Bytes at the end of a log that an error message may quote from.
 const TAIL: i64 = 16 << 10;
 
-/// A folder of ours.
+/// A folder that we own.
 pub struct Home {
     path: PathBuf,
     handle: OwnedFd,
-    /// Who owned the files that an earlier version made, and owns `data` and `socket`.
+    /// Owner of `data` and `socket`, and of all files that an earlier version created.
     account: Option<Account>,
 }
 
 impl Home {
-    /// Opens or makes the folder. One that holds other things is refused.
+    /// Opens or creates the folder. One with foreign content is refused.
     pub fn open(path: &Path, account: Option<&Account>) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("could not create `{}`", path.display()))?;
         let home = Self::enter(path, account)?;
@@ -41,7 +41,7 @@ impl Home {
         Ok(home)
     }
 
-    /// Opens a folder that was made before; None where there is none of ours.
+    /// Opens an existing folder; `None` if it is missing or not ours.
     pub fn existing(path: &Path, account: Option<&Account>) -> Result<Option<Self>> {
         if !path.is_dir() {
             return Ok(None);
@@ -54,29 +54,29 @@ impl Home {
         Ok(Some(home))
     }
 
-    /// Opens a folder as it is.
+    /// Opens a folder without changing it.
     fn enter(path: &Path, account: Option<&Account>) -> Result<Self> {
         let problem = || format!("could not open `{}`", path.display());
         let link = fs::symlink_metadata(path).with_context(problem)?;
         let trusted = !link.is_symlink() || link.uid() == 0 || link.uid() == me().as_raw();
         ensure!(trusted, "`{}` is a link that somebody else made: remove it", path.display());
-        // One name for one folder, however it was reached: a server is known by it.
+        // One canonical path for each folder: the server is identified by it.
         let path = fs::canonicalize(path).with_context(problem)?;
         let handle = open_folder(CWD, &path, &path)?;
         Ok(Self { path, handle, account: account.cloned() })
     }
 
-    /// Makes the folder ours, so that nobody else can put anything into it from now on.
+    /// Takes ownership of the folder, so that no other user can add files from now on.
     fn take(&self) -> Result<()> {
         take(&self.handle, &self.path, self.account.as_ref(), None, 0o755)
     }
 
-    /// Marks the folder as ours, unless it is or holds something else.
+    /// Marks the folder as ours. Fails if it has foreign content.
     fn claim(&self) -> Result<()> {
         if self.has(MARKER)? {
             return Ok(());
         }
-        // A program that claims it at the same moment leaves its marker or locks, and nothing else.
+        // A program that claims it at the same moment creates only the marker and locks.
         let strange = fs::read_dir(&self.path)?.flatten().map(|entry| entry.file_name()).find(|name| {
             let name = name.to_string_lossy();
             name != MARKER && !name.ends_with(".lock")
@@ -97,14 +97,14 @@ impl Home {
         &self.path
     }
 
-    /// Opens a file of ours to read and write, and makes it where it is missing.
+    /// Opens one of our files to read and write; creates it if missing.
     ///
-    /// Lock files are never removed: a removed one could be locked twice.
+    /// Lock files are never removed: two programs could lock the removed file and its successor.
     pub fn file(&self, name: &str) -> Result<File> {
         self.opened(name, OFlags::RDWR | OFlags::CREATE)
     }
 
-    /// Opens a log to append to. A long one becomes `<name>.1` first, in place of the one before it.
+    /// Opens a log to append to. A long one is first renamed to `<name>.1`, replacing the previous one.
     pub fn log(&self, name: &str) -> Result<File> {
         let log = self.opened(name, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND)?;
         if log.metadata()?.len() <= LONGEST_LOG {
@@ -114,7 +114,7 @@ impl Home {
         self.opened(name, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND)
     }
 
-    /// The last lines of a log, for an error message; nothing where it cannot be read.
+    /// Returns the last lines of a log, for an error message; empty if it cannot be read.
     pub fn log_tail(&self, name: &str) -> String {
         let mut end = Vec::new();
         let read = self.opened(name, OFlags::RDONLY).and_then(|mut log| {
@@ -124,11 +124,11 @@ impl Home {
         });
         let text = String::from_utf8_lossy(&end);
         let lines: Vec<&str> = text.lines().collect();
-        // A log that is missing is no news beside what failed.
+        // The failure itself is being reported; a missing log adds nothing.
         read.map_or(String::new(), |_| lines[lines.len().saturating_sub(8)..].join("\n"))
     }
 
-    /// Whether there is a file of this name, which is no link.
+    /// True if there is a regular file of this name, not a link.
     pub fn has(&self, name: &str) -> Result<bool> {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
@@ -137,24 +137,24 @@ impl Home {
         }
     }
 
-    /// Removes a file. A link is removed, and not what it points at.
+    /// Removes a file. For a link, removes the link and not its target.
     pub fn remove(&self, name: &str) -> Result<()> {
         unlink(self.handle.as_fd(), name)
             .with_context(|| format!("could not remove `{}`", self.path.join(name).display()))
     }
 
-    /// Gives something in the folder another name there.
+    /// Renames an entry within the folder.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to)
             .with_context(|| format!("could not rename `{}` to `{to}`", self.path.join(from).display()))
     }
 
-    /// A folder in it that is the account's: made where it is missing.
+    /// Opens a subfolder owned by the account; creates it if missing.
     pub fn folder_of_account(&self, name: &str) -> Result<OwnedFd> {
         folder_of_account(self.handle.as_fd(), Path::new(name), &self.path.join(name), self.account.as_ref())
     }
 
-    /// Opens the first bytes of a file that the account wrote, where that is a file and there.
+    /// Reads the first bytes of a file that the account wrote; `None` if it is missing or not a regular file.
     pub fn read_of_account(&self, folder: &str, name: &str) -> Option<String> {
         const MOST: u64 = 4_096;
         let inside = open_folder(&self.handle, Path::new(folder), &self.path.join(folder)).ok()?;
@@ -165,14 +165,14 @@ impl Home {
         Some(text)
     }
 
-    /// Removes a file of the account.
+    /// Removes a file that the account wrote.
     pub fn remove_of_account(&self, folder: &str, name: &str) -> Result<()> {
         let path = self.path.join(folder);
         let inside = open_folder(&self.handle, Path::new(folder), &path)?;
         unlink(inside.as_fd(), name).with_context(|| format!("could not remove `{}`", path.join(name).display()))
     }
 
-    /// Removes a folder in it with all that it holds, if it is there and no link. Of links below only the links are removed.
+    /// Removes a subfolder with its contents, if it exists. Refuses a link; for links below, removes only the links.
     pub fn remove_tree(&self, name: &str) -> Result<()> {
         let problem = || format!("could not remove `{}`", self.path.join(name).display());
         ensure!(self.has(MARKER)?, "`{}` was not made by trueup: nothing in it is removed", self.path.display());
@@ -196,7 +196,7 @@ impl Home {
             opened => File::from(opened.with_context(|| format!("could not open `{}`", path.display()))?),
         };
         let meta = file.metadata()?;
-        // A second name of the file may be anywhere.
+        // A hard link to the file may be anywhere.
         ensure!(meta.is_file() && meta.nlink() == 1, "`{}` is no file of trueup's own: remove it", path.display());
         take(&file, &path, self.account.as_ref(), None, 0o600)?;
         Ok(file)

@@ -1,7 +1,7 @@
 //! A Postgres that starts by itself, from the binaries installed on this machine.
 //!
-//! A folder holds one cluster. Every program that uses it holds a shared lock on `in-use.lock`; a guard process of our
-//! own waits for that lock alone and stops the server when the last user is gone, however it went.
+//! A folder holds one cluster. Every program that uses it has a shared lock on `in-use.lock`; our guard process waits for
+//! the exclusive lock and stops the server once the last user has exited or was killed.
 
 mod account;
 mod binaries;
@@ -24,21 +24,21 @@ pub use download::Download;
 use folder::Folder;
 use home::Home;
 
-/// How a local server is run.
+/// Options for running a local server.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
-    /// Where `initdb` and `postgres` are.
+    /// Folder with `initdb` and `postgres`.
     pub binaries: PathBuf,
     /// The program that becomes the guard: `trueup` itself.
     pub guard: PathBuf,
-    /// Data that need not survive: faster, and removed when the last user is gone.
+    /// The data need not survive: faster, and removed after the last user exits.
     pub throw_away: bool,
-    /// How long the server outlives its last user.
+    /// Time the server keeps running after its last user exits.
     pub linger: Duration,
 }
 
 impl LocalOptions {
-    /// A server of the installed Postgres whose data go with its last user.
+    /// Uses the installed Postgres, and removes the data after the last user exits.
     pub fn throw_away(guard: PathBuf) -> Result<Self, Missing> {
         Ok(Self { binaries: installed()?, guard, throw_away: true, linger: Duration::ZERO })
     }
@@ -47,14 +47,14 @@ impl LocalOptions {
 /// The databases of a local server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalDatabase {
-    /// What commands use when no `DATABASE_URL` is given.
+    /// Used by commands when no `DATABASE_URL` is given.
     Main,
-    /// What `demo` makes anew each time.
+    /// Created again by each `demo`.
     Demo,
 }
 
 impl LocalDatabase {
-    /// Its name in Postgres.
+    /// Returns its name in Postgres.
     pub fn name(self) -> &'static str {
         match self {
             Self::Main => "trueup",
@@ -63,22 +63,22 @@ impl LocalDatabase {
     }
 }
 
-/// A local server in use. It may stop once this is dropped and nobody else uses it.
+/// A local server in use. It may stop once this is dropped and there is no other user.
 pub struct LocalServer {
     folder: Folder,
-    /// Where the binaries are, `psql` among them where it is installed.
+    /// Folder with the binaries, including `psql` if it is installed.
     pub binaries: PathBuf,
     _in_use: File,
 }
 
 impl LocalServer {
-    /// Starts the server of a folder, or joins the one that runs. The first start makes the cluster.
+    /// Starts the server of a folder, or joins the running one. The first start creates the cluster.
     pub async fn start(path: &Path, options: LocalOptions) -> Result<Self> {
         let path = std::path::absolute(path)?;
         tokio::task::spawn_blocking(move || start(&path, &options)).await?
     }
 
-    /// Connection options for one of its databases.
+    /// Returns connection options for one of its databases.
     pub fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(self.socket())
@@ -88,7 +88,7 @@ impl LocalServer {
             .ssl_mode(PgSslMode::Disable)
     }
 
-    /// Makes a database unless it is there.
+    /// Creates a database unless it exists.
     pub async fn ensure_database(&self, database: LocalDatabase) -> Result<()> {
         let mut connection =
             self.options("postgres").connect().await.context("could not connect to the local Postgres")?;
@@ -102,7 +102,7 @@ impl LocalServer {
         Ok(connection.close().await?)
     }
 
-    /// Removes a database and everything in it, if it is there.
+    /// Removes a database and everything in it, if it exists.
     pub async fn drop_database(&self, database: LocalDatabase) -> Result<()> {
         let mut connection =
             self.options("postgres").connect().await.context("could not connect to the local Postgres")?;
@@ -114,35 +114,35 @@ impl LocalServer {
         Ok(connection.close().await?)
     }
 
-    /// The command that opens one of its databases in psql.
+    /// Returns the command that opens one of its databases in psql.
     pub fn psql(&self, database: &str) -> String {
         format!("psql \"{}\"", self.conninfo(database))
     }
 
-    /// How libpq connects to one of its databases. The socket's path is quoted: it may hold spaces. The port is said, or
-    /// `PGPORT` would be taken.
+    /// Returns the libpq connection string of one of its databases. The socket's path is quoted, as it may contain spaces. The
+    /// port is explicit, or `PGPORT` would apply.
     pub fn conninfo(&self, database: &str) -> String {
         let socket = self.socket().display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
         format!("host='{socket}' port={} user={} dbname={database}", folder::PORT, folder::SUPERUSER)
     }
 
-    /// Where the cluster lives.
+    /// Returns the folder of the cluster.
     pub fn folder(&self) -> &Path {
         self.folder.root()
     }
 
-    /// The folder of its socket.
+    /// Returns the folder of its socket.
     pub fn socket(&self) -> &Path {
         &self.folder.socket
     }
 
-    /// Keeps the server running after its last user is gone, until [`stop_keeping`].
+    /// Keeps the server running after its last user exits, until [`stop_keeping`].
     pub fn keep_running(&self) -> Result<()> {
         self.folder.keep_running().context("could not mark the local Postgres to keep running")
     }
 }
 
-/// Lets a kept server stop once nobody uses it. Says whether one was kept.
+/// Lets a kept server stop once it has no users. Returns true if one was kept.
 pub fn stop_keeping(path: &Path) -> Result<bool> {
     let path = std::path::absolute(path)?;
     let account = account::choose()?;
@@ -157,7 +157,7 @@ pub fn stop_keeping(path: &Path) -> Result<bool> {
     Ok(kept)
 }
 
-/// Another program may make the same database at the same moment: then it is there, which is all that is wanted.
+/// Creates a database. If another program creates it at the same moment, that counts as success.
 async fn create(connection: &mut sqlx::PgConnection, database: LocalDatabase) -> Result<()> {
     let sql = match database {
         LocalDatabase::Main => "create database trueup",

@@ -8,8 +8,8 @@ use crate::sql::pairs::cell;
 use crate::sql::pairs::source::{self, Fence, Selection};
 use crate::sql::{PlannedSql, appended, continued, list, state};
 
-/// Recomputes cells of buckets from residuals: starts `$3` and cells `$4`, arrays of equal length. What a newer run has
-/// written stays.
+/// Recomputes cells of buckets from residuals: starts `$3` and cells `$4`, arrays of equal length. Rows of a newer run
+/// are not overwritten.
 pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     let extras = appended(job.extra_values(), |n| format!("r.extras[{n}] as x{n}"));
     let columns = format!(
@@ -18,20 +18,20 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     let asked = "unnest($3::timestamptz[], $4::bigint[]) as t (bucket_start, cell_id)";
     let of_cell = "r.plan_id = $1 and r.bucket_start = t.bucket_start and r.cell_id = t.cell_id";
     let of_one = format!("(select {columns} from trueup.residual as r where {of_cell}) as s");
-    // One cell after the other: summing 46 rows at a time takes half as long as grouping all of them.
+    // One cell at a time: summing 46 rows at a time takes half as long as grouping all of them.
     let sums = format!(
         "select t.bucket_start, t.cell_id, g.* from {asked}\n    cross join lateral (select {sums} from ({pairs}) as pairs having sum(copies) > 0) as g",
         sums = aggregates(job),
         pairs = pairs(job, "s.bucket_start, s.cell_id", &of_one, Fence::Fenced),
     );
-    // Histograms go over the pairs once more.
+    // Histograms read the pairs a second time.
     let pairs = if job.histograms().names().next().is_some() {
         let of_all = format!("(select {columns} from {asked} join trueup.residual as r on {of_cell}) as s");
         format!("pairs as ({}), ", pairs(job, "s.bucket_start, s.cell_id", &of_all, Fence::Fenced))
     } else {
         String::new()
     };
-    // Cells that were asked for and have no residual any more.
+    // Requested cells that no longer have a residual.
     let gone = r", gone as (
     delete from trueup.bucket
     where ctid = any(array(
@@ -53,8 +53,8 @@ pub fn from_residuals(job: &PlannedJob) -> PlannedSql {
     insert(job, &format!("with {pairs}sums as materialized ({sums}){histograms}"), &gone)
 }
 
-/// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. What a newer run
-/// has written stays.
+/// Recomputes the buckets of a selection straight from the source; see [`Selection`] for its parameters. Rows of a
+/// newer run are not overwritten.
 pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = source::classified(job, facts, selection, Fence::of(facts));
     let dims = appended(job.dimensions.len(), |n| format!("s.d{n}"));
@@ -63,7 +63,7 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     let form =
         if facts.sharded { histograms_of_gathered_bins(job) } else { histograms_by_name(job, &dim_list, &grouped) };
     let pairs = pairs(job, &format!("s.bucket_start, s.hash, s.model_version{dims}"), &rows.from, Fence::of(facts));
-    // A sharded database runs a `with` of an insert by itself, all its rows moved to one place; a subquery goes to the workers.
+    // A sharded database moves all rows of a `with` of an insert to one place; a subquery goes to the workers.
     let (by_name, source) = match facts.sharded {
         true => (String::new(), format!("({pairs}) as by_name")),
         false => (format!(" by_name as ({pairs}),"), "by_name".to_owned()),
@@ -88,15 +88,15 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     insert(job, &with, "")
 }
 
-/// How histograms are made beside the sums.
+/// How histograms are built alongside the sums.
 struct HistogramForm {
-    /// More of the select list of the sums.
+    /// Additions to the select list of the sums.
     gathered: String,
     /// Common table expressions `error_histogram` and `latency_histogram`, each with a leading comma.
     tables: String,
 }
 
-/// Bins counted in a pass of their own, grouped by name as well: each of ten million rows would else be put to its cell.
+/// Counts bins in a separate pass that also groups by name: otherwise each of ten million rows would be joined to its cell.
 fn histograms_by_name(job: &PlannedJob, dim_list: &str, grouped: &str) -> HistogramForm {
     let table = |name: &str| {
         format!(
@@ -120,7 +120,7 @@ fn histograms_by_name(job: &PlannedJob, dim_list: &str, grouped: &str) -> Histog
     HistogramForm { gathered: String::new(), tables: job.histograms().names().map(table).collect() }
 }
 
-/// Bins gathered by the workers together with the sums and counted afterwards: another pass would join everything once more.
+/// Gathers bins on the workers together with the sums and counts them afterwards: a second pass would repeat the whole join.
 fn histograms_of_gathered_bins(job: &PlannedJob) -> HistogramForm {
     let gathered = |name: &str| format!(", array_agg({name}_bin) filter (where {name}_bin is not null) as {name}_all");
     let table = |name: &str| {
@@ -140,21 +140,21 @@ fn histograms_of_gathered_bins(job: &PlannedJob) -> HistogramForm {
     HistogramForm { gathered: names().map(gathered).collect(), tables: names().map(table).collect() }
 }
 
-/// Which cells are merged into coarser buckets that start at `$2`.
+/// Cells to merge into coarser buckets that start at `$2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All of them.
+    /// All cells.
     All,
-    /// Those that are numbered `$5`, an array as long as `$2`.
+    /// Cells with the ids `$5`, an array as long as `$2`.
     Cells,
 }
 
-/// Merges the finer buckets of grain `$3` into those of grain `$4`, of plan `$1`. Only what changed is written; cells that
-/// are no longer there are removed.
+/// Merges the finer buckets of grain `$3` into those of grain `$4`, of plan `$1`. Only changes are written; cells that
+/// no longer exist are removed.
 pub fn roll_up(job: &PlannedJob, extent: Extent) -> PlannedSql {
     let kept = job.histograms();
-    // Ranges of the primary key, whatever the statistics say of a table that was filled a moment ago. A cell is looked up
-    // in each of its finer buckets: with a thousand cohorts, a label is in few.
+    // Ranges of the primary key, regardless of the statistics of a table that was just filled. A cell is looked up in
+    // each of its finer buckets: with a thousand cohorts, a label affects few.
     let (wanted, slices, finer, coarser, is_there) = match extent {
         Extent::All => (
             "wanted as (select p.start from unnest($2::timestamptz[]) as p (start))",
@@ -242,7 +242,7 @@ where (old.digest, old.predictions, old.labeled) is distinct from (excluded.dige
     ))
 }
 
-/// What each pair counts for: its error and the square of it, and the bins it falls into, with columns of the row.
+/// Contribution of each pair: its error, squared error and histogram bins, next to columns of the row.
 fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
     let kept = job.histograms();
     format!(
@@ -257,7 +257,7 @@ fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
 ",
         bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
         extras = appended(job.extra_values(), |n| match n > job.extras.len() {
-            // What fails is counted, averaged or not.
+            // Failures are counted for every row, averaged or not.
             true => format!("s.x{n}"),
             false => format!("case when s.class = 0 then s.x{n} end as x{n}"),
         }),
@@ -274,7 +274,7 @@ fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
     )
 }
 
-/// What pairs are summed to.
+/// Sums over pairs.
 fn aggregates(job: &PlannedJob) -> String {
     format!(
         "sum(copies) as predictions, count(e) as labeled,
@@ -314,14 +314,14 @@ where old.as_of <= excluded.as_of",
     ))
 }
 
-/// All values of a bucket, from the row that takes its place.
+/// Assigns all values of a bucket from the row that replaces it.
 fn replaced(kept: Histograms) -> String {
     let values = state::COUNTS.iter().copied().chain(["sums", "digest", "as_of"]).map(str::to_owned);
     let histograms = kept.names().flat_map(|name| [format!("{name}_bins"), format!("{name}_counts")]);
     values.chain(histograms).map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Bins of pairs and how many pairs are in each, per bucket and cell, as a common table expression.
+/// Common table expression of bins and their pair counts, per bucket and cell.
 fn histogram_of_pairs(name: &str) -> String {
     format!(
         r", {name}_histogram as (

@@ -1,7 +1,7 @@
-//! Cells of a plan: every combination of dimensions and version that rows have, made by the statement that writes the rows.
+//! Cells of a plan: every combination of dimensions and version in the rows, created by the statement that writes the rows.
 
-/// Common table expressions that end in `cells`: all of plan `$1` as `id, dimensions, model_version`, those of `rows` among
-/// them. The rows have `dimensions, model_version, hash`.
+/// Common table expressions ending in `cells`: all cells of plan `$1` as `id, dimensions, model_version`, including
+/// those of `rows`. The rows have `dimensions, model_version, hash`.
 pub(crate) fn of(rows: &str) -> String {
     format!(
         r"wanted as (

@@ -1,7 +1,7 @@
-//! Expressions of a job that are evaluated row by row, so that a value on which one fails costs that row and not the run.
+//! Row-by-row evaluation of a job's expressions, so that a value on which one fails costs that row and not the run.
 //!
-//! Postgres ends the whole statement at a division by zero or a text that is no number. Where that has happened, the expression
-//! goes into `trueup.guarded`, which answers NULL for such a row.
+//! Postgres aborts the whole statement on a division by zero or a text that is not a number. After such a failure, the
+//! expression is evaluated by `trueup.guarded`, which returns NULL for the row.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ pub type Types = BTreeMap<String, String>;
 /// The filter of the predictions.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// What else stands in the `from` clause.
+    /// Additional items of the `from` clause.
     pub beside: String,
     pub condition: Option<String>,
-    /// Whether it failed on the row. None where that would end the statement.
+    /// SQL that is true if the filter failed on the row. `None` if a failure would abort the statement.
     pub failed: Option<&'static str>,
 }
 
-/// The filter. A row on which it fails stays: whether it belongs to the job is not known, and it is counted.
+/// Builds the filter. A row on which it fails is kept and counted, because it may belong to the job.
 pub fn filter(job: &PlannedJob, facts: &SourceFacts) -> Filter {
     let Some(filter) = &job.predictions.filter else { return Filter::default() };
     match &facts.guards {
@@ -39,11 +39,11 @@ pub fn filter(job: &PlannedJob, facts: &SourceFacts) -> Filter {
     }
 }
 
-/// What [`failed_before`] says of a row on which the filter failed, and of one on which a dimension did.
+/// Values of [`failed_before`] for a row on which the filter failed, and for one on which a dimension failed.
 pub const FILTER_FAILED: i32 = 2;
 const DIMENSION_FAILED: i32 = 1;
 
-/// Which expressions over the prediction alone fail on a row `a`: null for none.
+/// Code of the kind of expression over the prediction alone that fails on a row `a`; null if none does.
 pub fn failed_before(job: &PlannedJob, facts: &SourceFacts, filter: Option<&str>) -> String {
     let Some(types) = &facts.guards else { return "null::int".to_owned() };
     let filter = filter.map(|failed| format!("when {failed} then {FILTER_FAILED}"));
@@ -65,11 +65,11 @@ pub fn failures(job: &PlannedJob, facts: &SourceFacts) -> String {
     format!("case when c.c{} is not null {extras} then 1::float8 end", columns.len() + 1)
 }
 
-/// A dimension as text, by its place; NULL where it fails.
+/// A dimension as text, by its index; NULL if it fails.
 pub fn dimension(job: &PlannedJob, facts: &SourceFacts, place: usize) -> String {
     let dimension = &job.dimensions[place];
     match &facts.guards {
-        // A column as text fails nowhere.
+        // Casting a column to text never fails.
         Some(types) if !dimension.is_column() => {
             Row::of_source("a", dimension.columns(), types).guarded(&dimension.sql())
         }
@@ -77,7 +77,7 @@ pub fn dimension(job: &PlannedJob, facts: &SourceFacts, place: usize) -> String 
     }
 }
 
-/// An extra value over a joined row `c`, by its place; NULL where it fails.
+/// An extra value over a joined row `c`, by its index; NULL if it fails.
 pub fn extra(job: &PlannedJob, facts: &SourceFacts, place: usize) -> String {
     let columns = extra::columns(&job.extras);
     let value = job.extras[place].sql(&columns, "c");
@@ -87,8 +87,8 @@ pub fn extra(job: &PlannedJob, facts: &SourceFacts, place: usize) -> String {
     }
 }
 
-/// Whether an expression fails, for everything that is guarded: its path in the job, the condition, and whether it is over a joined
-/// row `c` or a row `a` of the predictions.
+/// Failure conditions of all guarded expressions: the path in the job, the condition, and its input, a joined row `c`
+/// or a row `a` of the predictions.
 pub fn failing<'a>(job: &'a PlannedJob, types: &Types) -> Vec<(&'a str, String, Over)> {
     let of = |columns, sql: &str| Row::of_source("a", columns, types).fails(sql);
     let filter = job
@@ -105,14 +105,14 @@ pub fn failing<'a>(job: &'a PlannedJob, types: &Types) -> Vec<(&'a str, String, 
     filter.chain(dimensions).chain(extras).collect()
 }
 
-/// What an expression reads.
+/// Input of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     Prediction,
     Pair,
 }
 
-/// The values that an expression reads, by the names that it gives them: name, where it stands, type.
+/// Values that an expression reads: the name it uses, the SQL of the value, its type.
 struct Row {
     alias: &'static str,
     values: Vec<(String, String, String)>,
@@ -157,7 +157,7 @@ impl Row {
         format!("select ({expression})::text from jsonb_to_record($1) as {}({columns})", self.alias)
     }
 
-    /// The values as an object. A call takes a hundred arguments at most.
+    /// The values as a JSON object, in parts because a call takes at most a hundred arguments.
     fn record(&self) -> String {
         if self.values.is_empty() {
             return "'{}'::jsonb".to_owned();

@@ -1,16 +1,16 @@
-//! The statement that compares history with the source: which buckets would come out differently today.
+//! Statement that compares history with the source, to find buckets that would be computed differently today.
 
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::sql::PlannedSql;
 use crate::sql::pairs::source::{self, Fence, Selection};
 
-/// The buckets in `[$3, $4)` of plan `$1` whose counts or digest differ from those of the source as of `$2`: `bucket_start`, and
-/// the predictions and labeled pairs of history (`before_…`) and of the source (`after_…`). `$5`, of the selection of single
-/// buckets, are their starts.
+/// Returns the buckets in `[$3, $4)` of plan `$1` whose counts or digest differ from those of the source as of `$2`:
+/// `bucket_start`, and the predictions and labeled pairs of history (`before_…`) and of the source (`after_…`). For a
+/// selection of single buckets, `$5` are their starts.
 ///
-/// The digest is a sum of hashes of key, cohort, version, values and what became of the pair, so it finds late commits,
-/// updates, deletes and predictions that went to another cohort.
+/// The digest is a sum of hashes of key, cohort, version, values and class of the pair, so it reveals late commits,
+/// updates, deletes and predictions that moved to another cohort.
 pub fn differing(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = source::classified(job, facts, selection, Fence::of(facts));
     PlannedSql::new(format!(

@@ -6,10 +6,9 @@ use crate::sql::pairs::cell;
 use crate::sql::pairs::source::{self, Fence, Selection};
 use crate::sql::{PlannedSql, continued, list};
 
-/// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, the one after them is the
-/// generation.
+/// Inserts or updates the residuals of a selection; see [`Selection`] for its parameters, which the generation follows.
 ///
-/// Unchanged rows are not touched, and an older run never overwrites a newer one. Returns the cells of what changed:
+/// Unchanged rows are not written, and an older run never overwrites a newer one. Returns the cells of changed rows:
 /// `bucket_start, cell_id, prior_buckets, prior_cells`.
 pub fn upsert(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> PlannedSql {
     let rows = source::classified(job, facts, selection, Fence::None);
@@ -57,14 +56,14 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells",
     ))
 }
 
-/// Whether labels that arrive are written into their residuals by [`relabel`], and only other arrivals are joined. Extra
-/// values need columns of the prediction, which a residual does not carry.
+/// True if arriving labels are written into their residuals by [`relabel`], and only other arrivals are joined. Extra
+/// values need columns of the prediction, which a residual does not contain.
 pub fn relabels(job: &PlannedJob, facts: &SourceFacts) -> bool {
     facts.relabeled_by.is_some() && job.extra_values() == 0
 }
 
-/// What contradicts itself in the source between `$3` and `$4`, as of `$2`: the class, how many predictions, and a few of their
-/// keys. `$1` is the plan, as in every statement.
+/// Finds contradictions in the source between `$3` and `$4`, as of `$2`: the class, the number of predictions, and a
+/// few of their keys. `$1` is the plan, as in every statement.
 pub fn contradictions(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = source::classified(job, facts, Selection::Range, Fence::of(facts));
     PlannedSql::new(format!(
@@ -80,7 +79,7 @@ order by s.class",
 
 /// Writes labels that arrived in `($3, $2]` into the residuals that have their key; `$4` is the generation.
 ///
-/// Returns what [`upsert`] does, and in `raw` the keys of labels without a residual, of which at most `$5`.
+/// Returns the columns of [`upsert`], and in `raw` the keys of labels without a residual, at most `$5` of them.
 pub fn relabel(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let rows = source::relabeled(job, facts);
     PlannedSql::new(format!(
@@ -99,10 +98,10 @@ select null, null, null, null, raw from (select raw from placed where place is n
     ))
 }
 
-/// Cells of buckets that hold a residual of plan `$1` whose key arrived in `($3, $2]` and whose change was not published
-/// yet, and those that such a residual has left: `bucket_start, cell_id, rows`.
+/// Cells of buckets that contain a residual of plan `$1` whose key arrived in `($3, $2]` and whose change is not
+/// published yet, and cells that such a residual has left: `bucket_start, cell_id, rows`.
 ///
-/// A run that was cut off before it published read since the same time as the one after it, so its keys are among these.
+/// A run that was interrupted before it published read from the same time as the next one, so its keys are included.
 pub fn changed(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     PlannedSql::new(format!(
         r"with {touched}, changed as materialized (
@@ -126,8 +125,8 @@ order by bucket_start, cell_id",
     ))
 }
 
-/// Residuals whose prediction changed in `($3, $2]` so that the source no longer yields them: another version, or a row that the
-/// filter drops. A query of their `$out`.
+/// Query for `out` of the residuals that the source no longer yields because their prediction changed in `($3, $2]`: it
+/// has another version, or the filter drops it.
 fn no_longer_there(job: &PlannedJob, facts: &SourceFacts, out: &str) -> (String, String) {
     let rows = source::still_there(job, facts);
     let still = format!(
@@ -135,8 +134,8 @@ fn no_longer_there(job: &PlannedJob, facts: &SourceFacts, out: &str) -> (String,
         with = rows.with,
         from = rows.from
     );
-    // Until the table is analysed, its statistics do not know a new plan, and one row is expected of it. The order has the
-    // primary key win over indexes that look as good, `not in` is always hashed, and places are always fetched one by one.
+    // Until the table is analyzed, its statistics do not cover a new plan, and the planner expects one row. The order makes
+    // the primary key win over indexes that look as good, `not in` is always hashed, and rows are always fetched one by one.
     let query = format!(
         r"select {out}
     from (select distinct {key} as key from touched as t) as changed
@@ -154,7 +153,7 @@ fn no_longer_there(job: &PlannedJob, facts: &SourceFacts, out: &str) -> (String,
 
 const RETIRED: &str = "set class = 7, copies = 0, predicted = null, actual = null, extras = null, digest = 0, as_of = $2, generation = $4";
 
-/// Marks residuals as gone whose prediction changed in `($3, $2]` so that the source no longer yields them. `$4` is the generation.
+/// Retires residuals that the source no longer yields because their prediction changed in `($3, $2]`. `$4` is the generation.
 pub fn retire(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let (still, places) = no_longer_there(job, facts, "l.place");
     PlannedSql::new(format!(
@@ -168,13 +167,13 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells"
     ))
 }
 
-/// Keys and versions of the residuals that [`retire`] would mark, for a database that takes no places of rows beside a sharded read.
+/// Keys and versions of the residuals that [`retire`] would mark, for a database that rejects `ctid` next to a sharded read.
 pub fn retiring(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
     let (still, keys) = no_longer_there(job, facts, "l.key, l.model_version");
     PlannedSql::new(format!("{still}\n{keys}"))
 }
 
-/// Marks the residuals of plan `$1` with keys `$3` and versions `$5`, arrays of equal length. `$4` is the generation.
+/// Retires the residuals of plan `$1` with keys `$3` and versions `$5`, arrays of equal length. `$4` is the generation.
 pub fn retire_keys() -> PlannedSql {
     PlannedSql::new(format!(
         "update trueup.residual as r
@@ -185,10 +184,10 @@ returning r.bucket_start, r.cell_id, r.prior_buckets, r.prior_cells"
     ))
 }
 
-/// Buckets before `$4` that hold predictions whose key arrived in `($3, $2]`: `bucket_start`.
+/// Buckets before `$4` that contain predictions whose key arrived in `($3, $2]`: `bucket_start`.
 ///
-/// Copies of a key count where the earliest of them lies, so a new copy may take a prediction out of a bucket whose
-/// residuals are no longer kept. Every place where a copy lies is looked at.
+/// A key counts in the bucket of its earliest copy, so a new copy may move a prediction out of a bucket whose residuals
+/// are no longer kept. The buckets of all copies are therefore checked.
 pub fn older_copies(job: &PlannedJob) -> PlannedSql {
     let at = format!("a.{}", job.predictions.at);
     let on = job.predictions.id.iter().enumerate().map(|(n, column)| format!("a.{column} = t.trueup_k{}", n + 1));

@@ -1,4 +1,4 @@
-//! The one place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
+//! The only place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
 
 use crate::domain::name::{Identifier, quoted};
 use crate::plan::PlannedJob;
@@ -7,7 +7,7 @@ use crate::plan::source::{OnDuplicate, SourceFacts};
 use crate::sql::pairs::guard;
 use crate::sql::{appended, list};
 
-/// Which predictions are read.
+/// Predictions to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
     /// Those that arrived, or whose label arrived, in `($3, $2]`.
@@ -28,10 +28,10 @@ pub struct Rows {
     pub from: String,
 }
 
-/// Whether each row is computed once, before anything reads its columns.
+/// Controls if each row is computed once, before its columns are read.
 ///
-/// Postgres merges subqueries and computes an expression as often as it is named, which doubles a big read. The fence
-/// stops that; a read of few rows does without, in the form that a sharded database can push down.
+/// Postgres merges subqueries and computes an expression each time it is named, which doubles a big read. The fence
+/// prevents that; a read of few rows goes without, in the form that a sharded database can push down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
     Fenced,
@@ -39,12 +39,12 @@ pub enum Fence {
 }
 
 impl Fence {
-    /// For a read of many rows.
+    /// Returns the fence for a read of many rows.
     pub fn of(facts: &SourceFacts) -> Self {
         if facts.sharded { Self::None } else { Self::Fenced }
     }
 
-    /// What ends a subquery that is not to be merged into the one around it.
+    /// Suffix of a subquery that must not be merged into the surrounding one.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Fenced => " offset 0",
@@ -81,8 +81,8 @@ pub fn classified(job: &PlannedJob, facts: &SourceFacts, selection: Selection, f
     Rows { with, from: finished(job, facts, &joined, &format!(", {} as hash", cell_hash(job)), fence) }
 }
 
-/// Predictions that arrived in `($3, $2]`, and the others whose label did: two conditions over a row `a`. A sharded database pushes a
-/// union of two reads down to its workers, where each finds its own keys; a list of keys would go to all of them.
+/// Two conditions over a row `a`: predictions that arrived in `($3, $2]`, and the others whose label did. A sharded database
+/// pushes a union of two reads down to its workers, where each finds its own keys; a list of keys would go to all of them.
 fn arrived_apart(job: &PlannedJob) -> [String; 2] {
     let (p, l) = (&job.predictions, &job.labels);
     let within = |row: &str, column: &Option<Identifier>| match column {
@@ -101,7 +101,7 @@ fn arrived_apart(job: &PlannedJob) -> [String; 2] {
     [arrived, labeled]
 }
 
-/// Predictions with their labels, before anything is classified.
+/// Predictions joined with their labels, before classification.
 fn joined(job: &PlannedJob, facts: &SourceFacts, predictions: &str, labels: &str) -> String {
     format!(
         r"
@@ -119,7 +119,7 @@ fn joined(job: &PlannedJob, facts: &SourceFacts, predictions: &str, labels: &str
     )
 }
 
-/// Class, extra values and digest of joined pairs, as a `from` item `s`.
+/// Adds class, extra values and digest to joined pairs, as a `from` item `s`.
 fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &str, fence: Fence) -> String {
     let hash =
         if facts.key_is_integer { "hashint8extended(c.number, c.hash)" } else { "hashtextextended(c.key, c.hash)" };
@@ -145,12 +145,12 @@ fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &
     )
 }
 
-/// Labels that arrived in `($3, $2]`, put to the residuals of plan `$1` that have their key: a `with` clause whose
-/// `placed` has every such label (`raw`: its key as text; `place`: where its residual is, if there is one), and a `from`
-/// item `s` of what becomes of those residuals.
+/// Labels that arrived in `($3, $2]`, matched with the residuals of plan `$1` that have their key: a `with` clause
+/// whose `placed` contains every such label (`raw`: its key as text; `place`: location of its residual, if there is
+/// one), and a `from` item `s` with the new state of those residuals.
 ///
-/// The residual knows all that its prediction says, so nothing is looked up twice. Only where a key has one prediction and
-/// one label: see [`SourceFacts::relabeled_by`].
+/// The residual contains everything from its prediction, so nothing is looked up twice. Valid only if a key has one
+/// prediction and one label: see [`SourceFacts::relabeled_by`].
 pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
     let source = &job.labels;
     let (id, relation) = (&source.id[0], source.relation.sql());
@@ -180,8 +180,8 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
     Rows { with, from: finished(job, facts, &joined, "", Fence::None) }
 }
 
-/// A hash of the dimensions and the version of a row. It is part of the digest, so that a digest changes when a
-/// prediction goes to another cohort.
+/// Hash of the dimensions and the version of a row. It is part of the digest, so that the digest changes when a
+/// prediction moves to another cohort.
 fn cell_hash(job: &PlannedJob) -> String {
     let version = job.predictions.version.as_ref().map(|_| "j.model_version".to_owned());
     let dimensions = (1..=job.dimensions.len()).map(|n| format!("coalesce(j.d{n}, e'\\x01')"));
@@ -193,8 +193,8 @@ fn cell_hash(job: &PlannedJob) -> String {
     }
 }
 
-/// A hash of what a pair says. Sums of it do not depend on the order of rows. When a label arrived is part of it only
-/// where a metric is about that: labels that are sent again as they were revise nothing.
+/// Hash of the content of a pair. Sums of it do not depend on the order of rows. The arrival time of the label is
+/// included only if a metric uses it: labels that are sent again unchanged revise nothing.
 fn digest(job: &PlannedJob) -> String {
     let pair = "hashint4extended(x.class, coalesce(hashfloat8extended(x.actual, x.seed), x.seed # 2))";
     let latency = job.histograms().latency.then(|| "coalesce(x.label_at::text, '')".to_owned());
@@ -206,8 +206,8 @@ fn digest(job: &PlannedJob) -> String {
         .fold(pair.to_owned(), |digest, more| format!("hashtextextended({more}, {digest})"))
 }
 
-/// Keys and versions that the source still yields for predictions that arrived in `($3, $2]`, as a common table
-/// expression `touched` of their keys and a `from` item `s` with `key, model_version`.
+/// Keys and versions that the source still yields for predictions that arrived in `($3, $2]`: a common table expression
+/// `touched` of their keys, and a `from` item `s` with `key, model_version`.
 pub fn still_there(job: &PlannedJob, facts: &SourceFacts) -> Rows {
     let keys =
         touched_keys(&job.predictions.relation.sql(), &job.predictions.id, &job.predictions.arrived_at, "$3", "$2");
@@ -233,7 +233,7 @@ pub fn touched(job: &PlannedJob, since: &str, until: &str) -> String {
     )
 }
 
-/// The keys of all predictions that share these labels: a label's key is the start of theirs.
+/// Keys of all predictions that share these labels: a label's key is a prefix of theirs.
 fn sharing_labels(job: &PlannedJob, labels: &str) -> String {
     let (p, shared) = (&job.predictions, job.labels.id.len());
     let of = p.id.iter().take(shared).map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
@@ -268,7 +268,7 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
         let bucket = bucket_of(job, "r.event_at");
         return format!("select r.*, {bucket} as bucket_start, 1 as copies from ({raw}) as r");
     }
-    // Copies of a key may lie in different buckets: all copies are read, folded, and only then placed.
+    // Copies of a key may be in different buckets: all copies are read and folded before a bucket is assigned.
     let raw = raw_predictions(job, facts, selection, None);
     let semi = match selection {
         Selection::Arrivals | Selection::Keys => String::new(),
@@ -286,12 +286,12 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
          from ({raw}) as r{semi} group by {keys}, r.model_version having {having}) as f",
         bucket = bucket_of(job, "f.event_at"),
         keys = list(keys, |n| format!("r.k{n}")),
-        // Copies that disagree belong to no cohort more than to another.
+        // Copies that disagree belong to no particular cohort.
         dims = appended(dimensions, |n| {
             format!("case when min(r.d{n}) = max(r.d{n}) and count(r.d{n}) = count(*) then min(r.d{n}) end as d{n}")
         }),
         carried = appended(carried_values(job), |n| match n > extra::columns(&job.extras).len() {
-            // Part of the digest of all rows: whichever copy comes first must not change it.
+            // Part of the digest of all rows, so it must not depend on which copy comes first.
             true => format!("max(r.c{n}) as c{n}"),
             false => format!("(array_agg(r.c{n}))[1] as c{n}"),
         }),
@@ -299,7 +299,7 @@ fn predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> S
     )
 }
 
-/// Prediction rows as they stand in the source, typed, with the user's filter and expressions applied.
+/// Prediction rows of the source, typed, with the user's filter and expressions applied.
 fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, bound: Option<&str>) -> String {
     let source = &job.predictions;
     let keys = source
@@ -319,7 +319,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
             let on = on.collect::<Vec<_>>().join(" and ");
             let relation = source.relation.sql();
             if facts.predictions_indexed && !facts.sharded {
-                // Looked up by key, one by one: the range of event time that they lie in is a thousand times larger.
+                // Look up by key, one by one: the range of event time that they span is a thousand times larger.
                 format!("touched as t cross join lateral (select * from {relation} as a where {on} offset 0) as a")
             } else {
                 format!("touched as t join {relation} as a on {on}")
@@ -347,17 +347,17 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
     )
 }
 
-/// How many values are carried along to the pair: columns, and whether the filter or a dimension failed.
+/// Number of values that are carried along to the pair: columns, and the code of a failed filter or dimension.
 fn carried_values(job: &PlannedJob) -> usize {
     extra::columns(&job.extras).len() + usize::from(job.row_by_row)
 }
 
-/// The columns that extra values are computed from, of a row `a`, as further items of a select.
+/// Columns of a row `a` that extra values are computed from, as additional select items.
 pub(crate) fn carried(columns: &[String]) -> String {
     columns.iter().enumerate().map(|(n, name)| format!(", a.{} as c{}", quoted(name), n + 1)).collect()
 }
 
-/// One row per label key: the value that counts, and whether several disagree.
+/// One row per label key: the effective value, and if several disagree.
 fn labels(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> String {
     let source = &job.labels;
     let actual = facts.actual.float(&format!("a.{}", source.value));
@@ -403,13 +403,13 @@ fn labels(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> String
     )
 }
 
-/// Whether an event time lies where time can be computed with: Postgres knows years that no calendar here does.
+/// True if an event time can be computed with: Postgres accepts years that calendars here do not.
 pub fn placeable(at: &str) -> String {
     format!("{at} >= '1900-01-01 00:00:00+00' and {at} < '3000-01-01 00:00:00+00'")
 }
 
-/// What became of a row. Everything is classified before anything is subtracted, so that no value can fail a query; the
-/// usual case is asked for first, and is false for NULL, NaN and infinity.
+/// Class of a row. Everything is classified before anything is subtracted, so that no value can fail a query; the usual
+/// case is tested before invalid values, and is false for NULL, NaN and infinity.
 fn class(job: &PlannedJob) -> String {
     let filter_failed = match job.row_by_row {
         true => format!("when j.c{} = {} then 8", carried_values(job), guard::FILTER_FAILED),
@@ -429,7 +429,7 @@ fn class(job: &PlannedJob) -> String {
     )
 }
 
-/// The key of a residual as text.
+/// Key of a residual as text.
 fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {
     match job.predictions.id.len() {
         1 if facts.key_is_integer => "(p.k1::text) collate pg_catalog.\"C\"".to_owned(),
@@ -438,12 +438,12 @@ fn key_sql(job: &PlannedJob, facts: &SourceFacts) -> String {
     }
 }
 
-/// The key of a row of `touched`, as the key of a residual is written.
+/// Key of a row of `touched`, in the form of a residual's key.
 pub fn touched_key(job: &PlannedJob, facts: &SourceFacts) -> String {
     key_sql(job, facts).replace("p.k", "t.trueup_k")
 }
 
-/// A text that fits an index whatever the data holds: the start of a long one, and a hash of all of it.
+/// A text that fits an index for any data: the start of a long one, and a hash of all of it.
 fn bounded(text: &str) -> String {
     format!(
         "(case when octet_length({text}) > 200 then left({text}, 40) || '~' || md5({text}) else {text} end) collate pg_catalog.\"C\""

@@ -1,4 +1,4 @@
-//! The state of alerts, and each change of it.
+//! Alert states and their transitions.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
@@ -16,7 +16,7 @@ pub struct AlertRow {
     pub state: String,
     pub since: Option<DateTime<Utc>>,
     pub fired_at: Option<DateTime<Utc>>,
-    /// Windows that end at or before this count for nothing: somebody declared the alert resolved.
+    /// Windows that end at or before this are ignored: a user resolved the alert.
     pub ignore_until: Option<DateTime<Utc>>,
 }
 
@@ -30,15 +30,15 @@ pub struct NewTransition {
     pub reason: String,
     pub value: Option<f64>,
     pub limit_value: Option<f64>,
-    /// When the breach that it is about began.
+    /// Start of the breach.
     pub since: Option<DateTime<Utc>>,
     pub fired_at: Option<DateTime<Utc>>,
     pub evidence: Json,
-    /// What a message says of the rule; None: as it is stored.
+    /// Rule context of messages; `None` keeps the stored one.
     pub about: Option<Json>,
 }
 
-/// All alerts of a rule that were ever open, locked until the transaction ends.
+/// Returns all alerts of a rule that were ever open, locked until the transaction ends.
 pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<AlertRow>> {
     sqlx::query_as!(
         AlertRow,
@@ -54,7 +54,7 @@ pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> 
     .await
 }
 
-/// An alert that is open, with what it was about when it last changed.
+/// An open alert, with the values and evidence of its last transition.
 #[derive(Debug, Clone)]
 pub struct OpenAlert {
     pub rule: String,
@@ -69,7 +69,7 @@ pub struct OpenAlert {
     pub evidence: Json,
 }
 
-/// All open alerts of a job, locked until the transaction ends.
+/// Returns all open alerts of a job, locked until the transaction ends.
 pub async fn open(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<OpenAlert>> {
     sqlx::query_as!(
         OpenAlert,
@@ -89,7 +89,7 @@ pub async fn open(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Ve
     .await
 }
 
-/// Stores a change of state: the alert as it is now, and the change beside the earlier ones. Returns the alert's number.
+/// Stores a change of state: updates the alert and adds the transition. Returns the alert's id.
 pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change: &NewTransition) -> sqlx::Result<i64> {
     let open = matches!(change.to_state, "pending" | "firing");
     let alert_id = sqlx::query_scalar!(
@@ -138,7 +138,7 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
     Ok(alert_id)
 }
 
-/// An alert that somebody has to be told about, or that keeps others from telling.
+/// An alert that needs a notification, or that suppresses others.
 #[derive(Debug, Clone)]
 pub struct StandingAlert {
     pub id: i64,
@@ -153,9 +153,9 @@ pub struct StandingAlert {
     pub acked_by: Option<String>,
     pub incident_id: Option<i64>,
     pub about: Json,
-    /// What was known when it last changed.
+    /// Facts known when the alert last changed.
     pub evidence: Json,
-    /// The newest window that it was judged by, if any.
+    /// The newest window that was judged for it, if any.
     pub window_start: Option<DateTime<Utc>>,
     pub window_end: Option<DateTime<Utc>>,
     pub value: Option<f64>,
@@ -164,8 +164,8 @@ pub struct StandingAlert {
     pub coverage: Option<f64>,
 }
 
-/// Alerts of a job that fire, and those that ended and whose receivers do not know it yet. Whoever changes them holds the
-/// lock of the job's row.
+/// Returns firing alerts of a job, and resolved ones whose receivers have not been notified yet. Callers that change them hold
+/// the lock of the job's row.
 pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<StandingAlert>> {
     sqlx::query_as!(
         StandingAlert,
@@ -195,7 +195,8 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
     .await
 }
 
-/// Whether there is anything to tell of a job: an alert that fires untold, or one that ended and is believed to fire.
+/// True if a job has something to notify about: a firing alert that was not dispatched, or one that ended while a
+/// receiver still counts it as firing.
 pub async fn has_undispatched(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -210,7 +211,7 @@ pub async fn has_undispatched(connection: &mut PgConnection, job_id: i64) -> sql
     .await
 }
 
-/// Jobs that something is to be told of, or that somebody may have to be reminded of.
+/// Returns jobs that have notifications to dispatch, or that may need a repeat.
 pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         r#"
@@ -223,7 +224,7 @@ pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i
     .await
 }
 
-/// Notes that the receivers of these alerts know that they fire.
+/// Marks alerts as dispatched: their firing notifications are in the outbox.
 pub async fn mark_dispatched(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!("update trueup.alert set told = true, held = null where id = any($1)", ids)
         .execute(connection)
@@ -231,7 +232,7 @@ pub async fn mark_dispatched(connection: &mut PgConnection, ids: &[i64]) -> sqlx
         .map(drop)
 }
 
-/// Notes that nobody is named who could be told of an alert.
+/// Records that an alert has no receiver.
 pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "update trueup.alert set held = 'because no receiver is named' where id = any($1) and held is distinct from 'because no receiver is named'",
@@ -242,7 +243,7 @@ pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Re
     .map(drop)
 }
 
-/// Notes why nobody is told of an alert. The change that made it fire says so too.
+/// Records why an alert is suppressed. The transition that made it fire gets the reason too.
 pub async fn mark_suppressed(connection: &mut PgConnection, id: i64, why: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -258,14 +259,14 @@ pub async fn mark_suppressed(connection: &mut PgConnection, id: i64, why: &str) 
     )
     .execute(&mut *connection)
     .await?;
-    // The reason may change while it is held; what stands in the history is why it was at first.
+    // The reason may change while the alert is suppressed; the transition keeps the first one.
     sqlx::query!("update trueup.alert set held = $2 where id = $1 and held <> $2", id, why)
         .execute(connection)
         .await
         .map(drop)
 }
 
-/// Which of these rules have a firing alert.
+/// Returns those of these rules that have a firing alert.
 pub async fn firing(connection: &mut PgConnection, job_id: i64, rules: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select distinct rule from trueup.alert where job_id = $1 and state = 'firing' and rule = any($2)",
@@ -276,7 +277,7 @@ pub async fn firing(connection: &mut PgConnection, job_id: i64, rules: &[String]
     .await
 }
 
-/// Alerts that people act on: by number, or all of an incident. Only those that fire.
+/// Returns the firing alerts that users act on, by id or by incident, locked until the transaction ends.
 pub async fn firing_of(
     connection: &mut PgConnection,
     ids: &[i64],
@@ -299,7 +300,7 @@ pub async fn firing_of(
     .await
 }
 
-/// A firing alert, as people name it.
+/// A firing alert, as shown to users.
 #[derive(Debug, Clone)]
 pub struct FiringAlert {
     pub id: i64,
@@ -310,7 +311,7 @@ pub struct FiringAlert {
     pub acked_by: Option<String>,
 }
 
-/// Records that somebody works on an alert.
+/// Records an acknowledgment.
 pub async fn acknowledge(connection: &mut PgConnection, ids: &[i64], author: &str, note: &str) -> sqlx::Result<()> {
     sqlx::query!("update trueup.alert set acked_at = clock_timestamp(), acked_by = $2 where id = any($1)", ids, author)
         .execute(&mut *connection)
@@ -318,7 +319,7 @@ pub async fn acknowledge(connection: &mut PgConnection, ids: &[i64], author: &st
     record_action(connection, ids, "acknowledged", author, note).await
 }
 
-/// Ends alerts because somebody says so. Windows that have ended by now cannot make them fire again.
+/// Resolves alerts by hand. Windows that have ended by now cannot make them fire again.
 pub async fn resolve_by_hand(connection: &mut PgConnection, ids: &[i64], author: &str, note: &str) -> sqlx::Result<()> {
     let reason = format!("resolved by {author}: {note}");
     sqlx::query!(
@@ -377,7 +378,7 @@ async fn record_action(
     .map(drop)
 }
 
-/// The jobs of alerts that people act on, in order.
+/// Returns the jobs of alerts that users act on, in order.
 pub async fn jobs_of(connection: &mut PgConnection, ids: &[i64], incidents: &[i64]) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "select distinct job_id from trueup.alert where id = any($1) or incident_id = any($2) order by job_id",

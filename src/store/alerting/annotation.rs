@@ -1,4 +1,4 @@
-//! What happened to a model or its data, as people and programs say.
+//! Annotations: events of a model or its data, added by people and programs.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -8,15 +8,15 @@ use crate::store::ledger::run::interval;
 /// An event to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewAnnotation<'a> {
-    /// None: every job.
+    /// `None`: every job.
     pub job: Option<&'a str>,
     pub kind: &'a str,
-    /// None: now, by the database clock.
+    /// `None`: now, by the database clock.
     pub starts_at: Option<DateTime<Utc>>,
-    /// None: a moment; of an incident: it lasts.
+    /// `None`: a single moment; for an incident, it is still open.
     pub ends_at: Option<DateTime<Utc>>,
     pub note: &'a str,
-    /// How long from then on, or from now if that is later, alerts tell nobody.
+    /// How long alerts are suppressed, counted from the start of the event or from now if that is later.
     pub suppress: Option<TimeDelta>,
 }
 
@@ -29,7 +29,7 @@ pub struct AnnotationRow {
     pub author: String,
 }
 
-/// Stores an event and says when it was.
+/// Stores an event and returns its start.
 pub async fn add(connection: &mut PgConnection, new: NewAnnotation<'_>) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(
         r#"
@@ -48,7 +48,7 @@ pub async fn add(connection: &mut PgConnection, new: NewAnnotation<'_>) -> sqlx:
     .await
 }
 
-/// The last events of a job before a time, newest first; none that is older than `after`.
+/// Returns the last events of a job that started after `after` and by `until`, newest first.
 pub async fn before(
     connection: &mut PgConnection,
     job: &str,
@@ -72,14 +72,14 @@ pub async fn before(
     .await
 }
 
-/// An event that keeps alerts from telling.
+/// An event that suppresses alerts.
 #[derive(Debug, Clone)]
 pub struct Suppressing {
     pub kind: String,
     pub until: DateTime<Utc>,
 }
 
-/// The event that keeps the alerts of a job from telling the longest, if one does now.
+/// Returns the event that suppresses the alerts of a job the longest, if one does now.
 pub async fn suppressing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Suppressing>> {
     sqlx::query_as!(
         Suppressing,

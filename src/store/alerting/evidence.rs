@@ -1,4 +1,4 @@
-//! What is frozen with an incident: the numbers around the moment an alert fired.
+//! Evidence that is frozen with an incident: the numbers around the moment an alert fired.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use crate::store::history::baseline::Targets;
 /// One window of a series.
 #[derive(Debug, Clone)]
 pub struct PointRow {
-    /// Place of the target in the list that was asked for, from 1.
+    /// Index of the target in the request, from 1.
     pub target: i64,
     pub window_end: DateTime<Utc>,
     pub value: Option<f64>,
@@ -19,7 +19,7 @@ pub struct PointRow {
     pub label_latency_p50: Option<f64>,
 }
 
-/// A metric of targets in the last `most` windows of a name that ended by `until`, oldest first.
+/// Returns a metric of targets in the last `most` windows of this name that ended by `until`, oldest first.
 pub async fn series(
     connection: &mut PgConnection,
     job_id: i64,
@@ -80,7 +80,7 @@ pub struct PartRow {
     pub predictions: i64,
 }
 
-/// Cohorts and versions of one window: of all together first, then those with the largest squared error.
+/// Returns cohorts and versions of one window: cohort `all` first, then those with the largest squared error.
 pub async fn parts(
     connection: &mut PgConnection,
     job_id: i64,
@@ -131,7 +131,7 @@ pub struct SampleRow {
     pub label_at: Option<DateTime<Utc>>,
 }
 
-/// The largest errors of a stretch of time, as far as residuals of it are kept.
+/// Returns the largest errors of a time range, as far as its residuals are kept.
 pub async fn worst_residuals(
     connection: &mut PgConnection,
     plan_id: i64,

@@ -1,10 +1,10 @@
-//! Incidents: alerts of one job and severity that fire at overlapping times, with what was known when each fired.
+//! Incidents: alerts of one job and severity that fire at overlapping times, with the evidence of each.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use sqlx::PgConnection;
 
-/// Puts alerts that have just begun to fire into the open incident of their job and severity, or opens one.
+/// Adds alerts that have just begun to fire to the open incident of their job and severity, or opens one.
 pub async fn join(connection: &mut PgConnection, job_id: i64, severity: &str, alerts: &[i64]) -> sqlx::Result<i64> {
     let id = sqlx::query_scalar!(
         r#"
@@ -42,7 +42,7 @@ pub async fn close_ended(connection: &mut PgConnection, job_id: i64) -> sqlx::Re
     .map(drop)
 }
 
-/// Freezes what is known of an alert.
+/// Freezes the evidence of alerts.
 pub async fn freeze(
     connection: &mut PgConnection,
     incident: i64,
@@ -74,7 +74,7 @@ pub struct IncidentRow {
     pub alerts: i64,
 }
 
-/// The newest incidents; without `all`, those that are open.
+/// Returns the newest incidents; without `all`, only open ones.
 pub async fn list(connection: &mut PgConnection, job: Option<&str>, all: bool) -> sqlx::Result<Vec<IncidentRow>> {
     sqlx::query_as!(
         IncidentRow,
@@ -94,7 +94,7 @@ pub async fn list(connection: &mut PgConnection, job: Option<&str>, all: bool) -
     .await
 }
 
-/// One incident. None: there is none of that number.
+/// Returns one incident, or `None` if the id is unknown.
 pub async fn find(connection: &mut PgConnection, id: i64) -> sqlx::Result<Option<IncidentRow>> {
     sqlx::query_as!(
         IncidentRow,
@@ -111,7 +111,7 @@ pub async fn find(connection: &mut PgConnection, id: i64) -> sqlx::Result<Option
     .await
 }
 
-/// What was frozen when an alert fired.
+/// Evidence that was frozen when an alert fired.
 #[derive(Debug, Clone)]
 pub struct EvidenceRow {
     pub alert_id: i64,
@@ -123,7 +123,7 @@ pub struct EvidenceRow {
     pub evidence: Json,
 }
 
-/// The evidence of an incident, in the order in which its alerts fired.
+/// Returns the evidence of an incident, in the order in which its alerts fired.
 pub async fn evidence(connection: &mut PgConnection, id: i64) -> sqlx::Result<Vec<EvidenceRow>> {
     sqlx::query_as!(
         EvidenceRow,
@@ -140,7 +140,7 @@ pub async fn evidence(connection: &mut PgConnection, id: i64) -> sqlx::Result<Ve
     .await
 }
 
-/// The series that were frozen with these alerts, as they last fired.
+/// Returns the evidence frozen when an alert last fired.
 pub async fn frozen(connection: &mut PgConnection, alert: i64) -> sqlx::Result<Option<Json>> {
     sqlx::query_scalar!(
         "select evidence from trueup.incident_evidence where alert_id = $1 order by id desc limit 1",
@@ -150,14 +150,14 @@ pub async fn frozen(connection: &mut PgConnection, alert: i64) -> sqlx::Result<O
     .await
 }
 
-/// Something that happened in an incident.
+/// An event of an incident.
 #[derive(Debug, Clone)]
 pub struct Event {
     pub at: DateTime<Utc>,
     pub what: String,
 }
 
-/// Changes of alerts, what people did, what was said to have happened, and what was sent: in order.
+/// Returns transitions, users' actions, annotations and delivery attempts of an incident, in order of time.
 pub async fn timeline(connection: &mut PgConnection, id: i64) -> sqlx::Result<Vec<Event>> {
     sqlx::query_as!(
         Event,

@@ -1,24 +1,24 @@
-//! What receivers believe: which alerts they were told fire.
+//! Notification log: which alerts each receiver counts as firing.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A receiver that believes that an alert fires.
+/// A receiver that was notified that an alert fires.
 #[derive(Debug, Clone)]
 pub struct Notified {
     pub alert_id: i64,
     pub receiver: String,
-    /// The group of messages that it was told in.
+    /// Notification group.
     pub topic: String,
-    /// The message that first said so.
+    /// The first notification.
     pub notification_id: Uuid,
     pub escalated: bool,
-    /// When the message went out, or will.
+    /// When the notification went out, or will.
     pub told_at: DateTime<Utc>,
 }
 
-/// What receivers believe of the alerts of a job.
+/// Returns the notification log of a job's alerts.
 pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Notified>> {
     sqlx::query_as!(
         Notified,
@@ -37,7 +37,8 @@ pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<
     .await
 }
 
-/// Notes that a receiver is told by a message that these alerts fire. One that believes it already keeps what it was told first.
+/// Records that a message notifies a receiver of these firing alerts. An entry that exists keeps its first
+/// notification.
 pub async fn add(
     connection: &mut PgConnection,
     alerts: &[i64],
@@ -63,7 +64,7 @@ pub async fn add(
     .map(drop)
 }
 
-/// Notes that a receiver is told of the end of these alerts.
+/// Removes entries: the receiver is notified that these alerts ended.
 pub async fn remove(connection: &mut PgConnection, alerts: &[i64], receiver: &str) -> sqlx::Result<()> {
     sqlx::query!("delete from trueup.told where alert_id = any($1) and receiver = $2", alerts, receiver)
         .execute(connection)

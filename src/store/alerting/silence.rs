@@ -1,11 +1,11 @@
-//! Silences: what people muted, for how long and why.
+//! Silences: the alerts that users suppressed, for how long and why.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use crate::store::ledger::run::interval;
 
-/// A silence to be stored. What is None is not asked for.
+/// A silence to store. A field that is `None` matches everything.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSilence<'a> {
     pub job: Option<&'a str>,
@@ -53,7 +53,7 @@ pub async fn add(connection: &mut PgConnection, new: NewSilence<'_>) -> sqlx::Re
     Ok((row.id, row.ends_at))
 }
 
-/// Silences that are in force; with `all`, also those that are over.
+/// Returns silences that are in force; with `all`, also expired ones.
 pub async fn list(connection: &mut PgConnection, all: bool) -> sqlx::Result<Vec<SilenceRow>> {
     sqlx::query_as!(
         SilenceRow,
@@ -69,7 +69,7 @@ pub async fn list(connection: &mut PgConnection, all: bool) -> sqlx::Result<Vec<
     .await
 }
 
-/// Ends a silence now. False when there is none of that number, or it is over.
+/// Ends a silence now. Returns false if the id is unknown or the silence has expired.
 pub async fn expire(connection: &mut PgConnection, id: i64) -> sqlx::Result<bool> {
     let ended = sqlx::query!(
         "update trueup.silence set ends_at = clock_timestamp() where id = $1 and ends_at > clock_timestamp()",
@@ -80,7 +80,7 @@ pub async fn expire(connection: &mut PgConnection, id: i64) -> sqlx::Result<bool
     Ok(ended.rows_affected() == 1)
 }
 
-/// Silences that overlap `[from, until)`, also those that are over.
+/// Returns silences that overlap `[from, until)`, expired ones included.
 pub async fn between(
     connection: &mut PgConnection,
     from: DateTime<Utc>,

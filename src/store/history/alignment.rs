@@ -1,24 +1,24 @@
-//! Windows of another alignment: days that were measured in the time zone of an earlier definition of a job.
+//! Windows of another alignment: days measured in the time zone of an earlier definition of the job.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::store::history::gone::Amount;
 
-/// A stored window that overlaps one of the job's present alignment.
+/// A stored window that overlaps a window of the job's current alignment.
 #[derive(Debug, Clone)]
 pub struct Overlapped {
-    /// Place of the other window among those that were asked for, from 0.
+    /// Index of the overlapped window in the request, from 0.
     pub of: usize,
     pub id: i64,
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
-    /// What its latest revision holds, over all cohorts and versions.
+    /// Amount in its latest revision, over all cohorts and versions.
     pub amount: Amount,
 }
 
-/// Windows of a job that have the name of one of these, overlap it, and begin or end elsewhere. Only tumbling ones: rolling windows
-/// overlap each other. Those whose measurements were already removed are left out.
+/// Returns stored windows of a job that share a name with one of these, overlap it, and begin or end elsewhere. Only tumbling
+/// ones: rolling windows overlap each other. Windows whose measurements were already removed are left out.
 pub async fn overlapped(
     connection: &mut PgConnection,
     job: &str,

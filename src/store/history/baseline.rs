@@ -1,4 +1,4 @@
-//! What rules compare with: past windows, other windows, other versions, and validation values.
+//! Values that rules compare with: past windows, other windows, other versions, and validation values.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -7,30 +7,30 @@ use crate::store::history::numbers::Numbers;
 use crate::store::history::verdict::RuleKey;
 use crate::store::ledger::run::interval;
 
-/// Whom it is asked for, as two slices of equal length.
+/// Targets of a query, as two slices of equal length.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
     pub cohorts: &'a [String],
     pub versions: &'a [Option<String>],
 }
 
-/// Which past windows are asked for.
+/// Selects past windows.
 #[derive(Debug, Clone, Copy)]
 pub struct PastQuery<'a> {
     pub window: &'a str,
     pub metric: &'a str,
-    /// Ends to look at or shortly before, nearest first.
+    /// Ends to search at or shortly before, nearest first.
     pub ends: &'a [DateTime<Utc>],
-    /// How long before.
+    /// How long before such an end a window may have ended.
     pub within: TimeDelta,
-    /// Age of labels that is compared; None: the latest revisions count.
+    /// Label age at which windows are compared; `None`: their latest revisions count.
     pub age: Option<TimeDelta>,
 }
 
 /// A past window of one target.
 #[derive(Debug, Clone)]
 pub struct PastRow {
-    /// Place of the target in the lists, from 1.
+    /// Index of the target in the lists, from 1.
     pub target: i64,
     pub window_start: DateTime<Utc>,
     pub window_end: DateTime<Utc>,
@@ -38,10 +38,10 @@ pub struct PastRow {
     pub breach: bool,
 }
 
-/// What rules see of a stored measurement.
+/// The part of a stored measurement that rules read.
 #[derive(Debug, Clone)]
 pub struct SampleRow {
-    /// Place of the target in the lists, from 1.
+    /// Index of the target in the lists, from 1.
     pub target: i64,
     pub predictions: i64,
     pub labeled: i64,
@@ -51,16 +51,16 @@ pub struct SampleRow {
     pub numbers: Numbers,
 }
 
-/// Past windows, nearest first within each target. Windows within an incident are left out.
+/// Returns past windows, nearest first within each target. Windows within an incident are left out.
 ///
-/// At an age of labels, the revision counts that was known then; of windows measured only later, the first.
+/// With `age`, the revision known at that age counts; for windows measured only later, the first revision.
 pub async fn past(
     connection: &mut PgConnection,
     rule: RuleKey<'_>,
     targets: Targets<'_>,
     asked: PastQuery<'_>,
 ) -> sqlx::Result<Vec<PastRow>> {
-    // Postgres opens only the months in between.
+    // For partition pruning: Postgres opens only the months in between.
     let Some((first, last)) = asked.ends.iter().min().zip(asked.ends.iter().max()) else { return Ok(Vec::new()) };
     let age = asked.age.unwrap_or(TimeDelta::days(100 * 365));
     sqlx::query_as!(
@@ -130,7 +130,7 @@ pub async fn past(
     .await
 }
 
-/// The latest revision of each target in the newest window of a name that ended by `until`, and after `after`.
+/// Returns the latest revision of each target in the newest window of this name that ended after `after` and by `until`.
 pub async fn newest(
     connection: &mut PgConnection,
     job_id: i64,
@@ -181,7 +181,7 @@ pub async fn newest(
         .collect())
 }
 
-/// Validation values of targets, with their places in the lists.
+/// Returns validation values of targets, each with the index of its target in the lists, from 1.
 pub async fn validation(
     connection: &mut PgConnection,
     job: &str,

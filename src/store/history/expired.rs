@@ -1,12 +1,12 @@
-//! What goes when it is as old as windows may be: messages, incidents, alerts, silences, runs, backfills.
+//! Removes rows that are older than windows are kept: messages, incidents, alerts, silences, runs, backfills.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::store::history::removal::Removed;
 
-/// Messages that were settled before. A heartbeat is of no interest a day later, a reminder a week later; what told of alerts
-/// stays as long as windows do.
+/// Removes messages that were settled before this time. Heartbeats go after a day, repeats after a week; messages about
+/// changes of alerts stay as long as windows.
 pub(crate) async fn messages(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
@@ -29,7 +29,7 @@ pub(crate) async fn messages(connection: &mut PgConnection, before: DateTime<Utc
     Ok(done.rows_affected())
 }
 
-/// Incidents that were closed before, with their evidence.
+/// Removes incidents that were closed before `before`, with their evidence.
 pub(crate) async fn incidents(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
@@ -50,8 +50,8 @@ pub(crate) async fn incidents(connection: &mut PgConnection, before: DateTime<Ut
     Ok(done.rows_affected())
 }
 
-/// Transitions before, but for the last of each alert; what people did before; and alerts that ended before and are part of no
-/// incident that is kept.
+/// Removes transitions older than `before`, except the last of each alert, and alerts that ended before it and belong to no kept
+/// incident, with the users' actions on them.
 pub(crate) async fn alerts(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<Removed> {
     let transitions = sqlx::query!(
         r#"
@@ -100,7 +100,7 @@ pub(crate) async fn alerts(connection: &mut PgConnection, before: DateTime<Utc>,
     Ok(Removed { rows: transitions + alerts, more: transitions.max(alerts) >= most.unsigned_abs() })
 }
 
-/// Silences that ended before.
+/// Removes silences that ended before `before`.
 pub(crate) async fn silences(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "delete from trueup.silence where id = any(array(select id from trueup.silence where ends_at < $1 limit $2))",
@@ -112,7 +112,7 @@ pub(crate) async fn silences(connection: &mut PgConnection, before: DateTime<Utc
     Ok(done.rows_affected())
 }
 
-/// Runs that ended before, but for the newest of each job; and ticks that a job has waiting that nobody runs any more.
+/// Removes runs that ended before `before`, except the newest of each job, and due ticks of jobs that no runner knows any more.
 pub(crate) async fn runs(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
@@ -133,7 +133,7 @@ pub(crate) async fn runs(connection: &mut PgConnection, before: DateTime<Utc>, m
     Ok(done.rows_affected())
 }
 
-/// Backfills that ended before.
+/// Removes backfills that ended before `before`.
 pub(crate) async fn backfills(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "delete from trueup.backfill where id = any(array(select id from trueup.backfill where finished_at < $1 limit $2))",

@@ -1,4 +1,4 @@
-//! Buckets that history keeps although the source no longer has what is in them.
+//! Buckets that history keeps although the source no longer has their rows.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// How much a bucket or window holds, or lost.
+/// Amount of data that a bucket or window holds or lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     pub predictions: i64,
@@ -14,7 +14,7 @@ pub struct Amount {
     pub labeled: i64,
 }
 
-/// What the source no longer has, and history keeps.
+/// Amounts that the source no longer has and history keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The first and the last bucket.
@@ -23,10 +23,10 @@ pub struct Standing {
     pub lost: Amount,
 }
 
-/// A bucket, and how much of it the source lacks.
+/// A bucket, and the amount that the source lacks.
 pub type Loss = (DateTime<Utc>, Amount);
 
-/// A bucket with its amount, as it is read.
+/// A bucket with its amount, as read.
 struct Row {
     bucket_start: DateTime<Utc>,
     predictions: i64,
@@ -38,7 +38,7 @@ fn by_start(rows: Vec<Row>) -> BTreeMap<DateTime<Utc>, Amount> {
     rows.into_iter().map(amount).collect()
 }
 
-/// How much the buckets of a range hold.
+/// Returns the amount in each bucket of a range.
 pub async fn amounts(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -63,7 +63,7 @@ pub async fn amounts(
     .map(by_start)
 }
 
-/// What buckets of a range lost as corrections, a little at a time.
+/// Returns losses of buckets in a range that were taken as corrections, a little at a time.
 pub async fn corrected(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -84,8 +84,7 @@ pub async fn corrected(
     .map(by_start)
 }
 
-/// Notes losses: with `gone_at`, of buckets that are kept as they are; without, of buckets that followed the source, to which
-/// the losses are added.
+/// Records losses. With `gone_at`, the buckets are kept as they are; without, they followed the source and losses add up.
 pub async fn note(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -116,8 +115,8 @@ pub async fn note(
     .map(drop)
 }
 
-/// Forgets the buckets of a range that are kept, except these: the source has them again, or its loss was accepted. Windows
-/// that hold none any more are unmarked.
+/// Forgets the kept buckets of a range unless they are in `except`: the source has them again, or the loss was accepted. Unmarks
+/// windows that no longer contain one.
 pub async fn forget(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -157,7 +156,7 @@ pub async fn forget(
     .map(drop)
 }
 
-/// Marks windows of a job that hold a bucket which the source no longer has.
+/// Marks windows of a job that contain a bucket missing from the source.
 pub async fn mark_windows(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -184,7 +183,7 @@ pub async fn mark_windows(connection: &mut PgConnection, plan_id: i64) -> sqlx::
     .map(drop)
 }
 
-/// Marks windows that keep what an earlier definition of the job, or an earlier look at the source, measured.
+/// Marks windows that keep measurements of an earlier definition of the job, or of an earlier state of the source.
 pub async fn mark(connection: &mut PgConnection, windows: &[i64], gone_at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update trueup.measured_window set source_gone_at = $2 where id = any($1) and source_gone_at is null",
@@ -196,7 +195,7 @@ pub async fn mark(connection: &mut PgConnection, windows: &[i64], gone_at: DateT
     .map(drop)
 }
 
-/// Unmarks the windows of a job that lie in a range: what the source says now was accepted.
+/// Unmarks the windows of a job that overlap a range: the current state of the source was accepted.
 pub async fn unmark(connection: &mut PgConnection, job_id: i64, range: &Range<DateTime<Utc>>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -212,7 +211,7 @@ pub async fn unmark(connection: &mut PgConnection, job_id: i64, range: &Range<Da
     .map(drop)
 }
 
-/// All that is kept since a time, if anything is.
+/// Returns the total of all kept buckets since a time, or `None` if there are none.
 pub async fn standing(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -233,8 +232,8 @@ pub async fn standing(
     Ok(row.first.zip(row.last).map(|(first, last)| Standing { first, last, lost }))
 }
 
-/// What the latest revisions of windows hold, over all cohorts and versions, in the order in which the windows are asked for.
-/// None of one that was not measured.
+/// Returns the amounts in the latest revisions of windows, over all cohorts and versions, in the order of the arguments; `None`
+/// for a window that was not measured.
 pub async fn stored(
     connection: &mut PgConnection,
     job: &str,

@@ -1,4 +1,4 @@
-//! Measurements. One is never overwritten: what changed becomes a new revision beside the old.
+//! Measurements. They are never overwritten: a change becomes a new revision, and the old one stays.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
@@ -26,7 +26,7 @@ pub struct NewMeasurement {
     pub digest: String,
 }
 
-/// Who publishes.
+/// The run or backfill that publishes.
 #[derive(Debug, Clone, Copy)]
 pub struct Publisher {
     pub run_id: i64,
@@ -49,20 +49,20 @@ pub struct Written {
 #[derive(Debug, Clone)]
 pub struct Batch {
     ids: Vec<i64>,
-    /// The first and the last end: Postgres opens only the months in between.
+    /// First and last end, for partition pruning: Postgres opens only the months in between.
     first: DateTime<Utc>,
     last: DateTime<Utc>,
 }
 
 impl Batch {
-    /// Of ids and ends of windows. None without any.
+    /// Builds a batch from ids and ends of windows. Returns `None` if there are no windows.
     pub fn new(windows: impl IntoIterator<Item = (i64, DateTime<Utc>)>) -> Option<Self> {
         let (ids, ends): (Vec<i64>, Vec<DateTime<Utc>>) = windows.into_iter().unzip();
         Some(Self { first: *ends.iter().min()?, last: *ends.iter().max()?, ids })
     }
 }
 
-/// Writes what differs from the latest revision, and says what that was. `windows` are all that were measured.
+/// Writes measurements that differ from the latest revision, and returns those written. `windows` are all measured windows.
 pub async fn publish(
     connection: &mut PgConnection,
     publisher: Publisher,
@@ -76,7 +76,7 @@ pub async fn publish(
     Ok(written)
 }
 
-/// Measurements column by column, as statements take them.
+/// Measurements by column, as statements take them.
 struct Rows {
     windows: Vec<i64>,
     series: Vec<i32>,
@@ -88,7 +88,7 @@ struct Rows {
     ambiguous: Vec<i64>,
     digests: Vec<String>,
     numbers: Vec<String>,
-    /// The metric set without any.
+    /// The metric set without metrics.
     empty_set: i32,
 }
 
@@ -139,7 +139,7 @@ impl NewMeasurement {
     }
 }
 
-/// Ends the latest revisions that differ from what was measured, or whose cohort is no longer there.
+/// Supersedes latest revisions that differ from the new measurements, or whose cohort has disappeared.
 async fn supersede(
     connection: &mut PgConnection,
     publisher: Publisher,
@@ -247,7 +247,7 @@ async fn insert(
     .await
 }
 
-/// Notes that cohorts are no longer there: a last revision that says so, instead of a number that went stale.
+/// Writes a `removed` revision for cohorts that have disappeared, so that no stale number remains the latest.
 async fn bury(
     connection: &mut PgConnection,
     publisher: Publisher,
@@ -288,7 +288,7 @@ async fn bury(
     .await
 }
 
-/// Keeps the largest errors of windows, from their residuals. What was kept of these windows before is replaced.
+/// Stores the largest errors of windows, from their residuals. Replaces those stored before.
 pub async fn store_worst_samples(
     connection: &mut PgConnection,
     publisher: Publisher,

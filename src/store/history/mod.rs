@@ -1,4 +1,4 @@
-//! Windows, measurements and their revisions, verdicts and budgets, and how long they are kept.
+//! Windows, measurements and their revisions, verdicts and budgets, and their retention.
 
 pub mod alignment;
 pub mod baseline;

@@ -1,9 +1,9 @@
-//! The months that history tables are kept in. Runners may define nothing: functions of the schema's owner make and drop them.
+//! Monthly partitions of history tables. Runners have no DDL rights: functions of the schema's owner create and drop the months.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A table that is kept in months.
+/// A table that is partitioned by month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Monthly {
     /// By the end of its window.
@@ -24,9 +24,9 @@ impl Monthly {
     }
 }
 
-/// Makes the months that rows of these moments go into, where they are missing.
+/// Creates the months for rows of these moments, where they are missing.
 ///
-/// Mostly none is: a look at the catalogue costs a tenth of calling the function, which a new session compiles first.
+/// Usually none is missing. A catalog lookup costs a tenth of the call, which each new session must compile.
 pub async fn add(connection: &mut PgConnection, table: Monthly, moments: &[DateTime<Utc>]) -> sqlx::Result<()> {
     let missing = sqlx::query_scalar!(
         r#"
@@ -50,15 +50,15 @@ pub async fn add(connection: &mut PgConnection, table: Monthly, moments: &[DateT
     Ok(())
 }
 
-/// All of them.
+/// All monthly tables.
 pub const ALL: [Monthly; 3] = [Monthly::Measurement, Monthly::Verdict, Monthly::SloEvaluation];
 
-/// Those of which nothing is kept for good: their old months are dropped.
-pub const PASSING: [Monthly; 2] = [Monthly::Verdict, Monthly::SloEvaluation];
+/// Tables of which nothing is kept forever: their old months are dropped.
+pub const EXPIRING: [Monthly; 2] = [Monthly::Verdict, Monthly::SloEvaluation];
 
-/// Drops the months of a passing table that ended before. Returns how many.
+/// Drops the months of a passing table that ended before `before`, and returns their number.
 ///
-/// Fails when somebody reads the table for longer than two seconds: then it is for the next time.
+/// Fails if a session reads the table for longer than two seconds; the next call tries again.
 pub async fn drop_before(connection: &mut PgConnection, table: Monthly, before: DateTime<Utc>) -> sqlx::Result<i32> {
     sqlx::query_scalar!(r#"select trueup.drop_months($1, $2) as "dropped!""#, table.table(), before)
         .fetch_one(connection)

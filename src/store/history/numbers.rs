@@ -1,4 +1,4 @@
-//! The numbers of a measurement, packed: values and bounds without names, and which metric stands where.
+//! Packed numbers of a measurement: values and bounds without names, and the index of each metric.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 /// Metrics of a measurement by name, and bounds of those that have an interval.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Numbers {
-    /// None where there was nothing to average.
+    /// `None` if there was nothing to average.
     pub metrics: BTreeMap<String, Option<f64>>,
     pub intervals: BTreeMap<String, (f64, f64)>,
 }
@@ -16,14 +16,14 @@ pub struct Numbers {
 /// Numbers as they are stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packed {
-    /// From a metric to the places of its value and bounds, from 1: `{"mse": [1, 3, 4], "r2": [2]}`.
+    /// Maps a metric to the indexes of its value and bounds, from 1: `{"mse": [1, 3, 4], "r2": [2]}`.
     pub places: Json,
     /// Text of a `float8[]`.
     pub numbers: String,
 }
 
 impl Numbers {
-    /// Values come first, in the order of their names, then the bounds.
+    /// Packs values first, in the order of their names, then the bounds.
     pub fn pack(&self) -> Packed {
         let mut numbers = String::from("{");
         let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -38,7 +38,7 @@ impl Numbers {
         Packed { places: Json::from_iter(places), numbers }
     }
 
-    /// What [`Self::pack`] was given. A metric without a place has no value, as one whose bound is missing has no interval.
+    /// Reverses [`Self::pack`]. A metric without an index has no value; one that lacks a bound has no interval.
     pub fn unpack(places: &Json, numbers: &[Option<f64>]) -> Self {
         let mut unpacked = Self::default();
         for (name, places) in places.as_object().into_iter().flatten() {
@@ -55,8 +55,8 @@ impl Numbers {
     }
 }
 
-/// The shortest text that is read back as the same number. What is not finite is null, and -0 is 0: both are what JSON in
-/// Postgres makes of them.
+/// Appends the shortest text that parses back to the same number. Non-finite numbers become null and -0 becomes 0, as in JSON in
+/// Postgres.
 fn write_number(list: &mut String, number: Option<f64>) {
     if list.len() > 1 {
         list.push(',');

@@ -1,17 +1,17 @@
-//! Raw data that are of no use any more: of plans that were replaced, and of jobs that nobody runs. They may be personal data.
+//! Purges raw data that is no longer needed: of replaced plans, and of jobs that no runner knows. It may be personal data.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::store::history::removal::Removed;
 
-/// Plans that are looked at in one round.
+/// Plans checked in one round.
 const PLANS: i64 = 20;
 
 /// Removes residuals, buckets and cells of one plan that was replaced a day ago, or whose job no runner has known for two weeks.
 ///
-/// A day: a backfill that was cut off goes on from its buckets for some hours. Two weeks: a job that is run by hand or by
-/// another scheduler each week keeps them. Measurements stay.
+/// A day, because an interrupted backfill resumes from its buckets for some hours. Two weeks, so that a job that is run by hand
+/// or by another scheduler each week keeps them. Measurements stay.
 pub(crate) async fn plans(connection: &mut PgConnection, most: i64) -> sqlx::Result<Removed> {
     let plans = sqlx::query!(
         r#"
@@ -37,18 +37,18 @@ pub(crate) async fn plans(connection: &mut PgConnection, most: i64) -> sqlx::Res
     for plan in plans {
         if close(connection, plan.id, plan.job_id, plan.is_current).await? {
             let rows = empty(connection, plan.id, most).await?;
-            // This plan again, or the next.
+            // More may remain of this plan or the next.
             return Ok(Removed { rows, more: true });
         }
     }
     Ok(Removed::default())
 }
 
-/// Sets a plan back to its beginning, so that a run of it builds everything from the source. False when it is in use.
+/// Resets the progress of a plan, so that its next run builds everything from the source. Returns false if the plan is in use.
 ///
 /// A run reads the progress of its plan before it locks the plan. If the plan is the job's current one, the job's row is locked
-/// here: the run's first statement about the job waits for it, and the run then reads the progress that was reset. A run of
-/// any other plan starts from the source whatever the row says.
+/// here: the run's first statement about the job waits for it, and the run then reads the progress that was reset. A run of any
+/// other plan starts from the source regardless of the row.
 async fn close(connection: &mut PgConnection, plan_id: i64, job_id: i64, is_current: bool) -> sqlx::Result<bool> {
     let locked = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtextextended('trueup.plan', $1)) as "locked!""#,
@@ -82,7 +82,7 @@ async fn close(connection: &mut PgConnection, plan_id: i64, job_id: i64, is_curr
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
-    // One that was cut off would go on from buckets that are gone.
+    // An interrupted backfill would resume from buckets that no longer exist.
     sqlx::query!(
         "update trueup.backfill set finished_at = clock_timestamp() where plan_id = $1 and finished_at is null",
         plan_id
@@ -92,7 +92,7 @@ async fn close(connection: &mut PgConnection, plan_id: i64, job_id: i64, is_curr
     Ok(true)
 }
 
-/// Removes what a plan has, `most` rows at a time. Cells go last: residuals and buckets are read with them.
+/// Removes the raw data of a plan, `most` rows at a time. Cells go last: residuals and buckets are read with them.
 async fn empty(connection: &mut PgConnection, plan_id: i64, most: i64) -> sqlx::Result<u64> {
     let mut rows = sqlx::query!("delete from trueup.due_bucket where plan_id = $1", plan_id)
         .execute(&mut *connection)
@@ -131,8 +131,8 @@ async fn empty(connection: &mut PgConnection, plan_id: i64, most: i64) -> sqlx::
     Ok(rows)
 }
 
-/// Removes plans that were last used before a moment and measured nothing: none of their rows is left, and no history says
-/// that it is of them.
+/// Removes plans that were last used before `before` and measured nothing: none of their rows is left, and no history refers to
+/// them.
 pub(crate) async fn empty_plans(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"

@@ -1,29 +1,29 @@
-//! What retention removes, and how much of it there was.
+//! Limits and results of one round of retention.
 
 use chrono::{DateTime, Utc};
 
-/// What is old enough to go.
+/// Age limits of one round.
 #[derive(Debug, Clone)]
 pub struct Old<'a> {
-    /// Windows that ended before this, and all that is as old.
+    /// Windows that ended before this, and everything else of that age.
     pub windows: DateTime<Utc>,
-    /// Buckets of these jobs that end before this: no window needs them any more.
+    /// Buckets of `jobs` that end before this: no window needs them any more.
     pub buckets: DateTime<Utc>,
     pub jobs: &'a [String],
-    /// Of each of these jobs: of rolling windows that ended before this one a day stays.
+    /// For each of `jobs`: rolling windows that ended before this are thinned to one a day.
     pub rolling: &'a [DateTime<Utc>],
 }
 
-/// What one round removed.
+/// Rows deleted in one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
     pub rows: u64,
-    /// There may be more of the kind.
+    /// True if more rows of this kind may remain.
     pub more: bool,
 }
 
 impl Removed {
-    /// So many of a statement that removes `most` at once.
+    /// Result of a statement that deleted `rows` with a limit of `most`.
     pub(crate) fn of(rows: u64, most: i64) -> Self {
         Self { rows, more: rows >= most.unsigned_abs() }
     }

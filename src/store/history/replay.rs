@@ -1,4 +1,4 @@
-//! Stretches of history, for rules that are replayed over them.
+//! Reads ranges of history, for rules that are replayed over them.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use crate::store::history::baseline::SampleRow;
 use crate::store::history::numbers::Numbers;
 
-/// Which measurements are asked for.
+/// Selects measurements.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesQuery<'a> {
     pub job: &'a str,
@@ -19,7 +19,7 @@ pub struct SeriesQuery<'a> {
     pub from: DateTime<Utc>,
     /// … and before this.
     pub until: DateTime<Utc>,
-    /// Also cohorts, not only everything together.
+    /// Include cohorts, not only the total.
     pub all_cohorts: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct RevisionRow {
     pub sample: SampleRow,
 }
 
-/// Every revision of a window's measurements, one by one.
+/// Calls `look` with every revision of a window's measurements, one by one.
 pub async fn each(
     connection: &mut PgConnection,
     asked: SeriesQuery<'_>,
@@ -62,7 +62,7 @@ pub async fn each(
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        // Written after this began: it is not there yet.
+        // Written after the metric sets were read: skip it as not there yet.
         let Some(places) = places.get(&row.metric_set_id) else { continue };
         look(RevisionRow {
             window_start: row.window_start,
@@ -85,7 +85,7 @@ pub async fn each(
     Ok(())
 }
 
-/// The places of metrics in each set of a job.
+/// Returns the indexes of metrics in each metric set of a job.
 async fn places(connection: &mut PgConnection, job: &str) -> sqlx::Result<HashMap<i32, Json>> {
     let rows = sqlx::query!(
         r#"
@@ -110,7 +110,7 @@ pub struct BaselineRow {
     pub value: f64,
 }
 
-/// All validation values of a job.
+/// Returns the newest validation values of a job.
 pub async fn validation(connection: &mut PgConnection, job: &str) -> sqlx::Result<Vec<BaselineRow>> {
     sqlx::query_as!(
         BaselineRow,
@@ -125,7 +125,7 @@ pub async fn validation(connection: &mut PgConnection, job: &str) -> sqlx::Resul
     .await
 }
 
-/// Incidents of a job: when they began and ended.
+/// Returns the start and end of each incident of a job.
 pub async fn incidents(
     connection: &mut PgConnection,
     job: &str,
@@ -139,7 +139,7 @@ pub async fn incidents(
     Ok(rows.into_iter().map(|row| (row.starts_at, row.ends_at)).collect())
 }
 
-/// The first and the last end of a stored window of a job.
+/// Returns the first and the last end of a job's stored windows of this name.
 pub async fn span(
     connection: &mut PgConnection,
     job: &str,

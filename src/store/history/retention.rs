@@ -1,8 +1,8 @@
-//! What is removed when it is old, one kind after the other, a few rows in a transaction. Of a measurement the first report stays,
-//! which is what was believed, and the latest revision, which is what is true.
+//! Retention: old rows are removed one kind after the other, a few in a transaction. A measurement keeps its first report and
+//! its latest revision.
 //!
-//! Verdicts and evaluations go by months, see [`super::months`]. Everything else is removed row by row: windows and plans keep
-//! what is needed among what is not, and runs, incidents and messages are looked up and updated by number.
+//! Verdicts and evaluations are dropped by month, see [`super::months`]. All other rows are removed one by one: windows and
+//! plans that are still needed lie among old ones, and runs, incidents and messages are looked up and updated by id.
 
 use super::removal::{Old, Removed};
 use chrono::{DateTime, Utc};
@@ -10,31 +10,31 @@ use sqlx::PgConnection;
 
 use crate::store::history::{expired, purge, thinning};
 
-/// A kind of thing that is removed.
+/// A kind of row that retention removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Revisions between the first and the latest.
     Revisions,
     /// The largest errors of old windows.
     Samples,
-    /// Rolling windows but for one a day.
+    /// Rolling windows except one a day.
     RollingWindows,
     /// Buckets that no window needs any more.
     Buckets,
-    /// Residuals and buckets of plans that were replaced, and of jobs that nobody runs.
+    /// Residuals and buckets of replaced plans, and of jobs that no runner knows.
     Purged,
     Messages,
     Incidents,
-    /// Transitions and alerts that ended long ago, and what people did about them.
+    /// Transitions and alerts that ended long ago, with the users' actions on them.
     Alerts,
     Silences,
     Runs,
     Backfills,
-    /// Plans of which nothing is left.
+    /// Plans without any rows left.
     Plans,
 }
 
-/// All of them, in the order in which one makes room for the next.
+/// All steps, in the order in which one makes room for the next.
 pub const STEPS: [Step; 12] = [
     Step::Revisions,
     Step::Samples,
@@ -50,7 +50,7 @@ pub const STEPS: [Step; 12] = [
     Step::Plans,
 ];
 
-/// Removes at most `most` rows of a kind, so that no transaction is long. None when another runner is at it.
+/// Removes at most `most` rows of a kind, so that no transaction is long. Returns `None` if another runner is pruning.
 pub async fn prune(
     connection: &mut PgConnection,
     step: Step,
@@ -118,7 +118,7 @@ async fn buckets(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sql
     )
     .execute(&mut *connection)
     .await?;
-    // What is measured again, after a change of the time zone, is measured from what is left.
+    // After a change of the time zone, windows are measured again from the remaining buckets.
     sqlx::query!(
         "update trueup.plan p set built_from = $1 from trueup.job j where j.id = p.job_id and j.name = any($2) and p.built_from < $1",
         old.buckets,

@@ -1,4 +1,4 @@
-//! What measurements refer to by number: the series that they are part of, and the set of metrics that they have.
+//! Ids that measurements refer to: the series that they belong to, and the set of metrics that they hold.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use sqlx::PgConnection;
 use sqlx::types::Json as SqlJson;
 
-/// A cohort and version in a window of a job.
+/// A cohort and version of a named window of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewSeries {
     pub window_name: String,
@@ -15,14 +15,14 @@ pub struct NewSeries {
     pub model_version: Option<String>,
 }
 
-/// Numbers of series and of metric sets, in the order in which they were given.
+/// Ids of series and of metric sets, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
     pub series: Vec<i32>,
     pub metric_sets: Vec<i32>,
 }
 
-/// The numbers of series of a job and of metric sets of a plan. Makes those that are not there.
+/// Returns the ids of a job's series and of a plan's metric sets. Creates those that are missing.
 pub async fn ids(
     connection: &mut PgConnection,
     (job_id, series): (i64, &[NewSeries]),
@@ -36,7 +36,7 @@ pub async fn ids(
     find(connection, (job_id, series), (plan_id, metric_sets)).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// None unless all of them are there.
+/// Returns `None` unless all of them exist.
 async fn find(
     connection: &mut PgConnection,
     (job_id, series): (i64, &[NewSeries]),
@@ -74,7 +74,7 @@ async fn find(
     Ok(Some(ids).filter(|ids| ids.series.len() == series.len() && ids.metric_sets.len() == metric_sets.len()))
 }
 
-/// Another may make one of them at the same moment: then it is there for the next statement, not for this one.
+/// A concurrent session may create the same series; only the next statement sees it then.
 async fn insert_series(connection: &mut PgConnection, job_id: i64, series: &[NewSeries]) -> sqlx::Result<()> {
     let (names, cohorts, versions) = columns(series);
     let values: Vec<SqlJson<Json>> = series.iter().map(|one| SqlJson(one.cohort_values.clone())).collect();
@@ -134,7 +134,7 @@ fn json(values: &[Json]) -> Vec<SqlJson<Json>> {
     values.iter().cloned().map(SqlJson).collect()
 }
 
-/// Different things in the order in which they first came, and for each that was added which of them it is.
+/// Distinct values in order of first appearance, with the index of each by key.
 #[derive(Debug)]
 pub struct Distinct<K, V> {
     places: BTreeMap<K, usize>,
@@ -148,7 +148,7 @@ impl<K, V> Default for Distinct<K, V> {
 }
 
 impl<K: Ord, V> Distinct<K, V> {
-    /// The place of what has this key, made by `value` if it is the first.
+    /// Returns the index of the value with this key; `value` makes it on first use.
     pub fn place(&mut self, key: K, value: impl FnOnce() -> V) -> usize {
         let next = self.values.len();
         let place = *self.places.entry(key).or_insert(next);

@@ -1,4 +1,4 @@
-//! Evaluations of objectives: how much of the error budget is left.
+//! Evaluations of objectives: the remaining error budget.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
@@ -26,7 +26,7 @@ pub struct NewEvaluation<'a> {
     pub burn: Json,
 }
 
-/// What was evaluated last.
+/// The last evaluation of an objective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Last {
     pub period_start: DateTime<Utc>,
@@ -43,7 +43,7 @@ pub struct WindowValue {
     pub value: Option<f64>,
 }
 
-/// The last evaluation of an objective as it is defined now.
+/// Returns the last evaluation of an objective under its current definition.
 pub async fn last(
     connection: &mut PgConnection,
     job_id: i64,
@@ -95,7 +95,7 @@ pub async fn insert(connection: &mut PgConnection, new: &NewEvaluation<'_>) -> s
     .map(drop)
 }
 
-/// The metric of every window of a name within `[from, until)`, of everything together, as known now.
+/// Returns the metric of every window of this name within `[from, until)`, over all cohorts and versions, as known now.
 pub async fn window_values(
     connection: &mut PgConnection,
     job_id: i64,

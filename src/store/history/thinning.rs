@@ -1,11 +1,11 @@
-//! Of measurements that are old only some stay: of revisions the first and the latest, of rolling windows one a day.
+//! Thins old measurements: keeps the first and the latest revision, and one rolling window a day.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::store::history::removal::{Old, Removed};
 
-/// Removes revisions between the first and the latest, of windows that are old and of rolling ones that were thinned.
+/// Removes revisions between the first and the latest, for old windows and for thinned rolling windows.
 pub(crate) async fn revisions(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
@@ -32,16 +32,17 @@ pub(crate) async fn revisions(connection: &mut PgConnection, old: &Old<'_>, most
     Ok(done.rows_affected())
 }
 
-/// A rolling window with its measurements is some dozens of rows.
+/// A rolling window with its measurements is a few dozen rows.
 const ROWS_OF_A_WINDOW: i64 = 10;
 
-/// Removes rolling windows that are older than their job's limit: of each day, by UTC, the last one stays.
+/// Removes rolling windows that are older than their job's limit, except the last of each UTC day.
 ///
-/// Windows on which an alert of an incident fired or ended stay, and so do windows that are not final yet: the next run would
-/// store them again as first reports.
+/// Windows on which an alert of an incident fired or ended stay. So do windows that are not final yet: the next run would store
+/// them again as first reports.
 pub(crate) async fn windows(connection: &mut PgConnection, old: &Old<'_>, most: i64) -> sqlx::Result<Removed> {
     let at_once = (most / ROWS_OF_A_WINDOW).max(1);
-    // Locked before their measurements are looked for: a backfill that writes one is waited for, or waits and makes it again.
+    // Locked before their measurements are deleted: windows that a backfill is writing are skipped, and a backfill that comes
+    // later waits and creates them again.
     let doomed = sqlx::query!(
         r#"
         with held as materialized (

@@ -10,7 +10,7 @@ use crate::store::history::months::{self, Monthly};
 pub struct NewVerdict {
     pub cohort: String,
     pub model_version: Option<String>,
-    /// None where it is not about one measured window.
+    /// `None` if it is not about one measured window.
     pub window_id: Option<i64>,
     pub window_name: String,
     pub window_start: DateTime<Utc>,
@@ -25,7 +25,7 @@ pub struct NewVerdict {
     pub retroactive: bool,
 }
 
-/// The rule that judged.
+/// The rule that was evaluated, and the run that did it.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleKey<'a> {
     pub job_id: i64,
@@ -38,7 +38,7 @@ pub struct RuleKey<'a> {
 /// The latest verdict on one window of one target.
 #[derive(Debug, Clone)]
 pub struct Recent {
-    /// Place of the target in the list that was asked for, from 1.
+    /// Index of the target in the request, from 1.
     pub target: i64,
     pub window_end: DateTime<Utc>,
     pub breach: bool,
@@ -101,7 +101,7 @@ pub async fn insert(connection: &mut PgConnection, rule: RuleKey<'_>, verdicts: 
     .map(drop)
 }
 
-/// The last `count` windows that count (ok or breach) and ended after `since`, newest first, for each target of a rule.
+/// Returns the last `count` windows judged ok or breach that ended after `since`, newest first, for each target of a rule.
 pub async fn recent(
     connection: &mut PgConnection,
     rule: RuleKey<'_>,
@@ -143,7 +143,7 @@ pub async fn recent(
     .await
 }
 
-/// Targets of a rule that had predictions in a window that ended after `since`.
+/// Returns targets of a rule that had predictions in a window that ended after `since`.
 pub async fn known_targets(
     connection: &mut PgConnection,
     rule: RuleKey<'_>,

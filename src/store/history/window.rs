@@ -1,26 +1,26 @@
-//! Windows that were measured: which there are, and how far each is.
+//! Measured windows and their progress.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::store::history::months::{self, Monthly};
 
-/// A window as it is stored.
+/// A stored window.
 #[derive(Debug, Clone)]
 pub struct WindowRow {
     pub id: i64,
     pub name: String,
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
-    /// A run has measured it, not only a backfill.
+    /// True if a run has measured it, not only a backfill.
     pub judged: bool,
-    /// A run has seen it final.
+    /// True if a run has seen it final.
     pub settled: bool,
 }
 
-/// Windows of a job that end at or before `until`, are stored, and that no run has seen final.
+/// Returns stored windows of a job that end at or before `until` and that no run has seen final.
 ///
-/// Those that only a backfill measured, and found final, wait for nothing.
+/// Leaves out windows that only a backfill measured and found final: they wait for nothing.
 pub async fn waiting(connection: &mut PgConnection, job_id: i64, until: DateTime<Utc>) -> sqlx::Result<Vec<WindowRow>> {
     sqlx::query_as!(
         WindowRow,
@@ -38,14 +38,14 @@ pub async fn waiting(connection: &mut PgConnection, job_id: i64, until: DateTime
     .await
 }
 
-/// Start of the oldest window of a job that is stored.
+/// Returns the start of the oldest stored window of a job.
 pub async fn first_start(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("select min(window_start) from trueup.measured_window where job_id = $1", job_id)
         .fetch_one(connection)
         .await
 }
 
-/// Which of these windows are stored already.
+/// Returns those of these windows that are stored already.
 pub async fn stored(
     connection: &mut PgConnection,
     job_id: i64,
@@ -69,8 +69,8 @@ pub async fn stored(
     .await
 }
 
-/// Notes that a run measured these windows, and that whatever ended at or before `final_until` is settled for good. Windows of an
-/// earlier definition, which no run measures any more, become final as they are.
+/// Records that a run measured these windows, and that windows that ended at or before `final_until` are final for good.
+/// Windows of an earlier definition, which no run measures any more, become final as they are.
 pub async fn settle(
     connection: &mut PgConnection,
     job_id: i64,
@@ -97,7 +97,7 @@ pub async fn settle(
     .map(drop)
 }
 
-/// Stores windows, in the order given, and returns their ids. Makes the months that their measurements go into.
+/// Stores windows, and returns their ids in the given order. Creates the months of their measurements.
 pub async fn upsert(
     connection: &mut PgConnection,
     job_id: i64,
@@ -105,7 +105,7 @@ pub async fn upsert(
     starts: &[DateTime<Utc>],
     ends: &[DateTime<Utc>],
 ) -> sqlx::Result<Vec<i64>> {
-    // Before the windows: one without its month is a month that somebody took away.
+    // Before the windows: a window without its month means that the month was dropped.
     months::add(connection, Monthly::Measurement, ends).await?;
     sqlx::query_scalar!(
         r#"
@@ -129,7 +129,7 @@ pub async fn upsert(
     .await
 }
 
-/// Marks windows as final. One that is final stays so from when it first was.
+/// Marks windows as final. A final window keeps the time when it first became final.
 pub async fn finalize(connection: &mut PgConnection, windows: &[i64], as_of: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update trueup.measured_window set finalized_at = $2 where id = any($1) and finalized_at is null",

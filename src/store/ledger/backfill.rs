@@ -1,9 +1,9 @@
-//! How far backfills are.
+//! Progress of backfills.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A backfill under way.
+/// An unfinished backfill.
 #[derive(Debug, Clone)]
 pub struct BackfillRow {
     pub id: i64,
@@ -11,7 +11,7 @@ pub struct BackfillRow {
     pub done_until: DateTime<Utc>,
 }
 
-/// What identifies a backfill: asked for again, it goes on where it stopped.
+/// Identity of a backfill: the same request continues where an earlier one stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct BackfillRequest {
     pub plan_id: i64,
@@ -20,8 +20,8 @@ pub struct BackfillRequest {
     pub step_ms: Option<i64>,
 }
 
-/// Takes up an unfinished backfill that was asked for before, if one began after `begun_after`. What is left of it sees
-/// what is known now.
+/// Continues an unfinished backfill of the same request, if one began after `begun_after`. The rest of it sees the
+/// present state of the source.
 pub async fn resume(
     connection: &mut PgConnection,
     asked: BackfillRequest,
@@ -83,7 +83,7 @@ pub async fn advance(connection: &mut PgConnection, id: i64, done_until: DateTim
         .map(drop)
 }
 
-/// Records that all of it is done.
+/// Records that a backfill is finished.
 pub async fn finish(connection: &mut PgConnection, id: i64) -> sqlx::Result<()> {
     sqlx::query!("update trueup.backfill set finished_at = clock_timestamp() where id = $1", id)
         .execute(connection)

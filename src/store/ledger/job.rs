@@ -1,15 +1,15 @@
-//! Jobs, and the plans that say what each measured.
+//! Jobs, and the plans that define their measurements.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A job that the ledger knows.
+/// A job in the ledger.
 #[derive(Debug, Clone)]
 pub struct JobRow {
     pub id: i64,
-    /// The newest `as_of` that was published.
+    /// The newest published `as_of`.
     pub published_as_of: Option<DateTime<Utc>>,
-    /// Whether a runner said within the last hour that it knows the job.
+    /// True if a runner reported within the last hour that it knows the job.
     pub is_seen: bool,
 }
 
@@ -17,21 +17,21 @@ pub struct JobRow {
 #[derive(Debug, Clone)]
 pub struct PlanRow {
     pub id: i64,
-    /// How far its residuals and buckets are. None before its first run, and when another definition published last.
+    /// Progress of its residuals and buckets. `None` before its first run, and if another definition published last.
     pub progress: Option<Progress>,
     /// When all of it was last compared with the source.
     pub reconciled_as_of: Option<DateTime<Utc>>,
-    /// The job's newest measurements are of this plan.
+    /// True if the job's newest measurements are of this plan.
     pub is_current: bool,
-    /// The plan of the newest measurements reads the same rows: only what is measured of them differs.
+    /// True if the plan of the newest measurements reads the same rows; only the metrics and windows may differ.
     pub reads_the_same: bool,
     /// Expressions are evaluated row by row, because one failed.
     pub guarded: bool,
-    /// Time zone whose days were published last.
+    /// Time zone of the days that were published last.
     pub timezone: Option<String>,
 }
 
-/// What identifies a plan, and what it is made of.
+/// Identity and contents of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPlan<'a> {
     pub fingerprint: &'a str,
@@ -43,7 +43,7 @@ pub struct NewPlan<'a> {
     pub guarded: bool,
 }
 
-/// How far a plan is.
+/// Progress of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Arrivals up to here are in residuals and buckets.
@@ -59,7 +59,7 @@ pub async fn register(connection: &mut PgConnection, name: &str) -> sqlx::Result
     if let Some(known) = find(connection, name).await? {
         return Ok(known);
     }
-    // Another may register it at the same moment: then its row is there for the next statement, not for this one.
+    // A concurrent session may register it; only the next statement sees its row then.
     sqlx::query!("insert into trueup.job (name) values ($1) on conflict (name) do nothing", name)
         .execute(&mut *connection)
         .await?;
@@ -79,7 +79,7 @@ async fn find(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<
     .await
 }
 
-/// Notes that a runner knows these jobs: their raw data are needed.
+/// Records that a runner knows these jobs: their raw data is needed.
 pub async fn seen(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -93,7 +93,7 @@ pub async fn seen(connection: &mut PgConnection, names: &[String]) -> sqlx::Resu
     .map(drop)
 }
 
-/// The same for many jobs at once. One that a run holds locked is known by that run.
+/// Like [`seen`], for many jobs at once. Skips locked rows: the run that locks a job knows it.
 pub async fn seen_unless_locked(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -110,21 +110,21 @@ pub async fn seen_unless_locked(connection: &mut PgConnection, names: &[String])
     .map(drop)
 }
 
-/// Jobs that no runner has known for two weeks.
+/// Returns jobs that no runner has known for two weeks.
 pub async fn forgotten(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!("select name from trueup.job where seen_at < clock_timestamp() - interval '14 days'")
         .fetch_all(connection)
         .await
 }
 
-/// The newest `as_of` that was published, locked until the transaction ends.
+/// Returns the newest published `as_of`, and locks the job's row until the transaction ends.
 pub async fn lock_published(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("select published_as_of from trueup.job where id = $1 for no key update", job_id)
         .fetch_one(connection)
         .await
 }
 
-/// Locks a job's row, unless a run is publishing: then whoever asks comes again later.
+/// Locks a job's row. Returns false if a run is publishing: the caller tries again later.
 pub async fn try_lock(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
     let row = sqlx::query!("select id from trueup.job where id = $1 for no key update skip locked", job_id)
         .fetch_optional(connection)
@@ -135,7 +135,7 @@ pub async fn try_lock(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
 /// Registers a plan by fingerprint, or finds it.
 pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) -> sqlx::Result<PlanRow> {
     let NewPlan { fingerprint, source, spec, dimensions, guarded } = new;
-    // Another may register it at the same moment: then its row is there for the next statement, not for this one.
+    // A concurrent session may register it; only the next statement sees its row then.
     sqlx::query!(
         r#"
         insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded, row_by_row)
@@ -174,7 +174,7 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     };
     Ok(PlanRow {
         id: row.id,
-        // What arrived while another definition was in force is not in this one's buckets: it begins anew.
+        // Rows that arrived under another definition are not in this plan's buckets: it starts over.
         progress: progress.filter(|_| row.is_current),
         reconciled_as_of: row.reconciled_as_of,
         is_current: row.is_current,
@@ -184,17 +184,17 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
     })
 }
 
-/// Has the planner look at what a first build filled.
+/// Analyzes the tables that a first build filled.
 pub async fn analyze_built(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("select trueup.analyze_built()").execute(connection).await.map(drop)
 }
 
-/// Has the expressions of a plan evaluated row by row from now on.
+/// Switches the expressions of a plan to row-by-row evaluation.
 pub async fn guard(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
     sqlx::query!("update trueup.plan set guarded = true where id = $1", plan_id).execute(connection).await.map(drop)
 }
 
-/// Whether the expressions of the plan that a job published last are evaluated row by row.
+/// True if the job's last published plan evaluates its expressions row by row.
 pub async fn is_guarded(connection: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "select p.guarded from trueup.job j join trueup.plan p on p.id = j.published_plan_id where j.name = $1",
@@ -211,7 +211,7 @@ pub async fn lock_stages(connection: &mut PgConnection, plan_id: i64) -> sqlx::R
         .map(drop)
 }
 
-/// Lets several write windows of one plan at the same time, and nobody its residuals or buckets meanwhile.
+/// Lets several runners write windows of one plan at the same time, while none may write its residuals or buckets.
 pub async fn lock_stages_shared(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended('trueup.plan', $1))", plan_id)
         .fetch_one(connection)
@@ -219,12 +219,12 @@ pub async fn lock_stages_shared(connection: &mut PgConnection, plan_id: i64) -> 
         .map(drop)
 }
 
-/// What a run knows of its plan once it may write.
+/// State of a plan that a run reads before it writes.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenStage {
     /// Greater than that of anything written before. Residuals carry it.
     pub generation: i64,
-    /// Something was written in a generation between this one and the last that was published.
+    /// True if anything was written in a generation between this one and the last published one.
     pub unpublished: bool,
 }
 
@@ -248,14 +248,14 @@ pub async fn open_stage(connection: &mut PgConnection, plan_id: i64, as_of: Date
     .await
 }
 
-/// How many cells a plan has.
+/// Counts the cells of a plan.
 pub async fn cells(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "cells!" from trueup.cell where plan_id = $1"#, plan_id)
         .fetch_one(connection)
         .await
 }
 
-/// The newest `as_of` that anything of the job's plans was written with.
+/// Returns the newest `as_of` with which anything of the job's plans was written.
 pub async fn newest_as_of(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         "select max(newest_as_of) from trueup.plan where job_id = $1 and measured_as_of is not null",
@@ -265,7 +265,7 @@ pub async fn newest_as_of(connection: &mut PgConnection, job_id: i64) -> sqlx::R
     .await
 }
 
-/// Records how far a plan is, and the newest time the job published. Residuals up to a generation are in what is published.
+/// Records the progress of a plan, and the newest `as_of` that the job published. Residuals up to `generation` are published.
 pub async fn advance(
     connection: &mut PgConnection,
     job_id: i64,
@@ -301,7 +301,7 @@ pub async fn advance(
     .map(drop)
 }
 
-/// Records that all of a plan's horizon was compared with the source, or built from it.
+/// Records that the whole horizon of a plan was compared with the source, or built from it.
 pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update trueup.plan set reconciled_as_of = greatest(reconciled_as_of, $2) where id = $1",
@@ -313,7 +313,7 @@ pub async fn reconciled(connection: &mut PgConnection, plan_id: i64, as_of: Date
     .map(drop)
 }
 
-/// Notes that buckets were recomputed, and that windows which hold them are due.
+/// Records that buckets were recomputed, and that windows containing them are due.
 pub async fn note_due(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -335,19 +335,19 @@ pub async fn note_due(
     .map(drop)
 }
 
-/// Buckets whose windows are due.
+/// Returns buckets whose windows are due.
 pub async fn due_buckets(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<Vec<DateTime<Utc>>> {
     sqlx::query_scalar!("select distinct bucket_start from trueup.due_bucket where plan_id = $1 order by 1", plan_id)
         .fetch_all(connection)
         .await
 }
 
-/// Removes the notes of a plan, once the windows are published.
+/// Clears the due buckets of a plan, once the windows are published.
 pub async fn clear_due(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<()> {
     sqlx::query!("delete from trueup.due_bucket where plan_id = $1", plan_id).execute(connection).await.map(drop)
 }
 
-/// Removes the notes of some generations in a range whose windows were all published by a backfill.
+/// Clears the due buckets of some generations in a range whose windows were all published by a backfill.
 pub async fn clear_due_of(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -366,7 +366,7 @@ pub async fn clear_due_of(
     .map(drop)
 }
 
-/// Removes what marks residuals as gone, once the buckets they left are published.
+/// Removes the rows that mark residuals as removed, once the buckets they left are published.
 pub async fn purge_removed(connection: &mut PgConnection, plan_id: i64, generation: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from trueup.residual where plan_id = $1 and class = 7 and generation <= $2",
@@ -386,7 +386,7 @@ pub async fn prune_residuals(connection: &mut PgConnection, plan_id: i64, before
     Ok(done.rows_affected())
 }
 
-/// Counts of buckets of a grain and their predictions in a range, for a run's record.
+/// Counts the buckets of a grain and their predictions in a range, for a run's record.
 pub async fn range_counts(
     connection: &mut PgConnection,
     plan_id: i64,
@@ -409,7 +409,7 @@ pub async fn range_counts(
     Ok((row.buckets, row.predictions))
 }
 
-/// Starts of the buckets of a grain in a range.
+/// Returns the starts of the buckets of a grain in a range.
 pub async fn bucket_starts(
     connection: &mut PgConnection,
     plan_id: i64,

@@ -1,4 +1,4 @@
-//! Jobs, plans, runs and backfills: what was due, what ran, and what it knew.
+//! Jobs, plans, runs and backfills: slots, executions and their `as_of`.
 
 pub mod backfill;
 pub mod job;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::types::PgInterval;
 use sqlx::{Connection as _, PgConnection};
 
-/// A run that this runner holds.
+/// A run that this runner has claimed.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub run_id: i64,
@@ -13,43 +13,43 @@ pub struct Claim {
     pub scheduled_for: DateTime<Utc>,
     /// `schedule`, `catch_up`, `manual`, `reconcile` or `backfill`.
     pub trigger: String,
-    /// What a publish must match.
+    /// Identity of a claim, which a publish must match.
     pub epoch: i32,
-    /// How often it was claimed, this time included.
+    /// Number of claims, including this one.
     pub attempt: i32,
-    /// How often it was claimed from a runner whose lease ran out.
+    /// Number of claims taken over from a runner whose lease expired.
     pub takeovers: i32,
-    /// For how long it is claimed, unless the claim is renewed.
+    /// Duration of the claim, unless it is renewed.
     pub lease_ms: i64,
 }
 
 impl Claim {
-    /// Whether somebody waits for it: nobody else takes such a run over, so it is not given back.
+    /// True if a caller waits for it: no other runner takes such a run over, so it is not given back.
     pub fn is_manual(&self) -> bool {
         matches!(self.trigger.as_str(), "manual" | "reconcile" | "backfill")
     }
 
-    /// For how long it is claimed, unless the claim is renewed.
+    /// Returns the duration of the claim, unless it is renewed.
     pub fn lease(&self) -> TimeDelta {
         TimeDelta::milliseconds(self.lease_ms)
     }
 }
 
-/// What a finished run did.
+/// Counts of a finished run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
     pub rows_read: i64,
     pub rows_beyond_horizon: i64,
     pub buckets_recomputed: i64,
-    /// Buckets that differed from the source; None when the run did not compare them.
+    /// Buckets that differed from the source; `None` if the run did not compare them.
     pub buckets_repaired: Option<i64>,
     pub windows_written: i64,
 }
 
-/// Claims the oldest run that is due, or whose runner died, of one of these jobs. One run of a job at a time, in order.
+/// Claims the oldest run of these jobs that is due or whose lease expired. Runs of a job are claimed one at a time, in order.
 ///
-/// Two statements of one transaction: the second sees what was committed before the first got its locks, such as a manual
-/// run that slipped in between.
+/// Uses two statements in one transaction: the second sees commits from before the first got its locks, such as a manual run
+/// entered in between.
 pub async fn claim_next(
     connection: &mut PgConnection,
     jobs: &[String],
@@ -114,7 +114,7 @@ pub async fn claim_next(
 
 /// Enters a manual run or backfill into the ledger and claims it, unless another run of the job is under way.
 ///
-/// The caller holds the job's row locked.
+/// The caller holds the lock on the job's row.
 pub async fn claim_manual(
     connection: &mut PgConnection,
     job_id: i64,
@@ -147,7 +147,7 @@ pub async fn claim_manual(
     .await
 }
 
-/// Ends manual runs and backfills whose runner died: nobody takes them over.
+/// Fails manual runs and backfills whose lease expired: no runner takes them over.
 pub async fn fail_expired(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -162,7 +162,7 @@ pub async fn fail_expired(connection: &mut PgConnection, job_id: i64) -> sqlx::R
     .map(drop)
 }
 
-/// Extends a lease. False when it is lost.
+/// Extends a lease. Returns false if it is lost.
 pub async fn renew(connection: &mut PgConnection, claim: &Claim, lease: TimeDelta) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"
@@ -178,7 +178,7 @@ pub async fn renew(connection: &mut PgConnection, claim: &Claim, lease: TimeDelt
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether the claim still holds.
+/// True if the claim is still valid.
 pub async fn holds(connection: &mut PgConnection, claim: &Claim) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -194,7 +194,7 @@ pub async fn holds(connection: &mut PgConnection, claim: &Claim) -> sqlx::Result
     .await
 }
 
-/// Ends a run as ok: the fence of its publishing transaction. False when the claim is lost: then nothing may be published.
+/// Ends a run as ok: the fence of its publishing transaction. Returns false if the claim is lost; then nothing may be published.
 pub async fn finish_ok(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -224,16 +224,16 @@ pub async fn finish_ok(
     Ok(updated.rows_affected() == 1)
 }
 
-/// How a run ends when it publishes nothing.
+/// End of a run that publishes nothing.
 #[derive(Debug, Clone, Copy)]
 pub enum End<'a> {
-    /// With what went wrong.
+    /// Failed, with the error.
     Failed(&'a str),
-    /// With why it was not run.
+    /// Skipped, with the reason.
     Skipped(&'a str),
 }
 
-/// Ends a run that publishes nothing. False when the claim is lost.
+/// Ends a run that publishes nothing. Returns false if the claim is lost.
 pub async fn finish_without(connection: &mut PgConnection, claim: &Claim, end: End<'_>) -> sqlx::Result<bool> {
     let (state, failure, reason) = match end {
         End::Failed(failure) => ("failed", Some(failure), None),
@@ -256,7 +256,7 @@ pub async fn finish_without(connection: &mut PgConnection, claim: &Claim, end: E
     Ok(updated.rows_affected() == 1)
 }
 
-/// Gives a run back, to be claimed again after a while.
+/// Gives a run back, to be claimed again after `after`.
 pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: TimeDelta) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         r#"
@@ -272,7 +272,7 @@ pub async fn give_back(connection: &mut PgConnection, claim: &Claim, after: Time
     Ok(updated.rows_affected() == 1)
 }
 
-/// Gives back everything that a runner holds, when it stops before its runs have ended.
+/// Gives back all scheduled runs that a runner has claimed, when it stops before they have ended.
 pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx::Result<u64> {
     let updated = sqlx::query!(
         "update trueup.run set state = 'due', lease_until = null where claimed_by = $1 and state = 'running' \
@@ -284,7 +284,7 @@ pub async fn give_back_all(connection: &mut PgConnection, claimer: &str) -> sqlx
     Ok(updated.rows_affected())
 }
 
-/// Whether a session of the server still works for its client: it runs a statement, or waited for the next one for less
+/// True if a server session still works for its client: it runs a statement, or has waited for the next one for less
 /// than `patience`. A session that ended, or whose answer never arrived, does not.
 pub async fn is_working(connection: &mut PgConnection, session: i32, patience: TimeDelta) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
@@ -301,7 +301,7 @@ pub async fn is_working(connection: &mut PgConnection, session: i32, patience: T
     .await
 }
 
-/// The database clock.
+/// Returns the time of the database clock.
 pub async fn now(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
 }
@@ -310,15 +310,15 @@ pub(crate) fn interval(duration: TimeDelta) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: duration.num_microseconds().unwrap_or(i64::MAX) }
 }
 
-/// Where the runs of a job stand.
+/// Schedule health of a job.
 #[derive(Debug, Clone)]
 pub struct ScheduleHealth {
     pub job_id: i64,
-    /// The newest run, whatever became of it.
+    /// The newest run, in any state.
     pub run_id: i64,
-    /// The newest tick that was published; before the first, when the job was first seen.
+    /// The newest published tick; before the first, the time when the job was registered.
     pub last_ok: DateTime<Utc>,
-    /// Whether anything was published at all.
+    /// True if the job has published.
     pub has_published: bool,
     /// Why the newest run failed, if it did.
     pub failure: Option<String>,
@@ -326,7 +326,7 @@ pub struct ScheduleHealth {
     pub now: DateTime<Utc>,
 }
 
-/// Where the runs of a job stand. None before its first run was due.
+/// Returns the schedule health of a job, or `None` before its first run was due.
 pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<ScheduleHealth>> {
     sqlx::query_as!(
         ScheduleHealth,
@@ -346,7 +346,7 @@ pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<
     .await
 }
 
-/// How long the oldest slot of these jobs has waited for a runner. None: nothing waits.
+/// Returns how long the oldest slot of these jobs has waited for a runner, or `None` if nothing waits.
 pub async fn oldest_due(connection: &mut PgConnection, jobs: &[String]) -> sqlx::Result<Option<TimeDelta>> {
     let seconds = sqlx::query_scalar!(
         r#"
@@ -373,7 +373,7 @@ pub struct Failure {
     pub failure: String,
 }
 
-/// The newest scheduled run of a job, if it failed at least a few seconds ago and no alert of this rule knows of it.
+/// Returns the newest scheduled run of a job, if it failed at least ten seconds ago and no alert of this rule covers it.
 pub async fn unreported_failure(
     connection: &mut PgConnection,
     job_id: i64,

@@ -1,11 +1,11 @@
-//! The due half of the ledger: which slots were put into it, computed from the last one and never from now.
+//! The due half of the ledger: slots are computed from the last slot, never from the current time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::run::interval;
 
-/// A job whose next slot may be due, locked by us.
+/// A job whose next slot may be due, locked by this session.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     pub job_id: i64,
@@ -15,17 +15,17 @@ pub struct Cursor {
     pub now: DateTime<Utc>,
 }
 
-/// A slot to be put into the ledger.
+/// A slot to be inserted into the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     pub job_id: i64,
     pub scheduled_for: DateTime<Utc>,
     pub trigger: &'static str,
-    /// Why it is not run, if it is not.
+    /// Reason for skipping it, if it is skipped.
     pub skipped: Option<String>,
 }
 
-/// Where a job's schedule stands now.
+/// New position of a job's schedule.
 #[derive(Debug, Clone)]
 pub struct Advance {
     pub job_id: i64,
@@ -33,16 +33,16 @@ pub struct Advance {
     pub next_due_at: Option<DateTime<Utc>>,
 }
 
-/// Whether a scheduler has anything to do.
+/// Work that waits for a scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// A slot of one of the jobs may be due that is not in the ledger.
+    /// True if a slot of one of the jobs may be due that is not in the ledger.
     pub slots: bool,
-    /// A run of one of the jobs may be claimed.
+    /// True if a run of one of the jobs may be claimed.
     pub runs: bool,
 }
 
-/// Asks, without locking anything, whether slots or runs of these jobs wait.
+/// Checks, without locking anything, if slots or runs of these jobs wait.
 pub async fn waiting(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Waiting> {
     sqlx::query_as!(
         Waiting,
@@ -65,7 +65,7 @@ pub async fn waiting(connection: &mut PgConnection, names: &[String]) -> sqlx::R
     .await
 }
 
-/// Jobs with a slot or a claimable run that is overdue by `patience` while another session holds their row locked.
+/// Returns jobs with a slot or a claimable run that is overdue by `patience` while another session locks their row.
 pub async fn locked(connection: &mut PgConnection, names: &[String], patience: TimeDelta) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -92,7 +92,7 @@ pub async fn locked(connection: &mut PgConnection, names: &[String], patience: T
     .await
 }
 
-/// Locks the jobs that may be due. Jobs that another runner looks at are left to it.
+/// Locks the jobs that may be due. Skips jobs that another runner has locked.
 pub async fn lock_due(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<Cursor>> {
     sqlx::query_as!(
         Cursor,
@@ -109,7 +109,7 @@ pub async fn lock_due(connection: &mut PgConnection, names: &[String]) -> sqlx::
     .await
 }
 
-/// Puts slots into the ledger. One that is there already stays as it is.
+/// Inserts slots into the ledger. Existing slots stay as they are.
 pub async fn insert(connection: &mut PgConnection, slots: &[Slot]) -> sqlx::Result<()> {
     let jobs: Vec<i64> = slots.iter().map(|slot| slot.job_id).collect();
     let times: Vec<DateTime<Utc>> = slots.iter().map(|slot| slot.scheduled_for).collect();
@@ -133,7 +133,7 @@ pub async fn insert(connection: &mut PgConnection, slots: &[Slot]) -> sqlx::Resu
     .map(drop)
 }
 
-/// Moves the cursors on.
+/// Advances the cursors.
 pub async fn advance(connection: &mut PgConnection, cursors: &[Advance]) -> sqlx::Result<()> {
     let jobs: Vec<i64> = cursors.iter().map(|cursor| cursor.job_id).collect();
     let last: Vec<DateTime<Utc>> = cursors.iter().map(|cursor| cursor.last_scheduled_for).collect();
@@ -154,9 +154,9 @@ pub async fn advance(connection: &mut PgConnection, cursors: &[Advance]) -> sqlx
     .map(drop)
 }
 
-/// Notes that the jobs are served, and makes schedulers compute their next slot again: the schedule may have changed since the
-/// slot was stored. Returns the names that were noted. A run that publishes holds the row of its job: to wait for it would
-/// hold back all the others, so its job is left for the next time.
+/// Records that the jobs are served, and makes schedulers compute their next slot again: the schedule may have changed since the
+/// slot was stored. Returns the recorded names. Skips jobs whose row is locked, as by a run that publishes, until the next time:
+/// waiting would delay all the others.
 pub async fn note_served(connection: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"

@@ -1,4 +1,5 @@
-//! Messages on their way: leased by whoever sends them, in order per receiver and topic, and what each attempt came to.
+//! Messages being delivered: leased by one sender at a time, in order per receiver and topic, with the outcome of each
+//! attempt.
 
 use std::collections::BTreeMap;
 
@@ -21,20 +22,20 @@ pub struct Leased {
     /// The attempt that is about to be made, from 1.
     pub attempt: i32,
     pub epoch: i32,
-    /// Since its first attempt was due.
+    /// Time since its first attempt was due.
     pub waiting: TimeDelta,
-    /// The receiver said that it is gone for good.
+    /// True if the receiver answered that it is permanently gone.
     pub is_gone: bool,
-    /// Of a mail, what is settled about its addresses.
+    /// For a mail, the final outcomes by address.
     pub recipients: Recipients,
-    /// The same of each earlier message of its topic that still waits for some of its addresses.
+    /// The same for each earlier message of its topic that still waits for some of its addresses.
     pub earlier: Vec<Recipients>,
 }
 
-/// What is settled about addresses: one took the message (None), or refused it for good, and why.
+/// Final outcomes by address: `None` if it accepted the message, otherwise why it refused it permanently.
 pub type Recipients = BTreeMap<String, Option<String>>;
 
-/// Receivers that something can be sent to now. One that failed again and again is left alone for a while.
+/// Returns receivers that have a message to send now. Receivers paused after repeated failures are left out.
 pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -48,7 +49,7 @@ pub async fn receivers_due(connection: &mut PgConnection) -> sqlx::Result<Vec<St
     .await
 }
 
-/// Leases the next notification of a receiver that was due at `due_by`. With `run_id`, only what that run caused and was not tried yet.
+/// Leases the next notification of a receiver that was due at `due_by`. With `run_id`, only untried ones that the run caused.
 pub async fn lease(
     connection: &mut PgConnection,
     receiver: &str,
@@ -113,7 +114,7 @@ pub async fn lease(
     }))
 }
 
-/// Notes that an address took a mail, or refused it for good. False when the lease was lost.
+/// Records that an address accepted a mail, or refused it permanently. Returns false if the lease was lost.
 pub async fn settle_recipient(
     connection: &mut PgConnection,
     leased: &Leased,
@@ -135,22 +136,22 @@ pub async fn settle_recipient(
     Ok(noted.rows_affected() == 1)
 }
 
-/// What an attempt came to.
+/// Outcome of an attempt.
 #[derive(Debug, Clone)]
 pub struct Attempted {
-    /// The attempt was made so long before it is recorded: the database clock says when that was.
+    /// Duration of the attempt. Its start is computed back from the database clock.
     pub duration_ms: i64,
     /// `sent`, `retry` or `dead`.
     pub outcome: &'static str,
     pub status_code: Option<i32>,
     pub failure: Option<String>,
-    /// Some of its addresses have it.
+    /// True if some of its addresses have accepted it.
     pub is_partly: bool,
     /// For `retry`: how long to wait.
     pub wait: Option<TimeDelta>,
 }
 
-/// Records an attempt and settles the notification, or says when it is tried again. False when the lease was lost.
+/// Records an attempt, and settles the notification or schedules its next attempt. Returns false if the lease was lost.
 pub async fn record(connection: &mut PgConnection, leased: &Leased, attempted: &Attempted) -> sqlx::Result<bool> {
     let next = sqlx::query_scalar!(
         r#"
@@ -188,7 +189,7 @@ pub async fn record(connection: &mut PgConnection, leased: &Leased, attempted: &
     Ok(updated.rows_affected() == 1)
 }
 
-/// What an attempt says about its receiver.
+/// Health of a receiver after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     Well,
@@ -196,8 +197,8 @@ pub enum Health {
     Gone,
 }
 
-/// Notes what an attempt says about its receiver. After `tolerated` failures in a row nothing is sent to it for `pause`,
-/// twice as long after the next, up to `longest`. Returns how long it is left alone.
+/// Records the health of a receiver after an attempt. After `tolerated` failures in a row it is paused for `pause`, twice as long
+/// after each further failure, up to `longest`. Returns the end of the pause.
 pub async fn note_health(
     connection: &mut PgConnection,
     receiver: &str,
@@ -207,12 +208,12 @@ pub async fn note_health(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     match outcome {
         Health::Well => {
-            // Most are well most of the time: then there is nothing to write.
+            // Most receivers are healthy: then there is nothing to write.
             let was_troubled = sqlx::query!("delete from trueup.receiver_health where receiver = $1", receiver)
                 .execute(&mut *connection)
                 .await?;
             if was_troubled.rows_affected() > 0 {
-                // What waits for a later attempt need not wait any more.
+                // Makes messages that wait for a later attempt due now.
                 sqlx::query!(
                     r#"
                     update trueup.notification set next_attempt_at = clock_timestamp()
@@ -258,18 +259,18 @@ pub async fn note_health(
     }
 }
 
-/// A message that a receiver was not told in time.
+/// A message that did not reach its receiver in time.
 #[derive(Debug, Clone)]
 pub struct Overdue {
     pub id: Uuid,
     pub receiver: String,
     pub body: serde_json::Value,
-    /// What the last attempt came to, if there was one.
+    /// Failure of the last attempt, if there was one.
     pub failure: Option<String>,
 }
 
-/// Firing messages that have waited longer than `patience` for a receiver that fails, or that `unusable` names, or were
-/// given up or refused by an address, and that nobody was told instead yet. Locked until the transaction ends.
+/// Returns firing messages without a fallback yet that have waited longer than `patience` for a receiver that fails or is in
+/// `unusable`, or were given up or refused by an address. Locks them until the transaction ends.
 pub async fn overdue(
     connection: &mut PgConnection,
     fallback: &str,
@@ -303,7 +304,8 @@ pub async fn overdue(
     .await
 }
 
-/// Tells the fallback receiver what another could not be told, once. Whoever is told that alerts fire is told of their end.
+/// Sends the fallback receiver, once, a message that could not be delivered to another receiver. The fallback receiver is
+/// notified of the end of these alerts too.
 pub async fn fall_back(
     connection: &mut PgConnection,
     overdue: &Overdue,
@@ -312,7 +314,7 @@ pub async fn fall_back(
     body: &serde_json::Value,
     alerts: &[i64],
 ) -> sqlx::Result<()> {
-    // A group of its own: nothing is folded into what stands in for another's message.
+    // A group of its own: no other message may be merged into the fallback.
     sqlx::query!(
         r#"
         with noted as (

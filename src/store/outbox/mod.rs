@@ -1,4 +1,4 @@
-//! Notifications that wait to be sent, and attempts to send them.
+//! Pending notifications, and attempts to deliver them.
 
 pub mod delivery;
 pub mod queue;

@@ -1,4 +1,4 @@
-//! The outbox: intents to tell, written with what they tell of. Until its first attempt a message is open to change.
+//! The outbox: notifications to be sent, written together with their cause. A message may change until its first attempt.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
@@ -11,27 +11,27 @@ use crate::store::ledger::run::interval;
 #[derive(Debug, Clone)]
 pub struct NewNotification {
     pub id: Uuid,
-    /// None: about no job.
+    /// `None` if it is about no job.
     pub job_id: Option<i64>,
-    /// The run that caused it. None: no run did.
+    /// The run that caused it; `None` if no run did.
     pub run_id: Option<i64>,
     pub receiver: String,
-    /// What it is about: later ones about the same wait for earlier ones.
+    /// Later messages of a topic wait for earlier ones.
     pub topic: String,
     pub kind: &'static str,
     pub body: Json,
-    /// Not before this. None: now.
+    /// Earliest time to send it. `None`: now.
     pub due: Option<DateTime<Utc>>,
 }
 
-/// A message that was not attempted yet: what changes goes into it.
+/// A message that was not attempted yet: changes are merged into it.
 #[derive(Debug, Clone)]
 pub struct Open {
     pub id: Uuid,
     pub body: Json,
 }
 
-/// The open message of a group to a receiver, locked until the transaction ends.
+/// Returns the open message of a group to a receiver, locked until the transaction ends.
 pub async fn open(connection: &mut PgConnection, receiver: &str, topic: &str) -> sqlx::Result<Option<Open>> {
     sqlx::query_as!(
         Open,
@@ -49,7 +49,7 @@ pub async fn open(connection: &mut PgConnection, receiver: &str, topic: &str) ->
     .await
 }
 
-/// When the last message of a group to a receiver was made, of those that were not dropped.
+/// Returns the creation time of the last message of a group to a receiver that was not dropped.
 pub async fn last_of_group(
     connection: &mut PgConnection,
     receiver: &str,
@@ -69,7 +69,7 @@ pub async fn last_of_group(
     .await
 }
 
-/// Whether a message of a group waits for a receiver, tried or not.
+/// True if a message of a group waits for a receiver, tried or not.
 pub async fn is_waiting(connection: &mut PgConnection, receiver: &str, topic: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -86,7 +86,7 @@ pub async fn is_waiting(connection: &mut PgConnection, receiver: &str, topic: &s
     .await
 }
 
-/// Puts a notification into the outbox, not to be sent before `due`.
+/// Inserts a notification into the outbox, not to be sent before `due`.
 pub async fn enqueue(connection: &mut PgConnection, new: &NewNotification) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -107,7 +107,7 @@ pub async fn enqueue(connection: &mut PgConnection, new: &NewNotification) -> sq
     .map(drop)
 }
 
-/// Changes an open message. It goes out when it was to, or at `due` if that is sooner.
+/// Changes an open message. It goes out as scheduled, or at `due` if that is sooner.
 pub async fn rewrite(connection: &mut PgConnection, new: &NewNotification) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -126,7 +126,7 @@ pub async fn rewrite(connection: &mut PgConnection, new: &NewNotification) -> sq
     .map(drop)
 }
 
-/// Drops an open message: what it was to tell is over.
+/// Drops an open message, because it is obsolete.
 pub async fn discard(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("update trueup.notification set state = 'dropped', settled_at = clock_timestamp() where id = $1", id)
         .execute(connection)
@@ -134,7 +134,7 @@ pub async fn discard(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<()
         .map(drop)
 }
 
-/// The last message of a group, when it told the end of everything.
+/// The last message of a group, if it announced the end of all its alerts.
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub job_id: Option<i64>,
@@ -142,7 +142,7 @@ pub struct Ended {
     pub body: Json,
 }
 
-/// Ends that a receiver was told less than `lately` ago, and last at least `every` ago.
+/// Returns resolved messages that a receiver first got less than `lately` ago, and last at least `every` ago.
 pub async fn ended_lately(
     connection: &mut PgConnection,
     receiver: &str,
@@ -175,7 +175,7 @@ pub async fn ended_lately(
     .await
 }
 
-/// The age of the oldest notification that should have been delivered by now.
+/// Returns the age of the oldest notification that should have been delivered by now.
 pub async fn oldest_due(connection: &mut PgConnection) -> sqlx::Result<Option<TimeDelta>> {
     let seconds = sqlx::query_scalar!(
         r#"

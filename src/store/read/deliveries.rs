@@ -1,10 +1,10 @@
-//! What people see of the messages, and what they may ask for: another attempt.
+//! Notifications as shown to users, and their requests for another attempt.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A notification, as people see it.
+/// A notification, as shown to users.
 #[derive(Debug, Clone)]
 pub struct DeliveryRow {
     pub id: Uuid,
@@ -18,7 +18,7 @@ pub struct DeliveryRow {
     pub failure: Option<String>,
 }
 
-/// Which notifications are listed.
+/// Filters of the list of notifications.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
     pub job: Option<String>,
@@ -28,16 +28,16 @@ pub struct DeliveryFilter {
     pub limit: i64,
 }
 
-/// A receiver that messages about a job do not get through to.
+/// A receiver that messages about a job do not reach.
 #[derive(Debug, Clone)]
 pub struct Undelivered {
     pub receiver: String,
-    /// What it answered.
+    /// Its answer, or the failure of the last attempt.
     pub failure: String,
 }
 
-/// Receivers of which the newest message about a job that failed, within seven days, was given up or refused by an address, and that
-/// have taken no later one whole.
+/// Returns receivers whose newest failed message about a job, within seven days, was given up or refused by an address, and that
+/// have not fully accepted a later message.
 pub async fn undelivered(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<Vec<Undelivered>> {
     sqlx::query_as!(
         Undelivered,
@@ -66,7 +66,7 @@ pub async fn undelivered(connection: &mut PgConnection, job_id: i64) -> sqlx::Re
     .await
 }
 
-/// The newest notifications, newest first. Heartbeats only when their receiver is asked for.
+/// Returns the newest notifications, newest first. Heartbeats are included only if their receiver is in the filter.
 pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sqlx::Result<Vec<DeliveryRow>> {
     sqlx::query_as!(
         DeliveryRow,
@@ -92,8 +92,9 @@ pub async fn list(connection: &mut PgConnection, filter: &DeliveryFilter) -> sql
     .await
 }
 
-/// Makes notifications due again that were given up, with the same ids: these, or all of a receiver of the last day that no
-/// later one has overtaken. A mail that some of its addresses refused is one of them. Returns how many. What waits for its next attempt is tried now.
+/// Makes notifications that were given up due again, with the same ids: those in `ids`, or all of a receiver of the last day
+/// that no later one has overtaken. Includes mails that some of their addresses refused. Those that wait for their next attempt
+/// are tried now. Returns their number.
 pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option<&str>) -> sqlx::Result<u64> {
     let retried = sqlx::query!(
         r#"
@@ -131,7 +132,7 @@ pub async fn retry(connection: &mut PgConnection, ids: &[Uuid], receiver: Option
     Ok(retried.rows_affected())
 }
 
-/// Ends a receiver's pause: somebody wants to know whether it is well.
+/// Ends a receiver's pause, so that a user can test it.
 pub async fn try_now(connection: &mut PgConnection, receiver: &str) -> sqlx::Result<()> {
     sqlx::query!("update trueup.receiver_health set open_until = null where receiver = $1", receiver)
         .execute(connection)

@@ -1,4 +1,4 @@
-//! What `doctor` asks the database about itself.
+//! Queries of `doctor` about the database.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -12,19 +12,19 @@ pub struct Server {
     pub now: DateTime<Utc>,
     pub role: String,
     pub is_superuser: bool,
-    /// May create objects in the schema `trueup`.
+    /// True if the role may create objects in the schema `trueup`.
     pub may_define: bool,
-    /// Of temporary files that a session may have open, as the server shows it; `-1` is any.
+    /// Limit on a session's temporary files, as the server shows it; `-1` is unlimited.
     pub temp_file_limit: String,
-    /// It follows another server, and takes no writes.
+    /// True if the server follows another one and takes no writes.
     pub is_standby: bool,
-    /// Transactions of this role are read-only unless they say otherwise.
+    /// True if transactions of this role are read-only by default.
     pub is_read_only: bool,
     pub connections_used: i64,
     pub connections_most: i64,
 }
 
-/// Asks about the server. Works before the schema is there.
+/// Queries the server. Works before the schema exists.
 pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
     sqlx::query_as!(
         Server,
@@ -42,8 +42,8 @@ pub async fn server(connection: &mut PgConnection) -> sqlx::Result<Server> {
     .await
 }
 
-/// Tables of `trueup` that this role may not read and write, and functions that it may not call. Months are reached through
-/// their table.
+/// Returns tables of `trueup` that this role may not read and write, and functions that it may not call. Months are skipped: they
+/// are accessed through their table.
 pub async fn missing_on_own(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -61,7 +61,7 @@ pub async fn missing_on_own(connection: &mut PgConnection) -> sqlx::Result<Vec<S
     .await
 }
 
-/// What this role may do with a source.
+/// Rights of this role on a source.
 #[derive(Debug, Clone)]
 pub struct SourceRights {
     pub exists: bool,
@@ -69,7 +69,7 @@ pub struct SourceRights {
     pub may_write: bool,
 }
 
-/// Asks about a source table, by its quoted name.
+/// Queries the rights on a source table, by its quoted name.
 pub async fn source(connection: &mut PgConnection, table: &str) -> sqlx::Result<SourceRights> {
     sqlx::query_as!(
         SourceRights,
@@ -86,18 +86,18 @@ pub async fn source(connection: &mut PgConnection, table: &str) -> sqlx::Result<
     .await
 }
 
-/// How the outbox stands.
+/// State of the outbox.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     pub waiting: i64,
-    /// Of the oldest that should have gone out, in seconds.
+    /// Age of the oldest overdue notification, in seconds.
     pub oldest_seconds: Option<f64>,
     pub dead_lately: i64,
-    /// Receivers that are left alone for a while, or gone.
+    /// Receivers that are paused or permanently gone.
     pub troubled: Vec<String>,
 }
 
-/// Asks about the outbox.
+/// Queries the outbox.
 pub async fn outbox(connection: &mut PgConnection) -> sqlx::Result<Outbox> {
     sqlx::query_as!(
         Outbox,

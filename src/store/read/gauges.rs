@@ -1,4 +1,4 @@
-//! The state of the ledger in numbers, for whoever scrapes it.
+//! State of the ledger in numbers, for Prometheus.
 
 use sqlx::PgConnection;
 
@@ -8,7 +8,7 @@ pub struct Gauges {
     pub jobs: Vec<JobGauges>,
     /// Messages that are not delivered yet.
     pub pending: i64,
-    /// For how long the oldest that should have gone out has waited.
+    /// Time that the oldest overdue message has waited.
     pub oldest_seconds: Option<f64>,
 }
 
@@ -16,7 +16,7 @@ pub struct Gauges {
 #[derive(Debug, Clone)]
 pub struct JobGauges {
     pub name: String,
-    /// Age of the newest published time.
+    /// Age of the newest published `as_of`.
     pub lag_seconds: Option<f64>,
     pub unfinished: i64,
     pub pages: i64,
@@ -24,7 +24,7 @@ pub struct JobGauges {
     pub infos: i64,
 }
 
-/// Reads all of it.
+/// Reads all gauges.
 pub async fn read(connection: &mut PgConnection, jobs: &[String]) -> sqlx::Result<Gauges> {
     let jobs = sqlx::query_as!(
         JobGauges,

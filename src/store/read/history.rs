@@ -1,4 +1,4 @@
-//! What `history`, `status` and `alerts` show: the public views, read back.
+//! Queries behind `history`, `status` and `alerts`, partly over the public views.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,7 +10,7 @@ pub struct HistoryFilter {
     pub metric: Option<String>,
     pub window: Option<String>,
     pub cohort: Option<String>,
-    /// As it was believed then.
+    /// Show values as known at this time.
     pub as_of: Option<DateTime<Utc>>,
     pub limit: i64,
 }
@@ -33,7 +33,7 @@ pub struct MetricRow {
     pub revision: i32,
 }
 
-/// The newest measurements that match, oldest first.
+/// Returns the newest measurements that match, oldest first.
 pub async fn metrics(connection: &mut PgConnection, filter: &HistoryFilter) -> sqlx::Result<Vec<MetricRow>> {
     let mut rows = sqlx::query_as!(
         MetricRow,
@@ -61,7 +61,7 @@ pub async fn metrics(connection: &mut PgConnection, filter: &HistoryFilter) -> s
     Ok(rows)
 }
 
-/// How a job stands.
+/// Status of a job.
 #[derive(Debug, Clone)]
 pub struct JobStatus {
     pub job: String,
@@ -76,7 +76,7 @@ pub struct JobStatus {
     pub undelivered: i64,
 }
 
-/// The state of every job that the ledger knows, by name.
+/// Returns the status of every job in the ledger, by name.
 pub async fn status(connection: &mut PgConnection) -> sqlx::Result<Vec<JobStatus>> {
     sqlx::query_as!(
         JobStatus,
@@ -101,7 +101,7 @@ pub async fn status(connection: &mut PgConnection) -> sqlx::Result<Vec<JobStatus
     .await
 }
 
-/// One alert, as it stands.
+/// Current state of one alert.
 #[derive(Debug, Clone)]
 pub struct AlertStatus {
     pub id: i64,
@@ -123,7 +123,7 @@ pub struct AlertStatus {
     pub limit_value: Option<f64>,
 }
 
-/// Alerts, those that are open first. With `all`, also those that are not.
+/// Returns alerts, open ones first. With `all`, also those that are not open.
 pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool) -> sqlx::Result<Vec<AlertStatus>> {
     sqlx::query_as!(
         AlertStatus,
@@ -153,7 +153,7 @@ pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool)
     .await
 }
 
-/// Predictions that are left out because the data contradict themselves.
+/// Predictions that are left out because of contradictory data.
 #[derive(Debug, Clone)]
 pub struct Contradiction {
     /// `duplicate prediction` or `ambiguous label`.
@@ -163,7 +163,7 @@ pub struct Contradiction {
     pub examples: Vec<String>,
 }
 
-/// What contradicts itself among the residuals of a job's present plan.
+/// Returns contradictions among the residuals of a job's current plan.
 pub async fn contradictions(connection: &mut PgConnection, job: &str) -> sqlx::Result<Vec<Contradiction>> {
     sqlx::query_as!(
         Contradiction,
@@ -181,7 +181,7 @@ pub async fn contradictions(connection: &mut PgConnection, job: &str) -> sqlx::R
     .await
 }
 
-/// What the history of a job can be asked by.
+/// Filters of the history of a job.
 #[derive(Debug, Clone)]
 pub struct Known {
     pub windows: Vec<String>,
@@ -189,10 +189,10 @@ pub struct Known {
     pub cohorts: Vec<String>,
 }
 
-/// Most names of a kind that are listed.
+/// Maximum number of names listed per kind.
 const MOST_NAMES: i64 = 50;
 
-/// Names in the newest windows of a job. None where there is no such job.
+/// Returns names in the newest windows of a job, or `None` if there is no such job.
 pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<Known>> {
     sqlx::query_as!(
         Known,
@@ -219,7 +219,7 @@ pub async fn known(connection: &mut PgConnection, job: &str) -> sqlx::Result<Opt
     .await
 }
 
-/// A run, as people see it.
+/// A run, as shown to users.
 #[derive(Debug, Clone)]
 pub struct RunRow {
     pub job: String,
@@ -228,11 +228,11 @@ pub struct RunRow {
     pub seconds: Option<f64>,
     pub rows_read: Option<i64>,
     pub windows_written: Option<i64>,
-    /// Why it failed or was skipped, or what it was if not a scheduled one.
+    /// Why it failed or was skipped, or its trigger if it was not scheduled.
     pub why: Option<String>,
 }
 
-/// The newest runs, newest first.
+/// Returns the newest runs, newest first.
 pub async fn runs(connection: &mut PgConnection, job: Option<&str>, limit: i64) -> sqlx::Result<Vec<RunRow>> {
     sqlx::query_as!(
         RunRow,
@@ -252,7 +252,7 @@ pub async fn runs(connection: &mut PgConnection, job: Option<&str>, limit: i64) 
     .await
 }
 
-/// The last values of a job's error, oldest first: its rmse, of everything together, in the kind of window that ended last.
+/// Returns the last values of a job's rmse, oldest first, over all cohorts and versions, for the window name that ended last.
 pub async fn recent_errors(connection: &mut PgConnection, job: &str, most: i64) -> sqlx::Result<Vec<Option<f64>>> {
     let mut values = sqlx::query_scalar!(
         r#"

@@ -1,4 +1,4 @@
-//! Queries for people: what commands, health checks and metrics show.
+//! Queries behind commands, health checks and metrics.
 
 pub mod deliveries;
 pub mod doctor;

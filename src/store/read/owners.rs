@@ -1,4 +1,5 @@
-//! Who owns what the sources are made of: Postgres runs the functions of a view with the rights of the role that reads it.
+//! Owners of the objects behind the sources: Postgres runs the functions of a view with the rights of the role that
+//! reads it.
 
 use sqlx::PgConnection;
 
@@ -10,8 +11,8 @@ pub struct Owned {
     pub owner: String,
 }
 
-/// Of these tables and views, of all views and tables behind them, and of the functions that their definitions and row policies
-/// call: those whose owner is neither this role, nor a superuser, nor one of `trusted`.
+/// Returns objects whose owner is neither this role, nor a superuser, nor one of `trusted`: among these tables and views, all
+/// views and tables behind them, and the functions that their definitions and row policies call.
 pub async fn untrusted(
     connection: &mut PgConnection,
     sources: &[String],

@@ -1,18 +1,18 @@
-//! How much room the history takes, by table and by job, and how fast that grows.
+//! Storage used by history, by table and by job, and its growth.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A table with its months, indexes and long values.
+/// A table with its months, indexes and TOAST data.
 #[derive(Debug, Clone)]
 pub struct TableSize {
     pub name: String,
     pub bytes: i64,
-    /// As the server last estimated.
+    /// The server's last estimate.
     pub rows: i64,
 }
 
-/// The size of each table, the largest first. Asks the file system and the catalogue, and reads no table.
+/// Returns the size of each table, largest first. Queries the file system and the catalog, and reads no table.
 pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<TableSize>> {
     sqlx::query_as!(
         TableSize,
@@ -31,22 +31,22 @@ pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<TableSize
     .await
 }
 
-/// What there is of a job.
+/// Stored rows of a job.
 #[derive(Debug, Clone)]
 pub struct JobSize {
     pub job: String,
-    /// All that are stored.
+    /// All stored measurements.
     pub measurements: i64,
-    /// Of windows that ended in the last days: of tumbling windows, and of rolling ones.
+    /// Measurements of windows that ended in the last days: tumbling, and rolling.
     pub recent_tumbling: i64,
     pub recent_rolling: i64,
-    /// Rolling windows that ended in the last days, and names of rolling windows.
+    /// Number of rolling windows that ended in the last days, and of their distinct names.
     pub recent_windows: i64,
     pub rolling_names: i64,
 }
 
-/// Measurements of each job, by name. With `exact` they are counted, else taken from the server's statistics, which know the jobs
-/// that are not small beside the others. Those of the last days are counted in any case, by an index.
+/// Returns the measurements of each job, by name. With `exact` they are counted; otherwise they are taken from the server's
+/// statistics, which omit jobs that are small compared with the others. Those of the last days are always counted, by an index.
 pub async fn jobs(connection: &mut PgConnection, since: DateTime<Utc>, exact: bool) -> sqlx::Result<Vec<JobSize>> {
     sqlx::query_as!(
         JobSize,

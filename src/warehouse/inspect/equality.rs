@@ -1,7 +1,7 @@
-//! Types that Postgres compares in a way that their text does not tell.
+//! Types that Postgres does not compare as it compares their text.
 //!
-//! Sessions look for operators in `pg_catalog` only. A type of an extension, such as `citext`, has its `=` elsewhere: without it
-//! Postgres falls back to comparing texts, and would match fewer keys without a word.
+//! Sessions search for operators in `pg_catalog` only. A type of an extension, such as `citext`, has its `=` elsewhere:
+//! without it Postgres falls back to comparing texts, and would silently match fewer keys.
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::Oid;
@@ -13,8 +13,7 @@ use crate::plan::PlannedJob;
 use crate::sql::probe;
 use crate::warehouse::session::{self, ColumnType};
 
-/// What types are underneath their domains: the place in the list, the name, whether the `=` is the server's own, and whether it
-/// is one of texts.
+/// Resolves domains to their base types. Columns: position in the list, name, `=` is the server's own, type is a text.
 const BASES: &str = "
     with recursive base as (
         select asked.place, t.oid, t.typbasetype, t.typname, t.typcategory, 0 as depth
@@ -34,7 +33,7 @@ struct Base {
     is_text: bool,
 }
 
-/// The columns whose type has its `=` outside of the server's own schema, by their place, with that type.
+/// Returns the columns whose type has its `=` outside the server's own schema: position and base type.
 async fn foreign(connection: &mut PgConnection, columns: &[&ColumnType]) -> sqlx::Result<Vec<(usize, Base)>> {
     let oids: Vec<Oid> = columns.iter().map(|column| Oid(column.oid.unwrap_or_default())).collect();
     let found: Vec<(i64, String, bool, bool)> = sqlx::query_as(BASES).bind(&oids).fetch_all(connection).await?;
@@ -43,7 +42,7 @@ async fn foreign(connection: &mut PgConnection, columns: &[&ColumnType]) -> sqlx
     Ok(foreign.map(|(number, name, _, is_text)| (place(number), Base { name, is_text })).collect())
 }
 
-/// Refuses key columns whose type has its `=` outside of the server's own schema. Returns their places in the list.
+/// Refuses key columns whose type has its `=` outside the server's own schema. Returns their positions in the list.
 pub(super) async fn keys(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -56,7 +55,7 @@ pub(super) async fn keys(
         let (side, column) = columns[*place];
         let name = &column.name;
         let text = format!("{}::text", quoted(name));
-        // Texts that compare without regard to case have one form in small letters.
+        // Case-insensitive texts have one lower-case form.
         let sql = if base.is_text { format!("lower({text})") } else { text };
         let message = format!("`{name}` is {}, whose keys are equal by an operator of an extension", base.name);
         let path = if side == Side::Predictions { "predictions.id" } else { "labels.id" };
@@ -66,7 +65,7 @@ pub(super) async fn keys(
     Ok(foreign.into_iter().map(|(place, _)| place).collect())
 }
 
-/// Refuses cohorts by a column that SQL would group otherwise than by its text.
+/// Refuses cohort columns that SQL does not group by their text.
 pub(super) async fn dimensions(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -79,7 +78,7 @@ pub(super) async fn dimensions(
     }
     let columns = match session::describe(connection, &probe::dimensions(job)).await {
         Ok(columns) => columns,
-        // What keeps them from being read is found elsewhere.
+        // The cause is reported elsewhere.
         Err(error) if error.as_database_error().is_some() => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -96,8 +95,7 @@ pub(super) async fn dimensions(
     Ok(())
 }
 
-/// Whether every key is text that is equal only where its bytes are: under a collation that says otherwise a key cannot be looked up
-/// by its text.
+/// True if keys are compared bytewise: under a nondeterministic collation, a key cannot be looked up by its text.
 pub(super) async fn is_bytewise(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<bool> {
     const BYTEWISE: &str = "
         select not exists (

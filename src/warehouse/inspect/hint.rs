@@ -1,4 +1,4 @@
-//! Hints that can be pasted: the query that stands for a table, with the columns of the wrong type converted.
+//! Hints that can be pasted: the query that replaces a table, with the columns of the wrong type converted.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ pub(super) enum Side {
     Labels,
 }
 
-/// A column, and the SQL that gives it the right type.
+/// A column, and the SQL that converts it to the right type.
 pub(super) type Conversion = (String, String);
 
-/// How to convert columns of one table.
+/// Returns a hint that converts columns of one table.
 pub(super) fn convert(job: &PlannedJob, side: Side, conversions: &[Conversion]) -> String {
     let (relation, section) = match side {
         Side::Predictions => (&job.predictions.relation, "predictions"),
@@ -40,7 +40,7 @@ pub(super) fn convert(job: &PlannedJob, side: Side, conversions: &[Conversion]) 
     }
 }
 
-/// The columns of a table that the job uses, each once.
+/// Returns the columns of a table that the job uses, each once.
 fn needed(job: &PlannedJob, side: Side) -> Vec<String> {
     let (p, l) = (&job.predictions, &job.labels);
     let named: Vec<&Identifier> = match side {
@@ -60,7 +60,7 @@ fn needed(job: &PlannedJob, side: Side) -> Vec<String> {
     needed
 }
 
-/// How an instant is made of a column of another type. None where nobody can say.
+/// SQL that converts a column of another type to an instant. `None` if no conversion is known.
 pub(super) fn instant(column: &ColumnType) -> Option<String> {
     let name = quoted(&column.name);
     match column.type_name.as_str() {
@@ -72,7 +72,7 @@ pub(super) fn instant(column: &ColumnType) -> Option<String> {
     }
 }
 
-/// How a number is made of a column of another type. None where nobody can say.
+/// SQL that converts a column of another type to a number. `None` if no conversion is known.
 pub(super) fn number(column: &ColumnType) -> Option<String> {
     let name = quoted(&column.name);
     match column.type_name.as_str() {
@@ -85,11 +85,11 @@ pub(super) fn number(column: &ColumnType) -> Option<String> {
     }
 }
 
-/// How two keys get one type: which side is converted, and how. None for types that have no value in common.
+/// Conversion that gives two keys the same type: the side to convert, and how. `None` for types without a common value.
 pub(super) fn key(predicted: &ColumnType, labeled: &ColumnType) -> Option<(Side, Conversion)> {
     let to = |column: &ColumnType, target: &str| (column.name.clone(), format!("{}::{target}", quoted(&column.name)));
     match (sql_type(&predicted.type_name), sql_type(&labeled.type_name)) {
-        // What is text may be no number.
+        // Convert to text, because a text may not be a number.
         (Some("text"), _) => Some((Side::Labels, to(labeled, "text"))),
         (_, Some("text")) => Some((Side::Predictions, to(predicted, "text"))),
         (Some(target @ ("bigint" | "numeric")), Some("bigint" | "numeric")) => {

@@ -1,14 +1,14 @@
-//! What is wrong with a source, in words.
+//! Mistakes in a source, in words.
 
-/// Something about the source that keeps the job from running.
+/// A problem of the source that prevents the job from running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceMistake {
-    /// Where in the job file: `predictions.at`.
+    /// Path in the job file: `predictions.at`.
     pub path: String,
     pub code: &'static str,
     pub message: String,
     pub hint: String,
-    /// What Postgres said, for whoever sits in front of it. It may name data of the source: it is shown, and never stored.
+    /// Postgres's message, for the user at the terminal. It may contain data of the source: it is shown, and never stored.
     pub said: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl SourceMistake {
         Self { path: path.into(), code, message: message.into(), hint: hint.into(), said: None }
     }
 
-    /// One that Postgres found, in our words and in its own.
+    /// Creates a mistake that Postgres found, in our words and in its own.
     pub(super) fn refused(path: impl Into<String>, code: &'static str, error: &sqlx::Error, hint: &str) -> Self {
         let state = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
         let said = error.as_database_error().map(|error| error.message().to_owned());
@@ -30,12 +30,12 @@ impl SourceMistake {
     }
 }
 
-/// What went wrong while looking at the source.
+/// Why an inspection of the source failed.
 #[derive(Debug)]
 pub enum SourceError {
     /// The job does not fit the tables.
     Mistakes(Vec<SourceMistake>),
-    /// The tables could not be looked at.
+    /// The tables could not be inspected.
     Database(sqlx::Error),
 }
 
@@ -45,13 +45,13 @@ impl From<sqlx::Error> for SourceError {
     }
 }
 
-/// SQLSTATE of an error that is the job's fault: wrong names, types, rights. None for any other.
+/// Returns the SQLSTATE of an error that is the job's fault: wrong names, types, privileges. `None` for any other.
 pub(super) fn user_code(error: &sqlx::Error) -> Option<String> {
     let code = error.as_database_error()?.code()?.into_owned();
     (code.starts_with("42") || code.starts_with("22") || code.starts_with("3F")).then_some(code)
 }
 
-/// The server's own text may hold data of the source, so its state is put in our words.
+/// Describes an SQLSTATE in our words, because the server's own text may contain data of the source.
 pub(super) fn in_our_words(code: &str) -> String {
     let words = match code {
         "42P01" => "the table does not exist",

@@ -1,4 +1,4 @@
-//! Compares a job with the tables it names: types, time zones, uniqueness. Read before every run, because tables change.
+//! Compares a job with the tables it names: types, time zones, uniqueness. Repeated before every run, because tables change.
 
 mod equality;
 mod hint;
@@ -33,7 +33,7 @@ pub use types::column_types;
 pub use unique::{not_unique, repeated_keys};
 pub use volatile::moving;
 
-/// What the catalog says about the source, or every way in which the job does not fit it.
+/// Returns what the catalog says about the source, or every way in which the job does not fit it.
 pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<SourceFacts, SourceError> {
     let mut mistakes = Vec::new();
     let (p, l) = (&job.predictions, &job.labels);
@@ -80,7 +80,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     version_key.extend(p.version.clone());
     let sharded = sharding::placements(connection, job).await?.iter().any(Placement::is_sharded);
     let labels_unique = l.unique || is_unique(connection, &l.relation, &l.id, false).await?;
-    // The key comes last among the columns.
+    // The key columns come last.
     let key_type = predictions.last().map_or("", |column| column.type_name.as_str());
     let key_type = readable_key(key_type).filter(|_| p.id.len() == 1 && labels_unique && !sharded);
     let key_type = if equality::is_bytewise(connection, job).await? { key_type } else { None };
@@ -103,7 +103,7 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     })
 }
 
-/// Refuses keys that are not compared as they are.
+/// Refuses keys that cannot be compared unconverted.
 async fn keys(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -112,7 +112,7 @@ async fn keys(
     mistakes: &mut Vec<SourceMistake>,
 ) -> sqlx::Result<()> {
     let before = mistakes.len();
-    // The key comes last among the columns. That of the labels may be the start of that of the predictions.
+    // The key columns come last. The labels' key may be a prefix of the predictions' key.
     let (p_key, l_key) = (predictions.len() - job.predictions.id.len(), labels.len() - job.labels.id.len());
     let pairs: Vec<(&ColumnType, &ColumnType)> = predictions[p_key..].iter().zip(&labels[l_key..]).collect();
     let sides = pairs.iter().flat_map(|(p_type, l_type)| [(Side::Predictions, *p_type), (Side::Labels, *l_type)]);
@@ -144,7 +144,7 @@ async fn keys(
     check(connection, "labels.id", "key-types", &probe::join(job), hint, mistakes).await
 }
 
-/// The type to read a key of a type back as from its text. None where that is not known to give the same key.
+/// Type to read a key back as from its text. `None` if that is not known to give the same key.
 fn readable_key(type_name: &str) -> Option<&'static str> {
     match type_name {
         "INT2" | "INT4" | "INT8" => Some("bigint"),
@@ -154,7 +154,7 @@ fn readable_key(type_name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether keys of two types are compared without converting one side, and written in the same way.
+/// True if keys of two types compare without a conversion and have the same text.
 fn same_key_type(a: &str, b: &str) -> bool {
     let kind = |name: &str| match name {
         "INT2" | "INT4" | "INT8" => "integer".to_owned(),
@@ -164,7 +164,7 @@ fn same_key_type(a: &str, b: &str) -> bool {
     kind(a) == kind(b)
 }
 
-/// Finds what is wrong with the job's expressions. Without a table of predictions there is nothing to hold them against.
+/// Finds mistakes in the job's expressions. Without a predictions table there is nothing to check them against.
 async fn expressions(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -180,7 +180,7 @@ async fn expressions(
         let missing: Vec<&String> = probe.columns.iter().filter(|column| !known.contains(&column.as_str())).collect();
         for name in &missing {
             let mistake = no_column(probe.path, name, "predictions", &known);
-            // Both sides of a ratio name what either of them does.
+            // Both sides of a ratio name the columns of either.
             if !mistakes.contains(&mistake) {
                 mistakes.push(mistake);
             }
@@ -195,7 +195,7 @@ async fn expressions(
     Ok(())
 }
 
-/// Finds functions that a query calls by permission and that are not there, or whose answer may change without the data.
+/// Finds functions granted to a query that do not exist, or whose result may change without the data.
 async fn functions(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -218,7 +218,7 @@ async fn functions(
     Ok(())
 }
 
-/// Whether any function of a name is volatile. None where there is none.
+/// True if any function of that name is volatile. `None` if there is no such function.
 async fn volatility(connection: &mut PgConnection, function: &Granted) -> sqlx::Result<Option<bool>> {
     sqlx::query_scalar(
         "select bool_or(p.provolatile = 'v') from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
@@ -236,7 +236,7 @@ fn no_column(path: &str, name: &str, section: &str, known: &[&str]) -> SourceMis
     SourceMistake::new(path, "no-column", format!("there is no column `{name}` in the {section} table"), hint)
 }
 
-/// Types of the named columns. None when the table or a column is not there, which is then among the mistakes.
+/// Returns the types of the named columns. `None` if the table or a column is missing, which is added to the mistakes.
 async fn columns(
     connection: &mut PgConnection,
     section: &str,
@@ -313,7 +313,7 @@ fn expect_types(
     }
 }
 
-/// Lets the server parse a statement; a refusal is a mistake of the job.
+/// Lets the server parse a statement; reports a refusal as a mistake of the job.
 async fn check(
     connection: &mut PgConnection,
     path: &str,

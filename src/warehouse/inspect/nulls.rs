@@ -1,4 +1,4 @@
-//! Rows that are counted nowhere, and sources that are younger than the horizon.
+//! Rows that are never counted, and sources that are younger than the horizon.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _};
@@ -8,7 +8,7 @@ use crate::plan::PlannedJob;
 use crate::sql::sample;
 use crate::warehouse::session;
 
-/// Columns that must not be NULL and are, in a sample of each table: such rows are never read.
+/// Finds columns that contain NULL but must not, in a sample of each table: such rows are never read.
 pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let mut found = Vec::new();
     for probe in sample::nulls(job) {
@@ -24,14 +24,13 @@ pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Res
     Ok(found)
 }
 
-/// The oldest event of a source. None without predictions.
+/// Returns the oldest event of a source. `None` without predictions.
 pub async fn first_event(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
     let rows = session::fetch(connection, &sample::first_event(job), &[]).await?;
     rows.first().map(|row| row.try_get("first")).transpose().map(Option::flatten)
 }
 
-/// The oldest event of a source that begins within the horizon, although the job has been there for longer. None where it
-/// reaches back far enough.
+/// Returns the oldest event of a source that begins within the horizon. `None` if it reaches back far enough.
 pub async fn begins_late(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Option<DateTime<Utc>>> {
     let seconds = job.windows.horizon.num_seconds();
     let rows = session::fetch(connection, &sample::oldest(job, seconds), &[]).await?;

@@ -1,4 +1,4 @@
-//! What the data say about a job beyond its types.
+//! Profile of a job's data, beyond its column types.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -7,24 +7,24 @@ use crate::plan::source::Relation;
 use crate::sql::sample;
 use crate::warehouse::session;
 
-/// What the data say about a job beyond its types.
+/// Profile of a job's data, beyond its column types.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Habits {
     /// Seconds until 95 % of the labels had arrived.
     pub label_latency: Option<f64>,
-    /// Values of each cohort dimension, in the order of the job's, each counted up to `MOST_VALUES` + 1.
+    /// Number of values of each cohort dimension, in the job's order, each counted up to `MOST_VALUES` + 1.
     pub cardinality: Vec<i64>,
-    /// Rows of predictions and of labels, as the planner estimates them. None where it does not know, or of a query.
+    /// Planner estimates of the rows of predictions and of labels. `None` if unknown, or for a query.
     pub rows: (Option<f64>, Option<f64>),
-    /// Predictions and labels that a run reads: those that arrived between two runs, and in the overlap. None where indexes
-    /// for it are missing.
+    /// Predictions and labels that a run reads: those that arrived between two runs, and in the overlap. `None` if
+    /// indexes for it are missing.
     pub each_run: Option<(i64, i64)>,
 }
 
-/// Values of a cohort dimension above which it is probably not meant as one.
+/// More values than this indicate that a column is not meant as a cohort dimension.
 pub const MOST_VALUES: u32 = 1_000;
 
-/// Looks at the newest predictions.
+/// Profiles the newest predictions.
 pub async fn data_profile(connection: &mut PgConnection, job: &PlannedJob, indexed: bool) -> sqlx::Result<Habits> {
     let mut data_profile = Habits::default();
     if let Some(sql) = sample::label_latency(job) {
@@ -49,7 +49,7 @@ pub async fn data_profile(connection: &mut PgConnection, job: &PlannedJob, index
     Ok(data_profile)
 }
 
-/// How many rows the planner believes a table to have.
+/// Returns the planner's estimate of a table's rows.
 async fn estimate(connection: &mut PgConnection, relation: &Relation) -> sqlx::Result<Option<f64>> {
     let Relation::Table(table) = relation else { return Ok(None) };
     let rows: Option<f64> = sqlx::query_scalar(

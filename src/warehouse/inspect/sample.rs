@@ -1,4 +1,4 @@
-//! Reads a few rows as a run would, in a session that may write nothing: what the catalog cannot tell shows itself here.
+//! Reads a few rows as a run would, in a read-only session, to find problems that the catalog does not show.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -9,7 +9,7 @@ use crate::plan::source::Relation;
 use crate::sql::{PlannedSql, sample};
 use crate::warehouse::session;
 
-/// Reads one row of each source, with the columns that the job names. Every reason why Postgres refuses that is a mistake.
+/// Reads one row of each source, with the columns that the job names. Any refusal by Postgres is a mistake.
 pub async fn look(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let (p, l) = (&job.predictions.relation, &job.labels.relation);
     let sides = [("predictions", p, sample::first_prediction(job)), ("labels", l, sample::first_label(job))];
@@ -22,14 +22,14 @@ pub async fn look(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Resu
     Ok(mistakes)
 }
 
-/// Whether Postgres refuses to read because a policy would hide rows.
+/// True if Postgres refuses to read because a policy would hide rows.
 pub(super) fn is_policy(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refused| {
         refused.code().is_some_and(|code| code == "42501") && refused.message().contains("row-level security")
     })
 }
 
-/// What a refusal to read means. An error that is about the connection is none.
+/// Explains a refusal to read. Connection errors are returned as errors.
 pub(super) async fn refusal(
     connection: &mut PgConnection,
     path: String,
@@ -72,7 +72,7 @@ async fn role(connection: &mut PgConnection) -> sqlx::Result<String> {
     sqlx::query_scalar("select quote_ident(current_user)").fetch_one(connection).await
 }
 
-/// Names the columns that lack a grant.
+/// Returns the grants for columns that lack one.
 async fn grants(connection: &mut PgConnection, relation: &Relation) -> sqlx::Result<String> {
     const LACKING: &str = "
         select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
@@ -90,17 +90,17 @@ async fn grants(connection: &mut PgConnection, relation: &Relation) -> sqlx::Res
     }
 }
 
-/// Rows of the sample that expressions are tried on.
+/// Rows of the sample on which expressions are evaluated.
 const SAMPLE: i64 = 1_000;
 
-/// Tries every expression of the job on the newest rows: which fail on a row, with its key and the values that the expression
-/// reads.
+/// Evaluates every expression of the job on the newest rows. Reports those that fail on a row, with its key and the
+/// values that the expression reads.
 pub async fn failing(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<SourceMistake>> {
     let mut mistakes = Vec::new();
     for probe in sample::samples(job) {
         let Err(error) = tried(connection, &(probe.count)(0, SAMPLE)).await else { continue };
         let said = value_error(error)?;
-        // Half of the rows that fail, and half of that.
+        // Bisect to the first row that fails.
         let (mut from, mut rows) = (0, SAMPLE);
         while rows > 1 {
             let half = rows / 2;
@@ -127,7 +127,7 @@ async fn tried(connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<
     session::fetch(connection, sql, &[]).await.map(drop)
 }
 
-/// What Postgres said of a value. Any other error is not about a value.
+/// Returns Postgres's message about a value. Any other error is returned as an error.
 fn value_error(error: sqlx::Error) -> sqlx::Result<String> {
     match error.as_database_error() {
         Some(refused) if refused.code().is_some_and(|code| session::is_about_a_value(&code)) => {

@@ -1,30 +1,30 @@
-//! How a sharded database (Citus) has spread the tables of a job.
+//! Distribution of a job's tables in a sharded database (Citus).
 
 use sqlx::PgConnection;
 
 use crate::plan::PlannedJob;
 
-/// A table below one side of a job, and where its rows are.
+/// A table below one side of a job, and the location of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// `predictions` or `labels`.
     pub section: String,
     pub table: String,
-    /// How the extension keeps it; None for a table that it knows nothing of.
+    /// Table type in the extension; `None` for a table that it does not manage.
     pub kind: Option<String>,
-    /// The column that its rows are spread by; None for a table that is whole in one place.
+    /// Distribution column; `None` for a table that is whole in one place.
     pub column: Option<String>,
-    /// Tables of one colocation have rows of one key on one server.
+    /// Tables of one colocation keep rows of one key on one server.
     pub colocation: Option<i32>,
 }
 
 impl Placement {
-    /// Whether statements over it are sent to other servers: then they must have a form that these take.
+    /// True if statements over it are sent to other servers, and so must have a form that these accept.
     pub fn is_sharded(&self) -> bool {
         self.kind.is_some()
     }
 
-    /// Whether every server has all of it.
+    /// True if every server has all of it.
     pub fn is_everywhere(&self) -> bool {
         self.kind.as_deref() == Some("reference")
     }
@@ -33,9 +33,9 @@ impl Placement {
 /// Section, table, kind, column, colocation.
 type Row = (String, String, Option<String>, Option<String>, Option<i32>);
 
-/// The tables below both sides, through views. None where the database shards nothing.
+/// Returns the tables below both sides, through views. Empty if the database shards nothing.
 pub async fn placements(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<Placement>> {
-    // The view has moved to the catalog with a version of the extension.
+    // The view moved to `pg_catalog` in a later version of the extension.
     let catalog: Option<String> = sqlx::query_scalar(
         "select coalesce(to_regclass('pg_catalog.citus_tables'), to_regclass('public.citus_tables'))::text
          where exists (select from pg_extension where extname = 'citus')",
@@ -58,7 +58,7 @@ pub async fn placements(connection: &mut PgConnection, job: &PlannedJob) -> sqlx
     Ok(rows.into_iter().map(placed).collect())
 }
 
-/// Text of the statement, with the view where an extension of now or of before has it.
+/// Text of the statement, with the view in the schema of current or older versions of the extension.
 macro_rules! placed {
     ($view:literal) => {
         concat!(

@@ -1,4 +1,4 @@
-//! The types that expressions are given row by row.
+//! Column types for expressions that are evaluated row by row.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::plan::PlannedJob;
 use crate::sql::sample;
 use crate::warehouse::session;
 
-/// The types, as SQL names them, of the columns of the predictions that expressions of the job name. None where there is no
-/// expression.
+/// Returns the SQL types of the prediction columns that the job's expressions name. `None` without expressions or
+/// predictions.
 pub async fn column_types(
     connection: &mut PgConnection,
     job: &PlannedJob,

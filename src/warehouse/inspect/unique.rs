@@ -1,4 +1,4 @@
-//! Whether keys are unique that a job vouches for.
+//! Uniqueness of the keys that a job declares unique.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _};
@@ -8,7 +8,7 @@ use crate::plan::PlannedJob;
 use crate::sql::sample;
 use crate::warehouse::session::{self, Bind};
 
-/// Rows that share a key which `unique = true` vouches for, since a time: they would be counted as several pairs.
+/// Finds rows since a time that share a key declared `unique = true`: they would be counted as several pairs.
 pub async fn not_unique(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -27,7 +27,7 @@ pub async fn not_unique(
     Ok(found)
 }
 
-/// Of the newest predictions, how many there are and how many share their key with another.
+/// Counts the newest predictions, and those of them that share their key with another.
 pub async fn repeated_keys(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<(i64, i64)> {
     let rows = session::fetch(connection, &sample::repeated_keys(job), &[]).await?;
     let Some(row) = rows.first() else { return Ok((0, 0)) };

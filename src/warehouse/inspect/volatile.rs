@@ -1,5 +1,6 @@
-//! Functions behind a source that may answer differently without the data, or write: found by the catalog, in views of views and
-//! in policies. The dependencies that the catalog keeps leave out the server's own functions, so the stored trees are read.
+//! Functions behind a source that may write, or return other results although the data are the same. They are found in the
+//! catalog, through nested views and policies. The catalog's dependencies omit the server's own functions, so the stored trees
+//! are read.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use sqlx::PgConnection;
 use super::mistake::SourceMistake;
 use crate::plan::PlannedJob;
 
-/// Functions, and operators' functions, that reading each of these tables calls.
+/// Functions, and operators' functions, that are called when each of these tables is read.
 const CALLED: &str = r"
     with recursive part as (
         select name as source, to_regclass(name)::oid as oid from unnest($1::text[]) as name
@@ -38,16 +39,16 @@ const CALLED: &str = r"
 /// A function that is called when a table is read.
 #[derive(sqlx::FromRow)]
 struct Called {
-    /// The table, as the job names it.
+    /// The table, as named in the job.
     source: String,
-    /// With its schema and the types of its arguments.
+    /// With its schema and argument types.
     name: String,
     is_volatile: bool,
-    /// It tells the time.
+    /// It returns the current time.
     is_clock: bool,
 }
 
-/// What reading the predictions calls, and the labels: where the job names them, and the names of the functions that `which` picks.
+/// Functions called when predictions or labels are read: the path in the job, and the names of those that `which` selects.
 async fn called(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -93,7 +94,7 @@ pub(super) async fn refuse(
     Ok(())
 }
 
-/// Sources whose rows depend on the moment at which they are read: the path in the job, and what names the moment.
+/// Finds sources whose rows depend on the time at which they are read: the path in the job, and the functions responsible.
 pub async fn moving(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Result<Vec<(&'static str, String)>> {
     let found = called(connection, job, |one| one.is_clock).await?;
     Ok(found.into_iter().map(|(path, names)| (path, names.join(", "))).collect())

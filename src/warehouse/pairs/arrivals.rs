@@ -1,4 +1,4 @@
-//! First stage: what arrived since the last run becomes residuals.
+//! First stage: rows that arrived since the last run become residuals.
 
 use std::collections::BTreeMap;
 
@@ -12,37 +12,37 @@ use crate::sql::pairs::residual;
 use crate::sql::pairs::source::Selection;
 use crate::warehouse::session::{self, Bind};
 
-/// Which arrivals are read.
+/// Range of arrivals to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrivals {
     pub plan_id: i64,
-    /// Exclusive: the last run's time less the overlap.
+    /// Exclusive: the time of the last run minus the overlap.
     pub since: DateTime<Utc>,
     /// Inclusive.
     pub as_of: DateTime<Utc>,
-    /// Of what this run writes; see `store::job::open_stage`.
+    /// Generation of the rows that this run writes; see `store::ledger::job::open_stage`.
     pub generation: i64,
 }
 
-/// What arrivals did to the residuals.
+/// Effect of arrivals on the residuals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upserted {
-    /// New, changed or gone.
+    /// New, changed or retired residuals.
     pub changed: i64,
-    /// Those of them that the source no longer yields.
+    /// Retired residuals, which the source no longer yields. Included in `changed`.
     pub gone: i64,
-    /// How many residuals changed in each cell, or left it.
+    /// Number of residuals that changed in each cell, or left it.
     pub cells: BTreeMap<(DateTime<Utc>, i64), i64>,
 }
 
-/// Cells of buckets as two slices of equal length: starts, and numbers of cells.
+/// Cells of buckets as two parallel arrays: bucket starts and cell ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cells {
     pub starts: Vec<DateTime<Utc>>,
     pub cells: Vec<i64>,
 }
 
-/// Upserts the residuals of arrivals, and retires those the source no longer yields.
+/// Upserts the residuals of arrivals, and retires those that the source no longer yields.
 pub async fn upsert(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -78,7 +78,7 @@ pub async fn upsert(
     Ok(upserted)
 }
 
-/// The same in two statements, the second over tables of ours alone.
+/// Retires residuals in two statements, the second over our own tables only.
 async fn retire_by_key(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -101,11 +101,11 @@ async fn retire_by_key(
     session::each(connection, &residual::retire_keys(), &binds, |row| upserted.note(row)).await
 }
 
-/// Most keys of labels without a residual that are carried back to the server; more of them are found there again.
+/// Most keys of labels without a residual that are sent back to the server; if there are more, the server finds them again.
 const MOST_KEYS: usize = 10_000;
 
-/// Writes labels into the residuals that have their key already, where the tables allow it. Returns the keys of the other
-/// labels; None where all arrivals are still to be read.
+/// Writes labels into existing residuals with their key, if the tables allow it. Returns the keys of the other labels;
+/// `None` if all arrivals must still be read.
 async fn relabel(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -136,7 +136,7 @@ async fn relabel(
 }
 
 impl Upserted {
-    /// Counts a residual that changed, for the cell it is in and those it has left.
+    /// Counts a changed residual for its cell and for the cells that it has left.
     fn note(&mut self, row: &PgRow) -> sqlx::Result<()> {
         self.changed += 1;
         let prior: Option<(Vec<DateTime<Utc>>, Vec<i64>)> = row
@@ -150,7 +150,7 @@ impl Upserted {
     }
 }
 
-/// Cells whose residuals changed in an earlier run that was cut off before it published.
+/// Adds cells whose residuals changed in an earlier run that was interrupted before it published.
 pub async fn unpublished(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -167,7 +167,7 @@ pub async fn unpublished(
     .await
 }
 
-/// Buckets before `residual_from` where copies of predictions that arrived lie.
+/// Returns the buckets before `residual_from` that contain copies of arrived predictions.
 pub async fn older_copies(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -180,18 +180,18 @@ pub async fn older_copies(
     rows.iter().map(|row| row.try_get("bucket_start")).collect()
 }
 
-/// What a range of event time is read as.
+/// Range of event time to read again.
 #[derive(Debug, Clone)]
 pub struct Reread {
     pub plan_id: i64,
     pub as_of: DateTime<Utc>,
     pub range: std::ops::Range<DateTime<Utc>>,
     pub generation: i64,
-    /// Whether rows of a newer `as_of` go too: a first build goes by nothing that was there before.
+    /// Also delete rows of a newer `as_of`: a first build ignores everything that was there before.
     pub from_scratch: bool,
 }
 
-/// Reads the residuals of a range of event time anew. What is no longer in the source is gone from them afterwards.
+/// Reads the residuals of a range of event time again. Those that the source no longer yields are deleted.
 pub async fn reread(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -218,7 +218,7 @@ pub async fn reread(
     session::execute(connection, &residual::upsert(job, facts, Selection::Range), &binds).await
 }
 
-/// Reads the residuals of single buckets anew.
+/// Reads the residuals of single buckets again.
 pub async fn reread_buckets(
     connection: &mut PgConnection,
     job: &PlannedJob,

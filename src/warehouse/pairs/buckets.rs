@@ -9,7 +9,7 @@ use crate::warehouse::pairs::arrivals::Cells;
 use crate::warehouse::rollups;
 use crate::warehouse::session::{self, Bind};
 
-/// Recomputes cells of buckets from their residuals. Those without a residual are removed.
+/// Recomputes cells of buckets from their residuals. Cells without a residual are removed.
 pub async fn recompute(
     connection: &mut PgConnection,
     job: &PlannedJob,

@@ -1,4 +1,4 @@
-//! Buckets straight from the source: the first build, a backfill, and buckets whose residuals are no longer kept.
+//! Buckets built straight from the source: the first build, a backfill, and buckets whose residuals are no longer kept.
 
 use std::ops::Range;
 
@@ -14,19 +14,19 @@ use crate::sql::pairs::source::Selection;
 use crate::warehouse::rollups;
 use crate::warehouse::session::{self, Bind};
 
-/// What is built.
+/// Range to build.
 #[derive(Debug, Clone)]
 pub struct Build {
     pub plan_id: i64,
     pub as_of: DateTime<Utc>,
     pub range: Range<DateTime<Utc>>,
-    /// Whether buckets of a newer `as_of` go too: a first build goes by nothing that was there before.
+    /// Also delete buckets of a newer `as_of`: a first build ignores everything that was there before.
     pub from_scratch: bool,
 }
 
 /// Rebuilds all buckets of a range of event time in one pass. The range begins and ends at bucket boundaries.
 ///
-/// Buckets of a newer `as_of` stay, unless it is done from scratch.
+/// Buckets of a newer `as_of` stay, unless the build is from scratch.
 pub async fn range(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -34,7 +34,7 @@ pub async fn range(
     build: &Build,
 ) -> sqlx::Result<()> {
     let grain = job.windows.grain();
-    // Coarser buckets go with the finer ones that they hold; a range may begin inside of one.
+    // Coarser buckets are deleted with the finer ones that they contain; a range may begin inside one.
     let coarsest = TimeDelta::seconds(rollup::grains(&job.windows).last().copied().unwrap_or(grain).into());
     let rolled = floor(build.range.start, coarsest);
     sqlx::query(

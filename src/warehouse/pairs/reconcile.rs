@@ -1,4 +1,4 @@
-//! Compares history with the source, for changes that no arrival time tells of.
+//! Compares history with the source, to find changes that arrival times do not reveal.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::sql::pairs::reconcile;
 use crate::sql::pairs::source::Selection;
 use crate::warehouse::session::{self, Bind};
 
-/// What is compared.
+/// Scope of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Compared<'a> {
     pub facts: &'a SourceFacts,
@@ -24,7 +24,7 @@ pub struct Compared<'a> {
     pub starts: Option<&'a [DateTime<Utc>]>,
 }
 
-/// The buckets that the source, as of a time, says otherwise.
+/// Returns the buckets that differ from the source as of a time.
 pub async fn differing(
     connection: &mut PgConnection,
     job: &PlannedJob,

@@ -1,4 +1,4 @@
-//! Compares jobs with the database: what they name, what a run would read, and whether the data are what they seem.
+//! Compares jobs with the database: the names they use, the rows a run would read, and whether the data fit.
 
 use anyhow::{Context as _, Result, anyhow};
 use chrono::{TimeDelta, Utc};
@@ -17,8 +17,8 @@ use crate::spec::{Diagnostic, Document};
 use crate::warehouse::indexes;
 use crate::warehouse::inspect::{self, Placement, SourceError, SourceMistake};
 
-/// Compares every job that has no mistakes of its own. What is found, and what keeps a job from being compared, are findings of its
-/// file; an error is that the database could not be reached.
+/// Compares every job that has no mistakes of its own. Results, and reasons that a job cannot be compared, are findings of its
+/// file; an error means that the database could not be reached.
 pub(super) async fn with_database(options: PgConnectOptions, files: &mut [JobFile]) -> Result<()> {
     let spinner = progress::spinner("comparing with the database");
     let pool = reach(options).await.context("the jobs were not compared with the database")?;
@@ -39,7 +39,7 @@ pub(super) async fn with_database(options: PgConnectOptions, files: &mut [JobFil
 }
 
 async fn reach(options: PgConnectOptions) -> Result<PgPool> {
-    // Asked once first: a pool would try again and again until its time is over.
+    // Connect once first: a pool would retry until its timeout.
     match pooler::connect(&options).await {
         Ok(connection) => {
             drop(connection.close().await);
@@ -47,7 +47,7 @@ async fn reach(options: PgConnectOptions) -> Result<PgPool> {
         }
         Err(error) => {
             let why = format!("{}: {}", refused::place(&options), refused::why(&error));
-            // An address that no run could use is the user's to mend.
+            // An address that no run could use is the user's to fix.
             Err(if matches!(error, sqlx::Error::Configuration(_)) { user_error(why) } else { anyhow!(why) })
         }
     }
@@ -56,7 +56,7 @@ async fn reach(options: PgConnectOptions) -> Result<PgPool> {
 async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     let (Some(job), Some(document)) = (&file.job, &file.document) else { return Ok(()) };
     let mut connection = pool.acquire().await?;
-    // Not in one transaction: the first mistake would end it, and hide the others.
+    // Not in one transaction: the first mistake would end it and hide the others.
     sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await?;
     file.findings.extend(encoding::unfit(&mut connection, document).await?);
     let facts = match inspect::inspect(&mut connection, job).await {
@@ -82,7 +82,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
         file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
     }
     let data = data(&mut connection, job, document, facts.predictions_unique).await?;
-    // The questions below evaluate every expression on many rows.
+    // The queries below evaluate every expression on many rows.
     let evaluates = data.iter().all(|finding| finding.code != "failing-value");
     file.findings.extend(data);
     if !evaluates {
@@ -94,7 +94,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A mistake at its place, with what Postgres said beside it.
+/// Locates a mistake in the document, and adds the message of Postgres.
 fn finding(document: &Document, mistake: SourceMistake) -> Diagnostic {
     let message = match mistake.said {
         Some(said) => format!("{}; Postgres says: {said}", mistake.message),
@@ -103,7 +103,7 @@ fn finding(document: &Document, mistake: SourceMistake) -> Diagnostic {
     Diagnostic::error(mistake.code, document.locate(&mistake.path), message).hint(mistake.hint)
 }
 
-/// Keys that nothing makes unique.
+/// Warns about keys that nothing makes unique.
 fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     if !facts.predictions_unique {
@@ -123,7 +123,7 @@ fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagn
     findings
 }
 
-/// Predictions that share their key are left out of every metric.
+/// Warns about predictions that share their key: they are left out of every metric.
 fn repeated((rows, shared): (i64, i64), document: &Document) -> Option<Diagnostic> {
     let message = format!(
         "{shared} of the newest {rows} predictions share their key with another: they are left out as duplicates"
@@ -133,7 +133,7 @@ fn repeated((rows, shared): (i64, i64), document: &Document) -> Option<Diagnosti
     (shared > 0).then(|| finding.hint(hint))
 }
 
-/// Tables of a sharded database whose rows of one key are not together: right, and several times slower.
+/// Warns about tables of a sharded database that do not keep the rows of one key together: correct, but several times slower.
 fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Vec<Diagnostic> {
     if !placements.iter().any(Placement::is_sharded) {
         return Vec::new();
@@ -155,7 +155,7 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
                 findings.push(finding.hint("distribute it on a column of `id`: its rows are moved for every run"));
             }
             _ if *colocation == first => {}
-            // Joined wherever the predictions are.
+            // A reference table is joined wherever the predictions are.
             None if placement.is_everywhere() && section == "predictions" => {}
             _ => {
                 let message = format!("{table} is not colocated with the other distributed table of the job");
@@ -169,7 +169,7 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
     findings
 }
 
-/// What of the data is left out, fails in an expression, or moves with the clock.
+/// Reports data that is left out, fails in an expression, or moves with the clock.
 async fn data(
     connection: &mut PgConnection,
     job: &PlannedJob,
@@ -215,7 +215,7 @@ async fn data(
     Ok(findings)
 }
 
-/// How much a first build and each run after it have to read, in words.
+/// Describes how much a first build and each run after it have to read.
 fn size(job: &PlannedJob, data_profile: &inspect::Habits) -> Option<String> {
     let (predictions, labels) = (data_profile.rows.0?, data_profile.rows.1?);
     let overlap = duration::format(job.schedule.overlap);
@@ -235,7 +235,7 @@ fn size(job: &PlannedJob, data_profile: &inspect::Habits) -> Option<String> {
     ))
 }
 
-/// What of the data does not go with the job.
+/// Warns about data that does not fit the job.
 fn unusual(job: &PlannedJob, document: &Document, data_profile: &inspect::Habits) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a few years")]

@@ -1,4 +1,4 @@
-//! Characters of a job file that the database could not store.
+//! Finds characters of a job file that the database cannot store.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 
 use crate::spec::{Diagnostic, Document};
 
-/// Texts of a job, such as its description, with characters that the encoding of the database lacks.
+/// Finds texts of a job, such as its description, with characters that the encoding of the database lacks.
 pub(super) async fn unfit(connection: &mut PgConnection, document: &Document) -> sqlx::Result<Vec<Diagnostic>> {
     let encoding: String =
         sqlx::query_scalar("select current_setting('server_encoding')").fetch_one(&mut *connection).await?;
-    // SQL_ASCII stores whatever bytes it is given.
+    // SQL_ASCII stores any bytes.
     if encoding == "UTF8" || encoding == "SQL_ASCII" {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! `check`: every mistake of the job files and the settings, at once.
+//! `check`: reports every mistake in the job files and the settings at once.
 
 mod compare;
 mod encoding;
@@ -29,7 +29,7 @@ pub(in crate::commands) async fn run(global: &Global, path: Option<&Path>) -> Re
     repeated_names(&mut files);
     let compared = match (&global.database_url, Path::new(database::LOCAL_FOLDER).is_dir()) {
         (Some(url), _) => compare::with_database(database::options(url)?, &mut files).await,
-        // What other commands use without an address; it is not started for this alone where it never was.
+        // Use the private Postgres of other commands, but do not create one only for a check.
         (None, true) => {
             let local = database::local_server(Path::new(database::LOCAL_FOLDER), database::Consent::Asked).await?;
             let options = local.options(LocalDatabase::Main.name());
@@ -48,13 +48,13 @@ pub(in crate::commands) async fn run(global: &Global, path: Option<&Path>) -> Re
         Output::Github => output::print_lines(&report::github(&all(&loaded, &files)))?,
         other => output::print_table(&table(&loaded, &files), other)?,
     }
-    // A check that was not made is no check that passed.
+    // A check that could not run has not passed.
     compared?;
     let failed = loaded.findings.iter().any(|f| f.level == Level::Error) || files.iter().any(JobFile::has_errors);
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-/// What a code means.
+/// Explains a code.
 pub(in crate::commands) fn explain(name: &str) -> Result<ExitCode> {
     let near = || did_you_mean(name, codes::CODES.iter().map(|code| code.name));
     let Some(code) = codes::find(name) else {
@@ -68,7 +68,7 @@ pub(in crate::commands) fn explain(name: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All findings with their files.
+/// Returns all findings with their files.
 fn all<'a>(loaded: &'a Loaded, files: &'a [JobFile]) -> Vec<Found<'a>> {
     let settings = std::iter::once((loaded.path.as_str(), loaded.text.as_str(), &loaded.findings));
     let jobs = files.iter().map(|file| (file.path.as_str(), file.text.as_str(), &file.findings));

@@ -1,18 +1,18 @@
-//! Findings for other programs: SARIF for code scanning, and the annotations of GitHub Actions.
+//! Findings for other programs: SARIF for code scanning, and annotations for GitHub Actions.
 
 use serde_json::{Value as Json, json};
 
 use crate::spec::{Diagnostic, Level, codes};
 use crate::text::visible;
 
-/// A finding and where it stands: line and column from 1.
+/// A finding and its position: line and column from 1.
 pub(super) struct Found<'a> {
     pub path: &'a str,
     pub position: (usize, usize),
     pub finding: &'a Diagnostic,
 }
 
-/// SARIF 2.1.0, one run.
+/// Formats findings as SARIF 2.1.0, one run.
 pub(super) fn sarif(all: &[Found<'_>]) -> String {
     let mut used: Vec<&str> = all.iter().map(|found| found.finding.code).collect();
     used.sort_unstable();
@@ -54,7 +54,7 @@ pub(super) fn sarif(all: &[Found<'_>]) -> String {
     format!("{report:#}")
 }
 
-/// One command of a workflow per finding.
+/// Formats one workflow command per finding.
 pub(super) fn github(all: &[Found<'_>]) -> String {
     let lines = all.iter().map(|Found { path, position: (line, column), finding }| {
         let hint = finding.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
@@ -69,18 +69,18 @@ pub(super) fn github(all: &[Found<'_>]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// How bad it is, in the word that all formats use.
+/// Returns the severity, in the word that all formats use.
 pub(super) fn level(finding: &Diagnostic) -> &'static str {
     if finding.level == Level::Error { "error" } else { "warning" }
 }
 
-/// Text of a message, which ends at a line break.
+/// Escapes the text of a message, which ends at a line break.
 fn data(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(|line| visible::line(line).replace('%', "%25")).collect();
     lines.join("%0A")
 }
 
-/// Text of a property, which also ends at a colon or comma.
+/// Escapes the text of a property, which also ends at a colon or comma.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

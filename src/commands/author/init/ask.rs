@@ -1,4 +1,4 @@
-//! Asks on a terminal, with what is proposed as the answer to an empty line.
+//! Asks at a terminal; an empty line accepts the proposal.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::{output, user_error};
 
-/// Whoever answers: a person, or nobody because everything is taken as proposed.
+/// Source of answers: a user, or the proposals if it is quiet.
 pub(super) struct Asker {
     is_quiet: bool,
 }
 
 impl Asker {
-    /// Fails where somebody should be asked and nobody is there.
+    /// Fails if questions must be asked and there is no terminal.
     pub(super) fn new(is_quiet: bool) -> Result<Self> {
         if !is_quiet && !std::io::stdin().is_terminal() {
             return Err(user_error(
@@ -26,14 +26,14 @@ impl Asker {
         !self.is_quiet
     }
 
-    /// One answer that is allowed. Where nothing is proposed, an empty line is none.
+    /// Asks for one allowed answer. Without a proposal, an empty line is not an answer.
     pub(super) fn choice(&self, what: &str, proposed: Option<&str>, allowed: &dyn Fn(&str) -> bool) -> Result<String> {
         let known =
             |given: &str| if allowed(given) { Ok(given.to_owned()) } else { Err(format!("`{given}` is not there")) };
         self.answer(what, proposed.unwrap_or("?"), proposed.map(str::to_owned), &known)
     }
 
-    /// An answer that may be none, which is written `-`.
+    /// Asks for an optional answer; `-` for none.
     pub(super) fn optional(
         &self,
         what: &str,
@@ -48,7 +48,7 @@ impl Asker {
         self.answer(what, proposed.unwrap_or("-"), Some(proposed.map(str::to_owned)), &known)
     }
 
-    /// Any number of answers, with commas between them; none is written `-`.
+    /// Asks for any number of answers, separated by commas; `-` for none.
     pub(super) fn list(&self, what: &str, proposed: &[String], allowed: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
         let known = |given: &str| {
             let all = given.split(',').map(str::trim).filter(|one| *one != "-" && !one.is_empty());

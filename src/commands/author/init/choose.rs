@@ -1,4 +1,4 @@
-//! Which two tables, and which key: those that were named, or the likeliest whose rows belong together.
+//! Chooses two tables and their key: the named ones, or the likeliest whose rows belong together.
 
 use anyhow::Result;
 use sqlx::PgConnection;
@@ -8,10 +8,10 @@ use crate::cli::InitArgs;
 use crate::plan::propose::{self, Named, Proposal, TableInfo};
 use crate::warehouse::discover::{self, LookError, Matches};
 
-/// Pairs whose rows are compared, the likeliest first.
+/// Maximum pairs whose rows are compared, the likeliest first.
 const MOST_TRIED: usize = 8;
 
-/// The pair that was named, or the likeliest whose rows belong together.
+/// Returns the named pair, or the likeliest whose rows belong together.
 pub(super) async fn pair(connection: &mut PgConnection, tables: &[TableInfo], args: &InitArgs) -> Result<Proposal> {
     let columns = named(args);
     let predictions = candidates(tables, args.predictions.as_deref(), "predictions")?;
@@ -21,7 +21,7 @@ pub(super) async fn pair(connection: &mut PgConnection, tables: &[TableInfo], ar
         true => with_each_key(&predictions[0], &labels[0], &columns)?,
         false => propose::pairs(tables, &columns),
     };
-    // Two tables that share a key and say nothing of predictions are two tables that share a key.
+    // A shared key alone, with no name that hints at predictions or labels, does not make a pair.
     let is_guess = args.predictions.is_none() && args.labels.is_none();
     pairs.retain(|pair| {
         predictions.contains(&pair.predictions) && labels.contains(&pair.labels) && (pair.is_hinted || !is_guess)
@@ -43,7 +43,7 @@ fn candidates(tables: &[TableInfo], given: Option<&str>, what: &str) -> Result<V
     })
 }
 
-/// Two tables with each key that they could have: the rows decide.
+/// Pairs two tables by each key that they could have; the rows decide.
 fn with_each_key(predictions: &TableInfo, labels: &TableInfo, columns: &Named) -> Result<Vec<Proposal>> {
     let pair = |columns: &Named| propose::pair(predictions, labels, columns).map_err(|why| user_error(why.to_string()));
     if columns.id.is_some() {
@@ -61,7 +61,7 @@ async fn best(connection: &mut PgConnection, pairs: Vec<Proposal>) -> Result<Opt
     for proposal in pairs {
         let matches = match discover::matches(connection, &proposal).await {
             Ok(matches) => matches,
-            // Columns that cannot be compared are no pair.
+            // Columns that cannot be compared do not form a pair.
             Err(LookError::Database(error)) if error.as_database_error().is_some() => continue,
             Err(LookError::Name(_)) => continue,
             Err(error) => return Err(look_failed(error)),
@@ -70,7 +70,7 @@ async fn best(connection: &mut PgConnection, pairs: Vec<Proposal>) -> Result<Opt
             continue;
         }
         let share = share(&matches);
-        // The likeliest by name, unless hardly any of its rows have a label.
+        // Prefer the likeliest by name, unless hardly any of its rows have a label.
         if best.as_ref().is_none_or(|(_, known)| *known <= 0.2 && share >= 0.5) {
             best = Some((proposal, share));
         }
@@ -78,7 +78,7 @@ async fn best(connection: &mut PgConnection, pairs: Vec<Proposal>) -> Result<Opt
     Ok(best.map(|(proposal, _)| proposal))
 }
 
-/// Of the predictions that were looked at, those with a label.
+/// Returns the share of sampled predictions that have a label.
 #[expect(clippy::cast_precision_loss, reason = "rows of a sample")]
 pub(super) fn share(matches: &Matches) -> f64 {
     matches.labeled as f64 / matches.predictions.max(1) as f64

@@ -1,4 +1,4 @@
-//! Which column of a pair is what: decided from names and rows, shown with its reason, and asked where somebody may know better.
+//! Decides the role of each column of a pair from names and rows, shows the reason, and asks where the user may know better.
 
 use crate::plan::propose::decide;
 use anyhow::Result;
@@ -11,7 +11,7 @@ use crate::plan::propose::decide::Decided;
 use crate::plan::propose::{self, Named, Proposal, TableInfo, column};
 use crate::warehouse::discover::{self, LookError};
 
-/// The pair with all its columns, and what the rows say about it.
+/// Returns the pair with all its columns, and what the rows show about it.
 pub(super) async fn columns(
     connection: &mut PgConnection,
     tables: &[TableInfo],
@@ -37,7 +37,7 @@ pub(super) async fn columns(
     if asked == found.proposal { Ok(found) } else { looked_at(connection, asked).await }
 }
 
-/// The pair with what names and rows say of its values, what they leave open, and what to say of it.
+/// Returns the pair with value columns decided from names and rows, the open doubts, and the notes to show.
 async fn decided(
     connection: &mut PgConnection,
     mut proposal: Proposal,
@@ -70,7 +70,7 @@ async fn evidence(connection: &mut PgConnection, proposal: &Proposal, named: &Na
     let values = decide::numbers(&proposal.predictions, &proposal.id.0, named.value.as_deref());
     let actuals = decide::numbers(&proposal.labels, &proposal.id.1, named.actual.as_deref());
     match discover::agreement(connection, proposal, &values, &actuals).await {
-        // Numbers that are too large for a float are compared with nothing: names decide, or nobody.
+        // Numbers that are too large for a float cannot be compared; only names can decide.
         Err(LookError::Database(error)) if error.as_database_error().is_some() => {
             output::note(&format!("note: the values could not be compared with the labels: {error}"));
             Ok(Vec::new())
@@ -79,7 +79,7 @@ async fn evidence(connection: &mut PgConnection, proposal: &Proposal, named: &Na
     }
 }
 
-/// Fills in version, arrival and cohorts, and says what was left out.
+/// Fills in version, arrival and cohorts, and prints what was left out.
 async fn refine(connection: &mut PgConnection, proposal: &mut Proposal) -> Result<()> {
     let (predictions, labels) = (proposal.predictions.clone(), proposal.labels.clone());
     let of_predictions = discover::profiles(connection, &predictions, &column::in_question(&predictions)).await;
@@ -89,7 +89,7 @@ async fn refine(connection: &mut PgConnection, proposal: &mut Proposal) -> Resul
     Ok(())
 }
 
-/// What the rows say about a pair beyond that it is one.
+/// Adds what the rows show about a pair: times, usual error and matches.
 async fn looked_at(connection: &mut PgConnection, proposal: Proposal) -> Result<Found> {
     let times = discover::times(connection, &proposal).await.map_err(look_failed)?;
     let usual_error = discover::usual_error(connection, &proposal).await.map_err(look_failed)?;
@@ -97,7 +97,7 @@ async fn looked_at(connection: &mut PgConnection, proposal: Proposal) -> Result<
     Ok(Found { proposal, matches, times, usual_error })
 }
 
-/// Says what is taken for what.
+/// Prints the role of each table and column.
 fn shown(found: Found, notes: &[String]) -> Found {
     let p = &found.proposal;
     let (predictions, labels) = (p.predictions.written(), p.labels.written());
@@ -119,7 +119,7 @@ fn shown(found: Found, notes: &[String]) -> Found {
     found
 }
 
-/// The pair as a person has it. What is in doubt has no answer that an empty line would take.
+/// Asks the user to confirm or correct the pair. Columns in doubt have no default for an empty line.
 async fn ask(
     connection: &mut PgConnection,
     tables: &[TableInfo],

@@ -1,4 +1,4 @@
-//! `init`: from a database that nobody has described to a job that runs, by looking, proposing and asking.
+//! `init`: turns an undescribed database into a job that runs, by inspecting, proposing and asking.
 
 mod ask;
 mod choose;
@@ -21,7 +21,7 @@ use crate::plan::propose::{Named, Proposal};
 use crate::warehouse::discover::{self, LookError, Matches, Times};
 use ask::Asker;
 
-/// A pair that the data agree with, and what they say about it.
+/// A pair that fits the data, and what the data show about it.
 struct Found {
     proposal: Proposal,
     matches: Matches,
@@ -29,7 +29,7 @@ struct Found {
     usual_error: Option<(f64, i64)>,
 }
 
-/// What the command line says of columns.
+/// Returns the columns named on the command line.
 fn named(args: &InitArgs) -> Named {
     Named {
         id: args.id.as_ref().map(|id| {
@@ -98,12 +98,12 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
         .map_err(|error| user_error(format!("could not write `{}`: {error}", path.display())))?;
     output::note(&format!("wrote `{}`; read it: its comments say what it does", path.display()));
     drop(connection);
-    // A job that was just written and does not run would be worth nothing.
+    // Run it at once: a new job that does not run would be worth nothing.
     let at = moment(&found.times);
     let code = run::run(global, &RunArgs { job: name.clone(), at, dry_run: false }).await?;
     let mut next = Vec::new();
     if let Some(first) = found.times.first {
-        // A day that is not over is in it.
+        // Include the last day, even if it is not over.
         let to = found.times.last.unwrap_or_else(Utc::now) + TimeDelta::days(1);
         next.push(format!(
             "`trueup backfill {name} --from {} --to {}` for its past",
@@ -112,7 +112,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
         ));
     }
     next.push(format!("`trueup suggest {name}` for limits that fit it"));
-    // Two files are what they are: a schedule waits for more rows.
+    // Two files do not grow, and a schedule waits for more rows.
     next.push(match args.csv {
         Some(_) => format!("`trueup history {name}`, or the same `init` on a database to have it on schedule"),
         None => "`trueup check`, and `trueup serve` to run it on schedule".to_owned(),
@@ -121,7 +121,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
     Ok(code)
 }
 
-/// As of when the first run is: now, or the end of data that end in the past.
+/// Returns the time of the first run: `None` for now, or the end of data that end in the past.
 fn moment(times: &Times) -> Option<DateTime<Utc>> {
     let last = times.last?;
     let end = last + TimeDelta::hours(1);

@@ -1,4 +1,4 @@
-//! The text of a new job, with what each line is for, and of settings where there are none.
+//! The text of a commented job file, and of settings if there are none.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::cli::Global;
 use crate::domain::duration;
 use crate::settings::Settings;
 
-/// A job's name from a table's: `demand_forecast` becomes `demand-forecast`.
+/// Derives a job name from a table name: `demand_forecast` becomes `demand-forecast`.
 pub(super) fn job_name(table: &str) -> String {
     let mapped: String =
         table.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -19,7 +19,7 @@ pub(super) fn job_name(table: &str) -> String {
     if starts { name } else { format!("job-{name}") }
 }
 
-/// The receiver that alerts go to. Writes settings with a webhook where there are none.
+/// Returns the receiver of alerts. Writes settings with a webhook if there are none.
 pub(super) fn settings(global: &Global, settings: &Settings, webhook: Option<&str>) -> Result<Option<String>> {
     let first = settings.receivers.keys().next().cloned();
     let Some(url) = webhook else { return Ok(first) };
@@ -48,7 +48,7 @@ pub(super) fn settings(global: &Global, settings: &Settings, webhook: Option<&st
     Ok(Some("alerts".to_owned()))
 }
 
-/// The text of the job file.
+/// Returns the text of the job file.
 pub(super) fn job(name: &str, found: &Found, receiver: Option<&str>, runbook: Option<&str>) -> String {
     let p = &found.proposal;
     let (bucket, every) = cadence(found);
@@ -79,7 +79,7 @@ pub(super) fn job(name: &str, found: &Found, receiver: Option<&str>, runbook: Op
         quoted(&p.value)
     );
     optional(&mut text, "version", p.version.as_deref(), "", "model version: every metric is kept per version too");
-    // Only both together let a run read what is new.
+    // Only both together let a run read just the new rows.
     let both = p.arrived_at.is_some() && p.label_arrived_at.is_some();
     let arrived = |given: &Option<String>| given.clone().filter(|_| both);
     let missing = "when a row became visible: with it on both tables a run reads only what is new";
@@ -126,8 +126,7 @@ fn alert(text: &mut String, found: &Found, receiver: Option<&str>, runbook: Opti
     );
 }
 
-/// The window that is judged, and how many labels it needs: a day where that has enough of them, else a week; a third of what
-/// usually comes.
+/// Returns the judged window and the labels it needs: a day if it has enough labels, else a week; a third of the usual number.
 fn looked_at(found: &Found) -> (&'static str, i64) {
     const ENOUGH: f64 = 30.0;
     let Some(gap) = found.times.gap.filter(|gap| *gap > 0.0) else { return ("24h", 30) };
@@ -148,7 +147,7 @@ fn optional(text: &mut String, key: &str, value: Option<&str>, missing: &str, wh
     }
 }
 
-/// Bucket and schedule: as fine as the data, between a quarter of an hour and a day.
+/// Returns bucket and schedule interval: as fine as the data, between a quarter of an hour and a day.
 fn cadence(found: &Found) -> (TimeDelta, TimeDelta) {
     let gap = found.times.gap.unwrap_or(3_600.0);
     match gap {
@@ -159,7 +158,7 @@ fn cadence(found: &Found) -> (TimeDelta, TimeDelta) {
     }
 }
 
-/// Time until nearly all labels are there, in whole hours or days.
+/// Returns the time until nearly all labels have arrived, in whole hours or days.
 fn label_wait(found: &Found) -> TimeDelta {
     let Some(latency) = found.times.latency.filter(|latency| latency.is_finite() && *latency > 0.0) else {
         return TimeDelta::days(1);
@@ -169,14 +168,14 @@ fn label_wait(found: &Found) -> TimeDelta {
     if hours <= 12 { TimeDelta::hours(hours) } else { TimeDelta::days((hours + 23) / 24) }
 }
 
-/// A limit with three digits, as TOML writes a float.
+/// Formats a limit with three digits, as a TOML float.
 fn rounded(limit: f64) -> String {
     let digits = 10_f64.powf(2.0 - limit.abs().log10().floor());
     let limit = if digits.is_finite() { (limit * digits).ceil() / digits } else { limit };
     format!("{limit:?}")
 }
 
-/// A text as TOML holds it.
+/// Quotes a text for TOML.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

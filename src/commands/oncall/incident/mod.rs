@@ -16,7 +16,7 @@ use crate::notify::message::Point;
 use crate::store::alerting::incident::{self, Event, EvidenceRow, IncidentRow};
 use crate::text::number::number;
 
-/// An incident with everything that is known of it.
+/// An incident with its evidence and timeline.
 struct Whole {
     incident: IncidentRow,
     evidence: Vec<EvidenceRow>,
@@ -77,7 +77,7 @@ fn as_json(whole: &Whole) -> Json {
     })
 }
 
-/// Alerts whose evidence is drawn; the others are counted.
+/// Maximum alerts whose evidence is shown; the others are counted.
 const MOST_SHOWN: usize = 5;
 
 fn show(whole: &Whole) -> Result<()> {
@@ -129,10 +129,10 @@ fn show(whole: &Whole) -> Result<()> {
     Ok(())
 }
 
-/// The series that was frozen with an alert.
+/// Returns the series that was frozen with an alert.
 fn series(row: &EvidenceRow) -> Vec<Point> {
     let points = row.evidence.get("series").cloned().unwrap_or(Json::Null);
-    // An alert about runs has none.
+    // An alert about runs has no series.
     serde_json::from_value(points).unwrap_or_default()
 }
 

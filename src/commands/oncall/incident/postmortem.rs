@@ -1,4 +1,4 @@
-//! The draft of a postmortem: everything that is on record, and the questions that only people can answer.
+//! Drafts a postmortem: everything on record, and the questions that only people can answer.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// `rmse-high for region=north: rmse 412.3 MW, limit 250 (firing)`.
+/// Formats `rmse-high for region=north: rmse 412.3 MW, limit 250 (firing now)`.
 pub(super) fn alert_line(row: &EvidenceRow) -> String {
     let text = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
     let amount = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_f64).map(number);
@@ -31,7 +31,7 @@ pub(super) fn alert_line(row: &EvidenceRow) -> String {
     visible::line(&format!("{} for {}{version}: {said} ({} now)", row.rule, row.cohort, row.state))
 }
 
-/// One kind of evidence, a line each.
+/// Formats one kind of evidence, an item per line.
 pub(super) fn lines(row: &EvidenceRow, kind: &str) -> Vec<String> {
     let rows = row.evidence.get(kind).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     rows.iter().map(|row| visible::line(&line(kind, row))).collect()
@@ -66,7 +66,7 @@ fn line(kind: &str, row: &Json) -> String {
     }
 }
 
-/// The draft, in Markdown.
+/// Drafts the postmortem in Markdown.
 pub(super) fn draft(whole: &Whole) -> String {
     let incident = &whole.incident;
     let mut text = format!("# Postmortem: {}, incident {} ({})\n", incident.job, incident.id, incident.severity);
@@ -154,7 +154,7 @@ fn lasted(time: TimeDelta) -> String {
     }
 }
 
-/// Text from data stays text in Markdown.
+/// Escapes text from data, so that Markdown shows it as text.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Whose tables, views and functions the jobs read: their owners can run code with the rights of the runner.
+//! Owners of the tables, views and functions that the jobs read: they can run code with the rights of the runner.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use crate::plan::PlannedJob;
 use crate::plan::source::Relation;
 use crate::store::read::owners;
 
-/// One warning for each owner that is not trusted.
+/// Adds one warning for each untrusted owner.
 pub(super) async fn look(
     connection: &mut PgConnection,
     planned: &[PlannedJob],
@@ -43,17 +43,17 @@ pub(super) async fn look(
     Ok(())
 }
 
-/// Names of tables and views in a source, quoted as SQL reads them.
+/// Returns the names of tables and views in a source, quoted as SQL reads them.
 fn tables_of(relation: &Relation) -> Vec<String> {
     let query = match relation {
         Relation::Table(table) => return vec![table.to_string()],
         Relation::Query(query) => query.to_string(),
     };
     let mut names = Vec::new();
-    // A query that cannot be parsed was refused as a mistake of its job before.
+    // A query that cannot be parsed was already refused as a mistake of its job.
     for statement in Parser::parse_sql(&PostgreSqlDialect {}, &query).unwrap_or_default() {
         let _whole: ControlFlow<()> = visit_relations(&statement, |name| {
-            // With more parts it is in another database, where nothing can be looked up.
+            // With more parts the name is in another database, where nothing can be looked up.
             names.extend((name.0.len() <= 2).then(|| name.to_string()));
             ControlFlow::Continue(())
         });

@@ -1,4 +1,4 @@
-//! What the values of a column have in common: counts of what they look like in, a type and how to read them out.
+//! Counts the forms of a column's values, to decide its type and how to read it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(super) enum Reading {
     Text,
     Boolean,
     Integer,
-    /// Numbers with decimals, none of which is other than zero: `17.0`.
+    /// Numbers whose decimals are all zero: `17.0`.
     Whole(Decimal),
     Number(Decimal),
     Time(Order),
@@ -31,7 +31,7 @@ impl Reading {
         }
     }
 
-    /// The value as Postgres takes it; None where there is none.
+    /// Returns the value as Postgres takes it, or `None` if there is none.
     pub(super) fn read(self, value: &str) -> Option<Cow<'_, str>> {
         if missing::is_missing(value) {
             return None;
@@ -52,10 +52,10 @@ impl Reading {
     }
 }
 
-/// Where a value was, and what it was.
+/// Line and text of a value.
 pub(super) type Example = (u64, String);
 
-/// Values of one look: how many, and the first.
+/// Values of one form: their count, and the first.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {
     pub count: u64,
@@ -75,11 +75,11 @@ impl Seen {
     }
 }
 
-/// What the values of a column look like.
+/// Counts of the forms of a column's values.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Tally {
     pub filled: u64,
-    /// Words for no value as they are written, and how many of each.
+    /// Words for a missing value as they are written, with their counts.
     pub missing: BTreeMap<String, u64>,
     booleans: u64,
     integers: u64,
@@ -89,7 +89,7 @@ pub(super) struct Tally {
     pub comma: Seen,
     pub maybe_point: Seen,
     pub maybe_comma: Seen,
-    /// Numbers that no double precision holds.
+    /// Numbers out of the range of double precision.
     pub too_large: Seen,
     sure_times: u64,
     pub day_first: Seen,
@@ -97,13 +97,13 @@ pub(super) struct Tally {
     pub either: Seen,
     /// Times without a zone.
     pub naive: u64,
-    /// What is neither a number nor a time.
+    /// Values that are neither numbers nor times.
     pub others: Seen,
-    /// The first values that are a number or a time, which others are not.
+    /// Numbers; the first one is the example in a column of times.
     pub first_number: Seen,
     range: Option<(f64, f64)>,
     has_fraction: bool,
-    /// Whether the values are 0, 1, 2 … so far, or 1, 2, 3 ….
+    /// First integer, at which a row count would start: 0 or 1.
     counts_from: Option<i64>,
     is_no_count: bool,
 }
@@ -164,9 +164,12 @@ impl Tally {
         }
     }
 
-    /// Whether an integer is the next of a row that counts.
+    /// Checks whether an integer continues a row count.
     fn count_on(&mut self, value: &str) {
-        let Ok(number) = value.parse::<i64>() else { return };
+        let Ok(number) = value.parse::<i64>() else {
+            self.is_no_count = true;
+            return;
+        };
         let before = i64::try_from(self.integers).unwrap_or(i64::MAX) - 1;
         let start = *self.counts_from.get_or_insert(number);
         self.is_no_count |= !(0..=1).contains(&start) || start.checked_add(before) != Some(number);
@@ -207,7 +210,7 @@ impl Tally {
         self.filled > 0 && self.booleans == self.filled
     }
 
-    /// Integers with too many digits for one, and no decimals among them: keys, which a float would run together.
+    /// True for integers with too many digits for the type and no decimals among them: keys, which a float would merge.
     pub(super) fn is_codes(&self) -> bool {
         self.huge > 0 && self.integers + self.huge == self.filled
     }
@@ -220,23 +223,23 @@ impl Tally {
         self.filled > 0 && self.times() == self.filled
     }
 
-    /// Numbers without a fraction.
+    /// True if no number has a fraction.
     pub(super) fn is_whole(&self) -> bool {
         !self.has_fraction
     }
 
-    /// Row numbers, as pandas writes them.
+    /// True for row numbers, as pandas writes them.
     pub(super) fn is_count(&self) -> bool {
         self.filled > 0 && !self.is_no_count
     }
 
-    /// The unit, if all of them could be Unix times.
+    /// Returns the unit, if all values could be Unix times.
     pub(super) fn epoch(&self) -> Option<Unit> {
         let plain = self.integers + self.point.count == self.filled && self.filled > 0;
         self.range.filter(|_| plain).and_then(|(least, most)| Unit::of(least, most))
     }
 
-    /// The first value that keeps a column of numbers or of times from being one, if nearly all of its values are.
+    /// Returns the first value that keeps a column from being numbers or times, if nearly all of its values are.
     pub(super) fn spoiler(&self) -> Option<(&'static str, &Example, u64)> {
         let (numbers, times) = (self.numbers(), self.times());
         let nearly = |count: u64| count * 10 >= self.filled * 8 && count < self.filled && self.filled > 1;

@@ -1,11 +1,11 @@
-//! What a column of numbers or times leaves open, decided by its own values first and by those of its file then, or refused.
+//! Resolves what a column of numbers or times leaves open: by its own values, then by those of its file, or refuses it.
 
 use super::column::{Example, Tally};
 use super::mistake::shown;
 use super::number::Decimal;
 use super::time::Order;
 
-/// The decimal sign of a column of numbers, or the line where it cannot be told.
+/// Returns the decimal sign of a column of numbers, or the line where it is ambiguous.
 pub(super) fn decimal(tally: &Tally, of_file: Option<Decimal>, separator: u8) -> Result<Decimal, (u64, String)> {
     match (&tally.point.first, &tally.comma.first, of_file) {
         (Some((line, point)), Some((other, comma)), _) => {
@@ -18,7 +18,7 @@ pub(super) fn decimal(tally: &Tally, of_file: Option<Decimal>, separator: u8) ->
         (Some(_), None, _) => Ok(Decimal::Point),
         (None, Some(_), _) => Ok(Decimal::Comma),
         (None, None, Some(decimal)) => Ok(decimal),
-        // Values are separated by `;` where the comma is for decimals, so that points may be for thousands.
+        // Files with decimal commas separate values by `;`, so points may be for thousands.
         (None, None, None) => match (&tally.maybe_comma.first, &tally.maybe_point.first) {
             (Some(example), _) => Err(either(example, "comma")),
             (None, Some(example)) if separator == b';' => Err(either(example, "point")),
@@ -27,7 +27,7 @@ pub(super) fn decimal(tally: &Tally, of_file: Option<Decimal>, separator: u8) ->
     }
 }
 
-/// Why a number is refused that can be read in two ways.
+/// Returns the reason to refuse a number that can be read in two ways.
 fn either((line, value): &Example, mark: &str) -> (u64, String) {
     let value = shown(value);
     let separated = if mark == "point" { ", and separate values by `,`" } else { "" };
@@ -38,7 +38,8 @@ fn either((line, value): &Example, mark: &str) -> (u64, String) {
     (*line, why)
 }
 
-/// Whether the day or the month comes first in a column of times: None where nothing says so. Both in one column are a mistake.
+/// Returns whether the day or the month comes first in a column of times; `None` if nothing decides it. Both in one column are a
+/// mistake.
 pub(super) fn order(tally: &Tally, of_file: Option<Order>) -> Result<Option<Order>, (u64, String)> {
     match (&tally.day_first.first, &tally.month_first.first) {
         (Some((day, one)), Some((month, other))) => {

@@ -1,4 +1,4 @@
-//! How a file is written: where its first line begins, and what separates its values. Seen from its beginning.
+//! Detects how a file is written, from its beginning: where its first line begins, and what separates its values.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -11,9 +11,9 @@ use super::records::Records;
 use crate::commands::user_error;
 
 const SAMPLE: usize = 256 << 10;
-/// Records that must agree.
+/// Maximum records that are compared.
 const LOOKED_AT: usize = 100;
-/// The likeliest first, where the records do not decide.
+/// The likeliest first, for when the records do not decide.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Files of other kinds by their first bytes.
@@ -25,12 +25,12 @@ const OTHERS: [(&[u8], &str); 5] = [
     (b"PAR1", "it is not a CSV file but Parquet: write it as CSV"),
 ];
 
-/// A file that can be read from its header on, any number of times.
+/// A file that can be read from its header any number of times.
 pub(super) struct Source<'a> {
     pub path: &'a Path,
     pub size: u64,
     pub separator: u8,
-    /// Bytes before the header, and its line.
+    /// Bytes before the header, and the header's line.
     begins: (u64, u64),
 }
 
@@ -55,7 +55,7 @@ impl<'a> Source<'a> {
         Ok(Self { path, size, separator, begins: (skipped as u64, if said.is_some() { 2 } else { 1 }) })
     }
 
-    /// The records from the header on.
+    /// Returns the records from the header on.
     pub(super) fn records(&self) -> Result<Records<File>> {
         let failed = |error| unreadable(self.path, &error);
         let mut file = File::open(self.path).map_err(failed)?;
@@ -63,7 +63,7 @@ impl<'a> Source<'a> {
         Ok(Records::new(file, self.separator, self.begins.1))
     }
 
-    /// The separator as it is said to a reader; None of the usual one.
+    /// Returns the separator for display, or `None` for the usual one.
     pub(super) fn unusual(&self) -> Option<&'static str> {
         match self.separator {
             b',' => None,
@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `sep=;`, which Excel reads and some programs write: the separator, and the length of the line.
+/// Parses `sep=;`, which Excel reads and some programs write. Returns the separator and the length of the line.
 fn said(text: &[u8]) -> Option<(u8, usize)> {
     let rest = text.strip_prefix(b"sep=").or_else(|| text.strip_prefix(b"SEP="))?;
     let (separator, end) = rest.split_first()?;
@@ -82,27 +82,27 @@ fn said(text: &[u8]) -> Option<(u8, usize)> {
     (end > 0).then_some((*separator, 5 + end))
 }
 
-/// The separator by which the header has several names, and most records as many values.
+/// Returns the separator that gives the header several names and most records as many values.
 fn likeliest(sample: &[u8], is_whole: bool) -> u8 {
     let scored = SEPARATORS.iter().enumerate().filter_map(|(n, separator)| {
         let (columns, same, records) = counts(sample, *separator, is_whole)?;
-        // In thousandths, so that equals are equal.
+        // In thousandths, so that equal shares compare equal.
         (columns > 1).then_some(((same * 1_000 / records.max(1), columns, usize::MAX - n), *separator))
     });
     scored.max().map_or(b',', |(_, separator)| separator)
 }
 
-/// Names in the header, records with as many values, and records.
+/// Returns the number of names in the header, of records with as many values, and of all records.
 fn counts(sample: &[u8], separator: u8, is_whole: bool) -> Option<(usize, usize, usize)> {
     let mut records = Records::new(sample, separator, 1);
     let columns = records.next().ok().flatten()?.len();
     let mut counted = Vec::new();
     while counted.len() < LOOKED_AT {
-        // What is wrong with a record is said when the file is read.
+        // Mistakes in a record are reported when the file is read.
         let Ok(Some(record)) = records.next() else { break };
         counted.push(record.len());
     }
-    // The last record of a part may be cut.
+    // The last record of a partial sample may be cut.
     if !is_whole && counted.len() < LOOKED_AT {
         counted.pop();
     }

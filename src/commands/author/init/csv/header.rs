@@ -1,4 +1,4 @@
-//! The first line of a file: names that a table can have.
+//! Reads the first line of a file: names that a table can have.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,21 +10,21 @@ use super::records::Record;
 use super::{number, time};
 use crate::domain::name::Identifier;
 
-/// Columns of a table of Postgres.
+/// Maximum columns of a Postgres table.
 const MOST_COLUMNS: usize = 1_600;
-/// Names that every table has for its own columns.
+/// System columns, which every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// The name of a column.
 pub(super) enum Name {
     Given(Identifier),
-    /// Of the first column, as pandas leaves it; a name that no other column has.
+    /// A first column without a name, as pandas writes it; gets a name that no other column has.
     Index(Identifier),
-    /// Of a last column, as a separator at the end of each line makes one. It must be empty.
+    /// A last column without a name, made by a separator at the end of each line. It must be empty.
     Nothing,
 }
 
-/// The names of the columns in their order.
+/// Returns the names of the columns in order.
 pub(super) fn names(path: &Path, header: Option<&Record>) -> Result<Vec<Name>> {
     let line = header.map_or(1, |header| header.line);
     let wrong = |column: Option<usize>, why: String| Err(mistake(path, line, column, why));
@@ -72,12 +72,12 @@ pub(super) fn names(path: &Path, header: Option<&Record>) -> Result<Vec<Name>> {
     Ok(names)
 }
 
-/// A value where a name should be.
+/// True for a value where a name should be.
 fn is_data(name: &str) -> bool {
     number::form(name).is_some() || time::form(name).is_some()
 }
 
-/// `index`, or what is like it and not taken.
+/// Returns `index`, or a similar name that is not taken.
 fn free_name(taken: &[&str]) -> Result<Identifier, String> {
     let numbered = (1..=taken.len()).map(|n| format!("index_{n}"));
     let mut free = ["index".to_owned()].into_iter().chain(numbered).filter(|name| !taken.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! The indexes that a run of a job looks for, on tables that were made from files.
+//! Creates the indexes that a run of a job uses, on tables loaded from files.
 
 use anyhow::Result;
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use crate::domain::name::Identifier;
 use crate::plan::propose::Proposal;
 use crate::warehouse::import;
 
-/// Makes those that the job of a proposal reads by.
+/// Creates the indexes that the proposed job reads by.
 pub(in crate::commands::author::init) async fn make(connection: &mut PgConnection, proposal: &Proposal) -> Result<()> {
     let named = |name: &str| Identifier::new(name).map_err(user_error);
     let (p, l) = (named(&proposal.predictions.name)?, named(&proposal.labels.name)?);
@@ -16,7 +16,7 @@ pub(in crate::commands::author::init) async fn make(connection: &mut PgConnectio
     key(connection, &p, &named(&proposal.id.0)?, version.as_ref()).await?;
     key(connection, &l, &named(&proposal.id.1)?, None).await?;
     let mut times = vec![(&p, &proposal.at)];
-    // The job names both or none.
+    // The job names both or neither.
     if let (Some(of_predictions), Some(of_labels)) = (&proposal.arrived_at, &proposal.label_arrived_at) {
         times.extend([(&p, of_predictions), (&l, of_labels)]);
     }
@@ -29,7 +29,7 @@ pub(in crate::commands::author::init) async fn make(connection: &mut PgConnectio
     Ok(())
 }
 
-/// A unique index on the key, with the version where a prediction has one by each; a plain one where rows repeat.
+/// Creates a unique index on the key, with the version if each has its own prediction, or a plain index if rows repeat.
 async fn key(
     connection: &mut PgConnection,
     table: &Identifier,
@@ -50,7 +50,7 @@ async fn key(
     refused(table, made)
 }
 
-/// Keys may be longer than a page of an index holds: a run is slower without it, and right.
+/// Accepts a refused index: a key may be too long for an index page. Without it a run is slower, but correct.
 fn refused(table: &Identifier, made: sqlx::Result<()>) -> Result<()> {
     match made {
         Err(sqlx::Error::Database(error)) => {

@@ -1,6 +1,6 @@
-//! Words that programs write where there is no value.
+//! Words that programs write for a missing value.
 
-/// In small letters.
+/// In lower case.
 const WORDS: &[&str] = &[
     "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "(null)", "<null>", "#null!", "nil",
     "none", "(none)", "missing", "\\n", "-", "--", "---", "–", "—", "?", ".", "..", "#div/0!", "#value!", "#ref!",
@@ -8,7 +8,7 @@ const WORDS: &[&str] = &[
 ];
 const LONGEST: usize = 9;
 
-/// Whether a value says that there is none.
+/// True for a missing value.
 pub(super) fn is_missing(value: &str) -> bool {
     if value.len() > LONGEST || value.starts_with(|c: char| c.is_ascii_digit()) {
         return value.is_empty();

@@ -1,11 +1,11 @@
-//! What is wrong with a file, in words, with the line and the column.
+//! Messages about mistakes in a file, with the line and the column.
 
 use std::path::Path;
 
 use super::records::Broken;
 use crate::commands::user_error;
 
-/// Where something is wrong in which file, counted from 1.
+/// Describes a mistake in a file; line and column count from 1.
 pub(super) fn mistake(path: &Path, line: u64, column: Option<usize>, why: impl std::fmt::Display) -> anyhow::Error {
     let column = column.map_or(String::new(), |column| format!(", column {column}"));
     user_error(format!("`{}`, line {line}{column}: {why}", path.display()))
@@ -29,7 +29,7 @@ pub(super) fn broken(path: &Path, broken: &Broken) -> anyhow::Error {
     }
 }
 
-/// A value as a message has it: not all of a long text.
+/// Shortens a long value for a message.
 pub(super) fn shown(value: &str) -> String {
     const MOST: usize = 60;
     match value.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! Two CSV files as tables: each is read once for the types of its columns, and once more to be loaded. Neither is ever in memory.
+//! Loads two CSV files as tables. Each is read once for its column types and once more to load it; neither is ever in memory.
 
 mod column;
 mod decide;
@@ -29,18 +29,18 @@ use progress::Progress;
 use records::{Record, Records};
 use shape::{Column, Shape};
 
-/// Bytes that are sent at once.
+/// Bytes sent at once.
 const PART: usize = 1 << 20;
 
-/// What became of the files.
+/// Result of loading the files.
 pub(super) struct Loaded {
     pub predictions: String,
     pub labels: String,
-    /// What a reader should know about how they were read.
+    /// Notes for the user about how they were read.
     pub notes: Vec<String>,
 }
 
-/// Loads both, in place of what was loaded under these names before.
+/// Loads both files, and replaces tables loaded under these names before.
 pub(super) async fn load(connection: &mut PgConnection, predictions: &Path, labels: &Path) -> Result<Loaded> {
     let sources = [Source::new(predictions)?, Source::new(labels)?];
     let mut shapes = Vec::new();
@@ -66,7 +66,7 @@ pub(super) async fn load(connection: &mut PgConnection, predictions: &Path, labe
     Ok(Loaded { predictions: written(&names[0]), labels: written(&names[1]), notes })
 }
 
-/// Makes the table and streams the file into it.
+/// Creates the table and streams the file into it.
 async fn fill(connection: &mut PgConnection, source: &Source<'_>, shape: &Shape, name: &str) -> Result<u64> {
     let columns = shape.columns.iter().map(|column| (column.name.clone(), column.reading.sql()));
     let table = NewTable { name: Identifier::new(name).map_err(user_error)?, columns: columns.collect() };
@@ -91,7 +91,7 @@ impl Rows<'_> {
         self.records.next().map(|_| ()).map_err(|why| mistake::broken(self.source.path, &why))
     }
 
-    /// The next rows; None after the last.
+    /// Returns the next rows; `None` after the last.
     fn part(&mut self) -> Result<Option<Vec<u8>>> {
         let mut part = Vec::with_capacity(PART + PART / 4);
         while part.len() < PART {
@@ -105,7 +105,7 @@ impl Rows<'_> {
     }
 }
 
-/// A row as `copy` takes it in text: tabs between values, `\N` for none.
+/// Writes a row in the text format of `copy`: tabs between values, `\N` for none.
 fn row(source: &Source, shape: &Shape, record: &Record, part: &mut Vec<u8>) -> Result<()> {
     if record.len() != shape.width {
         return Err(mistake::mistake(source.path, record.line, None, "the file changed while it was read"));
@@ -133,7 +133,7 @@ fn row(source: &Source, shape: &Shape, record: &Record, part: &mut Vec<u8>) -> R
     Ok(())
 }
 
-/// What the server refuses in the data or the shape of a file is the user's to change.
+/// Classifies a load error: data or a shape that the server refuses is the user's to change.
 fn load_failed(source: &Source, error: anyhow::Error) -> anyhow::Error {
     let database = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
     let database = database.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
@@ -141,7 +141,7 @@ fn load_failed(source: &Source, error: anyhow::Error) -> anyhow::Error {
     let Some(refused) = of_data else {
         return match database.is_some() || error.is::<sqlx::Error>() {
             true => error.context(format!("could not load `{}`", source.path.display())),
-            // What is wrong with the file itself says so.
+            // A mistake in the file itself already says so.
             false => error,
         };
     };
@@ -150,13 +150,13 @@ fn load_failed(source: &Source, error: anyhow::Error) -> anyhow::Error {
     user_error(format!("`{}` could not be loaded: {}{place}", source.path.display(), refused.message()))
 }
 
-/// `COPY p, line 17, column v`: the 17th row.
+/// Returns 17 for `COPY p, line 17, column v`.
 fn row_number(place: &str) -> Option<u64> {
     let digits: String = place.split("line ").nth(1)?.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-/// The line of a file where a row begins.
+/// Returns the line of a file where a row begins.
 fn line_of(source: &Source, row: u64) -> Option<u64> {
     let mut records = source.records().ok()?;
     for _ in 0..row {
@@ -165,7 +165,7 @@ fn line_of(source: &Source, row: u64) -> Option<u64> {
     records.next().ok()?.map(|record| record.line)
 }
 
-/// A table's name from a file's, unlike those that are taken.
+/// Derives a table name from a file name, distinct from those taken.
 fn table_name(path: &Path, taken: &[String]) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     let mapped: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(40).collect();

@@ -7,15 +7,15 @@ pub(super) enum Decimal {
     Comma,
 }
 
-/// What a number looks like.
+/// The form of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Integer,
-    /// More digits than an integer of Postgres has: likely a code.
+    /// More digits than a Postgres integer has: likely a code.
     Huge,
-    /// Digits in groups by blanks or apostrophes.
+    /// Digits grouped by blanks or apostrophes.
     Grouped,
-    /// For certain with this decimal sign.
+    /// Certainly with this decimal sign.
     Sure(Decimal),
     /// `1,234`: this decimal sign, or a group of thousands.
     Maybe(Decimal),
@@ -23,7 +23,7 @@ pub(super) enum Form {
 
 const GROUPS: [char; 5] = [' ', '\u{a0}', '\u{202f}', '\'', '’'];
 
-/// What a value looks like, if it is a number. Digits behind a zero are a code, as `00017` is.
+/// Returns the form of a value, if it is a number. Digits after a leading zero are a code, such as `00017`.
 pub(super) fn form(value: &str) -> Option<Form> {
     let unsigned = value.strip_prefix(['-', '+', '−']).unwrap_or(value);
     if ["inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word)) {
@@ -67,7 +67,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// By the marks between digits.
+/// Returns the form by the marks between digits.
 fn marked(parts: &[&str], marks: &[char]) -> Option<Form> {
     let (last, before) = marks.split_last()?;
     let (first, rest) = parts.split_first()?;
@@ -81,7 +81,7 @@ fn marked(parts: &[&str], marks: &[char]) -> Option<Form> {
         ([], false) if fraction.len() == 3 && starts_group => Some(Form::Maybe(sign(*last))),
         ([], false) => (*last == '.' || !fraction.is_empty()).then_some(Form::Sure(sign(*last))),
         ([mark, ..], false) if before.iter().all(|one| one == mark) => match mark == last {
-            // `1.234.567`: groups by this sign, so the other one is for decimals.
+            // `1.234.567`: groups by this sign, so the other one is the decimal sign.
             true => grouped(rest).then_some(Form::Sure(other(*last))),
             false => grouped(groups).then_some(Form::Sure(sign(*last))),
         },
@@ -89,7 +89,7 @@ fn marked(parts: &[&str], marks: &[char]) -> Option<Form> {
     }
 }
 
-/// As Postgres reads it: a point for decimals, and no groups.
+/// Writes a number as Postgres reads it: a point for decimals, and no groups.
 pub(super) fn normal(value: &str, decimal: Decimal) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
@@ -104,7 +104,7 @@ pub(super) fn normal(value: &str, decimal: Decimal) -> String {
     text
 }
 
-/// A number that no double precision holds: `1e400`, `1e-400`.
+/// True for a number out of the range of double precision: `1e400`, `1e-400`.
 pub(super) fn is_out_of_range(normal: &str) -> bool {
     let digits = normal.split(['e', 'E']).next().unwrap_or_default();
     let is_zero = !digits.contains(|c: char| ('1'..='9').contains(&c));

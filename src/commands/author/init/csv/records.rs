@@ -1,21 +1,21 @@
-//! Bytes in, records out: values with the lines where they begin. As RFC 4180 has it, with any separator and any line ends,
-//! and never more than one record in memory.
+//! Reads records from bytes: values with the lines where they begin. Follows RFC 4180, with any separator and any line ends,
+//! and never holds more than one record in memory.
 
 use std::io::{self, Read};
 
-/// Bytes of a record, at most: more is a file whose quotes are never closed.
+/// Maximum bytes of a record; more means a file whose quotes are never closed.
 const LONGEST: usize = 16 << 20;
 const BUFFER: usize = 64 << 10;
 
-/// Why no record could be read.
+/// The reason that no record could be read.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The quotes of this value are never closed, or not for 16 MiB.
+    /// The quotes of this value are never closed, or not within 16 MiB.
     OpenQuotes {
         line: u64,
         column: usize,
     },
-    /// A record without quotes, and longer than any.
+    /// A record without quotes that is too long.
     TooLong {
         line: u64,
     },
@@ -26,9 +26,9 @@ pub(super) enum Broken {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     bytes: Vec<u8>,
-    /// Of each value: where it ends, and the line in which it begins.
+    /// End of each value, and the line where it begins.
     ends: Vec<(usize, u64)>,
-    /// Where it begins, counted from 1.
+    /// Line where the record begins, counted from 1.
     pub line: u64,
 }
 
@@ -37,12 +37,12 @@ impl Record {
         self.ends.len()
     }
 
-    /// The line in which a value begins.
+    /// Returns the line where a value begins.
     pub(super) fn line_of(&self, column: usize) -> u64 {
         self.ends.get(column).map_or(self.line, |(_, line)| *line)
     }
 
-    /// A value without blanks around it, or the line where it is no UTF-8.
+    /// Returns a value without blanks around it, or the line where it is not UTF-8.
     pub(super) fn value(&self, column: usize) -> Result<&str, u64> {
         let start = column.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
         let end = self.ends.get(column).map_or(start, |(end, _)| *end);
@@ -63,7 +63,7 @@ impl Record {
         self.bytes.is_empty() && self.ends.is_empty()
     }
 
-    /// Separators and nothing else, as spreadsheets write empty rows.
+    /// True for separators and nothing else, as spreadsheets write empty rows.
     fn is_hollow(&self) -> bool {
         self.bytes.is_empty() && !self.ends.is_empty()
     }
@@ -71,11 +71,11 @@ impl Record {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Of a value, with blanks at most before it.
+    /// At the start of a value, after blanks at most.
     Start,
     Plain,
     Quoted,
-    /// After quotes that close, or that stand for one with the next.
+    /// After a quote that closes the value, or that is the first of an escaped pair.
     Closed,
 }
 
@@ -87,18 +87,18 @@ pub(super) struct Records<R> {
     filled: usize,
     separator: u8,
     line: u64,
-    /// Bytes that were taken so far.
+    /// Bytes taken so far.
     pub taken: u64,
     record: Record,
 }
 
 impl<R: Read> Records<R> {
-    /// Reads on from a line with this number.
+    /// Creates a reader whose first line has this number.
     pub(super) fn new(input: R, separator: u8, line: u64) -> Self {
         Self { input, buffer: vec![0; BUFFER], at: 0, filled: 0, separator, line, taken: 0, record: Record::default() }
     }
 
-    /// The next record that has anything in it.
+    /// Returns the next record that is not empty.
     pub(super) fn next(&mut self) -> Result<Option<&Record>, Broken> {
         let (mut state, mut opened) = (State::Start, self.line);
         let mut begins = self.line;
@@ -156,7 +156,7 @@ impl<R: Read> Records<R> {
         &self.record
     }
 
-    /// Counts a line, whose end may have a second byte.
+    /// Counts a line, whose ending may have a second byte.
     fn end_line(&mut self, byte: u8) -> Result<(), Broken> {
         self.line += 1;
         if byte == b'\r' && self.peek()? == Some(b'\n') {

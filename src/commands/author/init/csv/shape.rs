@@ -1,4 +1,4 @@
-//! A file in; its columns with their types out, by reading all of it once. What cannot be read in one way only is refused.
+//! Finds the columns of a file and their types by reading all of it once. Ambiguous values are refused.
 
 use anyhow::Result;
 
@@ -14,9 +14,9 @@ use crate::commands::output::progress::Progress;
 use crate::domain::name::Identifier;
 use crate::plan::propose::{column as proposed, words};
 
-/// What is known of a file after one look.
+/// The shape of a file after one pass.
 pub(super) struct Shape {
-    /// Values of each record.
+    /// Number of values in each record.
     pub width: usize,
     pub columns: Vec<Column>,
     pub notes: Vec<String>,
@@ -24,13 +24,13 @@ pub(super) struct Shape {
 
 pub(super) struct Column {
     pub name: Identifier,
-    /// Which value of a record, from 0.
+    /// Index of the value in a record, from 0.
     pub place: usize,
     pub tally: Tally,
     pub reading: Reading,
 }
 
-/// Looks at every value of a file.
+/// Scans every value of a file.
 pub(super) fn scan(source: &Source, progress: &Progress) -> Result<Shape> {
     let path = source.path;
     let mut records = source.records()?;
@@ -89,7 +89,7 @@ fn expect_width(source: &Source, first: u64, record: &Record, width: usize) -> R
 }
 
 impl Shape {
-    /// Keeps a column, unless it is none.
+    /// Keeps a column, unless it has no name and is empty or counts the rows.
     fn take(&mut self, source: &Source, place: usize, name: Name, tally: Tally) {
         let file = source.path.display();
         let name = match name {
@@ -110,7 +110,7 @@ impl Shape {
         self.columns.push(Column { name, place, tally, reading: Reading::Text });
     }
 
-    /// Finds out how each column is read; what one column leaves open, others of the file may decide.
+    /// Decides how each column is read; other columns of the file may resolve what one leaves open.
     fn resolve(&mut self, source: &Source) -> Result<()> {
         let decimal = self.decimal_of_file();
         let order = self.order_of_file();
@@ -132,7 +132,7 @@ impl Shape {
                 },
                 _ => Reading::Text,
             };
-            // A version is a name, whatever it looks like: `2025-05-01`, `1.10`.
+            // A version is a name, even if it looks like a time or a number: `2025-05-01`, `1.10`.
             let is_version =
                 matches!(reading, Reading::Time(_) | Reading::Number(_)) && proposed::is_version(column.name.as_str());
             let note = self.note(source, n, reading);
@@ -142,7 +142,7 @@ impl Shape {
         open.into_iter().try_for_each(|n| self.leave_open(source, n))
     }
 
-    /// A date whose day and month cannot be told apart: of no use as a time, and refused where the file has no other.
+    /// Handles a date with ambiguous day and month: useless as a time, and refused where the file has no other.
     fn leave_open(&mut self, source: &Source, n: usize) -> Result<()> {
         let column = &self.columns[n];
         let Some((line, value)) = &column.tally.either.first else { return Ok(()) };
@@ -158,7 +158,7 @@ impl Shape {
         Ok(())
     }
 
-    /// The decimal sign that some column proves, if no other proves the other one.
+    /// Returns the decimal sign that some column proves, if no other column proves the opposite.
     fn decimal_of_file(&self) -> Option<Decimal> {
         let proves = |comma: bool| {
             let numbers = self.columns.iter().map(|column| &column.tally).filter(|tally| tally.is_numbers());
@@ -203,7 +203,7 @@ impl Shape {
         }))
     }
 
-    /// What a reader should know about how a column is read.
+    /// Returns a note for the user about how a column is read.
     fn note(&self, source: &Source, n: usize, reading: Reading) -> Option<String> {
         let Column { name, tally, .. } = &self.columns[n];
         let place = format!("`{}` of `{}`", name.as_str(), source.path.display());
@@ -252,8 +252,8 @@ impl Shape {
     }
 }
 
-/// Gives columns of the same name in both files one type where their values have one: a key that is `17` here and `A17` or
-/// `17.0` there.
+/// Gives columns of the same name in both files one type where their values allow it: a key that is `17` in one and `A17` or
+/// `17.0` in the other.
 pub(super) fn agree(one: &mut Shape, other: &mut Shape) {
     for column in &mut one.columns {
         let Some(same) = other.columns.iter_mut().find(|same| same.name == column.name) else { continue };

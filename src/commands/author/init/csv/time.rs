@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, Duration, Month, NaiveDate, NaiveTime, Utc};
 
-/// Which of two numbers before a year is the day.
+/// Order of day and month before a year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     DayFirst,
     MonthFirst,
 }
 
-/// What a time looks like.
+/// The form of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// The year comes first, or the month has a name.
     Sure,
-    /// `25/5/2025`: only one order makes a date of it.
+    /// `25/5/2025`: only one order gives a date.
     Only(Order),
     /// `5/1/2025`: May or January.
     Either,
@@ -37,7 +37,7 @@ impl Date {
     }
 }
 
-/// What a value looks like, if it is a time, and whether it has no zone.
+/// Returns the form of a value if it is a time, and true if it has no zone.
 pub(super) fn form(value: &str) -> Option<(Form, bool)> {
     let (date, clock) = parse(value)?;
     let form = match (date, date.read(Order::DayFirst), date.read(Order::MonthFirst)) {
@@ -50,7 +50,7 @@ pub(super) fn form(value: &str) -> Option<(Form, bool)> {
     Some((form, clock.offset.is_none()))
 }
 
-/// A time in UTC; one without a zone is taken as UTC.
+/// Converts a time to UTC; one without a zone is taken as UTC.
 pub(super) fn read(value: &str, order: Order) -> Option<DateTime<Utc>> {
     let (date, clock) = parse(value)?;
     let date = date.read(order)? + Duration::days(i64::from(clock.ends_day));
@@ -95,7 +95,7 @@ fn date(text: &str) -> Option<Date> {
     Some(Date::Either { first: small(one)?, second: small(two)?, year })
 }
 
-/// The English name of a month, or its first three letters.
+/// Parses the English name of a month, or at least its first three letters.
 fn month(text: &str) -> Option<u32> {
     let text = text.to_ascii_lowercase();
     let is_it = |month: &Month| {
@@ -110,7 +110,7 @@ fn number(digits: &str) -> Option<u32> {
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
 
-/// `0:00`, `00:00:00.123456 PM +02:00`, from its hour on.
+/// Parses `0:00` or `00:00:00.123456 PM +02:00`, from its hour on.
 fn clock(text: &str) -> Option<Clock> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(text.len());
     let (digits, mut rest) = text.split_at(end);
@@ -147,7 +147,7 @@ fn clock(text: &str) -> Option<Clock> {
     Some(Clock { time, ends_day, offset: if rest.is_empty() { None } else { Some(offset(rest)?) } })
 }
 
-/// `Z`, `UTC`, `+02`, `+0200`, `+02:00`; Go writes `+0000 UTC`.
+/// Parses `Z`, `UTC`, `+02`, `+0200`, `+02:00`; Go writes `+0000 UTC`.
 fn offset(text: &str) -> Option<i32> {
     let text = text.trim();
     if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
@@ -170,7 +170,7 @@ fn offset(text: &str) -> Option<i32> {
         .then(|| i32::try_from(hours * 3_600 + minutes * 60).ok().map(|offset| sign * offset))?
 }
 
-/// What Unix times count.
+/// Unit of Unix times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
@@ -180,7 +180,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// The one in which all numbers between two are times from 1990 to 2100.
+    /// Returns the unit in which all numbers from `least` to `most` are times from 1990 to 2100.
     pub(super) fn of(least: f64, most: f64) -> Option<Self> {
         let fits = |factor: f64| least >= 631_152_000.0 * factor && most <= 4_102_444_800.0 * factor;
         [(1.0, Self::Seconds), (1e3, Self::Millis), (1e6, Self::Micros), (1e9, Self::Nanos)]
@@ -198,7 +198,7 @@ impl Unit {
         }
     }
 
-    /// A number of them since 1970 as a time, to the microsecond.
+    /// Reads a number of these units since 1970 as a time, to the microsecond.
     pub(super) fn read(self, number: &str) -> Option<DateTime<Utc>> {
         let per_second: i64 = match self {
             Self::Seconds => 1,
