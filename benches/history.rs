@@ -1,5 +1,5 @@
-//! Times the queries of `docs/queries.md` over a large history: `cargo bench --bench history` (1 M measurements), or with `--
-//! 10000000`.
+//! Times the queries of `docs/queries.md` over a large history: `cargo bench --bench history` (1 M measurements), or with
+//! `-- 10000000`.
 //!
 //! Twenty jobs, 41 cohorts, two versions and both together, thirteen months of daily and of rolling windows, each measured twice.
 //! In the queries, `now()` is the end of the history. Times are those that the server reports.

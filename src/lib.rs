@@ -1,8 +1,8 @@
 //! trueup joins predictions with the labels that arrive later, keeps the revised history of a model's error in Postgres, and
 //! notifies the right person, with a runbook link, when it matters.
 //!
-//! Data flows in one direction: `spec → plan → measure → store → evaluate → notify`. `plan`, `evaluate` and the deciding half
-//! of `notify` are pure. See `ARCHITECTURE.md`.
+//! Data flows in one direction: `spec → plan → sql → warehouse` measures, `evaluate` judges, `alerting`, `dispatch` and `notify`
+//! notify, and `pipeline` is one run of it all. `ARCHITECTURE.md` describes the rooms.
 
 pub mod alerting;
 pub mod cli;

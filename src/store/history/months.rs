@@ -56,7 +56,7 @@ pub const ALL: [Monthly; 3] = [Monthly::Measurement, Monthly::Verdict, Monthly::
 /// Tables of which nothing is kept forever: their old months are dropped.
 pub const EXPIRING: [Monthly; 2] = [Monthly::Verdict, Monthly::SloEvaluation];
 
-/// Drops the months of a passing table that ended before `before`, and returns their number.
+/// Drops the months of an expiring table that ended before `before`, and returns their number.
 ///
 /// Fails if a session reads the table for longer than two seconds; the next call tries again.
 pub async fn drop_before(connection: &mut PgConnection, table: Monthly, before: DateTime<Utc>) -> sqlx::Result<i32> {

@@ -23,7 +23,7 @@ pub struct PlanRow {
     pub reconciled_as_of: Option<DateTime<Utc>>,
     /// True if the job's newest measurements are of this plan.
     pub is_current: bool,
-    /// True if the plan of the newest measurements reads the same rows; only the metrics and windows may differ.
+    /// True if the plan of the newest measurements reads the same rows; only the measurements of them differ.
     pub reads_the_same: bool,
     /// Expressions are evaluated row by row, because one failed.
     pub guarded: bool,
