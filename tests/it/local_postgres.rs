@@ -18,6 +18,15 @@ fn server_pid(folder: &Path) -> Option<u32> {
     text.lines().next()?.trim().parse().ok()
 }
 
+/// True if a process names this folder in its arguments: a server or a guard.
+fn runs_for(folder: &Path) -> bool {
+    let folder = folder.to_str().unwrap();
+    std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(folder)
+    })
+}
+
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(15);
     while !holds() {
@@ -201,6 +210,8 @@ fn root_writes_through_no_link_that_the_account_planted_before() {
     for file in ["server.log", "guard.log", "gate.lock", "in-use.lock", "guard.lock", "trueup-cluster", "keep-running"]
     {
         for kind in ["there", "missing", "second name", "pipe"] {
+            // A guard that still ends would write or remove the files that are planted here.
+            eventually("server and guard of the command before end", || !runs_for(&here));
             as_before(&folder, account);
             let (target, planted) = (outside.0.join(format!("target-{file}")), here.join(file));
             std::fs::remove_file(&target).ok();
