@@ -1,12 +1,11 @@
 //! Gathers the evidence for rules: the measurement itself, other windows, past windows, validation values.
 
-use super::judgeable::Found;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 
-use super::judgeable::Judgeable;
+use super::judgeable::{Found, Judgeable};
 use crate::alerting::RunContext;
 use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window};

@@ -1,11 +1,11 @@
 //! Selects the windows and targets that a rule judges in a run. `evaluate` does the judging itself.
 
-use crate::evaluate::baseline::Past;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::target::Target;
+use crate::evaluate::baseline::Past;
 use crate::evaluate::rules::{self, Evidence};
 use crate::evaluate::verdict::{Judgement, Reason, Verdict};
 use crate::metric::measurement::{Measurement, Sample};

@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
-use super::Decided;
-use super::StateChange;
 use super::incident::Fired;
-use super::{context, excluded};
+use super::{Decided, StateChange, context, excluded};
 use crate::alerting::RunContext;
 use crate::domain::cohort::Cohort;
 use crate::domain::duration;

@@ -1,6 +1,5 @@
 //! Judges the rules of a run: verdicts and alert state, in the publishing transaction.
 
-use super::Decided;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::incident::Fired;
 use super::judgeable::{self, Judged, JudgingContext};
-use super::{context, fetch, objectives, orphaned};
+use super::{Decided, context, fetch, objectives, orphaned};
 use crate::alerting::{RunContext, StateChange};
 use crate::dispatch::compose;
 use crate::domain::cohort::Cohort;

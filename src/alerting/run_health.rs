@@ -6,8 +6,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::warn;
 
-use super::StateChange;
-use super::context;
+use super::{StateChange, context};
 use crate::alerting::Origin;
 use crate::dispatch;
 use crate::domain::duration;

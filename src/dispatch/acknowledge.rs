@@ -7,8 +7,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::compose;
-use super::{JobAlerts, Trigger};
+use super::{JobAlerts, Trigger, compose};
 use crate::dispatch;
 use crate::notify::policy::route::Routing;
 use crate::postgres::held;

@@ -1,8 +1,7 @@
 //! The entries of the catalog. A new metric is one more entry and its test.
 
-use super::interval;
 use super::state::Sum;
-use super::{Better, Metric, Requirement, Unit};
+use super::{Better, Metric, Requirement, Unit, interval};
 
 /// Defaults of an entry.
 const PLAIN: Metric = Metric {

@@ -12,20 +12,18 @@ use crate::domain::window;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held;
-use crate::store::history::gone;
 use crate::store::history::measurement::Publisher;
-use crate::store::history::window as stored;
+use crate::store::history::{gone, window as stored};
 use crate::store::ledger::backfill as ledger;
 use crate::store::ledger::backfill::{BackfillRequest, BackfillRow};
 use crate::store::ledger::job::{self, PlanRow};
 use crate::store::ledger::run::{self, Claim, Done};
 use crate::warehouse::failure::{self, RunError};
-use crate::warehouse::inspect;
 use crate::warehouse::pairs::arrivals::{self, Reread};
 use crate::warehouse::pairs::rebuild::{self, Build};
 use crate::warehouse::pairs::reconcile::Compared;
-use crate::warehouse::session;
 use crate::warehouse::windows::{self, DueWindow};
+use crate::warehouse::{inspect, session};
 
 /// Scope of a backfill.
 #[derive(Debug, Clone)]

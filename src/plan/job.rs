@@ -1,22 +1,21 @@
 //! A validated job. No impossible states: everything here can be run.
 
-use crate::plan::windows::Windows;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::cohort::Cohort;
 use crate::domain::schedule::Schedule;
-use crate::domain::window::{self};
+use crate::domain::window;
 use crate::metric::name::MetricName;
 use crate::metric::state::Sum;
 use crate::metric::{self, JobMetric, Parameters, Requirement};
 use crate::plan::cohort::{CohortSet, Dimension};
-use crate::plan::extra;
-use crate::plan::extra::Extra;
+use crate::plan::extra::{self, Extra};
 use crate::plan::objective::Slo;
 use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, Test, When};
 use crate::plan::source::{Labels, Predictions};
+use crate::plan::windows::Windows;
 
 /// One job, planned.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! Rules: conditions on metrics of windows, how long they must hold, and who is notified.
 
-use crate::domain::severity::Severity;
-use crate::domain::target::Target;
-use crate::metric::name::MetricName;
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 
 use crate::domain::duration;
+use crate::domain::severity::Severity;
+use crate::domain::target::Target;
+use crate::metric::name::MetricName;
 use crate::plan::baseline::{Baseline, Kind};
 
 /// The built-in rule about duplicate keys, labels that disagree and expressions that fail.

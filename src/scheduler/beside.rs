@@ -13,8 +13,7 @@ use tracing::{error, info, warn};
 
 use super::Scheduler;
 use crate::alerting::run_health;
-use crate::dispatch::repeat;
-use crate::dispatch::send;
+use crate::dispatch::{repeat, send};
 use crate::plan::PlannedJob;
 use crate::postgres::held;
 use crate::store::history::months::{self, Monthly};

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
+
 use crate::spec::codes;
 use crate::text::visible;
-use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 
 /// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

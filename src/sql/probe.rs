@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::Identifier;
-use crate::plan::PlannedJob;
 use crate::plan::cohort::Dimension;
-use crate::plan::extra;
 use crate::plan::source::Relation;
+use crate::plan::{PlannedJob, extra};
 use crate::sql::PlannedSql;
 use crate::sql::pairs::source;
 

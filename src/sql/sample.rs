@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::{Identifier, quoted, text_literal};
-use crate::plan::PlannedJob;
-use crate::plan::extra;
 use crate::plan::source::Relation;
+use crate::plan::{PlannedJob, extra};
 use crate::sql::PlannedSql;
 use crate::sql::pairs::{guard, source};
 

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::plan::PlannedJob;
-use crate::plan::rollup;
+use crate::plan::{PlannedJob, rollup};
 use crate::sql::pairs::bucket::{self, Extent};
 use crate::warehouse::pairs::arrivals::Cells;
 use crate::warehouse::session::{self, Bind};

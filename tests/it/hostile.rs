@@ -1,13 +1,12 @@
 //! What comes from data, from job files and from other people's servers is inert: in every format, every header, every log.
 
 use serde_json::Value as Json;
+use trueup::commands::demo::receivers::LocalReceiver;
 use trueup::notify::format::{Format, bodies};
 use trueup::notify::message::{Notice, samples};
 use trueup::notify::template::Templates;
 use trueup::notify::transport::http::Endpoint;
 use trueup::notify::transport::network::AllowedNetworks;
-
-use trueup::commands::demo::receivers::LocalReceiver;
 
 use crate::support::faulty::{Faulty, HttpFault};
 use crate::support::program::{Folder, Run};

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use chrono::TimeDelta;
-
 use sqlx::Row as _;
 use trueup::domain::window::Slice;
 use trueup::plan::rollup;

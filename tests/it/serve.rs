@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-
 use trueup::commands::demo::receivers::LocalReceiver;
 use trueup::store::ledger::schedule;
 

@@ -7,8 +7,7 @@ use anyhow::Result;
 use sqlx::PgConnection;
 
 use crate::cli::{Global, HistoryArgs, Output};
-use crate::commands::output::sparkline;
-use crate::commands::output::{self, Table};
+use crate::commands::output::{self, Table, sparkline};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::spec::diagnostic::did_you_mean;

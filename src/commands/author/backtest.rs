@@ -1,6 +1,5 @@
 //! `backtest`: replays today's rules on the history.
 
-use crate::domain::target::Target;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::process::ExitCode;
@@ -11,11 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::alerting;
 use crate::cli::{BacktestArgs, BacktestKnowledge, Global, Output};
 use crate::commands::output::chart::Chart;
-use crate::commands::output::progress;
-use crate::commands::output::{self, Table};
+use crate::commands::output::{self, Table, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::domain::duration;
+use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window};
 use crate::evaluate::replay::{self, AsOf, Firing, Overlap, Replay};
 use crate::evaluate::verdict::Verdict;

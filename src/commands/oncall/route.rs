@@ -7,9 +7,8 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::cli::{Global, Output, RouteArgs};
-use crate::commands::output;
 use crate::commands::shared::jobs;
-use crate::commands::user_error;
+use crate::commands::{output, user_error};
 use crate::domain::duration;
 use crate::notify::policy::matcher::Labels;
 use crate::notify::policy::route::{Path, Routing, Why};

@@ -9,8 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::cli::{Global, Output};
-use crate::commands::output::progress;
-use crate::commands::output::{self, Table};
+use crate::commands::output::{self, Table, progress};
 use crate::commands::shared::database;
 use crate::commands::shared::jobs::{self, JobFile};
 use crate::commands::user_error;

@@ -1,6 +1,5 @@
 //! `migrate`: brings the schema up to date.
 
-use crate::postgres::refused;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use super::grants::{self, Roles};
 use crate::cli::{Global, MigrateArgs};
 use crate::commands::output;
 use crate::commands::shared::database;
-use crate::postgres::migrate;
+use crate::postgres::{migrate, refused};
 
 pub(in crate::commands) async fn run(global: &Global, args: &MigrateArgs) -> Result<ExitCode> {
     if args.print_grants {

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
 use crate::cli::{Global, Output, RunArgs};
-use crate::commands::output::progress;
-use crate::commands::output::{self, Cell, Table};
+use crate::commands::output::{self, Cell, Table, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::dispatch::send;
@@ -20,14 +20,11 @@ use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
 use crate::plan::rule::Limits;
 use crate::settings::Settings;
-use crate::store::ledger::job as job_store;
-use crate::store::ledger::run as ledger;
 use crate::store::ledger::run::Claim;
+use crate::store::ledger::{job as job_store, run as ledger};
 use crate::store::read::history;
-use crate::warehouse::contradictions;
 use crate::warehouse::failure::{Cure, RunError};
-use crate::warehouse::session;
-use sqlx::PgPool;
+use crate::warehouse::{contradictions, session};
 
 pub(in crate::commands) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::{Global, Output};
-use crate::commands::output::sparkline;
-use crate::commands::output::{self, Table};
+use crate::commands::output::{self, Table, sparkline};
 use crate::commands::shared::{database, jobs};
 use crate::domain::duration;
 use crate::settings::Settings;

@@ -1,6 +1,5 @@
 //! Shared by commands: the database they work on and the receivers they send to.
 
-use crate::postgres::refused;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use crate::notify::receiver::{Receiver, Transport, WATCHDOG};
 use crate::notify::transport::webhook::WebhookReceiver;
 use crate::postgres::local::{self, Download, LocalDatabase, LocalOptions, LocalServer};
 use crate::postgres::migrate::{self, SchemaVersion};
-use crate::postgres::refused::Refused;
+use crate::postgres::refused::{self, Refused};
 use crate::postgres::{address, connect, held, pooler};
 use crate::settings::{Settings, environment};
 

@@ -1,5 +1,7 @@
 //! The rules that every job has: they check the data that its own rules need.
 
+use chrono::TimeDelta;
+
 use super::findings::Findings;
 use super::job::Job;
 use crate::domain::window::Window;
@@ -7,7 +9,6 @@ use crate::metric::name::MetricName;
 use crate::plan::objective;
 use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Persistence, Rule, Test, When};
 use crate::spec::diagnostic::did_you_mean;
-use chrono::TimeDelta;
 
 /// Names of the built-in rules. The last four judge no window: they are about runs, the source and deliveries.
 pub const NAMES: [&str; 9] = [

@@ -3,8 +3,7 @@
 use super::findings::Findings;
 use super::slos;
 use crate::domain::name::Identifier;
-use crate::metric::name;
-use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Parameters, Requirement};
+use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Parameters, Requirement, name};
 use crate::plan::expression::Expression;
 use crate::plan::extra::{self, Extra};
 use crate::spec::JobSpec;

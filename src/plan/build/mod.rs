@@ -16,13 +16,12 @@ mod windows;
 /// Code of the warning that a page has no receiver: routes, which a job file does not know, may add one.
 pub const NOBODY_TOLD: &str = "nobody-told";
 
-use findings::Findings;
-
 use crate::metric;
 use crate::plan::PlannedJob;
 use crate::plan::job::Declared;
 use crate::plan::syntax::Grants;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
+use findings::Findings;
 
 /// Declarations of `trueup.toml` that a job file may refer to.
 #[derive(Debug, Clone, Default)]

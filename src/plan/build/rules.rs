@@ -1,9 +1,8 @@
 //! `[[alerts]]`: rules, checked against the metrics and windows of the job.
 
-use super::job::{Cohorts, Job};
-
 use super::conditions::{self, RawCondition};
 use super::findings::Findings;
+use super::job::{Cohorts, Job};
 use super::persistence;
 use crate::domain::cohort::Cohort;
 use crate::domain::severity::Severity;

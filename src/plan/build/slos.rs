@@ -2,10 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::conditions;
 use super::findings::Findings;
 use super::job::Job;
-use super::rules;
+use super::{conditions, rules};
 use crate::domain::duration;
 use crate::domain::schedule::Schedule;
 use crate::domain::severity::Severity;

@@ -1,9 +1,10 @@
 //! Literals, read and printed so that no session setting can change their meaning.
 
-use crate::domain::name::text_literal;
 use std::fmt;
 
 use sqlparser::ast::Value;
+
+use crate::domain::name::text_literal;
 
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Converts the parser's tree node by node. Every field of a node is named so that none is overlooked; anything that our
 //! tree cannot represent is refused.
 
-use super::name::name;
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DateTimeField, Expr, ExtractSyntax, Ident,
     Subscript, TrimWhereField, TypedString, Value, ValueWithSpan,
@@ -10,6 +9,7 @@ use sqlparser::ast::{
 use super::function::Grants;
 use super::literal::Literal;
 use super::moment;
+use super::name::name;
 use super::operator::{self, Binary, Binding, Is, Unary};
 use super::tree::{Function, Scalar};
 use super::types::SqlType;

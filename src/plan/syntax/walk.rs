@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::function::Granted;
 use super::literal::Literal;
 use super::operator::Unary;
-use crate::domain::name::TableName;
-
 use super::tree::{Body, Bound, Call, Distinct, From, Function, Group, Item, On, Query, Scalar, Select, Sort, Source};
 use super::types::SqlType;
+use crate::domain::name::TableName;
 
 /// A part of a tree that a walk visits.
 #[derive(Clone, Copy)]

@@ -10,10 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::CWD;
 use sha2::{Digest, Sha256};
 
-use super::LocalOptions;
 use super::account::Account;
-use super::entry;
 use super::home::Home;
+use super::{LocalOptions, entry};
 
 pub const PORT: u16 = 5432;
 pub const SUPERUSER: &str = "trueup";

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::name::{quoted, text_literal};
-use crate::plan::PlannedJob;
-use crate::plan::extra;
 use crate::plan::source::SourceFacts;
+use crate::plan::{PlannedJob, extra};
 
 /// Names of columns and their types in SQL.
 pub type Types = BTreeMap<String, String>;

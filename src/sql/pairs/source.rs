@@ -1,9 +1,8 @@
 //! The only place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
 
 use crate::domain::name::{Identifier, quoted};
-use crate::plan::PlannedJob;
-use crate::plan::extra;
 use crate::plan::source::{OnDuplicate, SourceFacts};
+use crate::plan::{PlannedJob, extra};
 use crate::sql::pairs::guard;
 use crate::sql::{appended, list};
 

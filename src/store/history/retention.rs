@@ -4,10 +4,10 @@
 //! Verdicts and evaluations are dropped by month, see [`super::months`]. All other rows are removed one by one: windows and
 //! plans that are still needed lie among old ones, and runs, incidents and messages are looked up and updated by id.
 
-use super::removal::{Old, Removed};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::removal::{Old, Removed};
 use crate::store::history::{expired, purge, thinning};
 
 /// A kind of row that retention removes.

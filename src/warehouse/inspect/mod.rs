@@ -21,7 +21,6 @@ use crate::spec::diagnostic::did_you_mean;
 use crate::sql::{PlannedSql, probe};
 use crate::warehouse::indexes::{is_indexed, is_unique};
 use crate::warehouse::session::{self, ColumnType};
-
 use hint::{Conversion, Side};
 use mistake::user_code;
 pub use mistake::{SourceError, SourceMistake};

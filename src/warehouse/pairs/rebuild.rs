@@ -6,9 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use crate::domain::window::floor;
-use crate::plan::PlannedJob;
-use crate::plan::rollup;
 use crate::plan::source::SourceFacts;
+use crate::plan::{PlannedJob, rollup};
 use crate::sql::pairs::bucket;
 use crate::sql::pairs::source::Selection;
 use crate::warehouse::rollups;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::database::binaries;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use trueup::postgres::local::{LocalOptions, LocalServer};
 
+use super::database::binaries;
 use super::fleet::until;
 use super::program::Folder;
 

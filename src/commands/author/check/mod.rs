@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use jobs::JobFile;
 
 use crate::cli::{Global, Output};
 use crate::commands::output::{self, Table};
@@ -17,7 +18,6 @@ use crate::postgres::local::LocalDatabase;
 use crate::settings::{Loaded, ReceiverSettings, Settings};
 use crate::spec::diagnostic::did_you_mean;
 use crate::spec::{Diagnostic, Level, codes};
-use jobs::JobFile;
 use report::Found;
 
 pub(in crate::commands) async fn run(global: &Global, path: Option<&Path>) -> Result<ExitCode> {

@@ -1,13 +1,12 @@
 //! Decides the role of each column of a pair from names and rows, shows the reason, and asks where the user may know better.
 
-use crate::plan::propose::decide;
 use anyhow::Result;
 use sqlx::PgConnection;
 
 use super::ask::Asker;
 use super::{Found, choose, look_failed, output, user_error};
 use crate::plan::propose::agree::{self, Choice, Doubt};
-use crate::plan::propose::decide::Decided;
+use crate::plan::propose::decide::{self, Decided};
 use crate::plan::propose::{self, Named, Proposal, TableInfo, column};
 use crate::warehouse::discover::{self, LookError};
 

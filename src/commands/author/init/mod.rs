@@ -13,8 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cli::{Global, InitArgs, RunArgs};
 use crate::commands::operate::run;
-use crate::commands::output;
-use crate::commands::output::progress;
+use crate::commands::output::{self, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::plan::propose::{Named, Proposal};

@@ -8,8 +8,7 @@ use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Global, IncidentArgs, Output};
-use crate::commands::output::sparkline;
-use crate::commands::output::{self, Table};
+use crate::commands::output::{self, Table, sparkline};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::notify::message::Point;
