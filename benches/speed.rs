@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use trueup::postgres::local::{LocalDatabase, LocalOptions, LocalServer};
 use trueup::postgres::migrate;
+use trueup::store::clock;
 use trueup::store::ledger::job;
 use trueup::store::ledger::run as ledger_run;
 use trueup::store::ledger::run::End;
@@ -154,7 +155,7 @@ fn ticks(folder: &Path, url: &str, after: DateTime<Utc>) -> Result<(Duration, u6
 async fn ledger(server: &LocalServer) -> Result<Duration> {
     let mut connection = server.options(LocalDatabase::Main.name()).connect().await?;
     let names: Vec<String> = (0..JOBS).map(|n| format!("due-{n}")).collect();
-    let slot = ledger_run::now(&mut connection).await?;
+    let slot = clock::now(&mut connection).await?;
     let mut slots = Vec::new();
     for name in &names {
         let job = job::register(&mut connection, name).await?;

@@ -19,7 +19,7 @@ use crate::evaluate::state::State;
 use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
-use crate::store::ledger::job::PlanRow;
+use crate::store::ledger::plan::PlanRow;
 use crate::store::ledger::run::Claim;
 
 /// Context of a run under way, for all its stages.

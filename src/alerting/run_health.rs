@@ -20,8 +20,9 @@ use crate::postgres::held;
 use crate::store::alerting::alert::{self, NewTransition};
 use crate::store::alerting::incident;
 use crate::store::history::verdict::RuleKey;
+use crate::store::ledger::health::{self, ScheduleHealth};
 use crate::store::ledger::job;
-use crate::store::ledger::run::{self, Claim, ScheduleHealth};
+use crate::store::ledger::run::Claim;
 use crate::store::read::deliveries;
 use crate::warehouse::failure::RunError;
 
@@ -70,9 +71,9 @@ pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Res
 
 async fn look(connection: &mut PgConnection, job: &PlannedJob, routing: &Routing) -> Result<bool, RunError> {
     let watches = |rule: &str| job.run_rules.iter().any(|name| name == rule);
-    let Some(standing) = run::standing(connection, &job.name).await? else { return Ok(false) };
+    let Some(standing) = health::standing(connection, &job.name).await? else { return Ok(false) };
     if watches(RUN_FAILED)
-        && let Some(failed) = run::unreported_failure(connection, standing.job_id, RUN_FAILED).await?
+        && let Some(failed) = health::unreported_failure(connection, standing.job_id, RUN_FAILED).await?
     {
         let as_of = failed.scheduled_for;
         let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };

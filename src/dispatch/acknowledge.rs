@@ -12,7 +12,8 @@ use crate::dispatch;
 use crate::notify::policy::route::Routing;
 use crate::postgres::held;
 use crate::store::alerting::alert::{self, FiringAlert};
-use crate::store::ledger::{job, run};
+use crate::store::clock;
+use crate::store::ledger::job;
 use crate::store::outbox::queue::{self, NewNotification};
 use crate::warehouse::failure::RunError;
 
@@ -58,7 +59,7 @@ async fn act_on(
         job::lock_published(&mut transaction, *job_id).await?;
     }
     let seen = alert::firing_of(&mut transaction, ids, incidents).await?;
-    let now = run::now(&mut transaction).await?;
+    let now = clock::now(&mut transaction).await?;
     let found_ids: Vec<i64> = seen.iter().map(|found| found.id).collect();
     match act.kind {
         Kind::Acknowledge => alert::acknowledge(&mut transaction, &found_ids, act.author, act.note).await?,

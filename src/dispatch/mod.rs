@@ -21,7 +21,7 @@ use crate::notify::policy::inhibit::Decision;
 use crate::notify::policy::route::{Path, Routing};
 use crate::store::alerting::notified::{self, Notified};
 use crate::store::alerting::{alert, incident};
-use crate::store::ledger::run;
+use crate::store::clock;
 use crate::warehouse::failure::RunError;
 
 /// Cause of notifications.
@@ -85,7 +85,7 @@ async fn differences(
     routing: &Routing,
     standing: &JobAlerts,
 ) -> Result<(), RunError> {
-    let now = run::now(connection).await?;
+    let now = clock::now(connection).await?;
     let suppressions = Suppressions::load(connection, routing, &standing.alerts, now).await?;
     let mut pending: BTreeMap<(String, String), PendingNotification> = BTreeMap::new();
     let (mut told, mut nobody) = (Vec::new(), Vec::new());

@@ -17,7 +17,8 @@ use crate::notify::policy::inhibit::Decision;
 use crate::notify::policy::route::{Path, Routing};
 use crate::postgres::held;
 use crate::store::alerting::alert;
-use crate::store::ledger::{job, run};
+use crate::store::clock;
+use crate::store::ledger::job;
 use crate::store::outbox::queue::{self, NewNotification};
 use crate::warehouse::failure::RunError;
 
@@ -53,7 +54,7 @@ async fn one(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> R
 }
 
 async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -> Result<(), RunError> {
-    let now = run::now(connection).await?;
+    let now = clock::now(connection).await?;
     let trigger = Trigger { job_id, run_id: None, as_of: now, at_once: false };
     dispatch::changed(connection, trigger, routing).await?;
     let standing = JobAlerts::load(connection, job_id).await?;

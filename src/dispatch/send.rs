@@ -195,7 +195,7 @@ async fn lease(
 ) -> sqlx::Result<Option<Leased>> {
     let due_by = match *began {
         Some(began) => began,
-        None => *began.insert(crate::store::ledger::run::now(connection).await?),
+        None => *began.insert(crate::store::clock::now(connection).await?),
     };
     delivery::lease(connection, receiver, run_id, due_by, LEASE).await
 }

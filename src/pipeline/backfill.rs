@@ -12,11 +12,12 @@ use crate::domain::window;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held;
+use crate::store::clock;
 use crate::store::history::measurement::Publisher;
 use crate::store::history::{gone, window as stored};
 use crate::store::ledger::backfill as ledger;
 use crate::store::ledger::backfill::{BackfillRequest, BackfillRow};
-use crate::store::ledger::job::{self, PlanRow};
+use crate::store::ledger::plan::{self, PlanRow};
 use crate::store::ledger::run::{self, Claim, Done};
 use crate::warehouse::failure::{self, RunError};
 use crate::warehouse::pairs::arrivals::{self, Reread};
@@ -79,7 +80,7 @@ pub async fn run(
         }
         let guard = held::within(pool, held::SHORT, async |connection| {
             let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
-            Ok::<(), RunError>(job::guard(connection, plan.id).await?)
+            Ok::<(), RunError>(plan::guard(connection, plan.id).await?)
         });
         guard.await?;
     }
@@ -131,7 +132,7 @@ async fn prepare(
     let plan = register_plan(connection, job, claim.job_id, &job.fingerprint()).await?;
     let facts = super::inspect(connection, job).await?;
     expect_unique(connection, job, request.range.start).await?;
-    let now = run::now(connection).await?;
+    let now = clock::now(connection).await?;
     let windows = asked_windows(job, request, now, beginning(connection, job, claim.job_id).await?);
     let Some(span) = span(&windows) else { return Ok(Prepared { plan, facts, now, windows, row: None }) };
     let asked = BackfillRequest {
@@ -199,7 +200,7 @@ impl Work<'_> {
             at = chunk.end;
         }
         let cleared = held::within(self.pool, held::SHORT, async |connection| {
-            job::clear_due_of(connection, self.plan.id, &generations, asked).await
+            plan::clear_due_of(connection, self.plan.id, &generations, asked).await
         });
         cleared.await?;
         Ok(Finished { done, kept })
@@ -296,18 +297,18 @@ impl Work<'_> {
     ) -> Result<Rebuilt, RunError> {
         let Self { job, plan, .. } = *self;
         let mut transaction = session::begin(connection, self.facts).await?;
-        job::lock_stages(&mut transaction, plan.id).await?;
+        plan::lock_stages(&mut transaction, plan.id).await?;
         fence(&mut transaction, self.claim).await?;
-        let opened = job::open_stage(&mut transaction, plan.id, self.row.as_of).await?;
-        let before = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        let opened = plan::open_stage(&mut transaction, plan.id, self.row.as_of).await?;
+        let before = plan::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
         let kept = self.rebuild_buckets(&mut transaction, chunk, opened.generation).await?;
         stages::limit_cells(&mut transaction, plan.id).await?;
-        let (buckets, predictions) = job::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        let (buckets, predictions) = plan::range_counts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
         // The next run revises windows outside the requested range, and all of them if this backfill is interrupted.
-        let after = job::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
+        let after = plan::bucket_starts(&mut transaction, plan.id, job.windows.grain(), chunk).await?;
         let starts: Vec<DateTime<Utc>> = before.into_iter().chain(after).collect();
         if plan.progress.is_some() {
-            job::note_due(&mut transaction, plan.id, opened.generation, &starts).await?;
+            plan::note_due(&mut transaction, plan.id, opened.generation, &starts).await?;
         }
         transaction.commit().await?;
         Ok(Rebuilt { buckets, predictions, generation: opened.generation, kept })
@@ -353,7 +354,7 @@ impl Work<'_> {
         let Self { job, facts, plan, claim, row, .. } = *self;
         let mut transaction = session::begin(connection, self.facts).await?;
         // Runs in parallel with other batches, and never with a stage that writes buckets.
-        job::lock_stages_shared(&mut transaction, plan.id).await?;
+        plan::lock_stages_shared(&mut transaction, plan.id).await?;
         fence(&mut transaction, claim).await?;
         let mut measurements = windows::measure(&mut transaction, job, facts, plan.id, row.as_of, batch).await?;
         let names: Vec<String> = batch.iter().map(|window| window.name.clone()).collect();

@@ -5,6 +5,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::plan::PlannedJob;
 use crate::postgres::held;
+use crate::store::clock;
 use crate::store::ledger::job;
 use crate::store::ledger::run::{self, Claim};
 
@@ -51,7 +52,7 @@ async fn enter_on(
     let known = job::register(&mut transaction, &job.name).await?;
     job::seen(&mut transaction, std::slice::from_ref(&job.name)).await?;
     let published = job::lock_published(&mut transaction, known.id).await?;
-    let now = run::now(&mut transaction).await?;
+    let now = clock::now(&mut transaction).await?;
     let (at, trigger) = match asked {
         RunRequest::RunAt(at) if at > now => return Ok(Err(Refused::InTheFuture { now })),
         RunRequest::RunAt(at) => (at, "manual"),

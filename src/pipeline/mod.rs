@@ -22,7 +22,8 @@ use crate::plan::PlannedJob;
 use crate::plan::due::Since;
 use crate::plan::source::SourceFacts;
 use crate::postgres::held;
-use crate::store::ledger::job::{self, NewPlan, PlanRow, Progress};
+use crate::store::ledger::job;
+use crate::store::ledger::plan::{self, NewPlan, PlanRow, Progress};
 use crate::store::ledger::run::{self, Claim, Done};
 use crate::warehouse::failure::{self, RunError};
 use crate::warehouse::inspect::{self, SourceError};
@@ -100,7 +101,7 @@ async fn run_on(
             Err(error) if error.is_of_an_expression(job) => {
                 // The failed transaction is rolled back; earlier commits belong to a plan that is never published.
                 warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
-                job::guard(connection, plan.id).await?;
+                plan::guard(connection, plan.id).await?;
             }
             Err(error) if error.is_of_a_key(job) => {
                 expect_unique(connection, job, job.windows.reach(as_of)).await?;
@@ -134,7 +135,7 @@ async fn run_planned(
     let read = stages::read(connection, &run).await?;
     let mut summed = stages::sum(connection, &run, &read).await?;
     if run.plan.progress.is_none() && summed.rebuilt_from.is_some_and(|rows| rows >= WORTH_ANALYZING) {
-        job::analyze_built(connection).await?;
+        plan::analyze_built(connection).await?;
     }
     if reconcile::is_due(&run) {
         summed.repaired = Some(reconcile::repair(connection, &run, &read, &mut summed).await?);
@@ -195,7 +196,7 @@ pub async fn register_plan(
     let (source, dimensions) = (job.source_fingerprint(), job.dimension_names());
     let new =
         NewPlan { fingerprint, source: &source, spec: &job.spec, dimensions: &dimensions, guarded: job.row_by_row };
-    Ok(job::plan(connection, job_id, new).await?)
+    Ok(plan::plan(connection, job_id, new).await?)
 }
 
 /// Compares a job with the tables it names.

@@ -16,8 +16,8 @@ use crate::metric::measurement::Measurement;
 use crate::store::history::measurement::{self, Batch, NewMeasurement, Publisher};
 use crate::store::history::numbers::Numbers;
 use crate::store::history::{gone, window};
-use crate::store::ledger::job;
 use crate::store::ledger::run::{self, Claim, Done};
+use crate::store::ledger::{job, plan};
 use crate::warehouse::failure::RunError;
 use crate::warehouse::session;
 use crate::warehouse::windows::{self, DueWindow};
@@ -32,7 +32,7 @@ pub(super) async fn publish(
     summed: &Summed,
 ) -> Result<Outcome, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
-    job::lock_stages(&mut transaction, run.plan.id).await?;
+    plan::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let windows = stages::due_windows(&mut transaction, run, read).await?;
     // Another definition of the job, on another runner, has other stages but the same history.
@@ -67,15 +67,15 @@ pub(super) async fn publish(
     incident::open(&mut transaction, run, decided.fired).await?;
     dispatch::changed(&mut transaction, run.origin().trigger(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
-    job::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
-    job::clear_due(&mut transaction, run.plan.id).await?;
+    plan::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
+    plan::clear_due(&mut transaction, run.plan.id).await?;
     if read.gone > 0 {
-        job::purge_removed(&mut transaction, run.plan.id, read.generation).await?;
+        plan::purge_removed(&mut transaction, run.plan.id, read.generation).await?;
     }
     let zone = run.job.windows.zone.name();
-    job::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress, zone).await?;
+    plan::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress, zone).await?;
     if summed.repaired.is_some() || run.plan.progress.is_none() || !run.job.is_incremental() {
-        job::reconciled(&mut transaction, run.plan.id, run.as_of).await?;
+        plan::reconciled(&mut transaction, run.plan.id, run.as_of).await?;
     }
     let done = Done {
         rows_read: summed.rebuilt_from.unwrap_or(read.rows),

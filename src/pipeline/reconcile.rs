@@ -4,11 +4,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::shrink::Touched;
+use super::fence;
+use super::shrink::{self, Touched};
 use super::stages::{END_OF_TIME, Read, Summed, limit_cells};
-use super::{fence, shrink};
 use crate::alerting::RunContext;
-use crate::store::ledger::job;
+use crate::store::ledger::plan;
 use crate::warehouse::failure::RunError;
 use crate::warehouse::pairs::reconcile::Compared;
 use crate::warehouse::pairs::{arrivals, rebuild};
@@ -33,7 +33,7 @@ pub(super) async fn repair(
 ) -> Result<i64, RunError> {
     let (job, plan_id, as_of) = (run.job, run.plan.id, run.as_of);
     let mut transaction = session::begin(connection, run.facts).await?;
-    job::lock_stages(&mut transaction, plan_id).await?;
+    plan::lock_stages(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
     let compared = Compared { facts: run.facts, plan_id, as_of, range: &range, starts: None };
@@ -41,7 +41,7 @@ pub(super) async fn repair(
     let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;
     rebuild::starts(&mut transaction, job, run.facts, plan_id, as_of, &differing).await?;
-    job::note_due(&mut transaction, plan_id, read.generation, &differing).await?;
+    plan::note_due(&mut transaction, plan_id, read.generation, &differing).await?;
     limit_cells(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;

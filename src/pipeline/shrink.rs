@@ -13,7 +13,7 @@ use crate::plan::shrink::{self, Difference, Extent, Known};
 use crate::plan::source::Relation;
 use crate::store::history::alignment::Overlapped;
 use crate::store::history::gone::{self, Amount, Standing};
-use crate::store::ledger::job::PlanRow;
+use crate::store::ledger::plan::PlanRow;
 use crate::warehouse::failure::RunError;
 use crate::warehouse::pairs::reconcile::{self, Compared};
 use crate::warehouse::windows::DueWindow;

@@ -6,18 +6,18 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::shrink::Touched;
-use super::{fence, shrink};
+use super::fence;
+use super::shrink::{self, Touched};
 use crate::alerting::RunContext;
 use crate::domain::window::Slice;
 use crate::plan::due::Since;
 use crate::store::history::window;
-use crate::store::ledger::job::{self, OpenStage, Progress};
+use crate::store::ledger::plan::{self, OpenStage, Progress};
 use crate::warehouse::failure::{MOST_CELLS, RunError};
 use crate::warehouse::pairs::arrivals::{self, Arrivals, Cells, Reread};
-use crate::warehouse::pairs::rebuild::Build;
+use crate::warehouse::pairs::buckets;
+use crate::warehouse::pairs::rebuild::{self, Build};
 use crate::warehouse::pairs::reconcile::Compared;
-use crate::warehouse::pairs::{buckets, rebuild};
 use crate::warehouse::session;
 use crate::warehouse::windows::DueWindow;
 
@@ -54,9 +54,9 @@ pub(super) struct Summed {
 /// First stage: arrivals become residuals. A first run, or one without arrival times, reads its whole reach instead.
 pub(super) async fn read(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Read, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
-    job::lock_stages(&mut transaction, run.plan.id).await?;
+    plan::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
-    let opened = job::open_stage(&mut transaction, run.plan.id, run.as_of).await?;
+    let opened = plan::open_stage(&mut transaction, run.plan.id, run.as_of).await?;
     let read = match run.plan.progress.filter(|_| run.job.is_incremental()) {
         Some(progress) => arrivals_since(&mut transaction, run, opened, progress).await?,
         None => reread(&mut transaction, run, opened.generation).await?,
@@ -150,7 +150,7 @@ pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_68
 /// Second stage: recomputes touched buckets whole.
 pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, read: &Read) -> Result<Summed, RunError> {
     let mut transaction = session::begin(connection, run.facts).await?;
-    job::lock_stages(&mut transaction, run.plan.id).await?;
+    plan::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None, repaired: None };
     if let Some(range) = &read.build {
@@ -159,7 +159,7 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, rea
     if run.job.is_incremental() && run.plan.progress.is_some() {
         recompute(&mut transaction, run, read, &mut summed).await?;
     }
-    job::note_due(&mut transaction, run.plan.id, read.generation, &summed.touched).await?;
+    plan::note_due(&mut transaction, run.plan.id, read.generation, &summed.touched).await?;
     limit_cells(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
     transaction.commit().await?;
@@ -168,7 +168,7 @@ pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, rea
 
 /// Fails after a write of residuals or buckets if a plan has more cells than allowed, so that they are never committed.
 pub(super) async fn limit_cells(connection: &mut PgConnection, plan_id: i64) -> Result<(), RunError> {
-    let cells = job::cells(connection, plan_id).await?;
+    let cells = plan::cells(connection, plan_id).await?;
     if cells > MOST_CELLS { Err(RunError::TooManyCells(cells)) } else { Ok(()) }
 }
 
@@ -190,7 +190,7 @@ async fn build(
         rebuild::starts(connection, run.job, run.facts, plan_id, run.as_of, &apply).await?;
         summed.touched.extend(apply);
     }
-    let (buckets, predictions) = job::range_counts(connection, plan_id, grain, range).await?;
+    let (buckets, predictions) = plan::range_counts(connection, plan_id, grain, range).await?;
     summed.buckets += if from_scratch { buckets } else { i64::try_from(summed.touched.len()).unwrap_or(i64::MAX) };
     summed.rebuilt_from = Some(predictions);
     Ok(())
@@ -237,7 +237,7 @@ pub(super) async fn due_windows(
     let last = run.plan.progress.map(|progress| progress.measured_as_of);
     // Buckets of this run, of interrupted runs and backfills, and those that a backfill did not publish.
     let touched = match last {
-        Some(_) => job::due_buckets(connection, run.plan.id).await?,
+        Some(_) => plan::due_buckets(connection, run.plan.id).await?,
         None => Vec::new(),
     };
     let since = Since { last, as_of, built_from: read.built_from, touched: &touched, realigned: run.is_realigned() };

@@ -16,10 +16,11 @@ use crate::alerting::run_health;
 use crate::dispatch::{repeat, send};
 use crate::plan::PlannedJob;
 use crate::postgres::held;
+use crate::store::clock;
 use crate::store::history::months::{self, Monthly};
 use crate::store::history::removal::{Old, Removed};
 use crate::store::history::retention::{self, Step};
-use crate::store::ledger::{job, run, schedule};
+use crate::store::ledger::{job, schedule};
 use crate::telemetry;
 
 /// Rows of each kind that retention removes in one transaction.
@@ -98,7 +99,7 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
 /// Drops the old months of a table that keeps nothing permanently. Returns the number of months.
 async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
     held::within(&this.pool, LONG, async |connection| {
-        let now = run::now(connection).await?;
+        let now = clock::now(connection).await?;
         Ok(months::drop_before(connection, table, now - this.keep_windows).await?)
     })
     .await
@@ -107,7 +108,7 @@ async fn drop_months(this: &Scheduler, table: Monthly) -> Result<i32> {
 /// Creates this month and the next, so that no run has to when a month begins, with others waiting for it.
 async fn months_ahead(this: &Scheduler) -> Result<()> {
     held::within(&this.pool, LONG, async |connection| {
-        let now = run::now(connection).await?;
+        let now = clock::now(connection).await?;
         for table in months::ALL {
             months::add(connection, table, &[now, now + AHEAD]).await?;
         }
@@ -144,7 +145,7 @@ async fn remove(this: &Scheduler, step: Step) -> Result<u64> {
 async fn prune(this: &Scheduler, connection: &mut PgConnection, step: Step) -> Result<Option<Removed>> {
     let jobs = this.jobs.current();
     let mut names: Vec<String> = jobs.keys().cloned().collect();
-    let now = run::now(connection).await?;
+    let now = clock::now(connection).await?;
     let windows = now - this.keep_windows;
     let needed = jobs.values().map(|job| job.windows.reach(now)).min().unwrap_or(windows);
     let mut rolling: Vec<DateTime<Utc>> =

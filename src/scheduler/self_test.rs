@@ -12,7 +12,8 @@ use crate::notify::receiver::WATCHDOG;
 use crate::plan::{self, PlannedJob};
 use crate::postgres::held;
 use crate::spec::{Diagnostic, Document, JobSpec};
-use crate::store::ledger::run;
+use crate::store::clock;
+use crate::store::ledger::health;
 use crate::store::outbox::queue::{self, NewNotification};
 
 /// Five predictions and four labels, with errors of 1, 2, -2 and 5.
@@ -56,11 +57,11 @@ async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeD
     if let Some(age) = waiting.filter(|age| *age > patience) {
         bail!("a message has waited for {} s", age.num_seconds());
     }
-    let late = run::oldest_due(connection, jobs).await?;
+    let late = health::oldest_due(connection, jobs).await?;
     if let Some(age) = late.filter(|age| *age > patience) {
         bail!("a run has waited for {} s", age.num_seconds());
     }
-    let now = run::now(connection).await?;
+    let now = clock::now(connection).await?;
     let id = Uuid::new_v4();
     let new = NewNotification {
         id,

@@ -3,6 +3,7 @@
 //! All SQL about our own tables is here, checked at compile time. Functions take a connection; callers open transactions.
 
 pub mod alerting;
+pub mod clock;
 pub mod history;
 pub mod ledger;
 pub mod outbox;

@@ -22,7 +22,7 @@ use tracing::info;
 
 use crate::postgres::held;
 use crate::scheduler::ServedJobs;
-use crate::store::ledger::run;
+use crate::store::clock;
 use crate::store::read::gauges;
 use crate::telemetry;
 
@@ -109,7 +109,7 @@ async fn database_answers(shared: &Shared) -> bool {
     if let Some((_, answers)) = asked.filter(|(at, _)| at.elapsed() < HOLDS) {
         return answers;
     }
-    let ask = held::within(&shared.site.pool, Duration::from_secs(5), async |connection| run::now(connection).await);
+    let ask = held::within(&shared.site.pool, Duration::from_secs(5), async |connection| clock::now(connection).await);
     let answers = ask.await.is_ok();
     *asked = Some((Instant::now(), answers));
     answers

@@ -256,7 +256,7 @@ async fn raw_data_of_a_job_that_nobody_runs_go_and_a_run_after_that_is_right() {
     // While a run has the plan, or is about to, nothing is removed.
     let mut running = world.db.connection().await;
     let mut holding = running.begin().await.unwrap();
-    trueup::store::ledger::job::lock_stages(&mut holding, 1).await.unwrap();
+    trueup::store::ledger::plan::lock_stages(&mut holding, 1).await.unwrap();
     assert_eq!(retire(&world, "2024-05-01T00:00:00Z", Step::Purged).await, 0);
     holding.commit().await.unwrap();
     assert!(retire(&world, "2024-05-01T00:00:00Z", Step::Purged).await > 50);

@@ -20,7 +20,8 @@ use crate::plan::source::SourceFacts;
 use crate::sql::pairs::source::Selection;
 use crate::sql::pairs::{bucket, residual};
 use crate::sql::{PlannedSql, window};
-use crate::store::ledger::{job as store, run};
+use crate::store::clock;
+use crate::store::ledger::job as store;
 use crate::warehouse::failure::RunError;
 use crate::warehouse::inspect::{self, SourceError};
 use crate::warehouse::session::{self, Bind};
@@ -29,7 +30,7 @@ pub(in crate::commands) async fn run(global: &Global, name: &str, analyze: bool)
     let settings = jobs::settings(global)?;
     let job = jobs::find(global, &settings, name)?;
     let database = database::database(global, &settings).await?;
-    let now = run::now(&mut *database.pool.acquire().await?).await?;
+    let now = clock::now(&mut *database.pool.acquire().await?).await?;
     for line in words(&job, now, &settings.routing) {
         output::print(&line)?;
     }

@@ -12,7 +12,7 @@ use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::dispatch::send;
 use crate::notify::message::samples;
-use crate::store::ledger::run;
+use crate::store::clock;
 use crate::store::outbox::queue as messages;
 use crate::store::outbox::queue::NewNotification;
 use crate::store::read::deliveries::{self, DeliveryFilter};
@@ -33,7 +33,7 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
     let id = Uuid::new_v4();
     let mut notice = samples::notice("test", "all");
     notice.id = id.to_string();
-    notice.as_of = run::now(&mut connection).await?;
+    notice.as_of = clock::now(&mut connection).await?;
     notice.group = format!("test/{id}");
     notice.note = Some("This is a test of the receiver: nothing is wrong, and the numbers are made up.".to_owned());
     for section in &mut notice.rules {

@@ -20,8 +20,9 @@ use crate::pipeline::{self, Published};
 use crate::plan::PlannedJob;
 use crate::plan::rule::Limits;
 use crate::settings::Settings;
+use crate::store::clock;
+use crate::store::ledger::plan as plan_store;
 use crate::store::ledger::run::Claim;
-use crate::store::ledger::{job as job_store, run as ledger};
 use crate::store::read::history;
 use crate::warehouse::failure::{Cure, RunError};
 use crate::warehouse::{contradictions, session};
@@ -32,7 +33,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &RunArgs) -> Result<
     let database = database::database(global, &settings).await?;
     let at = match args.at {
         Some(at) => at,
-        None => ledger::now(&mut *database.pool.acquire().await?).await?,
+        None => clock::now(&mut *database.pool.acquire().await?).await?,
     };
     if args.dry_run {
         return dry_run(global, &database.pool, &job, at).await;
@@ -94,7 +95,7 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
     let contradict = |m: &&Measurement| m.sample.counts.duplicates > 0 || m.sample.counts.ambiguous > 0;
     let mut connection = pool.acquire().await?;
     // With row-by-row evaluation some expressions fail, which no count of a window shows.
-    let guarded = job_store::is_guarded(&mut connection, &job.name).await?;
+    let guarded = plan_store::is_guarded(&mut connection, &job.name).await?;
     let looked_at = measured.iter().filter(|m| guarded || contradict(m)).map(|m| m.slice);
     let Some(window) = looked_at.min_by_key(|slice| slice.end - slice.start) else {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::cli::{Global, Output};
 use crate::commands::output::{self, Cell, Table};
 use crate::commands::shared::{database, jobs};
 use crate::settings::Settings;
-use crate::store::ledger::run;
+use crate::store::clock;
 use crate::store::read::storage::{self, JobSize, TableSize};
 
 /// Days over which growth is measured.
@@ -26,7 +26,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     let tables = storage::tables(&mut connection).await?;
     let bytes = |name: &str| tables.iter().find(|table| table.name == name).map_or(0, |table| table.bytes);
     let exact = bytes("measurement") < COUNTED * LEAST_BYTES;
-    let since = run::now(&mut connection).await? - TimeDelta::days(i64::from(DAYS));
+    let since = clock::now(&mut connection).await? - TimeDelta::days(i64::from(DAYS));
     let jobs = storage::jobs(&mut connection, since, exact).await?;
     let all: i64 = tables.iter().map(|table| table.bytes).sum();
     let measurements: i64 = jobs.iter().map(|job| job.measurements).sum();

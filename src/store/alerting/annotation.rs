@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use crate::store::ledger::run::interval;
+use crate::store::clock::interval;
 
 /// An event to be stored.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use crate::store::ledger::run::interval;
+use crate::store::clock::interval;
 
 /// A silence to store. A field that is `None` matches everything.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
+use crate::store::clock::interval;
 use crate::store::history::numbers::Numbers;
 use crate::store::history::verdict::RuleKey;
-use crate::store::ledger::run::interval;
 
 /// Targets of a query, as two slices of equal length.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::run::interval;
+use crate::store::clock::interval;
 
 /// A job whose next slot may be due, locked by this session.
 #[derive(Debug, Clone)]

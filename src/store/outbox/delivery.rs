@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::store::ledger::run::interval;
+use crate::store::clock::interval;
 
 /// A notification that this process may send now.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::store::ledger::run::interval;
+use crate::store::clock::interval;
 
 /// A notification to be sent.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ pub struct Arrivals {
     pub since: DateTime<Utc>,
     /// Inclusive.
     pub as_of: DateTime<Utc>,
-    /// Generation of the rows that this run writes; see `store::ledger::job::open_stage`.
+    /// Generation of the rows that this run writes; see `store::ledger::plan::open_stage`.
     pub generation: i64,
 }
 
