@@ -54,7 +54,7 @@ pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> RuleContext {
 }
 
 /// Returns the context of a built-in rule about runs, the source or deliveries.
-pub(crate) fn beside_windows(job: &PlannedJob, rule: &str) -> RuleContext {
+pub(crate) fn built_in(job: &PlannedJob, rule: &str) -> RuleContext {
     let (metric, window, condition) = match rule {
         RUN_FAILED => ("the schedule", "runs", "failed"),
         SOURCE_SHRANK => ("the source", "horizon", "lost what was measured"),
@@ -96,7 +96,7 @@ pub(crate) fn budget_query(job: &PlannedJob, slo: &Slo) -> String {
 }
 
 /// Returns SQL that shows the last runs, the failed deliveries, or the windows whose source disappeared.
-pub(crate) fn query_beside_windows(job: &PlannedJob, rule: &str) -> String {
+pub(crate) fn built_in_query(job: &PlannedJob, rule: &str) -> String {
     if rule == SOURCE_SHRANK {
         return format!(
             "select window_name, window_start, window_end, labeled, source_gone_at\nfrom trueup.window_history\nwhere job = {} and \

@@ -31,29 +31,29 @@ pub(crate) async fn slices(
         };
         !names.is_empty() && names.iter().all(labels)
     };
-    let mut muted = Vec::new();
+    let mut excluded = Vec::new();
     for row in silence::between(connection, from, until).await? {
         let matcher = Matcher { job: row.job, rule: row.rule, severity: row.severity, owner: None, cohort: row.cohort };
         if fits(&matcher) {
-            muted.push((row.starts_at, row.ends_at));
+            excluded.push((row.starts_at, row.ends_at));
         }
     }
     for maintenance in run.routing.maintenance.iter().filter(|maintenance| fits(&maintenance.matcher)) {
         let begins = maintenance.begins.slots(from - maintenance.lasts, until, MOST);
-        muted.extend(begins.into_iter().map(|begin| (begin, begin + maintenance.lasts)));
+        excluded.extend(begins.into_iter().map(|begin| (begin, begin + maintenance.lasts)));
     }
-    Ok(merged(muted, |at| floor(at, run.job.windows.bucket), run.job.windows.bucket))
+    Ok(merged(excluded, |at| floor(at, run.job.windows.bucket), run.job.windows.bucket))
 }
 
 /// Widens periods to whole buckets and merges those that touch.
 fn merged(
-    mut muted: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    mut excluded: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     floor: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
     bucket: chrono::TimeDelta,
 ) -> Vec<Slice> {
-    muted.sort();
+    excluded.sort();
     let mut merged: Vec<Slice> = Vec::new();
-    for (start, end) in muted {
+    for (start, end) in excluded {
         let start = floor(start);
         let end = if floor(end) == end { end } else { floor(end) + bucket };
         match merged.last_mut() {
@@ -65,8 +65,8 @@ fn merged(
 }
 
 /// Returns the excluded parts of a slice.
-pub(crate) fn within(slice: Slice, muted: &[Slice]) -> Vec<Slice> {
-    let cut = muted.iter().map(|part| Slice { start: part.start.max(slice.start), end: part.end.min(slice.end) });
+pub(crate) fn within(slice: Slice, excluded: &[Slice]) -> Vec<Slice> {
+    let cut = excluded.iter().map(|part| Slice { start: part.start.max(slice.start), end: part.end.min(slice.end) });
     cut.filter(|part| part.start < part.end).collect()
 }
 
@@ -80,10 +80,11 @@ mod tests {
     fn stretches_are_whole_buckets_and_do_not_overlap() {
         let at = |minute: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minute);
         let bucket = TimeDelta::minutes(15);
-        let muted = merged(vec![(at(100), at(110)), (at(20), at(40)), (at(31), at(60))], |t| floor(t, bucket), bucket);
+        let excluded =
+            merged(vec![(at(100), at(110)), (at(20), at(40)), (at(31), at(60))], |t| floor(t, bucket), bucket);
         let slice = |start, end| Slice { start: at(start), end: at(end) };
-        assert_eq!(muted, [slice(15, 60), slice(90, 120)]);
-        assert_eq!(within(slice(30, 100), &muted), [slice(30, 60), slice(90, 100)]);
-        assert_eq!(within(slice(60, 90), &muted), []);
+        assert_eq!(excluded, [slice(15, 60), slice(90, 120)]);
+        assert_eq!(within(slice(30, 100), &excluded), [slice(30, 60), slice(90, 100)]);
+        assert_eq!(within(slice(60, 90), &excluded), []);
     }
 }

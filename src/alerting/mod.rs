@@ -63,7 +63,7 @@ pub struct StateChange {
 /// Result of judging all rules.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
-    pub told: Vec<StateChange>,
+    pub changes: Vec<StateChange>,
     /// Alerts that have just begun to fire.
     pub fired: Vec<Fired>,
 }

@@ -34,15 +34,16 @@ pub(crate) async fn apply(
     decided: &mut Decided,
 ) -> Result<(), RunError> {
     // Everything before this is past the label wait.
-    let mature = mature(run.job, slo, run.as_of);
-    let back = |length| Slice { start: start_of(run.job, slo, mature, length), end: mature };
+    let label_cutoff = label_cutoff(run.job, slo, run.as_of);
+    let back = |length| Slice { start: start_of(run.job, slo, label_cutoff, length), end: label_cutoff };
     let fingerprint = definition(slo);
     let last = store::last(connection, run.claim.job_id, &slo.name, &fingerprint).await?;
     let mut slices = vec![back(slo.period)];
     slices.extend(slo.burns.iter().flat_map(|burn| [back(burn.long), back(burn.short)]));
     slices.extend(last.map(|last| Slice { start: last.period_start, end: last.period_end }));
-    let muted = if slo.silenced_spends { Vec::new() } else { excluded::slices(connection, run, slo, &slices).await? };
-    let tallies = tallies(connection, run, slo, &slices, &muted).await?;
+    let excluded =
+        if slo.silenced_spends { Vec::new() } else { excluded::slices(connection, run, slo, &slices).await? };
+    let tallies = tallies(connection, run, slo, &slices, &excluded).await?;
     let tally = |slice: Slice| tallies.get(&slice).copied().unwrap_or_default();
     let period = tally(back(slo.period));
 
@@ -52,7 +53,7 @@ pub(crate) async fn apply(
         .map(|burn| (burn, burn::judge(slo.objective, burn, tally(back(burn.long)), tally(back(burn.short)))))
         .collect();
     let forecast = slo.burns.iter().map(|burn| burn.long).max().unwrap_or(slo.period);
-    let budget = burn::budget(slo, period, tally(back(forecast)), mature);
+    let budget = burn::budget(slo, period, tally(back(forecast)), label_cutoff);
     let evaluation = NewEvaluation {
         job_id: run.claim.job_id,
         run_id: run.claim.run_id,
@@ -61,7 +62,7 @@ pub(crate) async fn apply(
         kind: "evaluation",
         as_of: run.as_of,
         period_start: back(slo.period).start,
-        period_end: mature,
+        period_end: label_cutoff,
         objective: slo.objective,
         good: period.good,
         total: period.total,
@@ -84,14 +85,14 @@ pub(crate) async fn apply(
             };
             store::insert(connection, &adjustment).await?;
         } else {
-            is_new = last.period_end != mature;
+            is_new = last.period_end != label_cutoff;
         }
     }
     if is_new {
         store::insert(connection, &evaluation).await?;
     }
     for (burn, judged) in judged {
-        BurnContext { run, slo, burn, judged, budget, mature }.apply(connection, decided).await?;
+        BurnContext { run, slo, burn, judged, budget, label_cutoff }.apply(connection, decided).await?;
     }
     Ok(())
 }
@@ -105,25 +106,25 @@ fn counted_windows<'j>(job: &'j PlannedJob, slo: &Slo) -> Option<(&'j Window, Gr
 }
 
 /// Returns the end of the counted period: of the last bucket or counted window that is past the label wait.
-fn mature(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
-    let until = as_of - job.windows.label_wait;
+fn label_cutoff(job: &PlannedJob, slo: &Slo, as_of: DateTime<Utc>) -> DateTime<Utc> {
+    let until = job.windows.label_cutoff(as_of);
     match counted_windows(job, slo) {
         Some((_, grain)) => grain.slice(until, job.windows.zone).start,
         None => floor(until, job.windows.bucket),
     }
 }
 
-/// Start of the period of `length` that ends at `mature`; when counting windows, a whole number of them, across DST.
-fn start_of(job: &PlannedJob, slo: &Slo, mature: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
-    let Some((window, grain)) = counted_windows(job, slo) else { return mature - length };
+/// Start of the period of `length` that ends at `label_cutoff`; when counting windows, a whole number of them, across DST.
+fn start_of(job: &PlannedJob, slo: &Slo, label_cutoff: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
+    let Some((window, grain)) = counted_windows(job, slo) else { return label_cutoff - length };
     let windows = length.num_seconds() / window.nominal().num_seconds().max(1);
-    (0..windows).fold(mature, |start, _| grain.slice(start - TimeDelta::milliseconds(1), job.windows.zone).start)
+    (0..windows).fold(label_cutoff, |start, _| grain.slice(start - TimeDelta::milliseconds(1), job.windows.zone).start)
 }
 
 /// Identifies the definition of an objective: evaluations of another definition are not comparable.
 fn definition(slo: &Slo) -> String {
-    let muted = if slo.silenced_spends { "" } else { " but for what is silenced" };
-    format!("{:?} {} {}{muted}", slo.indicator, slo.objective, slo.period)
+    let excluded = if slo.silenced_spends { "" } else { " but for what is silenced" };
+    format!("{:?} {} {}{excluded}", slo.indicator, slo.objective, slo.period)
 }
 
 fn burn_json(burn: &Burn, judged: &BurnJudgement) -> Json {
@@ -147,13 +148,13 @@ async fn tallies(
     run: &RunContext<'_>,
     slo: &Slo,
     slices: &[Slice],
-    muted: &[Slice],
+    excluded: &[Slice],
 ) -> Result<HashMap<Slice, Tally>, RunError> {
     match &slo.indicator {
         Indicator::Predictions { metric, .. } => {
             let job = only_totals(run.job, metric);
             // The excluded parts of a slice are measured like others, and subtracted.
-            let parts = |slice: &Slice| excluded::within(*slice, muted);
+            let parts = |slice: &Slice| excluded::within(*slice, excluded);
             let mut all: Vec<Slice> = slices.iter().flat_map(|slice| [vec![*slice], parts(slice)].concat()).collect();
             all.sort_by_key(|slice| (slice.start, slice.end));
             all.dedup();
@@ -181,9 +182,10 @@ async fn tallies(
             let values = store::window_values(connection, job_id, window, metric.name(), (from, until)).await?;
             let tally = |slice: &Slice| {
                 let inside = values.iter().filter(|one| one.start >= slice.start && one.end <= slice.end);
-                let heard =
-                    |one: &&WindowValue| muted.iter().all(|muted| one.end <= muted.start || one.start >= muted.end);
-                let inside = inside.filter(heard);
+                let counts = |one: &&WindowValue| {
+                    excluded.iter().all(|excluded| one.end <= excluded.start || one.start >= excluded.end)
+                };
+                let inside = inside.filter(counts);
                 inside.filter_map(|one| one.value).fold(Tally::default(), |tally, value| Tally {
                     good: tally.good + i64::from(!condition.is_breached_by(value)),
                     total: tally.total + 1,
@@ -210,7 +212,7 @@ struct BurnContext<'a> {
     burn: &'a Burn,
     judged: BurnJudgement,
     budget: Budget,
-    mature: DateTime<Utc>,
+    label_cutoff: DateTime<Utc>,
 }
 
 const ONCE: Persistence = Persistence::Windows(1);
@@ -237,9 +239,9 @@ impl BurnContext<'_> {
         let clears = Clearing { below: None, above: None, persistence: ONCE };
         let breach = judged.verdict == Verdict::Breach;
         let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach)
-            && resolved_until.is_none_or(|until| self.mature > until);
+            && resolved_until.is_none_or(|until| self.label_cutoff > until);
         let counted: Vec<DecidedWindow> =
-            counts.then(|| DecidedWindow::new(self.mature, breach, judged.long, clears)).into_iter().collect();
+            counts.then(|| DecidedWindow::new(self.label_cutoff, breach, judged.long, clears)).into_iter().collect();
         let Some(change) = standing.next(&counted, ONCE, ONCE) else { return Ok(()) };
         let facts = self.facts(change.to.as_str(), change.since);
         let about = context::burn(run.job, self.slo, self.burn);
@@ -260,7 +262,7 @@ impl BurnContext<'_> {
         if change.to == State::Firing {
             decided.fired.push(Fired { alert_id, about, facts });
         }
-        decided.told.push(StateChange {
+        decided.changes.push(StateChange {
             rule: name,
             cohort: "all".to_owned(),
             model_version: None,
@@ -279,8 +281,8 @@ impl BurnContext<'_> {
             model_version: None,
             window_id: None,
             window_name: format!("burn {}", duration::format(self.burn.long)),
-            window_start: self.mature - self.burn.long,
-            window_end: self.mature,
+            window_start: self.label_cutoff - self.burn.long,
+            window_end: self.label_cutoff,
             verdict: judged.verdict.as_str(),
             value: judged.long,
             limit_value: Some(self.burn.factor),
@@ -306,8 +308,8 @@ impl BurnContext<'_> {
             labeled: self.judged.tally.total,
             predictions: self.judged.tally.total,
             coverage: None,
-            window_start: self.mature - self.burn.long,
-            window_end: self.mature,
+            window_start: self.label_cutoff - self.burn.long,
+            window_end: self.label_cutoff,
             status: "final".to_owned(),
             since,
             note: Some(self.words()),
@@ -330,7 +332,7 @@ impl BurnContext<'_> {
         let end = match self.budget.exhausted_at {
             _ if left <= 0.0 => format!("the error budget of {period} is spent"),
             Some(at) => {
-                let days = (at - self.mature).num_hours().max(0) / 24;
+                let days = (at - self.label_cutoff).num_hours().max(0) / 24;
                 let when = match days {
                     0 => "less than a day".to_owned(),
                     1 => "a day".to_owned(),

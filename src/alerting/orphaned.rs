@@ -33,7 +33,7 @@ pub(crate) async fn close_orphaned(
             || run.job.run_rules.contains(&alert.rule)
             || burns()
     };
-    let mut told = Vec::new();
+    let mut changes = Vec::new();
     for alert in
         alert::open(connection, run.claim.job_id).await?.into_iter().filter(|alert| !judged(alert) || vanished(alert))
     {
@@ -67,7 +67,7 @@ pub(crate) async fn close_orphaned(
             about: None,
         };
         alert::transition(connection, key, &transition).await?;
-        told.push(StateChange {
+        changes.push(StateChange {
             rule: alert.rule,
             cohort: alert.cohort,
             model_version: alert.model_version,
@@ -77,5 +77,5 @@ pub(crate) async fn close_orphaned(
             limit: alert.limit_value,
         });
     }
-    Ok(told)
+    Ok(changes)
 }

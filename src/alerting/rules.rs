@@ -39,7 +39,7 @@ pub(crate) async fn apply(
     for slo in &run.job.slos {
         objectives::apply(connection, run, slo, &mut decided).await?;
     }
-    decided.told.extend(orphaned::close_orphaned(connection, run, &seen).await?);
+    decided.changes.extend(orphaned::close_orphaned(connection, run, &seen).await?);
     Ok(decided)
 }
 
@@ -89,7 +89,7 @@ async fn apply_rule(
         if change.to == State::Firing {
             decided.fired.push(Fired { alert_id, about: about.clone(), facts });
         }
-        decided.told.push(StateChange {
+        decided.changes.push(StateChange {
             rule: rule.name.clone(),
             cohort: target.cohort,
             model_version: target.model_version,
@@ -167,7 +167,7 @@ fn lookback_start(run: &RunContext<'_>, rule: &Rule, most: i64) -> DateTime<Utc>
     let windows = &run.job.windows;
     let length = windows.all.iter().find(|window| window.name == rule.window).map_or(windows.bucket, Window::longest);
     let several = length * i32::try_from(most.min(1_000)).unwrap_or(1_000);
-    run.as_of - windows.label_wait - windows.horizon - several - TimeDelta::days(30)
+    windows.label_cutoff(run.as_of) - windows.horizon - several - TimeDelta::days(30)
 }
 
 /// Returns the state changes that the latest verdicts cause.

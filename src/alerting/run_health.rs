@@ -71,20 +71,20 @@ pub async fn late(pool: &PgPool, jobs: &[&PlannedJob], routing: &Routing) -> Res
 
 async fn look(connection: &mut PgConnection, job: &PlannedJob, routing: &Routing) -> Result<bool, RunError> {
     let watches = |rule: &str| job.run_rules.iter().any(|name| name == rule);
-    let Some(standing) = health::standing(connection, &job.name).await? else { return Ok(false) };
+    let Some(health) = health::of_job(connection, &job.name).await? else { return Ok(false) };
     if watches(RUN_FAILED)
-        && let Some(failed) = health::unreported_failure(connection, standing.job_id, RUN_FAILED).await?
+        && let Some(failed) = health::unreported_failure(connection, health.job_id, RUN_FAILED).await?
     {
         let as_of = failed.scheduled_for;
-        let origin = Origin { job, job_id: standing.job_id, run_id: failed.run_id, as_of };
+        let origin = Origin { job, job_id: health.job_id, run_id: failed.run_id, as_of };
         let words = format!("the run of {} failed: {}", as_of.to_rfc3339(), failed.failure);
         raise_unless_locked(connection, origin, RUN_FAILED, (&words, as_of), routing).await?;
     }
-    let Some((words, missed)) = lateness(job, &standing).filter(|_| watches(RUN_LATE)) else { return Ok(false) };
-    if !alert::firing(connection, standing.job_id, &[RUN_LATE.to_owned()]).await?.is_empty() {
+    let Some((words, missed)) = lateness(job, &health).filter(|_| watches(RUN_LATE)) else { return Ok(false) };
+    if !alert::firing(connection, health.job_id, &[RUN_LATE.to_owned()]).await?.is_empty() {
         return Ok(false);
     }
-    let origin = Origin { job, job_id: standing.job_id, run_id: standing.run_id, as_of: standing.now };
+    let origin = Origin { job, job_id: health.job_id, run_id: health.run_id, as_of: health.now };
     raise_unless_locked(connection, origin, RUN_LATE, (&words, missed), routing).await
 }
 
@@ -108,20 +108,20 @@ async fn raise_unless_locked(
 }
 
 /// Returns why a job is late, in words, and the newest slot that it missed. `None` if it is not late.
-fn lateness(job: &PlannedJob, standing: &ScheduleHealth) -> Option<(String, DateTime<Utc>)> {
+fn lateness(job: &PlannedJob, health: &ScheduleHealth) -> Option<(String, DateTime<Utc>)> {
     let gap = job.schedule.cadence.usual_gap();
     // The run was due at the end of the first interval.
     let allowed = (gap * (INTERVALS - 1)).max(AT_LEAST);
-    let missed = job.schedule.cadence.next_after(standing.last_ok)?;
+    let missed = job.schedule.cadence.next_after(health.last_ok)?;
     let words = || {
         format!(
             "nothing was published since {}, and a run is due every {}",
-            standing.last_ok.to_rfc3339(),
+            health.last_ok.to_rfc3339(),
             duration::format(gap)
         )
     };
-    let newest = job.schedule.cadence.slots(standing.now - allowed - gap * 2, standing.now - allowed, MOST_SLOTS);
-    (standing.now - missed > allowed).then(|| (words(), newest.last().copied().unwrap_or(missed)))
+    let newest = job.schedule.cadence.slots(health.now - allowed - gap * 2, health.now - allowed, MOST_SLOTS);
+    (health.now - missed > allowed).then(|| (words(), newest.last().copied().unwrap_or(missed)))
 }
 
 /// Makes an alert fire and enqueues its notifications. `what`: words, and the slot. False if it fires already.
@@ -256,7 +256,7 @@ async fn change(
         since: facts.since,
         fired_at: (to == State::Firing).then_some(origin.as_of),
         evidence: json!(facts),
-        about: Some(json!(context::beside_windows(origin.job, rule))),
+        about: Some(json!(context::built_in(origin.job, rule))),
     };
     Ok(alert::transition(connection, key, &transition).await?)
 }
@@ -271,7 +271,7 @@ fn facts(origin: Origin<'_>, rule: &str, (state, since): (State, Option<DateTime
         fired_at: None,
         acknowledged_by: None,
         closed: None,
-        query: context::query_beside_windows(origin.job, rule),
+        query: context::built_in_query(origin.job, rule),
         cohort: "all".to_owned(),
         model_version: None,
         state: state.as_str().to_owned(),

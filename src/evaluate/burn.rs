@@ -111,18 +111,18 @@ pub struct Budget {
     pub exhausted_at: Option<DateTime<Utc>>,
 }
 
-/// Computes the budget as of `mature`, the end of the counted period. The forecast is based on `recent`.
-pub fn budget(slo: &Slo, period: Tally, recent: Tally, mature: DateTime<Utc>) -> Budget {
+/// Computes the budget as of `label_cutoff`, the end of the counted period. The forecast is based on `recent`.
+pub fn budget(slo: &Slo, period: Tally, recent: Tally, label_cutoff: DateTime<Utc>) -> Budget {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let (bad, total) = (period.bad() as f64, period.total as f64);
     let allowed = (1.0 - slo.objective) * total;
     let left = (period.total > 0).then(|| 1.0 - bad / allowed);
     let exhausted_at = match left {
-        Some(left) if left <= 0.0 => Some(mature),
+        Some(left) if left <= 0.0 => Some(label_cutoff),
         // At a burn rate of b the whole budget lasts period / b.
         Some(left) => recent.burn(slo.objective).filter(|burn| *burn > 0.0).and_then(|burn| {
             let lasts = left / burn * seconds(slo.period);
-            (lasts <= seconds(slo.period)).then(|| after(mature, lasts))
+            (lasts <= seconds(slo.period)).then(|| after(label_cutoff, lasts))
         }),
         None => None,
     };

@@ -236,7 +236,7 @@ impl Track<'_> {
     fn earlier(&self, test: &Test, baseline: &Baseline, point: &Point, at: DateTime<Utc>) -> Vec<Past> {
         let Some(window) = self.window(test) else { return Vec::new() };
         let within = baseline.within(window);
-        let is_final = at >= point.slice.end + self.windows.label_wait;
+        let is_final = self.windows.is_final(point.slice.end, at);
         // Stop once the baseline is full, with a few extra because windows may overlap.
         let enough = baseline.windows() + baseline.windows() / 4 + 2;
         let mut usable = 0;

@@ -60,7 +60,7 @@ pub(super) async fn publish(
         JudgingContext { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
     store_worst_samples(&mut transaction, run, read, &stored).await?;
     let decided = rules::apply(&mut transaction, run, &judging).await?;
-    let mut transitions = decided.told;
+    let mut transitions = decided.changes;
     transitions.extend(run_health::recovered(&mut transaction, run.origin()).await?);
     transitions.extend(tell_of_losses(&mut transaction, run).await?);
     transitions.extend(run_health::undelivered(&mut transaction, run.origin()).await?);
@@ -190,7 +190,7 @@ async fn store_windows(
         job_id,
         &stored.iter().map(|window| window.id).collect::<Vec<_>>(),
         run.as_of,
-        run.as_of - rules.label_wait,
+        rules.label_cutoff(run.as_of),
     )
     .await?;
     Ok(stored)

@@ -242,7 +242,7 @@ pub(super) async fn due_windows(
     };
     let since = Since { last, as_of, built_from: read.built_from, touched: &touched, realigned: run.is_realigned() };
     let mut due = job.windows.due(&since);
-    let waiting = window::waiting(connection, run.claim.job_id, as_of - job.windows.label_wait).await?;
+    let waiting = window::waiting(connection, run.claim.job_id, job.windows.label_cutoff(as_of)).await?;
     let waiting = waiting.into_iter().filter(|window| window.start >= read.built_from);
     let waiting = waiting.map(|window| (window.name, Slice { start: window.start, end: window.end }));
     due.extend(waiting.filter(|(name, slice)| job.windows.keeps(name, *slice)));

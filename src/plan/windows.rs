@@ -1,6 +1,6 @@
 //! The windows of a job, and when they are final.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::window::{Window, WindowKind};
@@ -31,6 +31,11 @@ impl Windows {
     /// Length of the longest window.
     pub fn longest(&self) -> TimeDelta {
         self.all.iter().map(Window::longest).max().unwrap_or(self.bucket)
+    }
+
+    /// The time up to which labels have had their `label_wait` to arrive.
+    pub fn label_cutoff(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
+        as_of - self.label_wait
     }
 
     /// The rolling windows.

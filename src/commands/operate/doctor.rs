@@ -319,7 +319,7 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
 async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: &mut Findings) -> Result<()> {
     for job in planned {
         let about = format!("job {}", job.name);
-        let Some(standing) = health::standing(connection, &job.name).await? else {
+        let Some(standing) = health::of_job(connection, &job.name).await? else {
             findings.warning(&about, "it has never run", format!("trueup run {0}, or trueup serve", job.name));
             continue;
         };

@@ -20,7 +20,7 @@ pub struct ScheduleHealth {
 }
 
 /// Returns the schedule health of a job, or `None` before its first run was due.
-pub async fn standing(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<ScheduleHealth>> {
+pub async fn of_job(connection: &mut PgConnection, job: &str) -> sqlx::Result<Option<ScheduleHealth>> {
     sqlx::query_as!(
         ScheduleHealth,
         r#"
