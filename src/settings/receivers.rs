@@ -385,7 +385,7 @@ impl Checker<'_> {
                 "",
                 "no-url",
                 "the receiver has no `url`".to_owned(),
-                "add `url = \"https://...\"` or `url = { env = \"NAME\" }`",
+                "add `url = \"https://hooks.example.org/\"` or `url = { env = \"NAME\" }`",
             );
             return None;
         };

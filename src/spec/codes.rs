@@ -238,7 +238,7 @@ pub const CODES: &[Code] = &[
     code(
         "no-indicator",
         "The objective does not define good events.",
-        "Add `good = \"...\"`, or `metric`, `window` and a limit.",
+        "Add `good = \"abs(error) <= 250\"`, or `metric`, `window` and a limit.",
     ),
     code(
         "no-interval",
@@ -258,9 +258,9 @@ pub const CODES: &[Code] = &[
     code(
         "no-runbook",
         "A page without a runbook wakes an engineer who does not know what to do.",
-        "Add `runbook = \"https://...\"` to the rule or to `[job]`.",
+        "Add `runbook = \"https://example.org/runbook\"` to the rule or to `[job]`.",
     ),
-    code("no-schedule", "The job has no schedule.", "Add `every = \"15m\"` or `cron = \"...\"`."),
+    code("no-schedule", "The job has no schedule.", "Add `every = \"15m\"` or `cron = \"*/15 * * * *\"`."),
     code("no-sender", "An email receiver needs a sender.", "Add `from`."),
     code("no-smtp", "An email receiver needs an SMTP server.", "Add `smtp = { host = \"mail.example.org\" }`."),
     code("no-source", "The source has neither a table nor a query.", "Add `table = \"schema.table\"`."),

@@ -204,6 +204,148 @@ async fn hints_about_types_are_applied_and_work() {
     }
 }
 
+/// The hint of each finding with this code.
+fn hints(bench: &Bench, code: &str) -> Vec<String> {
+    let shown = bench.run(&["check", "--output", "json"]).stdout;
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&shown).expect("JSON");
+    let of_code = findings.iter().filter(|finding| finding["code"] == code);
+    of_code.map(|finding| finding["hint"].as_str().expect("a hint").to_owned()).collect()
+}
+
+/// The texts in backticks of a hint.
+fn quoted(hint: &str) -> Vec<&str> {
+    hint.split('`').skip(1).step_by(2).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_with_sql_for_the_database_are_applied_and_work() {
+    // Indexes, whatever the names of tables and columns need.
+    let bare = "drop index public.p_at_idx; drop index public.p_seen_idx; drop index public.l_seen_idx; \
+                alter table public.p rename to \"P \"\"x\"; alter table public.\"P \"\"x\" rename seen to \"Seen`\"";
+    let job = hourly(WINDOWS).replace("\"public.p\"", "'public.\"P \"\"x\"'").replacen(
+        "arrived_at = \"seen\"",
+        "arrived_at = \"Seen`\"",
+        1,
+    );
+    let bench = Bench::new(bare).await;
+    bench.check(&job).ok();
+    let missing = hints(&bench, "no-index");
+    assert_eq!(missing.len(), 3, "{missing:?}");
+    for hint in &missing {
+        bench.db.execute(hint.strip_prefix("an index would help: ").expect("SQL")).await;
+    }
+    assert_eq!(hints(&bench, "no-index"), Vec::<String>::new());
+    bench.run(&RUN).ok();
+
+    // Functions behind a view that nobody declared.
+    let views = "create function public.\"F x\"(x float8) returns float8 language sql as 'select x'; \
+                 create function public.g(x text, n int default 1) returns text language sql as 'select x'; \
+                 alter table public.p rename to p0; \
+                 create view public.p as select id, at, public.\"F x\"(predicted) as predicted, public.g(version) as version, region, seen from public.p0";
+    let bench = Bench::new(views).await;
+    is_refused(&bench, &hourly(WINDOWS), "error[bad-function]", &["which are volatile"]);
+    let hint = hints(&bench, "bad-function").remove(0);
+    bench.db.execute(quoted(&hint)[0]).await;
+    bench.check(&hourly(WINDOWS)).ok();
+    bench.run(&RUN).ok();
+
+    // A function that the operator allows.
+    let bench =
+        Bench::new("create function public.\"To MW\"(x float8) returns float8 language sql as 'select x'").await;
+    bench.folder.write("trueup.toml", "[database]\nallow_functions = ['public.\"To MW\"']\n");
+    let query = "query = 'select id, at, public.\"To MW\"(predicted) as predicted, version, seen from public.p'";
+    let job = hourly(WINDOWS).replace("table = \"public.p\"", query);
+    is_refused(&bench, &job, "error[bad-function]", &["is volatile"]);
+    let hint = hints(&bench, "bad-function").remove(0);
+    bench.db.execute(quoted(&hint)[0]).await;
+    bench.check(&job).ok();
+    bench.run(&RUN).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_with_keys_for_the_job_are_applied_and_work() {
+    // The wait that the labels need.
+    let bench = Bench::new("update public.p set at = at + (now() - '2024-05-03T00:00:00Z'), seen = seen + (now() - '2024-05-03T00:00:00Z'); \
+        update public.l set seen = p.at + interval '5 hours 10 minutes' from public.p where p.id = l.id").await;
+    let job = hourly(&WINDOWS.replace("tumbling", "label_wait = \"1h\"\ntumbling"));
+    bench.check(&job).ok();
+    let hint = hints(&bench, "short-label-wait").remove(0);
+    bench.check(&job.replace("label_wait = \"1h\"", quoted(&hint)[0])).ok();
+    assert_eq!(hints(&bench, "short-label-wait"), Vec::<String>::new(), "{hint}");
+
+    // A key that nothing makes unique: both ways out.
+    let without = "alter table public.p drop constraint p_pkey";
+    let bench = Bench::new(without).await;
+    bench.check(&hourly(WINDOWS)).ok();
+    let hint = hints(&bench, "no-unique-key").remove(0);
+    let vouched =
+        hourly(WINDOWS).replace("table = \"public.p\"", &format!("table = \"public.p\"\n{}", quoted(&hint)[0]));
+    bench.check(&vouched).ok();
+    assert_eq!(hints(&bench, "no-unique-key"), Vec::<String>::new(), "{hint}");
+    bench.db.execute("create unique index on public.p (id)").await;
+    bench.check(&hourly(WINDOWS)).ok();
+    assert_eq!(hints(&bench, "no-unique-key"), Vec::<String>::new(), "{hint}");
+
+    // A key that is vouched for and is not unique.
+    bench
+        .db
+        .execute(
+            "drop index public.p_id_idx; update public.p set at = at + (now() - '2024-05-03T00:00:00Z'); \
+                  insert into public.p select * from public.p where id >= 190",
+        )
+        .await;
+    is_refused(&bench, &vouched, "error[not-unique]", &[]);
+    assert_eq!(quoted(&hints(&bench, "not-unique")[0]), ["unique = true"]);
+    bench.check(&hourly(WINDOWS)).ok();
+    bench.run(&RUN).ok();
+}
+
+/// Hints in words, done as they say.
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_in_words_work_when_they_are_followed() {
+    let nulls = "alter table public.p drop constraint p_pkey; alter table public.p alter seen drop not null; update public.p set seen = null where id % 2 = 0";
+    let bench = Bench::new(nulls).await;
+    bench.check(&hourly(WINDOWS)).ok();
+    assert!(hints(&bench, "null-key")[0].contains("in a `query` with coalesce"));
+    let query = "query = \"select id, at, predicted, version, coalesce(seen, at) as seen from public.p\"";
+    bench.check(&hourly(WINDOWS).replace("table = \"public.p\"", query)).ok();
+    assert_eq!(hints(&bench, "null-key"), Vec::<String>::new());
+
+    let bench =
+        Bench::new("alter table public.p add qty int default 4; update public.p set qty = 0 where id = 77").await;
+    let custom = |sum: &str| hourly(&format!("{WINDOWS}[[metrics.custom]]\nname = \"c\"\nsum = \"{sum}\"\n"));
+    bench.check(&custom("abs(error) / qty")).ok();
+    assert!(hints(&bench, "failing-value")[0].contains("nullif or case"));
+    for sum in ["abs(error) / nullif(qty, 0)", "case when qty <> 0 then abs(error) / qty end"] {
+        bench.check(&custom(sum)).ok();
+        assert_eq!(hints(&bench, "failing-value"), Vec::<String>::new(), "{sum}");
+    }
+
+    let young = Bench::new("update public.p set at = now() - (192 - id) * interval '15 minutes'").await;
+    let horizon = |horizon: &str| hourly(&WINDOWS.replace("tumbling", &format!("horizon = \"{horizon}\"\ntumbling")));
+    young.check(&horizon("30d")).ok();
+    assert!(hints(&young, "short-source")[0].contains("a horizon within what the source keeps"));
+    young.check(&horizon("1d")).ok();
+    assert_eq!(hints(&young, "short-source"), Vec::<String>::new());
+
+    let many = Bench::new(
+        "update public.p set at = at + (now() - '2024-05-03T00:00:00Z'); insert into public.p \
+         select n + 1000, now() - interval '1 hour', 1, 'v1', 'region ' || n, now() from generate_series(1, 1100) n",
+    )
+    .await;
+    let by = |by: &str| hourly(&format!("{WINDOWS}[[cohorts]]\nby = [{by}]\n"));
+    many.check(&by("\"region\"")).ok();
+    assert!(hints(&many, "many-cohorts")[0].contains("group its values by an expression in `by`"));
+    many.check(&by("{ name = \"region\", expr = \"left(region, 8)\" }")).ok();
+    assert_eq!(hints(&many, "many-cohorts"), Vec::<String>::new());
+
+    let moving = Bench::new("alter table public.p rename to p0; create view public.p as select * from public.p0 where at > now() - interval '5 years'").await;
+    moving.check(&hourly(WINDOWS)).ok();
+    assert!(hints(&moving, "moving-source")[0].contains("read the table behind it"));
+    moving.check(&hourly(WINDOWS).replace("\"public.p\"", "\"public.p0\"")).ok();
+    assert_eq!(hints(&moving, "moving-source"), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_postgres_says_stands_beside_what_we_say() {
     let bench = Bench::new("").await;

@@ -4,6 +4,7 @@ use rstest::rstest;
 use trueup::plan;
 use trueup::spec::{Diagnostic, Document, JobSpec};
 
+use crate::support::hints;
 use crate::support::program::Folder;
 use crate::support::world::hourly;
 
@@ -209,7 +210,12 @@ fn case_name() -> String {
 #[case::for_and_of("above = 5.0", "above = 5.0\nfor = 2\nof = [2, 3]", "two-persistences", "exclude each other")]
 #[case::clears_above_its_limit("above = 5.0", "above = 5.0\nclear_below = 5.1", "clears-never", "calm side")]
 #[case::clears_on_the_other_side("above = 5.0", "above = 5.0\nclear_above = 4.0", "clears-never", "goes with `below`")]
-#[case::limit_and_baseline("above = 5.0", "above = 5.0\nabove_baseline = \"20%\"", "two-conditions", "all = [...]")]
+#[case::limit_and_baseline(
+    "above = 5.0",
+    "above = 5.0\nabove_baseline = \"20%\"",
+    "two-conditions",
+    "a list `all` or `any`"
+)]
 #[case::unused_baseline("above = 5.0", "above = 5.0\nbaseline = { windows = 9 }", "unused-baseline", "above_baseline")]
 #[case::distance("above = 5.0", "above_baseline = \"20 percent\"", "bad-distance", "3 mad")]
 #[case::distance_twice("above = 5.0", "above_baseline = [\"20%\", \"30%\"]", "bad-distance", "one of each")]
@@ -403,11 +409,22 @@ fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[c
     let (line, _) = findings[place].position(&broken);
     let first =
         broken.lines().position(|text| !wrong.is_empty() && text.contains(wrong.lines().next().unwrap_or_default()));
+    hints::try_all(&broken, &findings[place], self::findings);
     // The finding is at or near the change, never at the top of the file by default.
     if let (Some(first), false) = (first, written.is_empty()) {
         let distance = line.abs_diff(first + 1);
         assert!(distance <= 8, "the mistake is in line {}, and the finding in line {line}", first + 1);
     }
+}
+
+/// The check of hints can fail.
+#[test]
+#[should_panic(expected = "`2 days` of `write `2 days`` does not help")]
+fn a_hint_that_does_not_help_is_noticed() {
+    let broken = good().replace("\"1d\"", "\"1 day\"");
+    let mut finding = findings(&broken).remove(0);
+    finding.hint = Some("write `2 days`".to_owned());
+    hints::try_all(&broken, &finding, findings);
 }
 
 #[test]
@@ -553,6 +570,13 @@ fn a_mistake_in_the_settings_is_named_at_its_place(
     let found = checked.stdout.split("\n\n").find(|finding| finding.contains(&format!("[{code}]")));
     let found = found.unwrap_or_else(|| panic!("no finding `{code}` in\n{}", checked.stdout));
     assert!(found.contains(words) && found.contains("trueup.toml:") && found.contains("= help: "), "{found}");
+    let load = |text: &str| {
+        folder.write("trueup.toml", text);
+        trueup::settings::load(&folder.0.join("trueup.toml"), true).expect("a readable file").findings
+    };
+    let findings = load(&broken);
+    let finding = findings.iter().find(|finding| finding.code == code).expect("the finding");
+    hints::try_all(&broken, finding, load);
 }
 
 /// A code that no test brings about may never come, or come with words that nobody has read.

@@ -105,7 +105,7 @@ fn limits(
         (true, true) => {
             findings
                 .error(path, "two-conditions", "a limit and a distance from a baseline are two conditions")
-                .hint("put them into `all = [...]` or `any = [...]`");
+                .hint("put each into a condition of its own, in a list `all` or `any`");
             None
         }
         (true, false) => {
@@ -130,7 +130,7 @@ fn limits(
             if deviations && !matches!(baseline.kind, Kind::Rolling(_) | Kind::Seasonal(_)) {
                 findings
                     .error(path, "no-deviation", "a single number has no median absolute deviation")
-                    .hint("use `baseline.kind = \"rolling\"` or `\"seasonal\"`");
+                    .hint("use `baseline = { kind = \"rolling\" }` or `baseline = { kind = \"seasonal\" }`");
                 return None;
             }
             Some(Limits::Relative { above, below, baseline })
@@ -138,7 +138,7 @@ fn limits(
         (false, false) => {
             findings
                 .error(path, "no-condition", "there is no condition")
-                .hint("add `above = 250.0`, `below = ...` or `above_baseline = \"20%\"`");
+                .hint("add `above = 250.0`, `below = 50.0` or `above_baseline = \"20%\"`");
             None
         }
     }
@@ -240,7 +240,7 @@ fn baseline(
             if window.is_some_and(|window| window.nominal() > chrono::TimeDelta::days(7)) {
                 findings
                     .error(&format!("{path}.kind"), "window-too-long", "windows of past weeks overlap each other")
-                    .hint("use a window of at most 7 days, or `kind = \"rolling\"`");
+                    .hint("use a window of at most 7 days, or `baseline = { kind = \"rolling\" }`");
                 return None;
             }
             Kind::Seasonal(count(section.weeks, 4, 1, &format!("{path}.weeks"), findings)?)

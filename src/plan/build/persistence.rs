@@ -13,7 +13,7 @@ pub(super) fn fires(alert: &AlertSection, path: &str, findings: &mut Findings<'_
     if alert.persistence.is_some() {
         findings
             .error(&format!("{path}.of"), "two-persistences", "`for` and `of` exclude each other")
-            .hint("`for = 3` is three in a row, `of = [2, 3]` two of the last three");
+            .hint("keep one: `for` counts windows in a row, `of` some of the last ones");
         return None;
     }
     let pair = match of.as_slice() {

@@ -51,11 +51,11 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, findings: &mut Findings<
     if severity == Severity::Page && runbook.is_none() {
         findings
             .error(path, "no-runbook", format!("the rule `{}` pages people and has no runbook", alert.name))
-            .hint("add `runbook = \"https://...\"` to the rule or to [job]");
+            .hint("add `runbook = \"https://example.org/runbook\"` to the rule or to [job]");
     }
     if severity == Severity::Ticket && runbook.is_none() {
         findings.warning(path, "ticket-without-runbook", format!("the rule `{}` has no runbook", alert.name)).hint(
-            "add `runbook = \"https://...\"` to the rule or to [job]: whoever gets the ticket wants to know what to do",
+            "add `runbook = \"https://example.org/runbook\"` to the rule or to [job], so that its readers know what to do",
         );
     }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
@@ -110,7 +110,7 @@ pub(super) fn check_name(name: &str, path: &str, findings: &mut Findings<'_>) {
     if super::builtin::NAMES.contains(&name) {
         findings
             .error(&format!("{path}.name"), "reserved-name", format!("`{name}` is a rule that every job has"))
-            .hint("use another name; `[builtin] off = [...]` turns the built-in rule off");
+            .hint("use another name; a list `off` under [builtin] turns built-in rules off");
     }
 }
 
@@ -130,7 +130,7 @@ fn when(
         (None, None, None) => {
             findings
                 .error(path, "missing-key", format!("the rule `{}` compares nothing", alert.name))
-                .hint("add `metric = \"rmse\"`, or `all = [...]` or `any = [...]`");
+                .hint("add `metric = \"rmse\"`, or a list `all` or `any` of conditions");
             None
         }
         _ => {

@@ -88,7 +88,7 @@ fn slo(
     if burns.iter().any(|burn| burn.severity == Severity::Page) && runbook.is_none() {
         findings
             .error(path, "no-runbook", format!("the objective `{}` pages people and has no runbook", section.name))
-            .hint("add `runbook = \"https://...\"` to it or to [job]");
+            .hint("add `runbook = \"https://example.org/runbook\"` to it or to [job]");
     }
     Some(Slo {
         name: section.name.clone(),
@@ -246,7 +246,7 @@ fn auto(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings<
     }
     findings
         .error(path, "no-burn", "no burn rate fits this objective, period and cadence")
-        .hint("take a longer period, count predictions instead of windows, or write `burn = [{ long = ..., factor = ..., severity = ... }]`");
+        .hint("take a longer period, count predictions instead of windows, or write `burn = [{ long = \"2d\", factor = 1.0, severity = \"ticket\" }]`");
     None
 }
 
@@ -329,10 +329,15 @@ fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)
         ));
     }
     if burn.short > burn.long || burn.long > frame.period {
+        let long = burn.long.min(frame.period);
         return Some((
             "bad-windows",
             "the short window is within the long one, and that within the period".to_owned(),
-            "write `long = \"6h\", short = \"30m\"`".to_owned(),
+            format!(
+                "write `long = \"{}\", short = \"{}\"`",
+                duration::format(long),
+                duration::format(default_short(long, frame))
+            ),
         ));
     }
     if burn.short < frame.finest {

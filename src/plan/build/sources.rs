@@ -114,7 +114,7 @@ fn relation(
         (None, None) => {
             findings
                 .error(section, "no-source", format!("`{section}` names no table"))
-                .hint("add `table = \"schema.table\"` or `query = \"select ...\"`");
+                .hint("add `table = \"public.predictions\"`, or a `query` with one select statement");
             None
         }
     }

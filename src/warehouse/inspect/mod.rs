@@ -205,12 +205,20 @@ async fn functions(
         let Relation::Query(query) = relation else { continue };
         for function in query.granted() {
             let name = format!("{}.{}", function.schema.as_str(), function.name.as_str());
-            let message = match volatility(connection, &function).await? {
-                Some(true) => format!("the function `{name}` is volatile: its answer may change without the data"),
+            let (message, hint) = match volatility(connection, &function).await? {
+                Some(true) => (
+                    format!("the function `{name}` is volatile: its answer may change without the data"),
+                    format!(
+                        "if it only computes, say so in Postgres: `alter function {}.{} stable;`",
+                        function.schema, function.name
+                    ),
+                ),
                 Some(false) => continue,
-                None => format!("there is no function `{name}`"),
+                None => (
+                    format!("there is no function `{name}`"),
+                    "create it, or correct its name in the query and in `allow_functions`".to_owned(),
+                ),
             };
-            let hint = "declare it `stable` or `immutable` in Postgres, or do without it";
             mistakes.push(SourceMistake::new(path, "bad-function", message, hint));
         }
     }

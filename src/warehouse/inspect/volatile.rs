@@ -87,8 +87,18 @@ pub(super) async fn refuse(
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" }
         );
-        let hint = "declare functions that only compute `stable` or `immutable` in Postgres (`alter function … stable`), or read the \
-                    tables behind the view";
+        let own: Vec<String> = names
+            .iter()
+            .filter(|name| name.contains('.'))
+            .map(|name| format!("alter function {name} stable;"))
+            .collect();
+        let hint = match own.as_slice() {
+            [] => "read the tables behind the view, or a view without them".to_owned(),
+            own => format!(
+                "if they only compute, say so in Postgres: `{}`; otherwise read the tables behind the view",
+                own.join(" ")
+            ),
+        };
         mistakes.push(SourceMistake::new(path, "bad-function", message, hint));
     }
     Ok(())

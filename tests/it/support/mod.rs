@@ -8,6 +8,7 @@ pub mod database;
 pub mod dice;
 pub mod faulty;
 pub mod fleet;
+pub mod hints;
 pub mod histories;
 pub mod link;
 pub mod mailboxes;

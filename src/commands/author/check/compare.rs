@@ -259,7 +259,9 @@ fn unusual(job: &PlannedJob, document: &Document, data_profile: &inspect::Habits
         let name = job.dimensions.get(place).map_or("", |dimension| dimension.name.as_str());
         let message = format!("`{name}` has more than {} values among the newest predictions", inspect::MOST_VALUES);
         let finding = Diagnostic::warning("many-cohorts", document.locate("cohorts[0]"), message);
-        findings.push(finding.hint("set `top`, or group the values by an expression"));
+        findings.push(
+            finding.hint("group its values by an expression in `by`, such as a range of numbers or the first letters"),
+        );
     }
     findings
 }
