@@ -57,8 +57,8 @@ pub(crate) fn burn(job: &PlannedJob, slo: &Slo, burn: &Burn) -> RuleContext {
 pub(crate) fn built_in(job: &PlannedJob, rule: &str) -> RuleContext {
     let (metric, window, condition) = match rule {
         RUN_FAILED => ("the schedule", "runs", "failed"),
-        SOURCE_SHRANK => ("the source", "horizon", "lost what was measured"),
-        DELIVERY_FAILED => ("the receivers", "last seven days", "refused a message"),
+        SOURCE_SHRANK => ("the source", "horizon", "lost measured data"),
+        DELIVERY_FAILED => ("the receivers", "last seven days", "refused a notification"),
         _ => ("the schedule", "runs", "late"),
     };
     let facts = RuleFacts {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
-use crate::alerting::RunContext;
+use super::Origin;
 use crate::dispatch::compose;
 use crate::notify::message::{AlertFacts, Point, RuleContext};
 use crate::store::alerting::evidence::{self, PartRow, SampleRow};
@@ -29,11 +29,7 @@ const MOST_SAMPLES: i64 = 10;
 const MOST_DETAILED: usize = 20;
 
 /// Adds alerts to the incidents of their severities, with evidence.
-pub(crate) async fn open(
-    connection: &mut PgConnection,
-    run: &RunContext<'_>,
-    fired: Vec<Fired>,
-) -> Result<(), RunError> {
+pub(crate) async fn open(connection: &mut PgConnection, origin: Origin<'_>, fired: Vec<Fired>) -> Result<(), RunError> {
     let mut by_severity: BTreeMap<String, BTreeMap<String, Vec<Fired>>> = BTreeMap::new();
     for one in fired {
         let rules = by_severity.entry(one.about.rule.severity.clone()).or_default();
@@ -41,9 +37,9 @@ pub(crate) async fn open(
     }
     for (severity, rules) in by_severity {
         let ids: Vec<i64> = rules.values().flatten().map(|one| one.alert_id).collect();
-        let incident = incident::join(connection, run.claim.job_id, &severity, &ids).await?;
+        let incident = incident::join(connection, origin.job_id, &severity, &ids).await?;
         for fired in rules.into_values() {
-            let evidence = of_rule(connection, run, fired).await?;
+            let evidence = of_rule(connection, origin, fired).await?;
             let (ids, evidence): (Vec<i64>, Vec<Json>) = evidence.into_iter().unzip();
             incident::freeze(connection, incident, &ids, &evidence).await?;
         }
@@ -54,16 +50,16 @@ pub(crate) async fn open(
 /// Collects the evidence of alerts of one rule, worst first. Limited evidence goes to the worst.
 async fn of_rule(
     connection: &mut PgConnection,
-    run: &RunContext<'_>,
+    origin: Origin<'_>,
     mut fired: Vec<Fired>,
 ) -> Result<Vec<(i64, Json)>, RunError> {
     fired.sort_by(|a, b| b.facts.excess().total_cmp(&a.facts.excess()));
     let Some(worst) = fired.first() else { return Ok(Vec::new()) };
     let rule = worst.about.rule.clone();
-    let of_windows = run.job.rules.iter().any(|known| known.name == rule.name);
-    let (job_id, window_end) = (run.claim.job_id, worst.facts.window_end);
+    let of_windows = origin.job.rules.iter().any(|known| known.name == rule.name);
+    let (job_id, window_end) = (origin.job_id, worst.facts.window_end);
     let facts: Vec<AlertFacts> = fired.iter().map(|one| one.facts.clone()).collect();
-    let changes = compose::changes_before(connection, &run.job.name, &facts).await?;
+    let changes = compose::changes_before(connection, &origin.job.name, &facts).await?;
     let mut series: BTreeMap<usize, Vec<Point>> = BTreeMap::new();
     let (mut parts, mut samples) = (Vec::new(), Vec::new());
     if of_windows {
@@ -86,12 +82,14 @@ async fn of_rule(
         }
         parts = evidence::parts(connection, job_id, of, window_end, MOST_PARTS).await?;
         let slice = (worst.facts.window_start, window_end);
-        samples = evidence::worst_residuals(connection, run.plan.id, slice, MOST_SAMPLES).await?;
+        if let Some(plan_id) = origin.plan_id {
+            samples = evidence::worst_residuals(connection, plan_id, slice, MOST_SAMPLES).await?;
+        }
     }
     let shared = json!({
         "rule": rule,
-        "plan": { "id": run.plan.id, "fingerprint": run.job.fingerprint() },
-        "as_of": run.as_of,
+        "plan": { "id": origin.plan_id, "fingerprint": origin.job.fingerprint() },
+        "as_of": origin.as_of,
         "changes": changes,
         "parts": parts.iter().map(part).collect::<Vec<_>>(),
         "worst_samples": samples.iter().map(sample).collect::<Vec<_>>(),

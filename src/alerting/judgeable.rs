@@ -38,7 +38,7 @@ pub(crate) struct Judgeable<'a> {
 
 /// A verdict with its measurement.
 #[derive(Debug, Clone)]
-pub(crate) struct Judged<'a> {
+pub(crate) struct JudgedWindow<'a> {
     pub target: Target,
     pub window: &'a MeasuredWindow,
     pub measurement: Option<&'a Measurement>,
@@ -133,7 +133,7 @@ impl JudgingContext<'_> {
 
 /// Judges the requested windows, oldest first, given evidence for each comparison of the rule (outer) and each request (inner).
 /// Breaches found earlier in this pass are excluded from later baselines.
-pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<Found>]) -> Vec<Judged<'a>> {
+pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<Found>]) -> Vec<JudgedWindow<'a>> {
     let mut places: Vec<usize> = (0..asked.len()).collect();
     places.sort_by_key(|place| asked[*place].window.window.slice.end);
     let mut breaches: HashMap<(Target, DateTime<Utc>), bool> = HashMap::new();
@@ -171,7 +171,7 @@ pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<
         .into_iter()
         .enumerate()
         .filter_map(|(place, one)| {
-            Some(Judged {
+            Some(JudgedWindow {
                 judgement: judgements.remove(&place)?,
                 retroactive: one.window.was_final,
                 target: one.target,
@@ -183,13 +183,13 @@ pub(crate) fn judge<'a>(rule: &Rule, asked: Vec<Judgeable<'a>>, evidence: &[Vec<
 }
 
 /// Returns the verdict of this run that decided about a target: the newest that counts, otherwise the newest.
-pub(crate) fn newest<'a>(judged: &'a [Judged<'a>], target: &Target) -> Option<&'a Judged<'a>> {
-    let counts = |one: &Judged<'_>| matches!(one.judgement.verdict, Verdict::Ok | Verdict::Breach);
+pub(crate) fn newest<'j, 'a>(judged: &'j [JudgedWindow<'a>], target: &Target) -> Option<&'j JudgedWindow<'a>> {
+    let counts = |one: &JudgedWindow<'_>| matches!(one.judgement.verdict, Verdict::Ok | Verdict::Breach);
     let mine = judged.iter().filter(|one| one.target == *target && !one.retroactive);
     mine.max_by_key(|one| (counts(one), end(one)))
 }
 
-fn end(judged: &Judged<'_>) -> DateTime<Utc> {
+fn end(judged: &JudgedWindow<'_>) -> DateTime<Utc> {
     judged.window.window.slice.end
 }
 

@@ -1,5 +1,6 @@
 //! Judging, in the publishing transaction: verdicts, alert state and incidents.
 
+pub mod basis;
 pub mod context;
 pub mod excluded;
 pub mod fetch;
@@ -10,9 +11,9 @@ pub mod orphaned;
 pub mod replay;
 pub mod rules;
 pub mod run_health;
+pub mod transition;
 
 use chrono::{DateTime, Utc};
-use incident::Fired;
 
 use crate::dispatch::Trigger;
 use crate::evaluate::state::State;
@@ -32,12 +33,21 @@ pub(crate) struct RunContext<'a> {
     pub routing: &'a Routing,
 }
 
+impl<'a> RunContext<'a> {
+    pub(crate) fn origin(&self) -> Origin<'a> {
+        let Claim { job_id, run_id, .. } = *self.claim;
+        Origin { job: self.job, job_id, run_id, plan_id: Some(self.plan.id), as_of: self.as_of }
+    }
+}
+
 /// The job and run that an alert comes from.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'a> {
     pub job: &'a PlannedJob,
     pub job_id: i64,
     pub run_id: i64,
+    /// `None` if the run ended before its plan was known.
+    pub plan_id: Option<i64>,
     pub as_of: DateTime<Utc>,
 }
 
@@ -58,12 +68,4 @@ pub struct StateChange {
     pub to: State,
     pub value: Option<f64>,
     pub limit: Option<f64>,
-}
-
-/// Result of judging all rules.
-#[derive(Debug, Default)]
-pub(crate) struct Decided {
-    pub changes: Vec<StateChange>,
-    /// Alerts that have just begun to fire.
-    pub fired: Vec<Fired>,
 }

@@ -6,33 +6,30 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
-use super::incident::Fired;
-use super::{Decided, StateChange, context, excluded};
-use crate::alerting::RunContext;
+use super::basis::{Basis, BurnBasis};
+use super::transition::{Counts, Judged, Judgements};
+use super::{RunContext, context, excluded};
 use crate::domain::cohort::Cohort;
 use crate::domain::duration;
+use crate::domain::target::Target;
 use crate::domain::window::{Grain, Slice, Window, floor};
-use crate::evaluate::burn::{self, Budget, BurnJudgement, Tally};
-use crate::evaluate::state::{AlertState, DecidedWindow, State};
+use crate::evaluate::burn::{self, BurnJudgement, Tally};
 use crate::evaluate::verdict::Verdict;
-use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
 use crate::plan::objective::{Burn, Indicator, Slo};
 use crate::plan::rule::{Clearing, Persistence};
-use crate::store::alerting::alert::{self, NewTransition};
 use crate::store::history::slo as store;
 use crate::store::history::slo::{NewEvaluation, WindowValue};
-use crate::store::history::verdict::{self, NewVerdict, RuleKey};
+use crate::store::history::verdict::NewVerdict;
 use crate::warehouse::failure::RunError;
 use crate::warehouse::windows::{self, DueWindow};
 
-/// Evaluates an objective: its budget, and each of its burn rates.
-pub(crate) async fn apply(
+/// Evaluates an objective: stores its budget, and returns a judgement of each of its burn rates.
+pub(crate) async fn judge<'a>(
     connection: &mut PgConnection,
-    run: &RunContext<'_>,
-    slo: &Slo,
-    decided: &mut Decided,
-) -> Result<(), RunError> {
+    run: &RunContext<'a>,
+    slo: &'a Slo,
+) -> Result<Vec<Judgements<'a>>, RunError> {
     // Everything before this is past the label wait.
     let label_cutoff = label_cutoff(run.job, slo, run.as_of);
     let back = |length| Slice { start: start_of(run.job, slo, label_cutoff, length), end: label_cutoff };
@@ -47,7 +44,7 @@ pub(crate) async fn apply(
     let tally = |slice: Slice| tallies.get(&slice).copied().unwrap_or_default();
     let period = tally(back(slo.period));
 
-    let judged: Vec<(&Burn, BurnJudgement)> = slo
+    let judged: Vec<(&'a Burn, BurnJudgement)> = slo
         .burns
         .iter()
         .map(|burn| (burn, burn::judge(slo.objective, burn, tally(back(burn.long)), tally(back(burn.short)))))
@@ -91,10 +88,8 @@ pub(crate) async fn apply(
     if is_new {
         store::insert(connection, &evaluation).await?;
     }
-    for (burn, judged) in judged {
-        BurnContext { run, slo, burn, judged, budget, label_cutoff }.apply(connection, decided).await?;
-    }
-    Ok(())
+    let basis = |(burn, judged)| BurnBasis { job: run.job, slo, burn, judged, budget, label_cutoff };
+    Ok(judged.into_iter().map(basis).map(judgements).collect())
 }
 
 /// Returns the windows that an objective counts, if it counts windows.
@@ -205,146 +200,40 @@ fn only_totals(job: &PlannedJob, metric: &str) -> PlannedJob {
     totals
 }
 
-/// One burn rate in one run.
-struct BurnContext<'a> {
-    run: &'a RunContext<'a>,
-    slo: &'a Slo,
-    burn: &'a Burn,
-    judged: BurnJudgement,
-    budget: Budget,
-    label_cutoff: DateTime<Utc>,
-}
-
+/// Alerts of burn rates begin and end with a single evaluation.
 const ONCE: Persistence = Persistence::Windows(1);
 
-impl BurnContext<'_> {
-    /// Stores the verdict and updates the alert.
-    async fn apply(&self, connection: &mut PgConnection, decided: &mut Decided) -> Result<(), RunError> {
-        let (run, judged) = (self.run, &self.judged);
-        let (name, fingerprint) = (self.slo.alert(self.burn), self.slo.fingerprint(self.burn));
-        let key = RuleKey {
-            job_id: run.claim.job_id,
-            run_id: run.claim.run_id,
-            rule: &name,
-            fingerprint: &fingerprint,
-            severity: self.burn.severity.as_str(),
-        };
-        verdict::insert(connection, key, &[self.verdict()]).await?;
-        let alerts = alert::of_rule(connection, run.claim.job_id, &name).await?;
-        let known = alerts.first();
-        let standing = known
-            .and_then(|alert| Some(AlertState { state: State::parse(&alert.state)?, since: alert.since }))
-            .unwrap_or(AlertState::NEVER);
-        let resolved_until = known.and_then(|alert| alert.ignore_until);
-        let clears = Clearing { below: None, above: None, persistence: ONCE };
-        let breach = judged.verdict == Verdict::Breach;
-        let counts = matches!(judged.verdict, Verdict::Ok | Verdict::Breach)
-            && resolved_until.is_none_or(|until| self.label_cutoff > until);
-        let counted: Vec<DecidedWindow> =
-            counts.then(|| DecidedWindow::new(self.label_cutoff, breach, judged.long, clears)).into_iter().collect();
-        let Some(change) = standing.next(&counted, ONCE, ONCE) else { return Ok(()) };
-        let facts = self.facts(change.to.as_str(), change.since);
-        let about = context::burn(run.job, self.slo, self.burn);
-        let transition = NewTransition {
-            cohort: "all".to_owned(),
-            model_version: None,
-            from_state: change.from.as_str(),
-            to_state: change.to.as_str(),
-            reason: judged.why.describe(),
-            value: judged.long,
-            limit_value: Some(self.burn.factor),
-            since: change.since,
-            fired_at: (change.to == State::Firing).then_some(run.as_of),
-            evidence: json!(facts),
-            about: Some(json!(about)),
-        };
-        let alert_id = alert::transition(connection, key, &transition).await?;
-        if change.to == State::Firing {
-            decided.fired.push(Fired { alert_id, about, facts });
-        }
-        decided.changes.push(StateChange {
-            rule: name,
-            cohort: "all".to_owned(),
-            model_version: None,
-            from: change.from,
-            to: change.to,
-            value: judged.long,
-            limit: Some(self.burn.factor),
-        });
-        Ok(())
+/// Returns the judgement of one burn rate.
+fn judgements<'a>(basis: BurnBasis<'a>) -> Judgements<'a> {
+    let BurnBasis { job, slo, burn, judged, label_cutoff, .. } = basis;
+    let decided = matches!(judged.verdict, Verdict::Ok | Verdict::Breach);
+    let window = decided.then_some((label_cutoff, judged.verdict == Verdict::Breach));
+    Judgements {
+        about: context::burn(job, slo, burn),
+        fingerprint: slo.fingerprint(burn),
+        fires: ONCE,
+        clears: Clearing { below: None, above: None, persistence: ONCE },
+        verdicts: vec![new_verdict(&basis)],
+        judged: vec![Judged { target: Target::total(), counts: Counts::Alone(window), basis: Basis::Burn(basis) }],
     }
+}
 
-    fn verdict(&self) -> NewVerdict {
-        let judged = &self.judged;
-        NewVerdict {
-            cohort: "all".to_owned(),
-            model_version: None,
-            window_id: None,
-            window_name: format!("burn {}", duration::format(self.burn.long)),
-            window_start: self.label_cutoff - self.burn.long,
-            window_end: self.label_cutoff,
-            verdict: judged.verdict.as_str(),
-            value: judged.long,
-            limit_value: Some(self.burn.factor),
-            baseline: None,
-            labeled: Some(judged.tally.total),
-            coverage: None,
-            reason: judged.why.describe(),
-            retroactive: false,
-        }
-    }
-
-    fn facts(&self, state: &str, since: Option<DateTime<Utc>>) -> AlertFacts {
-        AlertFacts {
-            cohort: "all".to_owned(),
-            model_version: None,
-            state: state.to_owned(),
-            value: self.judged.long,
-            limit: Some(self.burn.factor),
-            baseline: None,
-            unit: String::new(),
-            ci_low: None,
-            ci_high: None,
-            labeled: self.judged.tally.total,
-            predictions: self.judged.tally.total,
-            coverage: None,
-            window_start: self.label_cutoff - self.burn.long,
-            window_end: self.label_cutoff,
-            status: "final".to_owned(),
-            since,
-            note: Some(self.words()),
-            id: None,
-            incident: None,
-            is_new: false,
-            squared_error_share: None,
-            fired_at: None,
-            acknowledged_by: None,
-            closed: None,
-            query: context::budget_query(self.run.job, self.slo),
-        }
-    }
-
-    /// Describes the budget: `37 % of the error budget of 30d is left; spent on like this it is gone in 5 days`.
-    fn words(&self) -> String {
-        let shift = duration::format(self.run.job.windows.label_wait);
-        let Some(left) = self.budget.left else { return "nothing was counted in the period".to_owned() };
-        let period = duration::format(self.slo.period);
-        let end = match self.budget.exhausted_at {
-            _ if left <= 0.0 => format!("the error budget of {period} is spent"),
-            Some(at) => {
-                let days = (at - self.label_cutoff).num_hours().max(0) / 24;
-                let when = match days {
-                    0 => "less than a day".to_owned(),
-                    1 => "a day".to_owned(),
-                    days => format!("{days} days"),
-                };
-                format!(
-                    "{:.0} % of the error budget of {period} is left; spent on like this it is gone in {when}",
-                    left * 100.0
-                )
-            }
-            None => format!("{:.0} % of the error budget of {period} is left", left * 100.0),
-        };
-        format!("{end}. Judged {shift} late, so that labels had their time")
+fn new_verdict(basis: &BurnBasis<'_>) -> NewVerdict {
+    let BurnBasis { burn, judged, .. } = basis;
+    NewVerdict {
+        cohort: Target::total().cohort,
+        model_version: None,
+        window_id: None,
+        window_name: format!("burn {}", duration::format(burn.long)),
+        window_start: basis.slice().start,
+        window_end: basis.slice().end,
+        verdict: judged.verdict.as_str(),
+        value: judged.long,
+        limit_value: Some(burn.factor),
+        baseline: None,
+        labeled: Some(judged.tally.total),
+        coverage: None,
+        reason: judged.why.describe(),
+        retroactive: false,
     }
 }

@@ -7,3 +7,10 @@ pub struct Target {
     /// `None`: all versions together.
     pub model_version: Option<String>,
 }
+
+impl Target {
+    /// The total: all cohorts and versions together.
+    pub fn total() -> Self {
+        Self { cohort: "all".to_owned(), model_version: None }
+    }
+}

@@ -183,7 +183,8 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
         (Ok(true), Cure::Fail) => {
             // The run has ended either way; if the alert cannot be raised, the failure is still in the ledger.
             if let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await {
-                warn!(job.name = %job.name, run.id = claim.run_id, "the failure could not be told: {failure}");
+                let run_id = claim.run_id;
+                warn!(job.name = %job.name, run.id = run_id, error = %failure, "could not raise the run-failed alert");
             }
             Ended::Failed(error)
         }
@@ -192,7 +193,8 @@ async fn record_failure(pool: &PgPool, job: &PlannedJob, claim: &Claim, error: R
             if claim.attempt == SAID_AFTER
                 && let Err(failure) = run_health::failed(pool, job, claim, &error.to_string(), routing).await
             {
-                warn!(job.name = %job.name, run.id = claim.run_id, "could not raise the run-failed alert: {failure}");
+                let run_id = claim.run_id;
+                warn!(job.name = %job.name, run.id = run_id, error = %failure, "could not raise the run-failed alert");
             }
             Ended::GivenBack(error, pause(claim.attempt, cure))
         }

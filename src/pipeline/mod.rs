@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::alerting::{Origin, RunContext, StateChange};
+use crate::alerting::{RunContext, StateChange};
 use crate::domain::window::Window;
 use crate::metric::measurement::Measurement;
 use crate::notify::policy::route::Routing;
@@ -59,10 +59,6 @@ impl<'a> RunContext<'a> {
         let is_calendar = self.job.windows.all.iter().any(Window::is_calendar);
         is_calendar && self.plan.timezone.as_ref().is_some_and(|zone| zone != self.job.windows.zone.name())
     }
-
-    fn origin(&self) -> Origin<'a> {
-        Origin { job: self.job, job_id: self.claim.job_id, run_id: self.claim.run_id, as_of: self.as_of }
-    }
 }
 
 /// Runs a claimed job as of a time, and publishes.
@@ -100,7 +96,10 @@ async fn run_on(
         match run_planned(connection, job, claim, as_of, routing, &plan).await {
             Err(error) if error.is_of_an_expression(job) => {
                 // The failed transaction is rolled back; earlier commits belong to a plan that is never published.
-                warn!(job.name = %job.name, "an expression fails on a row; it is evaluated row by row from now on: `trueup check` names it");
+                warn!(
+                    job.name = %job.name,
+                    "an expression fails on a row and is now evaluated row by row; `trueup check` names it"
+                );
                 plan::guard(connection, plan.id).await?;
             }
             Err(error) if error.is_of_a_key(job) => {
@@ -147,7 +146,7 @@ impl Outcome {
     /// Skips a run as of a time before the published one, because it would undo newer results.
     fn older_than(published: Option<DateTime<Utc>>, as_of: DateTime<Utc>) -> Option<Self> {
         let newest = published.filter(|newest| *newest > as_of)?;
-        Some(Self::Skipped(format!("a run as of {} has published already", newest.to_rfc3339())))
+        Some(Self::Skipped(format!("a run as of {} has already published", newest.to_rfc3339())))
     }
 }
 

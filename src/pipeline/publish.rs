@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::stages::{self, Read, Summed};
 use super::{Outcome, Published, fence, realign, shrink};
 use crate::alerting::judgeable::{JudgingContext, MeasuredWindow};
-use crate::alerting::{RunContext, StateChange, incident, rules, run_health};
+use crate::alerting::{RunContext, StateChange, objectives, orphaned, rules, run_health, transition};
 use crate::dispatch;
 use crate::domain::target::Target;
 use crate::domain::window::Slice;
@@ -59,12 +59,7 @@ pub(super) async fn publish(
     let judging =
         JudgingContext { windows: &stored, measurements: &measurements, written: &written, first_run: run.is_first() };
     store_worst_samples(&mut transaction, run, read, &stored).await?;
-    let decided = rules::apply(&mut transaction, run, &judging).await?;
-    let mut transitions = decided.changes;
-    transitions.extend(run_health::recovered(&mut transaction, run.origin()).await?);
-    transitions.extend(tell_of_losses(&mut transaction, run).await?);
-    transitions.extend(run_health::undelivered(&mut transaction, run.origin()).await?);
-    incident::open(&mut transaction, run, decided.fired).await?;
+    let transitions = judge(&mut transaction, run, &judging).await?;
     dispatch::changed(&mut transaction, run.origin().trigger(run.claim.is_manual()), run.routing).await?;
     let progress = read.progress(run.job, run.as_of);
     plan::prune_residuals(&mut transaction, run.plan.id, progress.residual_from).await?;
@@ -108,15 +103,31 @@ async fn written_windows(
     Ok(windows.iter().filter(|window| !kept.contains(&window.id)).cloned().collect())
 }
 
-/// Marks the windows that contain data which the source no longer has, and raises or resolves the ticket.
-async fn tell_of_losses(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Vec<StateChange>, RunError> {
+/// Judges what was measured, and applies the judgements: asks and fetches for all rules, judges, then writes once.
+async fn judge(
+    connection: &mut PgConnection,
+    run: &RunContext<'_>,
+    judging: &JudgingContext<'_>,
+) -> Result<Vec<StateChange>, RunError> {
+    let loss = mark_losses(connection, run).await?;
+    let (mut judgements, live) = rules::judge(connection, run, judging).await?;
+    for slo in &run.job.slos {
+        judgements.extend(objectives::judge(connection, run, slo).await?);
+    }
+    judgements.extend(run_health::judge(connection, run.origin(), loss.as_deref()).await?);
+    let mut changes = transition::apply(connection, run.origin(), &judgements).await?;
+    changes.extend(orphaned::close_orphaned(connection, run, &live).await?);
+    Ok(changes)
+}
+
+/// Marks the windows that contain data which the source no longer has, and describes the loss.
+async fn mark_losses(connection: &mut PgConnection, run: &RunContext<'_>) -> Result<Option<String>, RunError> {
     let since = run.job.windows.horizon_start(run.as_of);
     let standing = gone::standing(connection, run.plan.id, since).await?;
     if standing.is_some() {
         gone::mark_windows(connection, run.plan.id).await?;
     }
-    let words = standing.map(|standing| shrink::words(run.job, &standing));
-    run_health::shrank(connection, run.origin(), words.as_deref()).await
+    Ok(standing.map(|standing| shrink::words(run.job, &standing)))
 }
 
 impl RunContext<'_> {

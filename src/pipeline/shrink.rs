@@ -154,9 +154,9 @@ pub(super) fn words(job: &PlannedJob, standing: &Standing) -> String {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let (from, to) = (time(standing.first), time(standing.last + job.windows.bucket));
     format!(
-        "{} and {} no longer have {} predictions and {} labeled pairs between {from} and {to}; what was measured there stays. If old \
-         rows are removed on purpose, nothing is to be done. To take over what the source has now: trueup backfill {} --from {from} \
-         --to {to} --accept-loss",
+        "{} and {} no longer have {} predictions and {} labeled pairs between {from} and {to}; the \
+         measurements are kept. If old rows are removed on purpose, no action is needed. To accept the current source \
+         data: trueup backfill {} --from {from} --to {to} --accept-loss",
         relation(&job.predictions.relation, "predictions"),
         relation(&job.labels.relation, "labels"),
         standing.lost.predictions,
@@ -168,7 +168,7 @@ pub(super) fn words(job: &PlannedJob, standing: &Standing) -> String {
 fn relation(relation: &Relation, what: &str) -> String {
     match relation {
         Relation::Table(table) => table.to_string(),
-        Relation::Query(_) => format!("the query of the {what}"),
+        Relation::Query(_) => format!("the {what} query"),
     }
 }
 

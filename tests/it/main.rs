@@ -55,6 +55,7 @@ mod settings;
 mod shrink;
 mod silence;
 mod silences;
+mod statements;
 mod storage;
 mod stories;
 mod storm;

@@ -29,9 +29,13 @@ fn labels(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeMap<&'
 
 fn annotations(notice: &Notice, section: &Section, alert: &AlertFacts) -> BTreeMap<&'static str, String> {
     let value = alert.value.map_or_else(|| alert.note.clone().unwrap_or_default(), number);
+    let description = match (alert.value, &alert.note) {
+        (None, Some(note)) => note.clone(),
+        _ => format!("{} {value} is {}", section.rule.metric, section.rule.condition),
+    };
     let mut annotations = BTreeMap::from([
         ("summary", notice.title.clone()),
-        ("description", format!("{} {} is {}", section.rule.metric, value, section.rule.condition)),
+        ("description", description),
         ("value", value),
         ("samples", format!("{} labeled of {} predictions", alert.labeled, alert.predictions)),
         ("status", alert.status.clone()),

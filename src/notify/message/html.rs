@@ -36,7 +36,7 @@ impl Notice {
         if !commands.is_empty() {
             let _infallible = write!(
                 html,
-                "<p style=\"margin:0\">More, and to say that you are on it:</p>\
+                "<p style=\"margin:0\">Details and acknowledgement:</p>\
                  <pre style=\"background:#f6f8fa;padding:10px;white-space:pre-wrap;margin:4px 0 12px\">{}</pre>",
                 commands.trim_end()
             );
@@ -88,17 +88,17 @@ impl Section {
             html.push_str("</table>");
         }
         if more > 0 {
-            let _infallible = write!(html, "<p>and {more} more; all of them are in trueup.alert_history</p>");
+            let _infallible = write!(html, "<p>and {more} more; see trueup.alert_history</p>");
         }
         if !self.changes.is_empty() {
             let lines: String =
                 self.changes.iter().map(|change| format!("<br>{}", escape(&single_line(&change.line())))).collect();
-            let _infallible = write!(html, "<p><b>Before it began:</b>{lines}</p>");
+            let _infallible = write!(html, "<p><b>Changes before the alert:</b>{lines}</p>");
         }
         if !self.query.is_empty() {
             let _infallible = write!(
                 html,
-                "<p style=\"margin:0\">The numbers again:</p>\
+                "<p style=\"margin:0\">Reproduce:</p>\
                  <pre style=\"background:#f6f8fa;padding:10px;white-space:pre-wrap;margin:4px 0 12px\">{}</pre>",
                 escape(&self.query)
             );

@@ -49,10 +49,10 @@ impl Notice {
     /// Explains why the notification was sent, unless the headline makes it plain.
     fn why(&self) -> Option<String> {
         let said = match self.reason.as_str() {
-            "repeat" => "A reminder: this still fires.".to_owned(),
-            "escalated" => "Nobody acknowledged this in time.".to_owned(),
-            "new_alerts" => "More of this job fires now.".to_owned(),
-            "some_resolved" => "Some of this has ended, and some still fires.".to_owned(),
+            "repeat" => "Repeat: still firing.".to_owned(),
+            "escalated" => "Not acknowledged in time.".to_owned(),
+            "new_alerts" => "More alerts of this job are firing.".to_owned(),
+            "some_resolved" => "Some alerts have resolved; others are still firing.".to_owned(),
             _ => String::new(),
         };
         let parts: Vec<String> =
@@ -95,7 +95,7 @@ impl Section {
         let number = |alert: &AlertFacts| format!("{} {}", self.rule.metric, amount(alert.value, &alert.unit));
         match of_interest.as_slice() {
             [] => String::new(),
-            [only] => match only.about_runs() {
+            [only] => match only.operation_note() {
                 Some(words) => format!(": {words}"),
                 None => format!(": {} for {}", number(only), only.target()),
             },
@@ -123,18 +123,15 @@ impl Section {
         let rule = &self.rule;
         let often = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
         let firing = self.is_firing();
-        let about_runs = self.alerts.first().is_some_and(|alert| alert.about_runs().is_some());
+        let is_operation = self.alerts.first().is_some_and(|alert| alert.operation_note().is_some());
         if let Some(why) = self.alerts.iter().find_map(|alert| alert.closed.as_deref()).filter(|_| !firing) {
             return format!(
-                "{} of {} is watched no more: {why}. It was not seen to recover.",
+                "{} of {} is no longer evaluated: {why}. Recovery was not observed.",
                 rule.metric, rule.window
             );
         }
-        if about_runs {
-            return match firing {
-                false => "Its runs publish again.".to_owned(),
-                true => "Its numbers stand still until a run publishes; none of its other rules can fire.".to_owned(),
-            };
+        if is_operation {
+            return about_operations(&rule.name, firing).to_owned();
         }
         if !firing {
             return format!("{} of {} is no longer {}.", rule.metric, rule.window, rule.condition);
@@ -170,6 +167,18 @@ impl Section {
     }
 }
 
+/// Consequence of a built-in alert about the job's runs, source or deliveries, or of its end.
+fn about_operations(rule: &str, firing: bool) -> &'static str {
+    match (rule, firing) {
+        ("source-shrank", true) => "History keeps the numbers that were measured while the source had the data.",
+        ("source-shrank", false) => "The source has all data that history was measured from.",
+        ("delivery-failed", true) => "Receivers may miss alerts of this job.",
+        ("delivery-failed", false) => "Notifications about this job are delivered again.",
+        (_, true) => "Metrics are stale until a run succeeds; no other rule of this job can fire.",
+        (_, false) => "Runs of this job publish again.",
+    }
+}
+
 impl ChangeFacts {
     fn line(&self) -> String {
         let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
@@ -196,8 +205,8 @@ impl AlertFacts {
         format!("{}{what}", self.target())
     }
 
-    /// Returns the note of an alert about runs, which has neither value nor limit.
-    fn about_runs(&self) -> Option<&str> {
+    /// Returns the note of an alert about runs, the source or deliveries, which has neither value nor limit.
+    fn operation_note(&self) -> Option<&str> {
         (self.value.is_none() && self.limit.is_none()).then_some(self.note.as_deref()?)
     }
 
@@ -206,7 +215,7 @@ impl AlertFacts {
         let person = self.acknowledged_by.iter().map(|who| ("acknowledged", format!("by {who}")));
         if self.limit.is_none() && self.value.is_none() {
             // An alert about runs has no numbers to show.
-            rows.extend(self.note.iter().map(|note| ("what", note.clone())));
+            rows.extend(self.note.iter().map(|note| ("reason", note.clone())));
             rows.extend(self.since.map(|since| ("since", minute(since))));
             rows.extend(person);
             return rows;

@@ -20,7 +20,7 @@ impl Notice {
         }
         let commands = self.commands();
         if !commands.is_empty() {
-            let _infallible = writeln!(text, "\nMore, and to say that you are on it:");
+            let _infallible = writeln!(text, "\nDetails and acknowledgement:");
             for command in commands {
                 let _infallible = writeln!(text, "  {command}");
             }
@@ -47,16 +47,16 @@ impl Section {
             }
         }
         if more > 0 {
-            let _infallible = writeln!(text, "\nand {more} more; all of them are in trueup.alert_history");
+            let _infallible = writeln!(text, "\nand {more} more; see trueup.alert_history");
         }
         if !self.changes.is_empty() {
-            let _infallible = writeln!(text, "\nBefore it began:");
+            let _infallible = writeln!(text, "\nChanges before the alert:");
             for change in &self.changes {
                 let _infallible = writeln!(text, "  {}", single_line(&change.line()));
             }
         }
         if !self.query.is_empty() {
-            let _infallible = writeln!(text, "\nThe numbers again:\n{}", self.query);
+            let _infallible = writeln!(text, "\nReproduce:\n{}", self.query);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::store::history::verdict::RuleKey;
 #[derive(Debug, Clone)]
 pub struct AlertRow {
     pub id: i64,
+    pub rule: String,
     pub cohort: String,
     pub model_version: Option<String>,
     pub rule_fingerprint: String,
@@ -38,17 +39,18 @@ pub struct NewTransition {
     pub about: Option<Json>,
 }
 
-/// Returns all alerts of a rule that were ever open, locked until the transaction ends.
-pub async fn of_rule(connection: &mut PgConnection, job_id: i64, rule: &str) -> sqlx::Result<Vec<AlertRow>> {
+/// Returns all alerts of these rules that were ever open, locked until the transaction ends.
+pub async fn of_rules(connection: &mut PgConnection, job_id: i64, rules: &[String]) -> sqlx::Result<Vec<AlertRow>> {
     sqlx::query_as!(
         AlertRow,
         r#"
-        select id, cohort, model_version, rule_fingerprint, state, since, fired_at, ignore_until
-        from trueup.alert where job_id = $1 and rule = $2
+        select id, rule, cohort, model_version, rule_fingerprint, state, since, fired_at, ignore_until
+        from trueup.alert where job_id = $1 and rule = any($2)
+        order by id
         for update
         "#,
         job_id,
-        rule
+        rules
     )
     .fetch_all(connection)
     .await
