@@ -25,31 +25,25 @@ pub fn install() -> Result<(), BuildError> {
     LazyLock::force(&STARTED);
     let handle = PrometheusBuilder::new().set_buckets(&DURATIONS)?.install_recorder()?;
     describe_counter!("trueup_runs_total", "Runs that ended in this process, by job and outcome.");
-    describe_histogram!("trueup_run_duration_seconds", "How long runs took, by job.");
+    describe_histogram!("trueup_run_duration_seconds", "Duration of runs, by job.");
     describe_counter!("trueup_rows_read_total", "Source rows that runs of this process read, by job.");
     describe_counter!("trueup_windows_written_total", "Measurements that runs of this process wrote, by job.");
-    describe_counter!(
-        "trueup_deliveries_total",
-        "Attempts to deliver a message in this process, by receiver and outcome."
-    );
-    describe_gauge!("trueup_job_lag_seconds", "Age of the newest published time of a job.");
+    describe_counter!("trueup_deliveries_total", "Delivery attempts of this process, by receiver and outcome.");
+    describe_gauge!("trueup_job_lag_seconds", "Age of the newest published as-of time of a job.");
     describe_gauge!("trueup_job_unfinished_runs", "Slots of a job that are due or running.");
-    describe_gauge!("trueup_alerts_firing", "Alerts that fire, by job and severity.");
-    describe_gauge!("trueup_outbox_pending", "Messages that are not delivered yet.");
-    describe_gauge!(
-        "trueup_outbox_oldest_seconds",
-        "For how long the oldest message that should have gone out has waited."
-    );
+    describe_gauge!("trueup_alerts_firing", "Firing alerts, by job and severity.");
+    describe_gauge!("trueup_outbox_pending", "Notifications that are not delivered yet.");
+    describe_gauge!("trueup_outbox_oldest_seconds", "Age of the oldest overdue notification.");
     describe_gauge!(
         "trueup_job_files_broken",
-        "Job files that have mistakes: their last good definition is served, if there was one."
+        "Job files with errors: their last valid definition is served, if there is one."
     );
     describe_gauge!("trueup_jobs", "Jobs that this process serves.");
     describe_counter!(
         "trueup_connections_lost_total",
         "Database connections that this process closed because they did not answer in time."
     );
-    describe_gauge!("trueup_jobs_locked", "Jobs that are overdue while another session holds their row locked.");
+    describe_gauge!("trueup_jobs_locked", "Overdue jobs whose row is locked by another session.");
     // A second call in one process keeps the first recorder.
     drop(HANDLE.set(handle));
     Ok(())

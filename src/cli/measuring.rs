@@ -33,10 +33,10 @@ pub struct BackfillArgs {
     /// Step between rolling windows, such as `1h`. Default: one at each scheduled tick
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub step: Option<TimeDelta>,
-    /// Follow the source even where it no longer has the rows that were measured
+    /// Follow the source even if it no longer has the rows that were measured
     #[arg(long)]
     pub accept_loss: bool,
-    /// Receivers to notify: a backfill never changes an alert, so `none` is the only choice so far
+    /// Receivers to notify. A backfill never changes an alert, so `none` is the only choice
     #[arg(long, value_enum, default_value_t = BackfillNotify::None)]
     pub notify: BackfillNotify,
 }

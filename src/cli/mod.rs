@@ -32,7 +32,7 @@ pub struct Cli {
 
 /// Global options.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Settings file: receivers and limits. If it does not exist, defaults apply
     #[arg(long, global = true, value_name = "FILE", default_value = "trueup.toml")]
@@ -198,7 +198,7 @@ pub enum Command {
         #[command(subcommand)]
         command: BaselineCommand,
     },
-    /// Silence alerts for a while: they are judged and recorded, but send no notifications
+    /// Silence alerts for a while: rules are evaluated and recorded, but nobody is notified
     Silence {
         #[command(subcommand)]
         command: SilenceCommand,
@@ -228,9 +228,8 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
         return match before.strip_prefix('-') {
             None if before.is_empty() => Ok(Utc::now()),
             None => Err("write `now`, or `now-7d`".to_owned()),
-            Some(ago) => duration::parse(ago).and_then(|ago| {
-                Utc::now().checked_sub_signed(ago).ok_or_else(|| format!("`{text}` is before all time"))
-            }),
+            Some(ago) => duration::parse(ago)
+                .and_then(|ago| Utc::now().checked_sub_signed(ago).ok_or_else(|| format!("`{text}` is out of range"))),
         };
     }
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {

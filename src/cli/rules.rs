@@ -16,7 +16,7 @@ pub struct BacktestArgs {
     /// Only windows that end before this. Default: the last stored
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub to: Option<DateTime<Utc>>,
-    /// Judge by the values known then (first reports, and corrections as they came), or by those known now
+    /// Use the values known at that time (first reports and corrections as they arrived), or those known now
     #[arg(long, value_enum, default_value_t = BacktestKnowledge::Now)]
     pub as_of: BacktestKnowledge,
     /// Try a change: `RULE.KEY=VALUE`, such as `rmse-high.above=300` or `rmse-high.for=2`; `RULE.KEY=` removes a key

@@ -23,7 +23,7 @@ pub struct InitArgs {
     /// Name of the job. Default: derived from the table of predictions
     #[arg(long)]
     pub name: Option<String>,
-    /// Accept the proposals without asking; fail where names and rows do not decide
+    /// Accept the proposals without asking; fail if names and rows are inconclusive
     #[arg(long)]
     pub yes: bool,
     /// Two files instead of tables, loaded into the database (a private one unless DATABASE_URL is set)
@@ -35,7 +35,7 @@ pub struct InitArgs {
     /// Table of labels
     #[arg(long)]
     pub labels: Option<String>,
-    /// Key of predictions and labels; `prediction_id=id` if they differ, that of predictions first
+    /// Key of predictions and labels; `prediction_id=id` if they differ, predictions first
     #[arg(long)]
     pub id: Option<String>,
     /// Column of predictions with the event time

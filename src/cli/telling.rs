@@ -11,7 +11,7 @@ use crate::domain::severity::Severity;
 /// Commands of `alerts`.
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
-    /// Acknowledge alerts: repeats and escalation stop, and receivers of the alert are notified of it
+    /// Acknowledge alerts: repeats and escalation stop, and the alert's receivers are notified
     Ack(ActArgs),
     /// Resolve alerts: windows that have already ended cannot make them fire again
     Resolve(ActArgs),

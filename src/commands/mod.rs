@@ -62,7 +62,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 async fn command(cli: Cli) -> Result<ExitCode> {
     let global = cli.global;
     if matches!(global.output, Output::Sarif | Output::Github) && !matches!(cli.command, Command::Check { .. }) {
-        return Err(user_error("`sarif` and `github` are outputs of `check`; use table, json or csv"));
+        return Err(user_error("`sarif` and `github` are output formats of `check` only; use table, json or csv"));
     }
     match cli.command {
         Command::Check { explain: Some(code), .. } => check::explain(&code),

@@ -36,7 +36,7 @@ pub async fn all(pool: &PgPool, routing: &Routing) -> Result<(), RunError> {
     for job_id in jobs.await? {
         let looked = held::within(pool, held::SHORT, async |connection| one(connection, job_id, routing).await);
         if let Err(failure) = looked.await {
-            warn!(job.id = job_id, "could not check for repeats and escalations: {failure}");
+            warn!(job.id = job_id, error = %failure, "could not check for repeats and escalations");
         }
     }
     Ok(())

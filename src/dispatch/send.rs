@@ -117,7 +117,7 @@ pub async fn drain(
             _ => summary.dead += 1,
         }
         if let Some(until) = pause {
-            warn!(receiver.name = %name, "the receiver failed again and again; it is left alone until {until}");
+            warn!(receiver.name = %name, %until, "the receiver keeps failing and is paused");
             break;
         }
     }
@@ -174,9 +174,9 @@ async fn fall_back_on(
         let why = match (&one.failure, receivers.by_name.get(&one.receiver)) {
             (Some(failure), _) => failure.clone(),
             (None, Some(Err(why))) => why.clone(),
-            (None, _) => "it has failed again and again".to_owned(),
+            (None, _) => "it keeps failing".to_owned(),
         };
-        let note = format!("The receiver `{}` could not be told: {why}.", one.receiver);
+        let note = format!("The receiver `{}` could not be notified: {why}.", one.receiver);
         let alerts: Vec<i64> =
             notice.alerts().filter(|(_, alert)| alert.is_firing()).filter_map(|(_, alert)| alert.id).collect();
         let notice = Notice { id: id.to_string(), note: Some(note), ..notice };
@@ -206,7 +206,7 @@ async fn attempt(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Attem
         Ok(delivery) => delivery,
         Err(_) => Delivery::Failed {
             status: None,
-            failure: format!("no end within {} s", ATTEMPT_DEADLINE.as_secs()),
+            failure: format!("not finished within {} s", ATTEMPT_DEADLINE.as_secs()),
             retry_after: None,
         },
     };
@@ -245,10 +245,10 @@ async fn send(pool: &PgPool, receivers: &Receivers, leased: &Leased) -> Delivery
     let waits = |failure: String| Delivery::Failed { status: None, failure, retry_after: None };
     let notice: Notice = match serde_json::from_value(leased.body.clone()) {
         Ok(notice) => notice,
-        Err(error) => return refused(format!("the stored message cannot be read: {error}")),
+        Err(error) => return refused(format!("the stored notification cannot be read: {error}")),
     };
     if leased.is_gone && !["test", "heartbeat"].contains(&leased.kind.as_str()) {
-        return refused("the receiver said that it is gone for good; a test that gets through ends that".to_owned());
+        return refused("the receiver answered 410 Gone; deliveries resume after a successful test".to_owned());
     }
     match receivers.by_name.get(&leased.receiver) {
         Some(Ok(receiver)) => {
@@ -276,10 +276,14 @@ fn log(leased: &Leased, attempted: &Attempted, held: bool) {
         }
         (None, true) => info!(notification.id = %id, receiver.name = %receiver, attempt, "delivered"),
         (Some(failure), true) if attempted.outcome == "sent" => {
-            warn!(notification.id = %id, receiver.name = %receiver, attempt, "delivered, but not to everyone: {failure}")
+            warn!(
+                notification.id = %id, receiver.name = %receiver, attempt, error = %failure,
+                "delivered to some addresses only"
+            );
         }
         (Some(failure), true) => {
-            warn!(notification.id = %id, receiver.name = %receiver, attempt, outcome = attempted.outcome, "not delivered: {failure}")
+            let outcome = attempted.outcome;
+            warn!(notification.id = %id, receiver.name = %receiver, attempt, outcome, error = %failure, "not delivered")
         }
     }
 }

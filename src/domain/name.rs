@@ -14,8 +14,8 @@ impl Identifier {
     pub fn new(name: &str) -> Result<Self, String> {
         match name {
             "" => Err("a column name is empty".to_owned()),
-            long if long.len() > 63 => Err(format!("`{name}` is longer than the 63 bytes of a Postgres name")),
-            zero if zero.contains('\0') => Err("a column name holds a NUL character".to_owned()),
+            long if long.len() > 63 => Err(format!("`{name}` is longer than 63 bytes, the limit of a Postgres name")),
+            zero if zero.contains('\0') => Err("a column name contains a NUL character".to_owned()),
             _ => Ok(Self(name.to_owned())),
         }
     }
@@ -48,7 +48,7 @@ impl TableName {
                 let name = Self { schema: Identifier::new(schema)?, table: Identifier::new(table)? };
                 name.expect_data().map(|()| name)
             }
-            [_] => Err(format!("`{text}` names no schema")),
+            [_] => Err(format!("`{text}` has no schema")),
             _ => Err(format!("`{text}` has too many parts")),
         }
     }
@@ -59,14 +59,14 @@ impl TableName {
     pub fn expect_data(&self) -> Result<(), String> {
         let schema = self.schema.as_str();
         if schema == "trueup" {
-            return Err("the schema `trueup` is the history itself: no job reads it".to_owned());
+            return Err("the schema `trueup` holds the history; a job cannot read it".to_owned());
         }
         let of_server = ["pg_catalog", "information_schema"].contains(&schema)
             || schema.starts_with("pg_toast")
             || schema.starts_with("pg_temp");
         match of_server {
             true => Err(format!(
-                "`{schema}.{}` describes the server and holds no data of yours: name a table or view",
+                "`{schema}.{}` belongs to the server and holds no user data: name a table or view",
                 self.table.as_str()
             )),
             false => Ok(()),

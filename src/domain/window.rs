@@ -93,7 +93,7 @@ impl Grain {
         if let Some(months) = text.strip_suffix("mo") {
             return match months.parse() {
                 Ok(n @ 1..=12) => Ok(Self::Months(n)),
-                _ => Err(format!("`{text}` is not 1 to 12 months")),
+                _ => Err(format!("`{text}` is not between 1 and 12 months")),
             };
         }
         let length = duration::parse(text)?;

@@ -68,11 +68,11 @@ impl BurnReason {
     /// In words, as stored with the verdict.
     pub fn describe(self) -> String {
         match self {
-            Self::Both => "the long and the short window spend the budget faster than the limit".to_owned(),
+            Self::Both => "the long and the short window both exceed the limit".to_owned(),
             Self::NotBoth => "within the limit".to_owned(),
-            Self::NoSamples => "nothing was counted in the windows".to_owned(),
-            Self::TooFew { total, needed } => format!("{total} counted in the long window, {needed} needed"),
-            Self::FewBad { bad, needed } => format!("{bad} bad ones in the long window, {needed} needed"),
+            Self::NoSamples => "no events were counted in the windows".to_owned(),
+            Self::TooFew { total, needed } => format!("{total} events in the long window, {needed} needed"),
+            Self::FewBad { bad, needed } => format!("{bad} bad events in the long window, {needed} needed"),
         }
     }
 }

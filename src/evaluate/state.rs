@@ -97,7 +97,7 @@ impl ChangeReason {
                 format!("{count} of the last {last} windows in breach, {needed} needed")
             }
             Self::Begun { needed: Persistence::Lasting(time), .. } => {
-                format!("in breach, and not yet for {}", duration::format(time))
+                format!("in breach for less than {}", duration::format(time))
             }
             Self::Persisted { needed: Persistence::Windows(1) } => "the newest window is in breach".to_owned(),
             Self::Persisted { needed: Persistence::Windows(needed) } => {
@@ -117,8 +117,8 @@ impl ChangeReason {
                 format!("{needed} recovered windows in a row")
             }
             Self::Recovered { .. } => "the newest window is ok again".to_owned(),
-            Self::Forgotten => "the job no longer has a rule that judges it".to_owned(),
-            Self::Vanished => "it has had no predictions for long".to_owned(),
+            Self::Forgotten => "the job no longer has a rule for it".to_owned(),
+            Self::Vanished => "no predictions for a long time".to_owned(),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Reason {
             Self::NotSignificant { bound: None } => "beyond the limit, but there is no confidence bound".to_owned(),
             Self::NoBaseline { found, needed } => format!("{found} past windows to compare with, {needed} needed"),
             Self::NotANumber => "the value is not a number".to_owned(),
-            Self::Gone => "it used to have predictions, and has none in this window".to_owned(),
+            Self::Gone => "no predictions in the window, unlike before".to_owned(),
             Self::Several(parts) => {
                 let parts = parts.iter().map(|(name, _, reason)| format!("{name}: {}", reason.describe()));
                 parts.collect::<Vec<_>>().join("; ")

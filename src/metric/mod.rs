@@ -339,7 +339,7 @@ impl Unit {
             Self::Ratio => "ratio",
             Self::Count => "count",
             Self::Seconds => "seconds",
-            Self::Own => "as the job's expressions give",
+            Self::Own => "as defined by the job's expressions",
         }
     }
 }
@@ -350,7 +350,7 @@ impl Better {
         match self {
             Self::Lower => "lower",
             Self::Higher => "higher",
-            Self::Zero => "nearer to 0",
+            Self::Zero => "closer to 0",
             Self::Neither => "neither",
         }
     }
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_what_a_metric_brings_is_there() {
         for (at, metric) in CATALOGUE.iter().enumerate() {
-            assert!(CATALOGUE[..at].iter().all(|other| other.name != metric.name), "{} is there twice", metric.name);
+            assert!(CATALOGUE[..at].iter().all(|other| other.name != metric.name), "{} is listed twice", metric.name);
             assert!(metric.implies.iter().all(|name| find(name).is_some()), "{}", metric.name);
         }
         assert!(DEFAULT.iter().all(|name| find(name).is_some()));

@@ -56,12 +56,12 @@ impl Templates {
 /// Renders a template over `notice`, including its default `title` and `text`.
 pub fn render(name: &str, template: &str, notice: &Notice) -> Result<String, String> {
     let mistake = |error: minijinja::Error| {
-        let line = error.line().map_or(String::new(), |line| format!(" in line {line}"));
+        let line = error.line().map_or(String::new(), |line| format!(" on line {line}"));
         let words = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         format!("{}{line}", words.replacen("the template ", &format!("the template `{name}` "), 1))
     };
     if template.len() > LONGEST_TEMPLATE {
-        return Err(format!("a template is at most {LONGEST_TEMPLATE} bytes long"));
+        return Err(format!("a template can be at most {LONGEST_TEMPLATE} bytes long"));
     }
     let facts = minijinja::context! { notice => minijinja::value::Serde(notice) };
     let mut environment = bounded(template, &facts).map_err(mistake)?;

@@ -23,7 +23,7 @@ pub(super) fn watch(options: &PgConnectOptions) {
         return;
     }
     if let Err(error) = watch_port(options.get_port()) {
-        debug!("keepalives could not be set: {error}");
+        debug!(%error, "could not set keepalives");
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn run(options: &PgConnectOptions) -> Result<()> {
     let outcome = apply(&mut connection).await;
     let closed = connection.close().await;
     outcome?;
-    closed.context("could not close the migrating connection")
+    closed.context("could not close the migration connection")
 }
 
 async fn apply(connection: &mut PgConnection) -> Result<()> {

@@ -28,9 +28,9 @@ struct SharedSession;
 impl fmt::Display for SharedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a pooler stands before the database and gives every transaction another session (PgBouncer: \
-             `pool_mode = transaction`), and trueup needs a session of its own: set `pool_mode = session` for its user or \
-             database, or connect to the server itself",
+            "a pooler in front of the database gives every transaction another session (PgBouncer: \
+             `pool_mode = transaction`), but trueup needs a session of its own: set `pool_mode = session` for its user \
+             or database, or connect to the server directly",
         )
     }
 }

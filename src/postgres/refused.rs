@@ -86,42 +86,39 @@ fn with_way_out(said: &str) -> String {
 const WAYS_OUT: &[(&str, &str)] = &[
     (
         "UnknownIssuer",
-        "the server's certificate is of an authority that is not trusted here: name the authority's file with \
-         `sslrootcert=…`, or use `sslmode=require`, which encrypts without comparing",
+        "the server's certificate is signed by an authority that is not trusted here: set its certificate file with \
+         `sslrootcert=…`, or use `sslmode=require`, which encrypts without verification",
     ),
     (
         "NotValidForName",
-        "the server's certificate is for another name: connect by the name that is in it, or use `sslmode=verify-ca`",
+        "the server's certificate is for another host: connect to the host name in it, or use `sslmode=verify-ca`",
     ),
     (
         "not valid for name",
-        "the server's certificate is for another name: connect by the name that is in it, or use `sslmode=verify-ca`",
+        "the server's certificate is for another host: connect to the host name in it, or use `sslmode=verify-ca`",
     ),
     (
         "CaUsedAsEndEntity",
-        "the server's certificate is an authority's own: give the server one that is none (`CA:FALSE`), or use \
-         `sslmode=require`, which encrypts without comparing",
+        "the server's certificate is that of an authority: give the server an end-entity certificate (`CA:FALSE`), or \
+         use `sslmode=require`, which encrypts without verification",
     ),
-    ("Expired", "renew the server's certificate, or use `sslmode=require`, which encrypts without comparing"),
+    ("Expired", "renew the server's certificate, or use `sslmode=require`, which encrypts without verification"),
     (
         "certificate expired",
-        "renew the server's certificate, or use `sslmode=require`, which encrypts without comparing",
+        "renew the server's certificate, or use `sslmode=require`, which encrypts without verification",
     ),
     (
         "invalid peer certificate",
-        "the TLS library cannot use the server's certificate, with any `sslmode` that encrypts: give the server one of X.509 \
-         version 3, whose authority `sslrootcert` then names, or, where the network is trusted, use `sslmode=disable`",
+        "the TLS library rejects the server's certificate with every `sslmode` that encrypts: give the server an X.509 \
+         version 3 certificate and set its authority in `sslrootcert`, or, on a trusted network, use `sslmode=disable`",
     ),
     ("prepared statement", "a pooler gives every transaction another session: set `pool_mode = session`"),
-    (
-        "server does not support TLS",
-        "turn `ssl` on at the server, or, where the network is trusted, use `sslmode=prefer`",
-    ),
-    ("no encryption", "the server takes encrypted connections only: use `sslmode=require`"),
+    ("server does not support TLS", "turn on `ssl` on the server, or, on a trusted network, use `sslmode=prefer`"),
+    ("no encryption", "the server accepts only encrypted connections: use `sslmode=require`"),
     (
         "unsupported startup parameter",
-        "a pooler refuses what the session begins with: leave out `options` and `PGOPTIONS`, or let the pooler ignore the \
-         parameter (PgBouncer: `ignore_startup_parameters`)",
+        "a pooler rejects a startup parameter: omit `options` and `PGOPTIONS`, or let the pooler ignore the parameter \
+         (PgBouncer: `ignore_startup_parameters`)",
     ),
 ];
 

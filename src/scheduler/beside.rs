@@ -41,8 +41,8 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
         busy.retain(|_, sending| !sending.is_finished());
         match send::fall_back(&this.pool, &this.receivers).await {
             Ok(0) => {}
-            Ok(told) => warn!(messages = told, "the fallback receiver is told what others could not be"),
-            Err(error) => error!("could not tell the fallback receiver: {error:#}"),
+            Ok(told) => warn!(messages = told, "undelivered notifications go to the fallback receiver"),
+            Err(error) => error!(error = format!("{error:#}"), "could not notify the fallback receiver"),
         }
         match send::receivers_due(&this.pool).await {
             Ok(due) => {
@@ -51,7 +51,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
                     busy.insert(name, sending);
                 }
             }
-            Err(error) => error!("could not look at the outbox: {error:#}"),
+            Err(error) => error!(error = format!("{error:#}"), "could not query the outbox"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -67,7 +67,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
     match send::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
         Ok(summary) => telemetry::delivered(&receiver, summary.outcomes()),
-        Err(error) => error!(receiver.name = %receiver, "could not deliver: {error:#}"),
+        Err(error) => error!(receiver.name = %receiver, error = format!("{error:#}"), "could not deliver"),
     }
 }
 
@@ -77,17 +77,23 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
         for table in months::EXPIRING {
             match drop_months(&this, table).await {
                 Ok(0) => {}
-                Ok(dropped) => info!(?table, months = dropped, "dropped months that are older than the retention"),
-                Err(error) => warn!(?table, "could not drop old months, tries again in an hour: {error:#}"),
+                Ok(dropped) => info!(?table, months = dropped, "dropped months older than the retention"),
+                Err(error) => {
+                    warn!(?table, error = format!("{error:#}"), "could not drop old months; retrying in an hour");
+                }
             }
         }
         if let Err(error) = months_ahead(&this).await {
-            warn!("could not make the next months ahead, runs will when they need them: {error:#}");
+            let error = format!("{error:#}");
+            warn!(error, "could not create the next months; runs create them when needed");
         }
         match seen(&this).await {
             Ok(()) => clean(&this).await,
             // Without knowing which jobs are in use, their data might be removed.
-            Err(error) => error!("could not note which jobs are served, removes nothing for an hour: {error:#}"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                error!(error, "could not record the served jobs; nothing is removed for an hour");
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
@@ -122,8 +128,10 @@ async fn clean(this: &Scheduler) {
     for step in retention::STEPS {
         match remove(this, step).await {
             Ok(0) => {}
-            Ok(rows) => info!(?step, rows, "removed what is older than the retention"),
-            Err(error) => error!(?step, "could not remove what is old, tries again in an hour: {error:#}"),
+            Ok(rows) => info!(?step, rows, "removed data older than the retention"),
+            Err(error) => {
+                error!(?step, error = format!("{error:#}"), "could not remove old data; retrying in an hour");
+            }
         }
     }
 }
@@ -172,7 +180,7 @@ pub(super) async fn remind_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<
     while !*stop.borrow() {
         // Each job is checked separately, so that one that cannot be checked delays no other.
         if let Err(error) = repeat::all(&this.pool, &this.routing).await {
-            error!("could not look for what is to be told again: {error}");
+            error!(%error, "could not check for repeats and escalations");
         }
         tokio::select! {
             () = tokio::time::sleep(REMIND_EVERY) => {}
@@ -188,10 +196,10 @@ pub(super) async fn watch_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
         let jobs: Vec<&PlannedJob> = current.values().map(AsRef::as_ref).collect();
         match run_health::late(&this.pool, &jobs, &this.routing).await {
             Ok(late) => late.iter().for_each(|name| warn!(job.name = %name, "the job is late")),
-            Err(error) => error!("could not look for late jobs: {error}"),
+            Err(error) => error!(%error, "could not check for late jobs"),
         }
         if let Err(error) = watch_locks(&this).await {
-            error!("could not look for jobs that are locked: {error}");
+            error!(%error, "could not check for locked jobs");
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH_EVERY) => {}
@@ -209,7 +217,7 @@ async fn watch_locks(this: &Scheduler) -> sqlx::Result<()> {
     let locked = locked.await?;
     telemetry::locked(locked.len());
     for name in &locked {
-        warn!(job.name = %name, "the job is overdue, and another session holds its row locked");
+        warn!(job.name = %name, "the job is overdue, but another session has locked its row");
     }
     Ok(())
 }

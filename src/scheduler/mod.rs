@@ -135,14 +135,14 @@ impl Scheduler {
                 _ = stop.changed() => {}
             }
         }
-        info!(runs = runs.len(), "stopping: no run is claimed any more");
+        info!(runs = runs.len(), "stopping: no more runs are claimed");
         // Data not removed yet are removed another time.
         for service in [cleaner, watcher, reminder, watchdog] {
             service.abort();
         }
         let graceful = async { tokio::join!(this.end_runs(runs), end_deliveries(&mut sender), heartbeat.shutdown()) };
         let Ok(((), (), shut_down)) = tokio::time::timeout(GRACE, graceful).await else {
-            warn!("the stop took longer than {} s; leases and deliveries under way run out", GRACE.as_secs());
+            warn!(limit_seconds = GRACE.as_secs(), "the stop timed out; leases of runs and deliveries will expire");
             sender.abort();
             return Ok(());
         };
@@ -155,12 +155,12 @@ impl Scheduler {
         if !known.unregistered.is_empty() {
             // The old schedules apply until the new ones can be written.
             if let Err(error) = self.register(&mut known.unregistered).await {
-                error!("could not enter changed jobs into the ledger: {error:#}");
+                error!(error = format!("{error:#}"), "could not register changed jobs in the ledger");
             }
         }
         match self.beat(slots, runs).await {
             Ok(()) => telemetry::looked(),
-            Err(error) => error!("could not look at the ledger: {error:#}"),
+            Err(error) => error!(error = format!("{error:#}"), "could not query the ledger"),
         }
     }
 
@@ -168,13 +168,13 @@ impl Scheduler {
     async fn end_runs(&self, mut runs: JoinSet<()>) {
         let ended = tokio::time::timeout(PATIENCE, async { while runs.join_next().await.is_some() {} }).await;
         if ended.is_err() {
-            warn!(runs = runs.len(), "runs did not end in time; they are given back");
+            warn!(runs = runs.len(), "runs did not end in time and are given back");
             runs.shutdown().await;
         }
         let given_back =
             held::within(&self.pool, GIVE_BACK, async |connection| run::give_back_all(connection, &self.name).await);
         if let Err(error) = given_back.await {
-            warn!("runs could not be given back; another runner takes them when their lease has run out: {error}");
+            warn!(%error, "could not give runs back; another runner takes them when their leases expire");
         }
     }
 
@@ -254,8 +254,8 @@ impl Scheduler {
         task.spawn(async move { this.run(mine).await });
         let Some(Err(panic)) = task.join_next().await else { return };
         let (name, id) = (&claim.job, claim.run_id);
-        error!(job.name = %name, run.id = id, "a run panicked, which is a defect of trueup: {panic}");
-        self.record_failure(&claim, "trueup itself failed; its log says where").await;
+        error!(job.name = %name, run.id = id, error = %panic, "a run panicked, which is a bug in trueup");
+        self.record_failure(&claim, "internal error in trueup; see its log").await;
     }
 
     /// Records a run that did not record its own end as failed, and raises its alert.
@@ -264,7 +264,8 @@ impl Scheduler {
             run::finish_without(connection, claim, run::End::Failed(why)).await
         });
         if let Err(failure) = recorded.await {
-            error!(job.name = %claim.job, run.id = claim.run_id, "its end could not be recorded: {failure}");
+            let run_id = claim.run_id;
+            error!(job.name = %claim.job, run.id = run_id, error = %failure, "could not record the end of the run");
         }
         self.tell_failure(claim, why).await;
     }
@@ -273,13 +274,14 @@ impl Scheduler {
     async fn tell_failure(&self, claim: &run::Claim, why: &str) {
         let Some(job) = self.jobs.current().get(&claim.job).cloned() else { return };
         if let Err(failure) = run_health::failed(&self.pool, &job, claim, why, &self.routing).await {
-            error!(job.name = %claim.job, run.id = claim.run_id, "the failure could not be told: {failure}");
+            let run_id = claim.run_id;
+            error!(job.name = %claim.job, run.id = run_id, error = %failure, "could not raise the run-failed alert");
         }
     }
 
     async fn give_up(&self, claim: &run::Claim) {
-        let why = format!("{MOST_TAKEOVERS} runners ended before it was done");
-        error!(job.name = %claim.job, run.id = claim.run_id, "run failed: {why}");
+        let why = format!("{MOST_TAKEOVERS} runners ended before the run was done");
+        error!(job.name = %claim.job, run.id = claim.run_id, error = %why, "run failed");
         self.record_failure(claim, &why).await;
     }
 
@@ -299,15 +301,18 @@ impl Scheduler {
                 info!(job.name = %name, run.id = id, scheduled_for = %slot, windows = published.done.windows_written, "run published");
             }
             Ended::Skipped(reason) => {
-                info!(job.name = %name, run.id = id, scheduled_for = %slot, "run skipped: {reason}")
+                info!(job.name = %name, run.id = id, scheduled_for = %slot, %reason, "run skipped")
             }
             Ended::Failed(failure) => {
-                error!(job.name = %name, run.id = id, scheduled_for = %slot, "run failed: {failure}")
+                error!(job.name = %name, run.id = id, scheduled_for = %slot, error = %failure, "run failed")
             }
             Ended::GivenBack(failure, pause) => {
-                warn!(job.name = %name, run.id = id, pause_ms = pause.num_milliseconds(), "run will be tried again: {failure}");
+                let pause_ms = pause.num_milliseconds();
+                warn!(job.name = %name, run.id = id, pause_ms, error = %failure, "run will be retried");
             }
-            Ended::Abandoned(failure) => warn!(job.name = %name, run.id = id, "run abandoned: {failure}"),
+            Ended::Abandoned(failure) => {
+                warn!(job.name = %name, run.id = id, error = %failure, "run abandoned");
+            }
         }
     }
 }
@@ -316,7 +321,7 @@ impl Scheduler {
 /// expired.
 async fn end_deliveries(sender: &mut JoinHandle<()>) {
     if tokio::time::timeout(PATIENCE, &mut *sender).await.is_err() {
-        warn!("deliveries did not end in time; they will be tried again");
+        warn!("deliveries did not end in time; they will be retried");
         sender.abort();
     }
 }

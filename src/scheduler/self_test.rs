@@ -55,7 +55,7 @@ pub async fn heartbeat(pool: &PgPool, jobs: &[String], patience: TimeDelta, runn
 async fn enqueue(connection: &mut PgConnection, jobs: &[String], patience: TimeDelta, runner: &str) -> Result<()> {
     let waiting = queue::oldest_due(connection).await?;
     if let Some(age) = waiting.filter(|age| *age > patience) {
-        bail!("a message has waited for {} s", age.num_seconds());
+        bail!("a notification has waited for {} s", age.num_seconds());
     }
     let late = health::oldest_due(connection, jobs).await?;
     if let Some(age) = late.filter(|age| *age > patience) {
@@ -82,12 +82,12 @@ async fn measure_known_job(pool: &PgPool) -> Result<()> {
     let end: DateTime<Utc> = CANARY_END.parse()?;
     let measured = crate::pipeline::dry_run(pool, &known_job()?, end)
         .await
-        .map_err(|error| anyhow!("the canary failed: {error}"))?;
+        .map_err(|error| anyhow!("the self-test failed: {error}"))?;
     let found = measured.iter().find(|m| m.slice.end == end && m.cohort == Cohort::All);
     let counts = found.map(|m| (m.sample.counts.predictions, m.sample.counts.labeled));
     let mse = found.and_then(|m| m.sample.metrics.get("mse").copied().flatten());
     let is_right = counts == Some((5, 4)) && mse.is_some_and(|mse| (mse - CANARY_MSE).abs() < 1e-12);
-    if is_right { Ok(()) } else { bail!("the canary came back as mse {mse:?} of {counts:?}") }
+    if is_right { Ok(()) } else { bail!("the self-test measured mse {mse:?} over {counts:?}") }
 }
 
 fn known_job() -> Result<PlannedJob> {
@@ -112,6 +112,6 @@ fn notice(id: Uuid, now: DateTime<Utc>, runner: &str) -> Notice {
         group: "heartbeat".to_owned(),
         job: JobFacts { name: "trueup".to_owned(), description: None, owner: None, unit: None },
         rules: Vec::new(),
-        note: Some(format!("{runner} lives; a canary went through the database and the outbox")),
+        note: Some(format!("{runner} is alive: self-test passed, outbox delivered")),
     }
 }

@@ -126,7 +126,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     let mut receivers = BTreeMap::new();
     for (name, receiver) in &spec.receivers {
         if name == WATCHDOG {
-            let message = "the name `watchdog` is taken: heartbeats go by it".to_owned();
+            let message = "the name `watchdog` is reserved for heartbeats".to_owned();
             findings.push(document.error("receivers.watchdog", "reserved-name", message).hint("use another name"));
         }
         match receivers::build(document, name, receiver) {
@@ -178,7 +178,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
     let web = spec.web.as_ref().and_then(|web| match web.listen.parse::<SocketAddr>() {
         Ok(listen) => {
             if !listen.ip().is_loopback() && web.token.is_none() {
-                let message = format!("{listen} can be reached from elsewhere, and no token is asked for");
+                let message = format!("{listen} can be reached from other machines, and no token is required");
                 let finding = document.error("web.listen", "open-web", message);
                 findings.push(finding.hint("add `token = { env = \"NAME\" }`, or listen on 127.0.0.1"));
             }
@@ -220,7 +220,7 @@ fn functions(document: &Document, spec: &SettingsSpec, findings: &mut Vec<Diagno
             Ok(function) => granted.push(function),
             Err(message) => {
                 let path = format!("database.allow_functions[{index}]");
-                let hint = "write `schema.function`, without parentheses; those of `pg_catalog` need no permission";
+                let hint = "write `schema.function`, without parentheses; functions of `pg_catalog` need no permission";
                 findings.push(document.error(&path, "bad-function", message).hint(hint));
             }
         }

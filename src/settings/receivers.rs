@@ -120,7 +120,7 @@ pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
             Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())),
             Err(error) => Err(format!("could not read the secret file `{path}`: {error}")),
         },
-        _ => Err("a secret names either `env` or `file`".to_owned()),
+        _ => Err("a secret must have exactly one of `env` and `file`".to_owned()),
     }
 }
 
@@ -261,14 +261,14 @@ impl Checker<'_> {
             return None;
         };
         if !parsed.email.user().is_ascii() {
-            let message = format!("`{text}` has letters before the `@` that many mail servers do not take (SMTPUTF8)");
-            self.error(key, "bad-address", message, "use an address whose name has letters a to z and digits only");
+            let message = format!("`{text}` has characters before the `@` that many mail servers reject (SMTPUTF8)");
+            self.error(key, "bad-address", message, "use only ASCII letters and digits in the part before the @");
             return None;
         }
         let domain = ascii_domain(parsed.email.domain());
         let email = domain.and_then(|domain| Address::new(parsed.email.user(), domain).ok());
         if email.is_none() {
-            let message = format!("`{text}` has a domain that cannot be written in ASCII letters");
+            let message = format!("the domain of `{text}` cannot be converted to ASCII");
             self.error(key, "bad-address", message, "write the domain as `xn--...`, or correct it");
         }
         Some(Mailbox::new(parsed.name, email?))
@@ -278,19 +278,19 @@ impl Checker<'_> {
         let loopback =
             smtp.host == "localhost" || smtp.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         if smtp.tls == Some(SmtpTls::None) && !loopback {
-            let message = format!("mail to `{}` would travel unprotected", smtp.host);
+            let message = format!("mail to `{}` would be sent unencrypted", smtp.host);
             self.error(
                 "smtp.tls",
                 "tls-required",
                 message,
-                "use `starttls` or `implicit`; `none` is for loopback only",
+                "use `starttls` or `implicit`; `none` is allowed on loopback only",
             );
         }
         if smtp.username.is_some() != smtp.password.is_some() {
             self.error(
                 "smtp",
                 "half-credentials",
-                "`username` and `password` belong together".to_owned(),
+                "`username` and `password` must be set together".to_owned(),
                 "add the missing one, or remove both",
             );
         }
@@ -301,7 +301,7 @@ impl Checker<'_> {
 
     fn secret(&mut self, key: &str, reference: &SecretSpec) {
         if reference.env.is_some() == reference.file.is_some() {
-            let message = "a secret names either `env` or `file`".to_owned();
+            let message = "a secret must have exactly one of `env` and `file`".to_owned();
             self.error(key, "bad-secret", message, "write { env = \"NAME\" } or { file = \"/run/secrets/name\" }");
         }
     }
@@ -351,7 +351,7 @@ impl Checker<'_> {
             ("signing_secret", spec.signing_secret.is_some()),
             ("routing_key", spec.routing_key.is_some()),
         ];
-        self.misplaced(&misplaced, "an Alertmanager");
+        self.misplaced(&misplaced, "an Alertmanager receiver");
         let resend = match spec.resend.as_deref().map(duration::parse) {
             None => TimeDelta::minutes(1),
             Some(Ok(resend)) => resend,
@@ -406,7 +406,7 @@ impl Checker<'_> {
             match value {
                 TextOrSecret::Secret(reference) => self.secret(&format!("headers.{name}"), reference),
                 TextOrSecret::Text(_) if name.eq_ignore_ascii_case("authorization") => {
-                    let message = "a password stands in the settings file".to_owned();
+                    let message = "the settings file contains a password in plain text".to_owned();
                     self.error(&format!("headers.{name}"), "open-secret", message, "write { env = \"NAME\" }");
                 }
                 TextOrSecret::Text(_) => {}
@@ -423,8 +423,9 @@ impl Checker<'_> {
             let mut mistakes =
                 messages().filter_map(|(kind, notice)| Some((kind, template::render(name, text, &notice).err()?)));
             if let Some((kind, mistake)) = mistakes.next() {
-                let message = format!("the template fails on a message of kind `{kind}`: {mistake}");
-                let hint = "it sees one name, `notice`: `{{ notice.title }}`, `{{ notice.job.name }}`, `{{ notice.rules[0].alerts[0].value }}`";
+                let message = format!("the template fails on a `{kind}` message: {mistake}");
+                let hint = "use the one variable `notice`: `{{ notice.title }}`, `{{ notice.job.name }}`, \
+                            `{{ notice.rules[0].alerts[0].value }}`";
                 self.error(&format!("templates.{name}"), "bad-template", message, hint);
             }
         }
@@ -436,13 +437,13 @@ impl Checker<'_> {
         let shape = given.body.clone()?;
         let is_webhook = spec.kind == ReceiverKind::Webhook;
         if !is_webhook || spec.format.is_some() {
-            let kind = if is_webhook { "a webhook that has a `format`" } else { "a receiver that is no webhook" };
+            let kind = if is_webhook { "a webhook with a `format`" } else { "a receiver that is not a webhook" };
             self.misplaced(&[("templates.body", true)], kind);
             return None;
         }
         let hint = "each text in it is a template: `templates = { body = { text = \"{{ notice.text }}\" } }`";
         let tried = Body::new(shape).and_then(|body| match messages().find_map(|(_, notice)| body.mistake(&notice)) {
-            Some(mistake) => Err(format!("the body fails on a message: {mistake}")),
+            Some(mistake) => Err(format!("the body fails on a sample message: {mistake}")),
             None => Ok(body),
         });
         tried.map_err(|message| self.error("templates.body", "bad-template", message, hint)).ok()

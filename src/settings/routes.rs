@@ -93,7 +93,7 @@ impl Checker<'_> {
             self.error(
                 path,
                 "too-often",
-                "what repeats more than once a minute is not read".to_owned(),
+                "the repeat interval is shorter than a minute".to_owned(),
                 "use at least `1m`",
             );
         }
@@ -129,7 +129,7 @@ impl Checker<'_> {
                 self.error(
                     &format!("{path}.severity"),
                     "unknown-severity",
-                    format!("`{severity}` is no severity"),
+                    format!("`{severity}` is not a severity"),
                     &hint,
                 );
             }
@@ -160,14 +160,14 @@ impl Checker<'_> {
                 self.error(
                     &format!("{path}.days"),
                     "no-days",
-                    "nobody is ever there".to_owned(),
-                    "name at least one day",
+                    "`days` is empty, so this route would never send".to_owned(),
+                    "list at least one day",
                 );
             }
             let (from, to) = (from?, to?);
             if from >= to {
-                let message = format!("the hours end at {to} and begin at {from}");
-                self.error(&path, "no-hours", message, "`from` comes before `to`, on the same day");
+                let message = format!("the hours begin at {from} and end at {to}");
+                self.error(&path, "no-hours", message, "set `from` before `to`, on the same day");
             }
             Some(Hours { days, from, to, zone })
         });
@@ -178,15 +178,15 @@ impl Checker<'_> {
         });
         let takes_pages = spec.matcher.severity.as_deref().is_none_or(|severity| ["page", "*"].contains(&severity));
         if takes_pages && (hours.is_some() || digest.is_some()) {
-            let message = "pages on this route wait until somebody reads them".to_owned();
+            let message = "pages on this route are deferred".to_owned();
             let finding = Diagnostic::warning("page-waits", self.document.locate(path), message);
-            self.findings.push(finding.hint("a page is for what cannot wait; use severity `ticket`"));
+            self.findings.push(finding.hint("restrict the route to alerts that can wait, with severity `ticket`"));
         }
         let escalation = spec.escalate.as_ref().and_then(|escalate| {
             self.receivers(&format!("{path}.escalate.notify"), &escalate.notify);
             if escalate.notify.is_empty() {
-                let message = "nobody is told when nobody acknowledges".to_owned();
-                self.error(&format!("{path}.escalate"), "no-recipient", message, "name a receiver in `notify`");
+                let message = "`escalate` has no receiver".to_owned();
+                self.error(&format!("{path}.escalate"), "no-recipient", message, "add a receiver to `notify`");
             }
             let after = self.duration(&format!("{path}.escalate.after"), &escalate.after)?;
             Some(Escalation { after, notify: escalate.notify.clone() })
@@ -207,7 +207,8 @@ impl Checker<'_> {
     fn day(&mut self, path: &str, text: &str) -> Option<Weekday> {
         let found = text.parse().ok();
         if found.is_none() {
-            self.error(path, "bad-day", format!("`{text}` is no day"), "use mon, tue, wed, thu, fri, sat or sun");
+            let message = format!("`{text}` is not a day of the week");
+            self.error(path, "bad-day", message, "use mon, tue, wed, thu, fri, sat or sun");
         }
         found
     }
@@ -226,10 +227,10 @@ impl Checker<'_> {
         };
         let Some(first) = spec.routes.iter().position(takes_all) else { return };
         for place in first + 1..spec.routes.len() {
-            let message = format!("this route is never used: route {} takes everything", first + 1);
+            let message = format!("this route is never used: route {} matches every alert", first + 1);
             let finding =
                 Diagnostic::warning("unreachable-route", self.document.locate(&format!("routes[{place}]")), message);
-            self.findings.push(finding.hint("move it up, or set `continue = true` on the one before"));
+            self.findings.push(finding.hint("move it up, or set `continue = true` on the earlier route"));
         }
     }
 
@@ -238,7 +239,7 @@ impl Checker<'_> {
         let zone = self.zone(&format!("{path}.timezone"), spec.timezone.as_deref());
         let lasts = self.duration(&format!("{path}.duration"), &spec.duration);
         if spec.reason.trim().is_empty() {
-            let message = "a maintenance needs a reason: whoever wonders why nothing came reads it".to_owned();
+            let message = "a maintenance needs a reason, which explains later why no notification was sent".to_owned();
             self.error(&format!("{path}.reason"), "no-reason", message, "write it in a few words");
         }
         let begins = match Cadence::cron(&spec.cron, zone) {
@@ -250,7 +251,7 @@ impl Checker<'_> {
         };
         let lasts = lasts?;
         if lasts >= begins.usual_gap() {
-            let message = "the maintenance begins again before it ends: nobody would ever be told".to_owned();
+            let message = "the maintenance begins again before it ends: alerts would always be suppressed".to_owned();
             self.error(&format!("{path}.duration"), "endless-maintenance", message, "use a shorter `duration`");
         }
         Some(Maintenance { matcher, begins, lasts, reason: spec.reason.clone() })

@@ -145,7 +145,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "cohort-type",
-        "SQL does not group values of this type by their text, as with citext; cohorts are texts.",
+        "SQL does not group values of this type (such as citext) by their text, but cohorts are stored as text.",
         "Use an expression that gives equal values the same text, such as `lower(column::text)`.",
     ),
     code(
@@ -373,7 +373,7 @@ pub const CODES: &[Code] = &[
     code("source-writes", "Reading the source writes to the database.", "Read the tables behind the view or function."),
     code(
         "text-encoding",
-        "A text of the job has characters that the encoding of the database lacks.",
+        "A string in the job has characters that the encoding of the database does not support.",
         "Use other characters, or keep the history in a UTF8 database.",
     ),
     code(
@@ -389,7 +389,7 @@ pub const CODES: &[Code] = &[
     code(
         "toml-syntax",
         "This is not valid TOML.",
-        "Put texts in double quotes, table names in [brackets], and lists in [brackets] after `=`.",
+        "Put strings in double quotes, table names in [brackets], and lists in [brackets] after `=`.",
     ),
     code(
         "too-long",
@@ -501,9 +501,9 @@ pub fn find(name: &str) -> Option<&'static Code> {
 /// Returns all codes as a Markdown page.
 pub fn page() -> String {
     let mut page = String::from(
-        "# What `trueup check` says\n\n\
-         Each finding has a code that does not change. `trueup check --explain CODE` prints what stands here; this page is printed by \
-         `trueup explain --errors`.\n",
+        "# Errors and warnings of `trueup check`\n\n\
+         Each finding has a code that does not change. `trueup check --explain CODE` prints its entry, and \
+         `trueup explain --errors` prints this page.\n",
     );
     for code in CODES {
         page.push_str(&format!("\n## {}\n\n{}\n\n{}\n", code.name, code.means, code.mend));

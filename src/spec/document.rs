@@ -77,7 +77,7 @@ impl Document {
 fn syntax_mistake(mistake: &toml::de::Error, text: &str) -> Diagnostic {
     let span = mistake.span().unwrap_or(0..text.len().min(1));
     Diagnostic::error("toml-syntax", span, mistake.message().trim().to_owned())
-        .hint("mend the TOML syntax; strings stand in double quotes, tables in [brackets]")
+        .hint("fix the TOML syntax: strings go in double quotes, table names in [brackets]")
 }
 
 fn texts_of(value: &DeValue<'_>, path: &str, found: &mut Vec<(String, String)>) {

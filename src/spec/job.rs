@@ -36,7 +36,7 @@ pub struct JobSpec {
 pub struct JobSection {
     /// Unique name: a-z, 0-9 and `-`.
     pub name: String,
-    /// One-line description, for people.
+    /// One-line description.
     pub description: Option<String>,
     /// Owner of the model: an address or a team name.
     pub owner: Option<String>,
@@ -136,7 +136,7 @@ pub struct LabelsSection {
     pub value: String,
     /// Column with the time at which the label became known.
     pub arrived_at: Option<String>,
-    /// Label that counts if a prediction has several: `latest` (default), `first` or `error`.
+    /// Label that is used if a prediction has several: `latest` (default), `first` or `error`.
     pub on_duplicate: Option<OnDuplicateSpec>,
     /// Age at which a label is due.
     pub expected_within: Option<String>,
@@ -144,7 +144,7 @@ pub struct LabelsSection {
     pub unique: Option<bool>,
 }
 
-/// Label that counts among several of one prediction.
+/// Label that is used if a prediction has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDuplicateSpec {

@@ -21,7 +21,7 @@ pub struct SettingsSpec {
     /// Recurring maintenance, during which alerts are expected and suppressed.
     #[serde(default)]
     pub maintenance: Vec<MaintenanceSpec>,
-    /// Heartbeat to an external service that notices when it stops.
+    /// Heartbeat to an external service that alerts when it stops.
     pub watchdog: Option<WatchdogSpec>,
     /// Health and metrics over HTTP while `serve` runs.
     pub web: Option<WebSection>,
@@ -142,7 +142,7 @@ pub struct WatchdogSpec {
     pub url: TextOrSecret,
     /// Interval of the heartbeat. Default `1m`.
     pub every: Option<String>,
-    /// Longest time that a message or run may wait before the heartbeat stops. Default `5m`.
+    /// Longest time that a notification or run may wait before the heartbeat stops. Default `5m`.
     pub patience: Option<String>,
     /// Allow `http://`. Default false.
     pub allow_http: Option<bool>,

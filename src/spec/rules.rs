@@ -92,7 +92,7 @@ pub enum ConditionSpec {
 #[serde(deny_unknown_fields)]
 pub struct ConditionSection {
     pub metric: String,
-    /// Default: the window of the rule. For another window, the newest that had ended counts.
+    /// Default: the window of the rule. For another window, its most recent one that has ended is used.
     pub window: Option<String>,
     pub above: Option<f64>,
     pub below: Option<f64>,
@@ -133,7 +133,7 @@ pub struct BaselineSection {
     pub weeks: Option<i64>,
     /// `version`: name of the model version.
     pub version: Option<String>,
-    /// Minimum number of past windows. Default 7 for `rolling` and 3 for `seasonal`, or all if there can only be fewer.
+    /// Minimum number of past windows. Default 7 for `rolling` and 3 for `seasonal`, or all if fewer are possible.
     pub min: Option<i64>,
     /// Periods excluded from the baseline: `{ from = "2024-12-24T00:00Z", to = "2024-12-27T00:00Z" }`.
     #[serde(default)]

@@ -155,7 +155,7 @@ fn expected(checker: &Checker<'_>, schema: &Json) -> String {
         checker.root.pointer(schema["$ref"].as_str().unwrap_or_default().trim_start_matches('#')).unwrap_or(schema)
     });
     let kinds = [
-        ("string", "a text in quotes"),
+        ("string", "a string in quotes"),
         ("number", "a number"),
         ("integer", "a whole number"),
         ("boolean", "true or false"),
@@ -168,7 +168,7 @@ fn expected(checker: &Checker<'_>, schema: &Json) -> String {
 
 fn name_of(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",

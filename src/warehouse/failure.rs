@@ -116,26 +116,23 @@ impl fmt::Display for RunError {
             }
             Self::TooManyCells(cells) => write!(
                 f,
-                "the cohort dimensions have {cells} combinations, and {MOST_CELLS} is the most a job keeps apart: use fewer \
-                 dimensions, or an expression that groups their values"
+                "the cohort dimensions have {cells} combinations, and the limit is {MOST_CELLS}: use fewer dimensions, \
+                 or group their values by an expression"
             ),
             Self::LostLease => write!(f, "the lease was lost to another runner"),
             Self::TimedOut(limit) => {
-                write!(f, "it took longer than `schedule.timeout` ({})", crate::domain::duration::format(*limit))
+                write!(f, "the run took longer than `schedule.timeout` ({})", crate::domain::duration::format(*limit))
             }
             Self::Database(error) => match error.as_database_error().and_then(|e| Some((e.code()?, e.message()))) {
                 Some((_, message)) if message.contains(INTERMEDIATE) => {
-                    write!(
-                        f,
-                        "a result between two servers is larger than `{INTERMEDIATE}`; raise it for the role of trueup"
-                    )
+                    write!(f, "an intermediate result exceeds `{INTERMEDIATE}`; raise it for the role of trueup")
                 }
                 Some((code, message)) if is_about_connecting(&code) => write!(f, "{message} (SQLSTATE {code})"),
                 Some((code, _)) => write!(f, "{} (SQLSTATE {code})", words(&code)),
                 None => match error {
-                    sqlx::Error::PoolTimedOut => write!(f, "no database connection became free in time"),
+                    sqlx::Error::PoolTimedOut => write!(f, "timed out waiting for a database connection"),
                     sqlx::Error::Io(_) | sqlx::Error::Tls(_) => write!(f, "the connection to the database was lost"),
-                    other => write!(f, "the database answered something unexpected: {other}"),
+                    other => write!(f, "unexpected response from the database: {other}"),
                 },
             },
         }
@@ -156,31 +153,32 @@ fn is_about_connecting(code: &str) -> bool {
 fn words(code: &str) -> &'static str {
     match code {
         "57014" => "a statement took longer than `schedule.timeout`",
-        "42501" => "the role lacks a right, or a policy would hide rows from it; `trueup check` says which",
-        "08001" | "HV000" | "HV00L" => "the server could not reach another one, such as that of a foreign table",
+        "42501" => "the role lacks a privilege, or a policy would hide rows from it; run `trueup check` for details",
+        "08001" | "HV000" | "HV00L" => "the server could not reach another server, such as that of a foreign table",
         "53100" => "the database's disk is full",
-        "53400" => "it needs more temporary space on the server's disk than `temp_file_limit` allows",
+        "53400" => "a statement needs more temporary disk space than `temp_file_limit` allows",
         "55P03" => "another session holds a lock on a table that it needs",
         "08P01" => "a value cannot be sent to the server",
         "42P05" | "26000" => "a pooler gave the transaction another session; set `pool_mode = session`",
         "25006" => "the database is read-only",
-        "0A000" => {
-            "the database does not support a statement, or a table changed while it was read; its log says which"
-        }
-        "22P05" => "the encoding of the database cannot hold a character of the job file or of the source",
-        "22021" => "a text of the source is not valid in the encoding of the database",
+        "0A000" => "the database does not support a statement, or a table changed while it was read; see its log",
+        "22P05" => "the encoding of the database cannot represent a character of the job file or of the source",
+        "22021" => "a string in the source is not valid in the encoding of the database",
         // Raised by our own function that creates months.
-        "TU001" => "measurements of that month were detached from the history; attach them again",
+        "TU001" => "a monthly partition was detached from the history; attach it again",
         "3F000" | "42P01" => {
-            "a table is missing: of trueup (`trueup migrate`), or one that a function behind the source names without its schema"
+            "a table is missing: run `trueup migrate`, or fix a function behind the source that names a table without \
+             its schema"
         }
-        _ if code.starts_with("22") => "a value in the source cannot be computed with",
+        _ if code.starts_with("22") => "an expression fails on a value in the source",
         _ if code.starts_with("23") => "a constraint of the history was violated",
-        _ if code.starts_with("40") => "the transaction lost against another one",
-        _ if code.starts_with("42") => "the statement does not fit the tables",
-        _ if code.starts_with("58") || code.starts_with("XX") => "the database server has a fault; its log says more",
-        _ if code.starts_with("08") || code.starts_with("57P") => "the database went away",
-        _ => "the database refused a statement",
+        _ if code.starts_with("40") => "the transaction conflicted with another one",
+        _ if code.starts_with("42") => "the statement does not match the tables",
+        _ if code.starts_with("58") || code.starts_with("XX") => {
+            "the database server reports an internal error; see its log"
+        }
+        _ if code.starts_with("08") || code.starts_with("57P") => "the database shut down or closed the connection",
+        _ => "the database rejected a statement",
     }
 }
 
@@ -214,7 +212,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Error for a connection whose session no longer works for it.
 pub fn lost_connection() -> RunError {
-    let words = "the session ended, or its answer did not arrive";
+    let words = "the session ended, or its response did not arrive";
     RunError::Database(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, words)))
 }
 

@@ -104,7 +104,7 @@ pub async fn copy_in<E: From<sqlx::Error>>(
             Ok(Some(part)) => _ = copy.send(part).await?,
             Ok(None) => return Ok(copy.finish().await?),
             Err(error) => {
-                copy.abort("the rows could not be read").await?;
+                copy.abort("could not read the rows").await?;
                 return Err(error);
             }
         }

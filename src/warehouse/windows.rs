@@ -175,7 +175,7 @@ async fn exact_quantiles(
 
 fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sqlx::Result<Merged> {
     let window = usize::try_from(key.number).ok().and_then(|number| windows.get(number)).ok_or_else(|| {
-        sqlx::Error::Protocol(format!("the server answered with window {}, which was not asked for", key.number))
+        sqlx::Error::Protocol(format!("the server returned window {}, which was not requested", key.number))
     })?;
     Ok(Merged {
         window: window.name.clone(),

@@ -53,9 +53,9 @@ pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiv
         };
         match accepted {
             Ok((stream, _)) if make_room(&mut open) => open.push_back(answer(stream, pages.clone(), stop.clone())),
-            Ok(_) => debug!("a connection was closed: all others are being answered"),
+            Ok(_) => debug!("closed a connection: all others are being answered"),
             Err(error) => {
-                warn!("a connection could not be accepted: {error}");
+                warn!(%error, "could not accept a connection");
                 // Out of descriptors: one may be free soon.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -109,7 +109,7 @@ async fn connection(stream: TcpStream, pages: Router, mut stop: watch::Receiver<
         }
     };
     if let Ok(Err(error)) = ended {
-        debug!("a connection ended: {error}");
+        debug!(%error, "a connection failed");
     }
 }
 
@@ -122,6 +122,6 @@ async fn request_in_time(
     is_answered.store(true, Ordering::Relaxed);
     let answer = tokio::time::timeout(ANSWER, pages.call(request)).await;
     is_answered.store(false, Ordering::Relaxed);
-    let late = || (StatusCode::SERVICE_UNAVAILABLE, "there was no answer in time\n").into_response();
+    let late = || (StatusCode::SERVICE_UNAVAILABLE, "the request timed out\n").into_response();
     answer.unwrap_or_else(|_| Ok(late()))
 }

@@ -74,7 +74,7 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     }
     let length = request.headers().get(header::CONTENT_LENGTH).map(|length| length.as_bytes() != b"0");
     if length.unwrap_or_default() || request.headers().contains_key(header::TRANSFER_ENCODING) {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body\n").into_response();
+        return (StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted\n").into_response();
     }
     let is_trusted = shared.site.token.as_ref().is_none_or(|token| access::has_token(request.headers(), token));
     let is_probe = request.uri().path() != "/metrics";
@@ -89,7 +89,7 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 /// 200 while passes over the ledger succeed. A process that has just started is given the same time.
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     if telemetry::silent_for() > shared.site.unwell_after {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot look at the ledger\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot query the ledger\n").into_response();
     }
     "ok\n".into_response()
 }
@@ -120,7 +120,7 @@ async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let site = &shared.site;
     if site.token.as_ref().is_some_and(|token| !access::has_token(request.headers(), token)) {
         let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, asks, "a token is needed\n").into_response();
+        return (StatusCode::UNAUTHORIZED, asks, "a token is required\n").into_response();
     }
     let names: Vec<String> = site.jobs.current().keys().cloned().collect();
     let read =
@@ -134,6 +134,6 @@ async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     };
     match text {
         Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        None => (StatusCode::NOT_FOUND, "nothing is counted\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "metrics are not collected\n").into_response(),
     }
 }

@@ -187,12 +187,12 @@ async fn a_removed_rule_closes_its_alert_and_says_so_to_who_was_told() {
     world.run_at(hour(1)).await;
     assert_eq!(
         world.db.lines("select to_state, reason from trueup.alert_history order by changed_at").await,
-        ["firing | the newest window is in breach", "resolved | the job no longer has a rule that judges it"]
+        ["firing | the newest window is in breach", "resolved | the job no longer has a rule for it"]
     );
     let told = world.db.lines("select kind, receiver, body -> 'rules' -> 0 -> 'alerts' -> 0 ->> 'closed', body -> 'rules' -> 0 -> 'alerts' -> 0 ->> 'state' from trueup.notification order by sequence").await;
     assert_eq!(
         told,
-        ["firing | hook | - | firing", "resolved | hook | the job no longer has a rule that judges it | resolved"]
+        ["firing | hook | - | firing", "resolved | hook | the job no longer has a rule for it | resolved"]
     );
 }
 
@@ -350,7 +350,7 @@ async fn a_cohort_per_customer_is_refused_with_what_to_do() {
     world.db.execute("insert into public.p select 1000000 + n, '2024-05-01T12:00Z', 1, 'v1', 'customer ' || n, '2024-05-01Z' from generate_series(1, 100001) n; analyze public.p").await;
     let ended = world.try_run_at(hour(0)).await.unwrap();
     let Ended::Failed(failure) = ended else { panic!("{ended:?}") };
-    assert!(failure.to_string().contains("100003 combinations, and 100000 is the most"), "{failure}");
+    assert!(failure.to_string().contains("100003 combinations, and the limit is 100000"), "{failure}");
     assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.cell").await, 0, "nothing is left of it");
     // Nor does a backfill leave them behind, which would keep every later run from its work.
     world.db.execute("update public.p set at = '2024-03-01Z' where id >= 1000000").await;

@@ -68,9 +68,12 @@ async fn a_run_can_be_replayed_looked_at_and_queried() {
     assert_eq!(json[0]["status"], "provisional");
     let older = run(&folder, &db, &["run", "hourly", "--at", "2024-05-02"]);
     assert_eq!(older.code, Some(1));
-    assert!(older.stderr.contains("has measured as of 2024-05-02T06:00:00+00:00 already"), "{}", older.stderr);
+    assert!(older.stderr.contains("has already been measured as of 2024-05-02T06:00:00+00:00"), "{}", older.stderr);
     let future = run(&folder, &db, &["run", "hourly", "--at", "2999-01-01"]);
-    assert_eq!((future.code, future.stderr.contains("in the future of the database")), (Some(1), true));
+    assert_eq!(
+        (future.code, future.stderr.contains("the time is in the future: the clock of the database says")),
+        (Some(1), true)
+    );
     let backfill = run(&folder, &db, &["backfill", "hourly", "--from", "2024-05-01", "--to", "2024-05-03"]).ok();
     assert!(backfill.stdout.contains("192 predictions read"), "{}", backfill.stdout);
     let status = run(&folder, &db, &["status", "--output", "csv"]).ok();
@@ -143,12 +146,12 @@ async fn check_compares_with_the_database() {
     folder.write("jobs/hourly.toml", &hourly(JOB));
     let size = run(&folder, &db, &["check"]).ok().stdout;
     assert!(
-        size.contains("the first run reads those of its windows once, each run what arrived since the last"),
+        size.contains("the first run reads those of its windows, later runs read rows that arrived since the last one"),
         "{size}"
     );
     // Not compared, and said so; what is no job file; what is not there.
     let alone = folder.run(&["check"]).ok().stderr;
-    assert!(alone.contains("the jobs were not compared with a database: set DATABASE_URL"), "{alone}");
+    assert!(alone.contains("the jobs were not compared with a database; set DATABASE_URL"), "{alone}");
     let unreached = folder.run(&["check", "--database", "postgres://nobody@127.0.0.1:1/none"]);
     assert_eq!(unreached.code, Some(2));
     let unreachable = unreached.stderr;
@@ -159,7 +162,7 @@ async fn check_compares_with_the_database() {
     folder.write("jobs/hourly.test.toml", "job = \"hourly\"\n");
     let tests = folder.run(&["check", "jobs/hourly.test.toml"]);
     assert!(
-        tests.code == Some(1) && tests.stderr.contains("`trueup test jobs/hourly.test.toml` runs them"),
+        tests.code == Some(1) && tests.stderr.contains("run them with `trueup test jobs/hourly.test.toml`"),
         "{}",
         tests.stderr
     );
@@ -197,7 +200,7 @@ async fn check_finds_what_the_tables_do_not_have() {
     for (change, code, words) in [
         (("public.p\"", "public.q\""), "error[no-table]", "the table does not exist"),
         (("value = \"predicted\"", "value = \"region\""), "error[not-a-number]", "`region` is text, not a number"),
-        (("public.l\"", "public.keyed\""), "error[key-types]", "in place of `table`"),
+        (("public.l\"", "public.keyed\""), "error[key-types]", "replace `table` with"),
         (("public.p\"", "public.copied\""), "warning[no-unique-key]", "no unique index guarantees"),
         (("public.p\"", "public.copied\""), "warning[no-index]", "create index concurrently on \"public\".\"copied\""),
         (("public.p\"", "public.many\""), "warning[many-cohorts]", "more than 1000 values"),
@@ -209,7 +212,7 @@ async fn check_finds_what_the_tables_do_not_have() {
     let right = with(("", ""));
     folder.write("jobs/again.toml", &right);
     let twice = found(right);
-    assert!(twice.contains("error[repeated-job]: the job `hourly` is declared in `jobs/again.toml` too"), "{twice}");
+    assert!(twice.contains("error[repeated-job]: the job `hourly` is also declared in `jobs/again.toml`"), "{twice}");
     std::fs::remove_file(folder.0.join("jobs/again.toml")).expect("to remove it");
     // More columns than are carried beside a pair.
     let columns = (0..70).map(|n| format!("c{n}")).collect::<Vec<_>>().join(" + ");
@@ -501,7 +504,11 @@ fn findings_are_there_for_other_programs_too() {
         "{github}"
     );
     let elsewhere = folder.run(&["schema", "--output", "sarif"]);
-    assert!(elsewhere.code == Some(1) && elsewhere.stderr.contains("are outputs of `check`"), "{}", elsewhere.stderr);
+    assert!(
+        elsewhere.code == Some(1) && elsewhere.stderr.contains("are output formats of `check`"),
+        "{}",
+        elsewhere.stderr
+    );
     let explained = folder.run(&["check", "--explain", "no-runbook"]).ok().stdout;
     assert!(explained.contains("A page without a runbook"), "{explained}");
     let unknown = folder.run(&["check", "--explain", "no-runbok"]);
@@ -519,7 +526,7 @@ async fn names_that_the_history_does_not_have_are_named() {
     assert!(asked(&["hourly"]).contains("no job has run yet"));
     run(&folder, &db, &["run", "hourly", "--at", "2024-05-02T06:00:00Z"]).ok();
     for (arguments, words) in [
-        (&["nope"][..], "there is hourly"),
+        (&["nope"][..], "known jobs: hourly"),
         (&["hourly", "--window", "rolling 5h"], "did you mean `rolling 6h`?"),
         (&["hourly", "--metric", "rsme"], "did you mean `rmse`?"),
         (&["hourly", "--cohort", "region=moon"], "it has all"),

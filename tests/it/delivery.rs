@@ -164,7 +164,7 @@ async fn a_receiver_that_is_down_loses_nothing_and_a_refusal_is_final() {
     let failures = world.db.lines("select receiver, failure from trueup.delivery_history order by receiver").await;
     assert_eq!(
         failures,
-        ["hook | the receiver could not be connected to", "mail | the receiver cannot be used: the secret is not set"]
+        ["hook | could not connect to the receiver", "mail | the receiver cannot be used: the secret is not set"]
     );
     // Up again, but the first is refused for good; the second still goes out.
     hook.book.answer_next(&[400]);

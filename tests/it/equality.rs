@@ -93,7 +93,7 @@ async fn a_function_behind_a_view_that_finds_nothing_is_said_to() {
         checked.stdout
     );
     let ran = bench.run(&["run", "hourly", "--at", "2024-05-03T06:00:00Z"]);
-    assert!(ran.stderr.contains("a function behind the source names without its schema"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a function behind the source that names a table"), "{}", ran.stderr);
     bench.db.execute("alter function public.rname set search_path = public").await;
     bench.check(&job).ok();
     assert_eq!(measured(&bench).await, ["all | 96", "region=n | 48", "region=s | 48"]);

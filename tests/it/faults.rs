@@ -133,13 +133,13 @@ async fn whatever_a_receiver_does_wrong_nothing_is_lost_or_out_of_order() {
         world.db.scalar("select count(*) from trueup.notification where state = 'dead' and kind = 'firing'").await;
     let told = world.db.lines("select body ->> 'note' from trueup.notification where receiver = 'fallback' and state = 'sent' order by sequence").await;
     assert_eq!(usize::try_from(dead).ok(), Some(told.len()), "{told:?}");
-    assert!(told.iter().all(|note| note.contains("could not be told: ")), "{told:?}");
+    assert!(told.iter().all(|note| note.contains("could not be notified: ")), "{told:?}");
     assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
     let waiting = world
         .db
         .lines("select distinct receiver, failure from trueup.delivery_history where receiver = 'refused'")
         .await;
-    assert_eq!(waiting, ["refused | the receiver could not be connected to"]);
+    assert_eq!(waiting, ["refused | could not connect to the receiver"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +185,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_alone_and_the_fallback_is
     assert_eq!(fallback.taken().len(), 1, "once");
     let note: String =
         world.db.scalar("select body ->> 'note' from trueup.notification where receiver = 'fallback'").await;
-    assert_eq!(note, "The receiver `hook` could not be told: the receiver answered 503.");
+    assert_eq!(note, "The receiver `hook` could not be notified: the receiver answered 503.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +235,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
         failures,
         [
             "dead | 410 | the receiver answered 410",
-            "dead | - | the receiver said that it is gone for good; a test that gets through ends that"
+            "dead | - | the receiver answered 410 Gone; deliveries resume after a successful test"
         ]
     );
     let folder = Folder::new("gone");
@@ -247,9 +247,9 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_test_gets_through() {
         crate::support::program::Run::of(folder.trueup(arguments).env("DATABASE_URL", world.db.url()).output().unwrap())
     };
     let tested = program(&["notify", "test", "hook"]).ok();
-    assert!(tested.stdout.contains("`hook` took the test message"), "{}", tested.stdout);
+    assert!(tested.stdout.contains("`hook` accepted the test message"), "{}", tested.stdout);
     let retried = program(&["deliveries", "retry", "--receiver", "hook"]).ok();
-    assert!(retried.stderr.contains("2 tried again; now 2 sent"), "{}", retried.stderr);
+    assert!(retried.stderr.contains("2 retried: 2 sent"), "{}", retried.stderr);
     assert_eq!(
         gone.taken().iter().map(|taken| taken.kind.as_str()).collect::<Vec<_>>(),
         ["test", "firing", "resolved"]

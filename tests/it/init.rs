@@ -96,7 +96,7 @@ async fn from_an_unknown_database_with_thirty_tables_to_a_page_in_five_commands(
     );
     // It does not write over what is there.
     let again = trueup(&folder, &db.url(), &["init", "--yes"]);
-    assert!(again.code == Some(1) && again.stderr.contains("is there already"), "{}", again.stderr);
+    assert!(again.code == Some(1) && again.stderr.contains("already exists"), "{}", again.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn two_files_are_a_report_in_one_command() {
     let ran = trueup(&folder, &db.url(), &["init", "--csv", "p.csv", "l.csv", "--name", "report"]).ok();
     for part in [
         "480 rows of `p.csv` are in csv.p",
-        "times without a zone in `p.csv` are taken as UTC",
+        "times without a zone in `p.csv` are read as UTC",
         "90 % of 480 predictions have a label",
         "next: `trueup backfill report --from 2024-01-01",
         "`trueup history report`, or the same `init` on a database",
@@ -172,7 +172,7 @@ async fn what_cannot_be_guessed_is_said_with_what_there_is() {
     let none = run(&["init", "--yes"]);
     assert!(
         none.code == Some(1)
-            && none.stderr.contains("no two of the tables look like")
+            && none.stderr.contains("no two tables look like")
             && none.stderr.contains("public.a, public.b"),
         "{}",
         none.stderr
@@ -188,9 +188,9 @@ async fn what_cannot_be_guessed_is_said_with_what_there_is() {
     );
     // They share a key, and nothing says that one of them predicts: only who names them gets a job.
     let guessed = run(&["init", "--yes"]);
-    assert!(guessed.code == Some(1) && guessed.stderr.contains("no two of the tables look like"), "{}", guessed.stderr);
+    assert!(guessed.code == Some(1) && guessed.stderr.contains("no two tables look like"), "{}", guessed.stderr);
     let nobody = run(&["init", "--predictions", "public.b", "--labels", "public.a"]);
-    assert!(nobody.code == Some(1) && nobody.stderr.contains("nobody can be asked here"), "{}", nobody.stderr);
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("there is no terminal to ask on"), "{}", nobody.stderr);
     run(&["init", "--yes", "--predictions", "public.b", "--labels", "public.a"]).ok();
 }
 
@@ -225,9 +225,9 @@ async fn on_a_terminal_it_asks_what_it_cannot_know() {
     ];
     let said = folder.typed(&db.url(), "init --name fares", &answers);
     for words in [
-        "columns to keep apart [",
-        "`zonne` is not there",
-        "`ftp://x` will not do; `-` is none",
+        "cohort columns [",
+        "`zonne` does not exist",
+        "`ftp://x` is not allowed; enter `-` for none",
         "wrote `jobs/fares.toml`",
     ] {
         assert!(said.contains(words), "`{words}` is not in\n{said}");
@@ -254,15 +254,15 @@ async fn a_file_that_cannot_be_loaded_says_where_it_is_wrong() {
         (
             "a NUL",
             b"id,at,value\n1,2024-05-01,a\n2,2024-05-02,a\0b\n".to_vec(),
-            "`p.csv`, line 3, column 3: it holds a NUL",
+            "`p.csv`, line 3, column 3: it contains a NUL",
         ),
-        ("a NUL in a name", b"id,a\0b\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: a column name holds a NUL"),
+        ("a NUL in a name", b"id,a\0b\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: a column name contains a NUL"),
         (
             "a column twice",
             b"id,at,id\n1,2,3\n".to_vec(),
-            "`p.csv`, line 1, column 3: it is named `id`, as column 1 is",
+            "`p.csv`, line 1, column 3: its name `id` is also that of column 1",
         ),
-        ("twice but for blanks", b"id, id \n1,2\n".to_vec(), "`p.csv`, line 1, column 2: it is named `id`"),
+        ("twice but for blanks", b"id, id \n1,2\n".to_vec(), "`p.csv`, line 1, column 2: its name `id` is also"),
         ("too large", b"id,v\n1,2\n2,1e400\n".to_vec(), "`p.csv`, line 3, column 2: `1e400` is outside the range"),
         ("too small", b"id,v\n1,-1e-400\n".to_vec(), "`p.csv`, line 2, column 2: `-1e-400` is outside the range"),
         (
@@ -273,9 +273,13 @@ async fn a_file_that_cannot_be_loaded_says_where_it_is_wrong() {
         (
             "a short row",
             b"id,v\n1,2\n3\n".to_vec(),
-            "`p.csv`, line 3, column 2: it is not a CSV file: here are 1 values, and line 1 names 2 columns",
+            "`p.csv`, line 3, column 2: it is not a CSV file: this line has 1 values, but line 1 names 2 columns",
         ),
-        ("a long row", b"id,v\n1,2,3\n".to_vec(), "`p.csv`, line 2, column 3: it is not a CSV file: here are 3 values"),
+        (
+            "a long row",
+            b"id,v\n1,2,3\n".to_vec(),
+            "`p.csv`, line 2, column 3: it is not a CSV file: this line has 3 values",
+        ),
         ("Latin-1", b"id,v\n1,caf\xe9\n".to_vec(), "`p.csv`, line 2, column 2: it is not UTF-8"),
         ("Latin-1 in a name", b"id,caf\xe9\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: it is not UTF-8"),
         ("nothing", Vec::new(), "`p.csv`, line 1: the file is empty"),
@@ -284,15 +288,15 @@ async fn a_file_that_cannot_be_loaded_says_where_it_is_wrong() {
         (
             "open quotes",
             b"id,v\n1,\"2\n3,4\n".to_vec(),
-            "`p.csv`, line 2, column 2: the quotes that begin here are never closed",
+            "`p.csv`, line 2, column 2: the quote that opens here is never closed",
         ),
         ("a long name", format!("id,{long}\n1,2\n").into_bytes(), "`p.csv`, line 1, column 2: `"),
-        ("equal when cut", format!("{long}a,{long}b\n1,2\n").into_bytes(), "longer than the 63 bytes"),
+        ("equal when cut", format!("{long}a,{long}b\n1,2\n").into_bytes(), "longer than 63 bytes"),
         ("no name", b"id,\n1,2\n".to_vec(), "`p.csv`, line 1, column 2: a column name is empty"),
         (
             "a name of the server",
             b"id,xmin\n1,2\n".to_vec(),
-            "`p.csv`, line 1, column 2: `xmin` is a name that Postgres keeps",
+            "`p.csv`, line 1, column 2: `xmin` is a name reserved by Postgres",
         ),
         (
             "no row of a table",

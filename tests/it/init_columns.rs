@@ -101,7 +101,7 @@ async fn a_column_that_is_called_a_prediction_is_taken_in_any_case_and_language(
         }
         let tried = init(&folder, &db, &[]);
         tried.takes(name, &[&format!("value = \"{name}\"\n"), "id = \"id\"", "value = \"price\""]);
-        tried.says(name, &[&format!("value `{name}`: its name"), "(rank correlation ", "next would be `"]);
+        tried.says(name, &[&format!("value `{name}`: its name"), "(rank correlation ", "the runner-up is `"]);
     }
 }
 
@@ -115,7 +115,7 @@ async fn among_features_the_column_that_predicts_is_taken_and_the_reason_is_said
             "no name, one near",
             format!(", {NEAR} as m1"),
             "m1",
-            vec!["no name says so, and it is the only one near the label", "next would be"],
+            vec!["no name says so, but it is the only column close to the label", "the runner-up is"],
         ),
         (
             "bounds beside it",
@@ -131,7 +131,7 @@ async fn among_features_the_column_that_predicts_is_taken_and_the_reason_is_said
                 ", 10 + public.e(n, 8) as temperature_forecast, n % 7 as rain_forecast, {NEAR} as price_prediction"
             ),
             "price_prediction",
-            vec!["3 columns are called predictions, and it is the nearest to `price`"],
+            vec!["3 columns are named like predictions, and it is the closest to `price`"],
         ),
         (
             "the label itself",
@@ -149,19 +149,19 @@ async fn among_features_the_column_that_predicts_is_taken_and_the_reason_is_said
             "two models, one much better",
             ", s.price + 9000 * public.e(n, 9) as pred_old_b, s.price + 300 * public.e(n, 10) as pred_new_b".to_owned(),
             "pred_new_b",
-            vec!["2 columns are called predictions"],
+            vec!["2 columns are named like predictions"],
         ),
         (
             "a model that is bad",
             ", 15000 + 9000 * public.e(n, 11) as prediction".to_owned(),
             "prediction",
-            vec!["hardly near `price`"],
+            vec!["is not close to `price`"],
         ),
         (
             "last year's price beside it",
             format!(", s.price * 0.98 + 200 * public.e(n, 12) as price_last_year, {NEAR} as price_hat"),
             "price_hat",
-            vec!["next would be `price_last_year`"],
+            vec!["the runner-up is `price_last_year`"],
         ),
     ];
     for (case, more, value, words) in cases {
@@ -178,32 +178,32 @@ async fn what_neither_names_nor_rows_decide_is_refused_with_the_flag_that_decide
         (
             "features only",
             String::new(),
-            vec!["no column of `public.car` is called a prediction", "Name the right column with `--value`"],
+            vec!["no column of `public.car` is named like a prediction", "Name the right column with `--value`"],
         ),
         (
             "two that are near",
             format!(", {NEAR} as a1, s.price + 900 * public.e(n, 13) as a2"),
-            vec!["cannot be seen from the rows", "`a1` (rank correlation", "`a2` (rank correlation", "--value"],
+            vec!["rows do not show which one", "`a1` (rank correlation", "`a2` (rank correlation", "--value"],
         ),
         (
             "name against rows",
             format!(", n * 0.001 as prediction, {NEAR} as m1"),
             vec![
                 "`prediction` (",
-                "is called a prediction, but `m1` (",
-                "is much nearer to `price`",
+                "is named like a prediction, but `m1` (",
+                "is much closer to `price`",
                 "--value`: prediction, m1",
             ],
         ),
         (
             "last year's price beside one without a name",
             ", s.price + 900 * public.e(n, 15) as price_last_year, s.price + 500 * public.e(n, 16) as m1".to_owned(),
-            vec!["cannot be seen from the rows: `m1` (", "`price_last_year` ("],
+            vec!["predicts `price`: `m1` (", "`price_last_year` ("],
         ),
         (
             "a feature that shares a word with the label",
             ", s.price / 1000 + 3 * public.e(n, 17) as expected_price_class".to_owned(),
-            vec!["no column of `public.car` is called a prediction"],
+            vec!["no column of `public.car` is named like a prediction"],
         ),
         (
             "a name on another scale against rows",
@@ -223,12 +223,12 @@ async fn what_neither_names_nor_rows_decide_is_refused_with_the_flag_that_decide
         (
             "a word among the numbers",
             format!(", case when n = 9 then 'n.a.' else ({NEAR})::text end as prediction"),
-            vec!["`prediction` of `public.car` is called a prediction and holds no numbers"],
+            vec!["`prediction` of `public.car` is named like a prediction but is not numeric"],
         ),
         (
             "two times",
             format!(", {NEAR} as pred, now() - n * interval '1 day' as ts"),
-            vec!["more than one time", "Name the right column with `--at`: at, ts"],
+            vec!["several columns that could be the event time", "Name the right column with `--at`: at, ts"],
         ),
     ];
     for (case, more, words) in cases {
@@ -244,7 +244,7 @@ async fn what_neither_names_nor_rows_decide_is_refused_with_the_flag_that_decide
     // A number alone is no prediction because it is alone.
     db.execute("drop table public.car; create table public.car as select n as id, timestamptz '2025-05-01' + n * interval '1 hour' as at, (n % 12)::int as age from generate_series(1, 700) n").await;
     init(&folder, &db, &[])
-        .refuses("one feature", &["`age` (rank correlation", "is the only column of `public.car` with numbers"]);
+        .refuses("one feature", &["`age` (rank correlation", "is the only numeric column of `public.car`"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +301,7 @@ async fn a_table_of_both_is_read_twice_and_a_wrong_name_is_found_out() {
     .await;
     init(&folder, &db, &[]).refuses(
         "a label by name only",
-        &["`real_estate_tax` is called a label, but the prediction is near `price`", "--actual"],
+        &["`real_estate_tax` is named like a label, but the prediction is close to `price`", "--actual"],
     );
 }
 
@@ -417,10 +417,10 @@ async fn on_a_terminal_what_is_in_doubt_must_be_answered() {
     let arguments = "init --name cars --predictions public.car --labels public.sale";
     let said = folder.typed(&db.url(), arguments, &answers);
     for words in [
-        "cannot be seen from the rows: `a",
+        "rows do not show which one predicts `price`: `a",
         "predicted value [?]",
-        "this cannot be seen from names or rows: write it",
-        "`a3` is not there",
+        "names and rows do not decide this: enter it",
+        "`a3` does not exist",
         "wrote `jobs/cars.toml`",
     ] {
         assert!(said.contains(words), "`{words}` is not in\n{said}");

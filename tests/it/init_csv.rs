@@ -167,7 +167,7 @@ async fn how_values_were_read_is_said() {
     assert!(run.stderr.contains("`at` of `p.csv` is read as Unix milliseconds"), "{}", run.stderr);
     folder.write("p.csv", &file(Style { time: |at| at.format("%-m/%-d/%Y %-H:%M").to_string(), ..PLAIN }));
     let run = init(&folder, &db, &[]).ok();
-    assert!(run.stderr.contains("taken as UTC (`at`, the month before the day)"), "{}", run.stderr);
+    assert!(run.stderr.contains("read as UTC (`at`, the month before the day)"), "{}", run.stderr);
     // Words for missing values, in numbers, times and texts.
     let words = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None", "", "-", "#N/A"];
     let mut predictions = "id,at,predicted,region,made\n".to_owned();
@@ -203,7 +203,7 @@ async fn how_values_were_read_is_said() {
     let run = init(&folder, &db, &[]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     for words in
-        ["`predicted` of `p.csv` is text: `about 5` in line 11 is no number", "`csv.p` has no column with numbers"]
+        ["`predicted` of `p.csv` is text: `about 5` in line 11 is not a number", "`csv.p` has no numeric column"]
     {
         assert!(run.stderr.contains(words), "`{words}` is not in\n{}", run.stderr);
     }
@@ -227,25 +227,20 @@ async fn a_first_column_without_a_name_is_an_index() {
         format!("{first},id,at,predicted\n") + &rows.collect::<String>()
     };
     for (case, text, said, expected) in [
-        (
-            "pandas",
-            numbered("", |n| n.to_string()),
-            "has no name and counts the rows: it is left out",
-            plain.to_owned(),
-        ),
-        ("from one", numbered("", |n| (n + 1).to_string()), "it is left out", plain.to_owned()),
-        ("pandas twice", numbered("Unnamed: 0", |n| n.to_string()), "it is left out", plain.to_owned()),
-        ("quoted", numbered("\"\"", |n| format!("\"{n}\"")), "it is left out", plain.to_owned()),
+        ("pandas", numbered("", |n| n.to_string()), "has no name and counts the rows: it is dropped", plain.to_owned()),
+        ("from one", numbered("", |n| (n + 1).to_string()), "it is dropped", plain.to_owned()),
+        ("pandas twice", numbered("Unnamed: 0", |n| n.to_string()), "it is dropped", plain.to_owned()),
+        ("quoted", numbered("\"\"", |n| format!("\"{n}\"")), "it is dropped", plain.to_owned()),
         (
             "words",
             numbered("", |n| format!("r{n}")),
-            "has no name: it is called `index`",
+            "has no name: it is named `index`",
             format!("index text, {plain}"),
         ),
         (
             "shuffled",
             numbered("", |n| (n * 7 % ROWS).to_string()),
-            "it is called `index`",
+            "it is named `index`",
             format!("index bigint, {plain}"),
         ),
     ] {
@@ -261,7 +256,7 @@ async fn a_first_column_without_a_name_is_an_index() {
     };
     folder.write("p.csv", &of_time("prediction", 0.0)).write("l.csv", &of_time("actual", 2.0));
     let refused = init(&folder, &db, &[]);
-    assert!(refused.code == Some(1) && refused.stderr.contains("name it with `--id"), "{}", refused.stderr);
+    assert!(refused.code == Some(1) && refused.stderr.contains("set it with `--id"), "{}", refused.stderr);
     init(&folder, &db, &["--id", "index"]).ok();
     // A separator at the end of each line.
     folder.write("p.csv", &file(PLAIN).replace('\n', ",\n")).write("l.csv", &labels());
@@ -290,27 +285,27 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
         (
             "day and month",
             few("id,at,predicted", &["1,25/5/2025 0:00,1", "2,5/26/2025 0:00,2"]).into(),
-            "`p.csv`, line 3, column 2: `5/26/2025 0:00` has the month first, and `25/5/2025 0:00` in line 2 the day",
+            "`p.csv`, line 3, column 2: `5/26/2025 0:00` has the month first, but `25/5/2025 0:00` in line 2 the day",
         ),
         (
             "thousands or decimals",
             few("id;at;predicted", &["1;2025-05-01;1,234", "2;2025-05-02;2,345"]).into(),
-            "`p.csv`, line 2, column 3: `1,234` may have decimals or thousands behind its comma",
+            "`p.csv`, line 2, column 3: `1,234` may have decimals or thousands after its comma",
         ),
         (
             "thousands or decimals behind a point",
             few("id;at;predicted", &["1;2025-05-01;1.234", "2;2025-05-02;12.345"]).into(),
-            "`p.csv`, line 2, column 3: `1.234` may have decimals or thousands behind its point",
+            "`p.csv`, line 2, column 3: `1.234` may have decimals or thousands after its point",
         ),
         (
             "two decimal signs",
             few("id;at;predicted", &["1;2025-05-01;1,5", "2;2025-05-02;2.5"]).into(),
-            "`p.csv`, line 2, column 3: `1,5` has a comma for decimals, and `2.5` in line 3 a point",
+            "`p.csv`, line 2, column 3: `1,5` has a decimal comma, but `2.5` in line 3 a decimal point",
         ),
         (
             "a name twice",
             few("id;at;predicted;at", &["1;2025-05-01;1;2"]).into(),
-            "`p.csv`, line 1, column 4: it is named `at`, as column 2 is: rename",
+            "`p.csv`, line 1, column 4: its name `at` is also that of column 2: rename",
         ),
         (
             "a second column without a name",
@@ -326,7 +321,7 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
         (
             "a short row behind a value of two lines",
             b"id;t;v\n1;\"a\nb\";2\n\n3;4\n".to_vec(),
-            "`p.csv`, line 5, column 3: it is not a CSV file: here are 2 values, and line 1 names 3 columns",
+            "`p.csv`, line 5, column 3: it is not a CSV file: this line has 2 values, but line 1 names 3 columns",
         ),
         (
             "Latin-1 behind a value of two lines",
@@ -338,7 +333,7 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
             [vec![0xff, 0xfe], "id,at\n".encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(),
             "`p.csv`, line 1: it is not UTF-8 but UTF-16",
         ),
-        ("gzip", vec![0x1f, 0x8b, 8, 0], "it is not a CSV file but compressed by gzip"),
+        ("gzip", vec![0x1f, 0x8b, 8, 0], "it is not a CSV file but a gzip archive"),
         ("a sheet of Excel", b"PK\x03\x04abc".to_vec(), "it is not a CSV file but an archive"),
         (
             "too large behind blank lines",
@@ -348,7 +343,7 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
         (
             "open quotes with semicolons",
             b"id;v\n1;\"2\n3;4\n".to_vec(),
-            "`p.csv`, line 2, column 2: the quotes that begin here are never closed",
+            "`p.csv`, line 2, column 2: the quote that opens here is never closed",
         ),
     ];
     for (case, bytes, words) in cases {
@@ -365,12 +360,12 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
     folder.write("p.csv", &rows(|n| format!("1,{:03};{},5;5/{}/2025", n, n, 1 + n % 9)));
     let run = init(&folder, &db, &[]).ok();
     assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1.007);
-    assert!(run.stderr.contains("`seen` of `p.csv` is taken as text (line 2: `5/1/2025` may have"), "{}", run.stderr);
+    assert!(run.stderr.contains("`seen` of `p.csv` is read as text (line 2: `5/1/2025` may have"), "{}", run.stderr);
     folder.write("p.csv", &rows(|n| format!("1.{:03};{},5;5/{}/2025", n, n, 1 + n % 9)));
     let run = init(&folder, &db, &[]).ok();
     assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1007.0);
     assert!(
-        run.stderr.contains("`predicted` of `p.csv` has points between thousands, as in `1.000`"),
+        run.stderr.contains("`predicted` of `p.csv` has points as thousands separators, as in `1.000`"),
         "{}",
         run.stderr
     );
@@ -378,7 +373,7 @@ async fn what_can_be_read_in_two_ways_is_refused_with_its_place() {
     let run = init(&folder, &db, &[]).ok();
     assert_eq!(db.scalar::<f64>("select predicted from csv.p where id = 7").await, 1007.0);
     assert!(
-        run.stderr.contains("`predicted` of `p.csv` has commas between thousands, as in `1,000`"),
+        run.stderr.contains("`predicted` of `p.csv` has commas as thousands separators, as in `1,000`"),
         "{}",
         run.stderr
     );

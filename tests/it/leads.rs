@@ -128,7 +128,7 @@ async fn a_key_that_is_vouched_for_is_read_like_one_with_an_index_and_refused_wh
         world.db.execute("insert into public.p select * from public.p where id < 3; insert into public.l select * from public.l where id < 2").await;
         let refused = check();
         assert_eq!(
-            refused.stdout.contains("error[not-unique]: 3 keys stand in several rows"),
+            refused.stdout.contains("error[not-unique]: 3 keys occur in several rows"),
             job == &vouched,
             "{}",
             refused.stdout
@@ -150,7 +150,7 @@ async fn a_key_that_is_vouched_for_is_read_like_one_with_an_index_and_refused_wh
     let folder = Folder::new("vouched-later");
     folder.write("jobs/hourly.toml", &filtered);
     let ran = folder.run_on(&world.db.url(), &["run", "hourly", "--at", "2024-05-02T13:00:00Z"]);
-    assert!(ran.code == Some(1) && ran.stderr.contains("1 keys stand in several rows"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.code == Some(1) && ran.stderr.contains("1 keys occur in several rows"), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(world.db.lines("select guarded from trueup.plan").await, ["false"]);
     assert_eq!(seen[0], seen[1]);
     assert!(seen[0].len() >= 4, "{seen:?}");

@@ -109,7 +109,7 @@ fn a_folder_that_is_somebody_elses_is_refused_and_left_alone() {
     folder.write(".trueup/thesis.txt", "years of work");
     let run = folder.run(&["status"]);
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("was not made by trueup") && run.stderr.contains("thesis.txt"), "{}", run.stderr);
+    assert!(run.stderr.contains("was not created by trueup") && run.stderr.contains("thesis.txt"), "{}", run.stderr);
     assert_eq!(std::fs::read_to_string(folder.0.join(".trueup/thesis.txt")).unwrap(), "years of work");
 }
 
@@ -336,6 +336,6 @@ fn a_link_in_place_of_the_socket_folder_of_a_long_path_is_refused() {
     std::os::unix::fs::symlink(&valuable.0, &newest).unwrap();
     let refused = folder.run(&["migrate"]);
     std::fs::remove_file(&newest).unwrap();
-    assert!(refused.code == Some(2) && refused.stderr.contains("is a link or no folder"), "{}", refused.stderr);
+    assert!(refused.code == Some(2) && refused.stderr.contains("is a link or not a folder"), "{}", refused.stderr);
     assert_eq!(owner(&valuable.0), before);
 }

@@ -232,7 +232,7 @@ async fn hints_with_sql_for_the_database_are_applied_and_work() {
     let missing = hints(&bench, "no-index");
     assert_eq!(missing.len(), 3, "{missing:?}");
     for hint in &missing {
-        bench.db.execute(hint.strip_prefix("an index would help: ").expect("SQL")).await;
+        bench.db.execute(hint.strip_prefix("create an index: ").expect("SQL")).await;
     }
     assert_eq!(hints(&bench, "no-index"), Vec::<String>::new());
     bench.run(&RUN).ok();
@@ -324,7 +324,7 @@ async fn hints_in_words_work_when_they_are_followed() {
     let young = Bench::new("update public.p set at = now() - (192 - id) * interval '15 minutes'").await;
     let horizon = |horizon: &str| hourly(&WINDOWS.replace("tumbling", &format!("horizon = \"{horizon}\"\ntumbling")));
     young.check(&horizon("30d")).ok();
-    assert!(hints(&young, "short-source")[0].contains("a horizon within what the source keeps"));
+    assert!(hints(&young, "short-source")[0].contains("shorten the horizon to what the source keeps"));
     young.check(&horizon("1d")).ok();
     assert_eq!(hints(&young, "short-source"), Vec::<String>::new());
 
@@ -341,7 +341,7 @@ async fn hints_in_words_work_when_they_are_followed() {
 
     let moving = Bench::new("alter table public.p rename to p0; create view public.p as select * from public.p0 where at > now() - interval '5 years'").await;
     moving.check(&hourly(WINDOWS)).ok();
-    assert!(hints(&moving, "moving-source")[0].contains("read the table behind it"));
+    assert!(hints(&moving, "moving-source")[0].contains("read the underlying table"));
     moving.check(&hourly(WINDOWS).replace("\"public.p\"", "\"public.p0\"")).ok();
     assert_eq!(hints(&moving, "moving-source"), Vec::<String>::new());
 }

@@ -31,7 +31,7 @@ pub fn message(kind: &str) -> Notice {
             notice.kind = "resolved".into();
             notice.rules[0].alerts[0] = AlertFacts {
                 state: "resolved".into(),
-                closed: Some("the job no longer has a rule that judges it".into()),
+                closed: Some("the job no longer has a rule for it".into()),
                 ..alert
             };
         }
@@ -82,7 +82,7 @@ pub fn message(kind: &str) -> Notice {
                 ("last 1d and last 2h".into(), "above 3".into(), String::new());
             notice.rules[0].alerts[0] = AlertFacts {
                 cohort: "all".into(), model_version: None, value: Some(4.2), limit: Some(3.0), unit: String::new(), ci_low: None, ci_high: None,
-                coverage: None, note: Some("62 % of the error budget of 30d is left; spent on like this it is gone in 5 days. Judged 2d late, so that labels had their time".into()),
+                coverage: None, note: Some("62 % of the error budget of 30d remains; at the current rate it is exhausted in 5 days. Evaluated 2d late so that labels can arrive".into()),
                 status: "final".into(), ..alert
             };
         }

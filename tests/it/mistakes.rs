@@ -59,15 +59,15 @@ fn case_name() -> String {
     "by = [\"region\"]",
     "by = [3]",
     "wrong-type",
-    "must be a text in quotes or a table, not a whole number"
+    "must be a string in quotes or a table, not a whole number"
 )]
 #[case::missing_key("at = \"at\"\n", "", "missing-key", "`predictions.at` is missing")]
 #[case::bad_name("name = \"hourly\"", "name = \"Hourly Job\"", "bad-name", "is not a job name")]
 #[case::bad_runbook("https://runbooks.example.org/hourly", "javascript:alert(1)", "bad-link", "not an http(s) link")]
-#[case::two_schedules("every = \"1h\"", "every = \"1h\"\ncron = \"* * * * *\"", "two-schedules", "both given")]
+#[case::two_schedules("every = \"1h\"", "every = \"1h\"\ncron = \"* * * * *\"", "two-schedules", "both set")]
 #[case::no_schedule("every = \"1h\"", "", "no-schedule", "has no schedule")]
 #[case::bad_cron("every = \"1h\"", "cron = \"61 * * * *\"", "bad-cron", "not a cron expression")]
-#[case::never_due("every = \"1h\"", "cron = \"0 0 31 2 *\"", "never-due", "never due")]
+#[case::never_due("every = \"1h\"", "cron = \"0 0 31 2 *\"", "never-due", "never runs")]
 #[case::bad_duration("every = \"1h\"", "every = \"1 hour\"", "bad-duration", "is not a duration")]
 #[case::unknown_zone(
     "[windows]",
@@ -82,7 +82,7 @@ fn case_name() -> String {
     "unknown-value",
     "did you mean `latest`"
 )]
-#[case::no_schema("table = \"public.p\"", "table = \"p\"", "bad-table", "names no schema")]
+#[case::no_schema("table = \"public.p\"", "table = \"p\"", "bad-table", "has no schema")]
 #[case::bad_table("table = \"public.p\"", "table = \"public.p; drop table x\"", "bad-table", "is not a table name")]
 #[case::two_sources(
     "table = \"public.p\"",
@@ -90,7 +90,7 @@ fn case_name() -> String {
     "two-sources",
     "both `table` and `query`"
 )]
-#[case::no_source("table = \"public.p\"\n", "", "no-source", "names no table")]
+#[case::no_source("table = \"public.p\"\n", "", "no-source", "has no table")]
 #[case::bad_query(
     "table = \"public.p\"",
     "query = \"delete from public.p\"",
@@ -107,7 +107,7 @@ fn case_name() -> String {
     "version = \"version\"",
     "where = \"id in (select 1)\"",
     "bad-expression",
-    "a subselect is not allowed"
+    "a subquery is not allowed"
 )]
 #[case::bad_function(
     "version = \"version\"",
@@ -128,7 +128,7 @@ fn case_name() -> String {
     "listed twice"
 )]
 #[case::empty_column("at = \"at\"", "at = \"\"", "bad-column", "a column name is empty")]
-#[case::no_windows("rolling = [\"6h\"]\ntumbling = [\"1d\"]", "", "no-windows", "keeps no window")]
+#[case::no_windows("rolling = [\"6h\"]\ntumbling = [\"1d\"]", "", "no-windows", "has no window")]
 #[case::bad_window("\"1d\"", "\"1 day\"", "bad-window", "is not a duration")]
 #[case::odd_window("\"1d\"", "\"7h\"", "bad-window", "does not divide a day")]
 #[case::repeated_window("[\"6h\"]", "[\"6h\", \"360m\"]", "repeated-entry", "listed twice")]
@@ -164,7 +164,7 @@ fn case_name() -> String {
 #[case::no_condition("above = 5.0\n", "", "no-condition", "there is no condition")]
 #[case::always("above = 5.0", "above = 5.0\nbelow = 6.0", "always-in-breach", "every value is")]
 #[case::infinite("above = 5.0", "above = inf", "bad-limit", "not a finite number")]
-#[case::bad_for("above = 5.0", "above = 5.0\nfor = 0", "bad-for", "0 is no number of windows")]
+#[case::bad_for("above = 5.0", "above = 5.0\nfor = 0", "bad-for", "0 is not a number of windows")]
 #[case::bad_samples("above = 5.0", "above = 5.0\nmin_samples = 0", "bad-min-samples", "`min_samples` is 0")]
 #[case::bad_coverage("above = 5.0", "above = 5.0\nmin_coverage = 90.0", "bad-min-coverage", "from 0 to 1")]
 #[case::bad_cohorts("above = 5.0", "above = 5.0\ncohorts = \"every\"", "unknown-value", "\"each\"")]
@@ -206,10 +206,10 @@ fn case_name() -> String {
 )]
 #[case::for_text("above = 5.0", "above = 5.0\nfor = \"10 m\"", "bad-duration", "`10 m` is not a duration")]
 #[case::of_three("above = 5.0", "above = 5.0\nof = [4, 3]", "bad-of", "two of the last three")]
-#[case::for_ever("above = 5.0", "above = 5.0\nfor = \"400d\"", "too-long", "longer than is looked back")]
-#[case::for_and_of("above = 5.0", "above = 5.0\nfor = 2\nof = [2, 3]", "two-persistences", "exclude each other")]
-#[case::clears_above_its_limit("above = 5.0", "above = 5.0\nclear_below = 5.1", "clears-never", "calm side")]
-#[case::clears_on_the_other_side("above = 5.0", "above = 5.0\nclear_above = 4.0", "clears-never", "goes with `below`")]
+#[case::for_ever("above = 5.0", "above = 5.0\nfor = \"400d\"", "too-long", "longer than the rule looks back")]
+#[case::for_and_of("above = 5.0", "above = 5.0\nfor = 2\nof = [2, 3]", "two-persistences", "are mutually exclusive")]
+#[case::clears_above_its_limit("above = 5.0", "above = 5.0\nclear_below = 5.1", "clears-never", "wrong side")]
+#[case::clears_on_the_other_side("above = 5.0", "above = 5.0\nclear_above = 4.0", "clears-never", "at least `below`")]
 #[case::limit_and_baseline(
     "above = 5.0",
     "above = 5.0\nabove_baseline = \"20%\"",
@@ -219,7 +219,7 @@ fn case_name() -> String {
 #[case::unused_baseline("above = 5.0", "above = 5.0\nbaseline = { windows = 9 }", "unused-baseline", "above_baseline")]
 #[case::distance("above = 5.0", "above_baseline = \"20 percent\"", "bad-distance", "3 mad")]
 #[case::distance_twice("above = 5.0", "above_baseline = [\"20%\", \"30%\"]", "bad-distance", "one of each")]
-#[case::baseline_key("above = 5.0", "above_baseline = 1\nbaseline = { weeks = 3 }", "unused-key", "means nothing")]
+#[case::baseline_key("above = 5.0", "above_baseline = 1\nbaseline = { weeks = 3 }", "unused-key", "has no effect")]
 #[case::baseline_of_nothing(
     "above = 5.0",
     "above_baseline = 1\nbaseline = { windows = 5, min = 6 }",
@@ -236,7 +236,7 @@ fn case_name() -> String {
     "above = 5.0",
     "above_baseline = 1\nbaseline = { exclude = [{ from = \"2024\", to = \"2025\" }] }",
     "bad-range",
-    "the earlier first"
+    "the earlier time first"
 )]
 #[case::validation(
     "above = 5.0",
@@ -244,7 +244,7 @@ fn case_name() -> String {
     "version-needed",
     "versions = \"each\""
 )]
-#[case::no_metric("metric = \"rmse\"", "", "missing-key", "compares nothing")]
+#[case::no_metric("metric = \"rmse\"", "", "missing-key", "has no condition")]
 #[case::one_condition(
     "metric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0",
     "window = \"rolling 6h\"\nall = [{ metric = \"rmse\", above = 5.0 }]",
@@ -263,19 +263,19 @@ fn case_name() -> String {
     "no-interval",
     "`predictions` has no"
 )]
-#[case::built_in_name("name = \"high\"", "name = \"run-late\"", "reserved-name", "every job has")]
+#[case::built_in_name("name = \"high\"", "name = \"run-late\"", "reserved-name", "the name of a built-in rule")]
 #[case::built_in_off("off = [\"all\"]", "off = [\"label-stopped\"]", "unknown-rule", "did you mean `labels-stopped`")]
 #[case::objective(
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 1.0\nperiod = \"30d\"\n[windows]",
     "bad-objective",
-    "no budget"
+    "no error budget"
 )]
 #[case::no_indicator(
     "[windows]",
     "[[slos]]\nname = \"s\"\nobjective = 0.9\nperiod = \"30d\"\n[windows]",
     "no-indicator",
-    "what is good"
+    "does not define good events"
 )]
 #[case::overlapping(
     "[windows]",
@@ -287,7 +287,7 @@ fn case_name() -> String {
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.9\nperiod = \"30d\"\nburn = [{ long = \"1d\", factor = 14.4, severity = \"ticket\" }]\n[windows]",
     "never-fires",
-    "everything bad burns at 10"
+    "the largest is 10"
 )]
 #[case::unreachable_preset(
     "[windows]",
@@ -299,13 +299,13 @@ fn case_name() -> String {
     "[windows]",
     "[[slos]]\nname = \"s\"\nmetric = \"rmse\"\nwindow = \"tumbling 1d\"\nbelow = 3.0\nobjective = 0.9\nperiod = \"30d\"\nburn = [{ long = \"1d\", short = \"1d\", factor = 2.0, severity = \"ticket\" }]\n[windows]",
     "fires-on-one",
-    "fire alone"
+    "fire the alert by itself"
 )]
 #[case::two_of_a_length(
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", short = \"1h\", factor = 6.0, severity = \"ticket\" }, { long = \"6h\", factor = 9.0, severity = \"page\" }]\n[windows]",
     "repeated-entry",
-    "its length names the alert"
+    "alerts are named after it"
 )]
 #[case::too_short(
     "[windows]",
@@ -323,13 +323,13 @@ fn case_name() -> String {
     "by = [\"region\"]",
     "by = [\"region\"]\n[[cohorts]]\nby = [{ name = \"region\", expr = \"upper(region)\" }]",
     "ambiguous-dimension",
-    "declared in two ways"
+    "has two definitions"
 )]
 #[case::bad_factor(
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", factor = 0.0, severity = \"ticket\" }]\n[windows]",
     "bad-factor",
-    "a burn rate of 0 is none"
+    "0 is not a burn rate"
 )]
 #[case::long_short(
     "[windows]",
@@ -347,7 +347,7 @@ fn case_name() -> String {
     "metric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0",
     "window = \"rolling 6h\"\nclear_below = 4.0\nany = [{ metric = \"rmse\", above = 5.0 }, { metric = \"mae\", above = 1.0 }]",
     "clears-what",
-    "no single value to clear by"
+    "no single value for a clearing limit"
 )]
 #[case::no_arrival("arrived_at = \"seen\"\n[labels]", "[labels]", "no-arrived-at", "re-reads the whole horizon")]
 #[case::each_of_none(
@@ -357,8 +357,8 @@ fn case_name() -> String {
     "declares no cohorts"
 )]
 #[case::no_key("id = \"id\"", "id = []", "no-key", "the key has no column")]
-#[case::no_metrics("[windows]", "[metrics]\ninclude = []\n[windows]", "no-metrics", "no metric is included")]
-#[case::no_owner("owner = \"team@example.org\"\n", "", "no-owner", "nobody answers for")]
+#[case::no_metrics("[windows]", "[metrics]\ninclude = []\n[windows]", "no-metrics", "the job has no metrics")]
+#[case::no_owner("owner = \"team@example.org\"\n", "", "no-owner", "has no owner")]
 #[case::short_window(
     "rolling = [\"6h\"]",
     "rolling = [\"6h\", \"30m\"]\nbucket = \"30m\"",
@@ -375,7 +375,7 @@ fn case_name() -> String {
     "metric = \"rmse\"\nwindow = \"rolling 6h\"\nabove = 5.0",
     "metric = \"rmse\"\nwindow = \"rolling 14d\"\nabove_baseline = \"20%\"\nbaseline = { kind = \"seasonal\" }",
     "window-too-long",
-    "overlap each other"
+    "overlap those of past weeks"
 )]
 #[case::bad_shrink(
     "rolling = [\"6h\"]",
@@ -449,7 +449,7 @@ fn a_metric_of_the_job_cannot_have_the_name_of_a_count() {
     for name in names {
         let custom = format!("[[metrics.custom]]\nname = \"{name}\"\nsum = \"error\"\n[windows]");
         let found = findings(&good().replacen("[windows]", &custom, 1));
-        let words = format!("there is a metric `{name}` already");
+        let words = format!("a metric `{name}` already exists");
         let taken = found.iter().any(|finding| finding.code == "repeated-entry" && finding.message == words);
         assert!(taken, "{name}: {found:?}");
     }
@@ -534,9 +534,9 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
 #[case::listen("127.0.0.1:9187", "localhost", "bad-listen", "not an address and a port")]
 #[case::connections("max_connections = 10", "max_connections = 1", "bad-max-connections", "`max_connections` is 1")]
 #[case::network("url = \"https", "allow_networks = [\"10.0.0.0/40\"]\nurl = \"https", "bad-network", "10.0.0.0/40")]
-#[case::secret("{ env = \"SMTP_PASSWORD\" }", "{ env = \"A\", file = \"/b\" }", "bad-secret", "either `env` or `file`")]
-#[case::half(", password = { env = \"SMTP_PASSWORD\" }", "", "half-credentials", "belong together")]
-#[case::days("days = [\"mon\", \"tue\"]", "days = []", "no-days", "nobody is ever there")]
+#[case::secret("{ env = \"SMTP_PASSWORD\" }", "{ env = \"A\", file = \"/b\" }", "bad-secret", "exactly one of `env`")]
+#[case::half(", password = { env = \"SMTP_PASSWORD\" }", "", "half-credentials", "must be set together")]
+#[case::days("days = [\"mon\", \"tue\"]", "days = []", "no-days", "this route would never send")]
 #[case::sender("from = \"trueup@example.org\"\n", "", "no-sender", "has no `from`")]
 #[case::no_smtp(
     "smtp = { host = \"mail.example.org\", username = \"u\", password = { env = \"SMTP_PASSWORD\" } }\n",
@@ -549,7 +549,7 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
     "host = \"mail.example.org\"",
     "host = \"mail.example.org\", tls = \"none\"",
     "tls-required",
-    "would travel unprotected"
+    "would be sent unencrypted"
 )]
 #[case::retention("[database]", "[retention]\nrolling = \"3d\"\n[database]", "short-retention", "kept for 3d")]
 #[case::function("max_connections = 10", "allow_functions = [\"to_mw\"]", "bad-function", "`to_mw` is not a function")]

@@ -81,7 +81,7 @@ async fn an_archive_that_is_not_what_its_checksum_says_is_not_used() {
     let cache = Folder::new("cache-wrong");
     let address = mirror(Some("0".repeat(64))).await;
     let refused = download(&address, &cache).fetch(&mut |_, _| {}).await.expect_err("a wrong checksum");
-    assert!(refused.to_string().contains("is not what its checksum says"), "{refused:#}");
+    assert!(refused.to_string().contains("does not match its checksum"), "{refused:#}");
     // Beside a file it counts as well.
     let beside = Folder::new("beside");
     let path = beside.0.join("postgres.tar.gz");
@@ -101,7 +101,7 @@ async fn archives_that_hold_no_postgres_are_refused_with_the_reason() {
     assert!(packed.success());
     for (name, words) in [
         ("text.tar.gz", "could not be unpacked"),
-        ("other.tar.gz", "holds no folder with `initdb`"),
+        ("other.tar.gz", "contains no folder with `initdb`"),
         ("missing.tar.gz", "could not read"),
     ] {
         let path = folder.0.join(name);
@@ -146,11 +146,11 @@ async fn commands_work_on_a_machine_without_postgres() {
     let address = mirror(Some(checksum(archive().await))).await;
     let Some(run) = without_postgres(&folder, Some(&address), "migrate") else { return };
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    assert!(run.stderr.contains("fetching http://127.0.0.1"), "{}", run.stderr);
+    assert!(run.stderr.contains("downloading http://127.0.0.1"), "{}", run.stderr);
     // From the cache, whatever the mirror does now; and a path instead of an address.
     let again = without_postgres(&folder, Some(&address), "status").expect("a namespace");
     assert_eq!(again.code, Some(0), "{}{}", again.stdout, again.stderr);
-    assert!(!again.stderr.contains("fetching"), "{}", again.stderr);
+    assert!(!again.stderr.contains("downloading"), "{}", again.stderr);
     let other = Folder::new("no-postgres-path");
     let path = archive().await.to_str().expect("a path");
     let run = without_postgres(&other, Some(path), "migrate").expect("a namespace");
@@ -169,7 +169,7 @@ async fn nothing_is_fetched_that_nobody_agreed_to() {
     // Where the net is closed, the demo says what else can be done.
     let run = without_postgres(&folder, Some("http://127.0.0.1:1/postgres.tar.gz"), "demo").expect("a namespace");
     assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
-    for words in ["could not be fetched", "TRUEUP_POSTGRES_ARCHIVE", "apt-get install"] {
+    for words in ["The download failed", "TRUEUP_POSTGRES_ARCHIVE", "apt-get install"] {
         assert!(run.stderr.contains(words), "`{words}` is not in {}", run.stderr);
     }
 }

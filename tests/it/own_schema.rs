@@ -160,9 +160,9 @@ async fn texts_of_a_job_that_the_encoding_cannot_hold_are_named() {
     folder.write("jobs/hourly.toml", &described("東京 ≥ Zürich"));
     let checked = run(&folder, &db, &["check"]);
     assert_eq!(checked.code, Some(1), "{}", checked.stdout);
-    for words in ["error[text-encoding]", "in LATIN1, which has no `東`, `京`, `≥`", "jobs/hourly.toml:3:"] {
+    for words in ["error[text-encoding]", "is LATIN1, which lacks `東`, `京`, `≥`", "jobs/hourly.toml:3:"] {
         assert!(checked.stdout.contains(words), "{words}: {}", checked.stdout);
     }
     let ran = run(&folder, &db, &["run", "hourly", "--at", "2024-05-03T07:00:00Z"]);
-    assert!(ran.stderr.contains("the encoding of the database cannot hold a character"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the encoding of the database cannot represent a character"), "{}", ran.stderr);
 }

@@ -166,7 +166,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         folder.write("trueup.toml", &settings("password", "localhost"));
         let unknown = trueup(&["notify", "test", "mail"], "");
         assert!(
-            unknown.code == Some(1) && unknown.stderr.contains("did not take the test message"),
+            unknown.code == Some(1) && unknown.stderr.contains("did not accept the test message"),
             "{}",
             unknown.stderr
         );
@@ -371,7 +371,7 @@ async fn a_heartbeat_comes_while_the_canary_does_and_stops_when_something_waits(
     // A message that nobody can be told waits for longer than anybody should: whoever listens outside must hear of it.
     world.db.execute("insert into trueup.notification (id, receiver, topic, kind, body, next_attempt_at, first_due_at, lease_until) values (gen_random_uuid(), 'hook', 'x', 'firing', '{}', clock_timestamp(), clock_timestamp() - interval '1 minute', clock_timestamp() + interval '1 hour')").await;
     let log = || std::fs::read_to_string(folder.0.join("log")).unwrap_or_default();
-    wait_for("it does not stop", &|| log().contains("no heartbeat: a message has waited for")).await;
+    wait_for("it does not stop", &|| log().contains("a notification has waited for")).await;
     let before = outside.book.all().len();
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(outside.book.all().len() <= before + 1, "it stopped");

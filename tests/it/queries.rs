@@ -176,8 +176,7 @@ async fn a_scheduled_run_finds_its_rows_by_index() {
     folder.write("jobs/hourly.toml", &hourly("[windows]\nrolling = [\"24h\"]\nlabel_wait = \"1d\"\n"));
     let explained =
         Run::of(folder.trueup(&["explain", "hourly"]).env("DATABASE_URL", world.db.url()).output().unwrap()).ok();
-    let steps: Vec<&str> =
-        explained.stdout.split("\n-- ").filter(|step| step.starts_with("How this database")).collect();
+    let steps: Vec<&str> = explained.stdout.split("\n-- ").filter(|step| step.starts_with("Plan:")).collect();
     assert_eq!(steps.len(), 8, "{}", explained.stdout);
     for (step, plan) in steps.iter().enumerate() {
         let first_build = step == 7;

@@ -109,7 +109,7 @@ async fn an_address_that_is_refused_is_refused_once_and_shown() {
     });
     assert_eq!(sent.count(), 2, "{listed}");
     let doctor = run(&["doctor"]);
-    assert!(doctor.stdout.contains("an address refused"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("refused by an address"), "{}", doctor.stdout);
 
     let test = run(&["notify", "test", "mail"]);
     assert_eq!(test.code, Some(1), "{}{}", test.stdout, test.stderr);
@@ -141,7 +141,7 @@ async fn an_address_that_is_refused_raises_a_ticket_until_a_message_gets_through
     round(&world, &both).await;
     world.run_at(at("2024-05-01T03:00:00Z")).await;
     let alert = "select to_state, evidence ->> 'note' from trueup.alert_history where rule = 'delivery-failed' order by changed_at";
-    let words = "messages about this job do not get through to mail: gone@example.org the mail server answered 550 (5.1.1 no such user)";
+    let words = "notifications about this job are not delivered to mail: gone@example.org the mail server answered 550 (5.1.1 no such user)";
     assert_eq!(world.db.lines(alert).await, [format!("firing | {words}")]);
     let taken = ids(&server, A).len();
     round(&world, &both).await;
@@ -156,7 +156,7 @@ async fn an_address_that_is_refused_raises_a_ticket_until_a_message_gets_through
     world.run_at(at("2024-05-01T05:00:00Z")).await;
     assert_eq!(
         world.db.lines(alert).await.last().map(String::as_str),
-        Some("resolved | no message failed within seven days, or later ones got through")
+        Some("resolved | no notification failed within seven days, or later ones were delivered")
     );
 }
 
@@ -187,8 +187,7 @@ async fn the_fallback_is_told_of_an_address_that_is_refused() {
     round(&world, &receivers).await;
     assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 1);
     let note = world.db.lines("select body ->> 'note' from trueup.notification where receiver = 'other'").await;
-    let words =
-        "The receiver `mail` could not be told: gone@example.org: the mail server answered 550 (5.1.1 no such user).";
+    let words = "The receiver `mail` could not be notified: gone@example.org: the mail server answered 550 (5.1.1 no such user).";
     assert_eq!(note, [words]);
     assert_eq!(send::fall_back(&world.db.pool, &receivers).await.unwrap(), 0, "once");
 }

@@ -47,12 +47,16 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     world.db.execute(&format!("revoke execute on function trueup.add_months from {runner}")).await;
     world.db.execute(&format!("grant {runner} to {user}")).await;
     let lacking = trueup(&as_user, &["doctor"]);
-    assert!(lacking.code == Some(1) && lacking.stdout.contains("may not use trueup.add_months"), "{}", lacking.stdout);
+    assert!(
+        lacking.code == Some(1) && lacking.stdout.contains("the role cannot use trueup.add_months"),
+        "{}",
+        lacking.stdout
+    );
     world.db.execute(&printed).await;
     // Settings are not inherited, and doctor sees the session as it is.
     let limitless = trueup(&as_user, &["doctor"]).stdout;
     assert!(
-        limitless.contains("may fill the server's disk") && limitless.contains("set temp_file_limit = '10GB'"),
+        limitless.contains("can fill the server's disk") && limitless.contains("set temp_file_limit = '10GB'"),
         "{limitless}"
     );
     world.db.execute(&format!("alter role {user} set temp_file_limit = '10GB'")).await;
@@ -161,8 +165,8 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     // A schema of the future, a job file that is none, and a server that lets nobody in.
     world.db.execute("insert into trueup._sqlx_migrations (version, description, success, checksum, execution_time) values (29990101000000, 'x', true, '', 0)").await;
     let ahead = trueup(&as_user, &["status"]);
-    assert!(ahead.code == Some(1) && ahead.stderr.contains("a newer trueup made them"), "{}", ahead.stderr);
-    assert!(trueup(&as_user, &["doctor"]).stdout.contains("has 1 migrations that this program does not know"));
+    assert!(ahead.code == Some(1) && ahead.stderr.contains("a newer trueup applied them"), "{}", ahead.stderr);
+    assert!(trueup(&as_user, &["doctor"]).stdout.contains("has 1 migrations that this version does not know"));
     world.db.execute("delete from trueup._sqlx_migrations where version = 29990101000000").await;
     folder.write("jobs/broken.toml", "[job");
     assert!(trueup(&as_user, &["doctor"]).stdout.contains("`jobs/broken.toml` has mistakes"));
@@ -184,7 +188,7 @@ async fn a_runner_needs_select_on_its_sources_and_dml_on_trueup_and_nothing_else
     // Too much is seen as well.
     world.db.execute(&format!("grant insert on public.p to {runner}; grant create on schema trueup to {runner}")).await;
     let more = trueup(&as_user, &["doctor"]).stdout;
-    assert!(more.contains("may be written, which no runner needs") && more.contains("may define objects"), "{more}");
+    assert!(more.contains("which no runner needs") && more.contains("can create objects"), "{more}");
     world
         .db
         .execute(&format!(
@@ -212,18 +216,18 @@ async fn doctor_finds_messages_that_wait_or_were_given_up_and_jobs_that_nobody_r
     world.db.execute(waits).await;
     let found = findings();
     let outbox = of(&found, "outbox", "error");
-    assert!(outbox.len() == 1 && outbox[0].contains("2 messages wait, the oldest for 36"), "{outbox:?}");
+    assert!(outbox.len() == 1 && outbox[0].contains("2 messages are waiting, the oldest for 36"), "{outbox:?}");
     assert!(outbox[0].contains("trueup deliveries --state pending"), "{outbox:?}");
     // It published as of 2024, and is due every hour.
     let late = of(&found, "job hourly", "error");
-    assert!(late.len() == 1 && late[0].contains("nothing was published since 2024-05-01 02:00 UTC"), "{late:?}");
-    assert!(late[0].contains("is `trueup serve` running?"), "{late:?}");
+    assert!(late.len() == 1 && late[0].contains("nothing has been published since 2024-05-01 02:00 UTC"), "{late:?}");
+    assert!(late[0].contains("check that `trueup serve` is running"), "{late:?}");
     assert_eq!(of(&found, "clock", "ok").len(), 1, "{found:?}");
     world.db.execute("update trueup.notification set state = 'dead', settled_at = clock_timestamp()").await;
     let found = findings();
     let dead = of(&found, "outbox", "warning");
     assert!(
-        dead.len() == 1 && dead[0].contains("that an address refused or that were given up in the last week: 2"),
+        dead.len() == 1 && dead[0].contains("messages given up, or refused by an address, in the last week: 2"),
         "{dead:?}"
     );
     assert!(dead[0].contains("trueup deliveries retry") && of(&found, "outbox", "error").is_empty(), "{dead:?}");
@@ -262,7 +266,7 @@ async fn doctor_names_owners_that_nobody_said_are_trusted() {
         &format!("`{owner}` owns"),
         "view public.inner_view",
         "function public.evil(text)",
-        "rights of the runner",
+        "the runner's rights",
     ] {
         assert!(line.contains(part), "`{part}` is not in {line}");
     }

@@ -88,7 +88,7 @@ async fn what_is_silenced_is_recorded_and_told_when_the_silence_ends() {
     run(&world, 5).await;
     assert_eq!(world.db.lines(TOLD).await.len(), 2, "once");
     assert_eq!(trueup(&world, &folder, &["silence", "expire", "1"]).code, Some(1), "it is over");
-    assert_eq!(trueup(&world, &folder, &["silence", "list"]).ok().stdout.trim(), "nothing is silenced");
+    assert_eq!(trueup(&world, &folder, &["silence", "list"]).ok().stdout.trim(), "there are no silences");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +131,10 @@ async fn a_message_names_what_happened_just_before() {
     let kinds: Vec<&str> = notice.rules[0].changes.iter().map(|change| change.kind.as_str()).collect();
     assert_eq!(kinds, ["deploy", "schema_change"]);
     let text = notice.plain_text();
-    assert!(text.contains("Before it began:\n  2024-05-01 01:50 UTC deploy: v7 Bcc: all@example.org ("), "{text}");
+    assert!(
+        text.contains("Changes before the alert:\n  2024-05-01 01:50 UTC deploy: v7 Bcc: all@example.org ("),
+        "{text}"
+    );
     assert!(notice.html(false).contains("schema_change"), "{}", notice.html(false));
 }
 

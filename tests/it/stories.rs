@@ -188,7 +188,7 @@ async fn a_cohort_that_stops_is_no_data_and_a_new_one_has_no_baseline_yet() {
         world.db.lines(verdicts).await,
         [
             "region=r1 | ok | within the limit",
-            "region=r2 | no_data | it used to have predictions, and has none in this window",
+            "region=r2 | no_data | no predictions in the window, unlike before",
             "region=r3 | insufficient | 0 past windows to compare with, 3 needed",
         ]
     );
@@ -312,7 +312,7 @@ async fn an_error_budget_burns_and_a_correction_is_booked_beside_it() {
     assert_eq!(world.db.lines(newest).await, ["382 | 98 | 480 | -1.041667 | breach | 3.333333 | 1 day"]);
     assert_eq!(fired(&world).await.len(), 1);
     let text = world.db.lines("select body #>> '{rules,0,alerts,0,note}' from trueup.notification").await;
-    assert!(text[0].contains("of the error budget of 10d is left; spent on like this it is gone in"), "{text:?}");
+    assert!(text[0].contains("of the error budget of 10d remains; at the current rate it is exhausted in"), "{text:?}");
     // Half of the bad ones turn out to be good.
     world.db.execute("update public.l set actual = p.predicted, seen = '2024-03-14T12:00Z' from public.p p where p.id = l.id and p.region = 'r2' and p.at >= '2024-03-07Z' and p.at < '2024-03-10Z'").await;
     world.run_at(day(14) + TimeDelta::hours(2)).await;
@@ -443,7 +443,7 @@ async fn the_alert_of_a_version_that_was_replaced_is_closed() {
             .db
             .lines("select model_version, to_state, reason from trueup.alert_history order by changed_at desc limit 1")
             .await,
-        ["v1 | resolved | it has had no predictions for long"]
+        ["v1 | resolved | no predictions for a long time"]
     );
     assert_eq!(told(&world).await.len(), 2, "and who was told knows");
 }

@@ -192,7 +192,7 @@ parts = [{{ size = 2, text = "{{{{ notice.title }}}}" }}, {{ text = "{{{{ notice
     let mut command = folder.trueup(&["notify", "test", "hook"]);
     let sent = command.env("DATABASE_URL", db.url()).output().expect("the program");
     let sent = Run::of(sent).ok();
-    assert!(sent.stdout.contains("took the test message"), "{}", sent.stdout);
+    assert!(sent.stdout.contains("accepted the test message"), "{}", sent.stdout);
     let received = hook.book.all().pop().expect("a request");
     let body: serde_json::Value = serde_json::from_str(&received.body).expect("JSON");
     assert_eq!(body["type"], "message");
@@ -211,12 +211,12 @@ fn a_body_that_fails_or_has_no_effect_is_said_by_check() {
     let mail =
         "type = \"email\"\nto = [\"a@example.org\"]\nfrom = \"b@example.org\"\nsmtp = { host = \"m.example.org\" }";
     for (receiver, body, words) in [
-        (hook, "{ text = \"{{ notice.nothing }}\" }", "error[bad-template]: the body fails on a message"),
-        (hook, "{ parts = [{ text = \"{{ notice\" }] }", "error[bad-template]: the body fails on a message"),
-        (hook, "{ size = 1 }", "the body has no text to fill"),
-        (hook, "{ text = \"x\", day = 2026-01-01 }", "write a date as a text"),
-        (mail, "{ text = \"x\" }", "a receiver that is no webhook"),
-        (&format!("{hook}\nformat = \"slack\""), "{ text = \"x\" }", "a webhook that has a `format`"),
+        (hook, "{ text = \"{{ notice.nothing }}\" }", "error[bad-template]: the body fails on a sample message"),
+        (hook, "{ parts = [{ text = \"{{ notice\" }] }", "error[bad-template]: the body fails on a sample message"),
+        (hook, "{ size = 1 }", "the body contains no string"),
+        (hook, "{ text = \"x\", day = 2026-01-01 }", "write the date as a string"),
+        (mail, "{ text = \"x\" }", "a receiver that is not a webhook"),
+        (&format!("{hook}\nformat = \"slack\""), "{ text = \"x\" }", "a webhook with a `format`"),
     ] {
         folder.write("trueup.toml", &format!("[receivers.one]\n{receiver}\ntemplates = {{ body = {body} }}\n"));
         let run = folder.run(&["check"]);

@@ -187,7 +187,7 @@ async fn job_files_that_change_are_taken_in_and_a_broken_one_keeps_the_last_good
     );
     server
         .until("nothing is said", async || {
-            server.log().contains("`jobs/second.toml` has mistakes; its last good definition is served")
+            server.log().contains("the job file has mistakes; its last good definition is served")
         })
         .await;
     assert!(server.log().contains("did you mean `rolling`"), "{}", server.log());

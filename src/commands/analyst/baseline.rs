@@ -22,7 +22,7 @@ pub(in crate::commands) async fn set(global: &Global, args: &BaselineArgs) -> Re
         return Err(user_error(format!("{} is not a finite number", args.value)));
     }
     match (&args.version, job.predictions.version.is_some()) {
-        (None, true) => return Err(user_error(format!("`{}` keeps model versions apart: add --version", job.name))),
+        (None, true) => return Err(user_error(format!("`{}` distinguishes model versions: add --version", job.name))),
         (Some(_), false) => {
             return Err(user_error(format!("`{}` declares no model version: leave out --version", job.name)));
         }

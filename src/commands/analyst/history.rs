@@ -63,7 +63,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &HistoryArgs) -> Res
     if table.is_empty() {
         unknown(&mut *database.pool.acquire().await?, args).await?;
         if global.output == Output::Table {
-            output::note(&format!("nothing is measured for `{}` that matches", args.job));
+            output::note(&format!("no measurements of `{}` match", args.job));
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -86,8 +86,8 @@ async fn unknown(connection: &mut PgConnection, args: &HistoryArgs) -> Result<()
     let Some(known) = known else {
         let jobs: Vec<String> = history::status(connection).await?.into_iter().map(|row| row.job).collect();
         let hint =
-            if jobs.is_empty() { "no job has run yet".to_owned() } else { format!("there is {}", jobs.join(", ")) };
-        return Err(user_error(format!("nothing was ever measured for a job `{}`; {hint}", args.job)));
+            if jobs.is_empty() { "no job has run yet".to_owned() } else { format!("known jobs: {}", jobs.join(", ")) };
+        return Err(user_error(format!("there are no measurements of a job `{}`; {hint}", args.job)));
     };
     for (what, asked, there) in [
         ("window", &args.window, &known.windows),

@@ -48,7 +48,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BacktestArgs) -> Re
     }
     let Some(stored) = stored else {
         return Err(user_error(format!(
-            "no window that the rules of `{}` judge is stored; `trueup backfill` computes them",
+            "no windows of the rules of `{}` are stored; `trueup backfill` computes them",
             job.name
         )));
     };
@@ -59,7 +59,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BacktestArgs) -> Re
     if range != asked {
         let day = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
         output::note(&format!(
-            "windows are stored from {} to {}: only these are replayed",
+            "stored windows range from {} to {}; only these are replayed",
             day(range.start),
             day(stored.end - TimeDelta::seconds(1))
         ));

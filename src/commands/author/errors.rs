@@ -30,11 +30,10 @@ pub(in crate::commands) fn reference() -> Result<ExitCode> {
 pub fn page() -> String {
     let mut page = format!(
         "# Metrics\n\n\
-         The names that `[metrics] include` takes. Without it a job keeps {}. This page is printed by \
-         `trueup explain --metrics`.\n\n\
+         Names for `[metrics] include`. By default a job keeps {}. `trueup explain --metrics` prints this page.\n\n\
          `error` is predicted − actual, over the `labeled` pairs of a window: both sides finite and at most 1e70. Every \
-         metric is finished from sums that merge, so it is exact for any window, cohort and version; percentiles come from \
-         a histogram with log-spaced bins (DDSketch). Variances are of the population, merged by Chan's formula.\n\n\
+         metric is computed from mergeable sums, so it is exact for any window, cohort and version; percentiles come from \
+         a histogram with log-spaced bins (DDSketch). Variances are population variances, merged by Chan's formula.\n\n\
          | metric | meaning | unit | better | needs | interval |\n|---|---|---|---|---|---|\n",
         DEFAULT.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     );
@@ -66,7 +65,7 @@ fn needs(metric: &Metric) -> &'static str {
 }
 
 const INTERVALS: &str = "
-## Your own
+## Custom metrics
 
 ```toml
 [[metrics.custom]]
@@ -80,14 +79,14 @@ neither.
 
 ## Intervals
 
-All of them are at 95 % and take pairs as independent.
+All intervals are at 95 % and assume independent pairs.
 
-- `mse`, `rmse`: χ² with degrees of freedom that the kurtosis of the errors shrinks: k = (n + 2)·Σe⁴/(Σe²)², ν = 2n/(k − 1),
+- `mse`, `rmse`: χ² with degrees of freedom reduced by the kurtosis of the errors: k = (n + 2)·Σe⁴/(Σe²)², ν = 2n/(k − 1),
   from ν·mse/χ²(0.975; ν) to ν·mse/χ²(0.025; ν).
 - `mae`, `bias`: Student's t of the mean of |error| and of error.
 - shares: Wilson's score interval.
 
-How often they hold the truth, in 10,000 simulated windows each (`tests/it/fixtures/intervals.py`):
+Share of intervals that contain the true value, in 10,000 simulated windows each (`tests/it/fixtures/intervals.py`):
 
 | errors | pairs | mse, rmse | mae | bias |
 |---|---|---|---|---|
@@ -104,6 +103,6 @@ How often they hold the truth, in 10,000 simulated windows each (`tests/it/fixtu
 | autocorrelated, 0.8 | 100 | 62.6 % | 65.5 % | 47.5 % |
 | autocorrelated, 0.8 | 1,000 | 63.3 % | 65.1 % | 48.7 % |
 
-So with heavy tails an interval of mse from few pairs is too narrow, and when errors follow each other, as those of
-neighbouring quarter-hours do, every interval is: a window of 96 such quarter-hours says little more than one of ten.
+With heavy tails, an interval of mse from few pairs is too narrow. With autocorrelated errors, such as those of neighbouring
+quarter-hours, every interval is too narrow: a window of 96 such quarter-hours has little more information than one of ten.
 ";

@@ -58,7 +58,7 @@ pub(in crate::commands) async fn run(global: &Global, name: &str, analyze: bool)
         // Citus cannot analyze a statement that passes states of our aggregate between servers.
         let analyze = analyze && !(facts.sharded && step.sql.as_str().contains("trueup.moments("));
         let plan = plan(&mut transaction, &step, id, analyze).await?;
-        let how = if analyze { "How this database ran it" } else { "How this database runs it" };
+        let how = if analyze { "Executed plan" } else { "Plan" };
         output::print(&format!("-- {how}:"))?;
         for line in plan {
             output::print(&line)?;
@@ -93,8 +93,8 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
     let mut steps = Vec::new();
     if residual::relabels(job, facts) {
         steps.push(Step {
-            title: "1. Labels into the residuals of their predictions: what arrived since the last run ($1 plan, $2 as of, $3 since, \
-                    $4 generation, $5 most keys of other labels)",
+            title: "1. Labels into the residuals of their predictions: arrivals since the last run ($1 plan, $2 as of, \
+                    $3 since, $4 generation, $5 maximum keys of other labels)",
             sql: residual::relabel(job, facts),
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id, Value::Id],
         });
@@ -105,19 +105,19 @@ fn steps(job: &PlannedJob, facts: &SourceFacts, now: DateTime<Utc>) -> Vec<Step>
         });
     } else {
         steps.push(Step {
-            title: "1. Arrivals into residuals: what arrived since the last run ($1 plan, $2 as of, $3 since, $4 generation)",
+            title: "1. Arrivals since the last run into residuals ($1 plan, $2 as of, $3 since, $4 generation)",
             sql: residual::upsert(job, facts, Selection::Arrivals),
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id],
         });
     }
     steps.push(match facts.sharded {
         true => Step {
-            title: "1b. Keys of residuals whose prediction changed or went away ($1 plan, $2 as of, $3 since)",
+            title: "1b. Keys of residuals whose prediction changed or disappeared ($1 plan, $2 as of, $3 since)",
             sql: residual::retiring(job, facts),
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent)],
         },
         false => Step {
-            title: "1b. Residuals whose prediction changed or went away (the same parameters)",
+            title: "1b. Residuals whose prediction changed or disappeared (the same parameters)",
             sql: residual::retire(job, facts),
             binds: vec![Value::Id, Value::Time(now), Value::Time(recent), Value::Id],
         },
@@ -204,7 +204,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String>
         let owner = owner.or(job.owner.as_deref());
         let labels = Labels { job: &job.name, rule, severity: severity.as_str(), owner, cohort: "all" };
         let told: Vec<String> = routing.path(&labels, notify).receivers.into_iter().collect();
-        if told.is_empty() { "nobody".to_owned() } else { told.join(", ") }
+        if told.is_empty() { "no receiver".to_owned() } else { told.join(", ") }
     };
     let rules: Vec<String> = job
         .rules
@@ -215,7 +215,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String>
             let when =
                 [rule.condition(), lasts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
             format!(
-                "  {} ({}): {} of {} {when}, {at_least}; tells {}",
+                "  {} ({}): {} of {} {when}, {at_least}; notifies {}",
                 rule.name,
                 rule.severity.as_str(),
                 rule.metric().name(),
@@ -238,7 +238,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String>
             let head = format!("  {}: {share} % of {counted}, over {}", slo.name, duration::format(slo.period));
             let burns = slo.burns.iter().map(|burn| {
                 format!(
-                    "    {} ({}): {} times the budget over {} and {}; tells {}",
+                    "    {} ({}): {} times the budget over {} and {}; notifies {}",
                     slo.alert(burn),
                     burn.severity.as_str(),
                     burn.factor,
@@ -255,7 +255,7 @@ fn words(job: &PlannedJob, now: DateTime<Utc>, routing: &Routing) -> Vec<String>
         std::iter::once(title.to_owned()).chain(lines).chain(none).collect::<Vec<_>>()
     };
     let reads = if job.is_incremental() {
-        format!("what arrived since the last run, and {} before it again", duration::format(job.schedule.overlap))
+        format!("rows that arrived since the last run, and in the {} before it", duration::format(job.schedule.overlap))
     } else {
         "the whole horizon at every run, because `arrived_at` is not declared on both tables".to_owned()
     };

@@ -11,8 +11,8 @@ use crate::cli::SchemaKind;
 pub fn page() -> String {
     let mut page = String::from(
         "# Reference\n\n\
-         Every key of a job file, of `trueup.toml` and of a rule fixture. This page is printed by `trueup explain --reference`; editors \
-         read the same from [schema/job.json](schema/job.json), with `#:schema` in the first line of a file.\n",
+         Every key of job files, `trueup.toml` and rule fixtures. `trueup explain --reference` prints this page. Editors read \
+         the same from [schema/job.json](schema/job.json), with `#:schema` in the first line of a file.\n",
     );
     for (kind, title) in [
         (SchemaKind::Job, "Job files: `jobs/*.toml`"),
@@ -49,8 +49,7 @@ fn section(page: &mut String, root: &Json, schema: &Json, path: &str, depth: usi
             let _infallible = writeln!(page, "\n{}", about.replace('\n', " "));
         }
     }
-    let _infallible =
-        writeln!(page, "\n| key | value | needed | what it is |\n|---|---|---|---|\n{}", plain.join("\n"));
+    let _infallible = writeln!(page, "\n| key | value | required | meaning |\n|---|---|---|---|\n{}", plain.join("\n"));
     for (key, shown, inner) in nested {
         let below = if path.is_empty() { key.clone() } else { format!("{}.{key}", path.trim_matches(['`', '[', ']'])) };
         let written = if shown.starts_with("list") { format!("`[[{below}]]`") } else { format!("`[{below}]`") };

@@ -23,10 +23,10 @@ pub(in crate::commands) fn run(kind: SchemaKind) -> Result<ExitCode> {
 pub fn of(kind: SchemaKind) -> Json {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let (schema, title) = match kind {
-        SchemaKind::Job => (generator.into_root_schema_for::<JobSpec>(), "A job of trueup"),
-        SchemaKind::Settings => (generator.into_root_schema_for::<SettingsSpec>(), "Settings of trueup: trueup.toml"),
-        SchemaKind::Fixture => (generator.into_root_schema_for::<FixtureSpec>(), "A test of a job's rules"),
-        SchemaKind::Webhook => (generator.into_root_schema_for::<Notice>(), "A webhook body of trueup, version 1"),
+        SchemaKind::Job => (generator.into_root_schema_for::<JobSpec>(), "trueup job file"),
+        SchemaKind::Settings => (generator.into_root_schema_for::<SettingsSpec>(), "trueup settings: trueup.toml"),
+        SchemaKind::Fixture => (generator.into_root_schema_for::<FixtureSpec>(), "trueup rule fixture"),
+        SchemaKind::Webhook => (generator.into_root_schema_for::<Notice>(), "trueup webhook body, version 1"),
     };
     let mut schema = schema.to_value();
     for text in samples(kind) {

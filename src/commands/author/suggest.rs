@@ -70,7 +70,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
     if values.is_empty() {
         spinner.finish();
         return Err(user_error(format!(
-            "no stored {} window of `{}` has a {metric} that could be judged: `trueup history {}` shows what is there, and \
+            "no stored {} window of `{}` has a {metric} that can be judged: `trueup history {}` shows the stored values, and \
              `trueup backfill` computes more of the past",
             window.name, job.name, job.name
         )));
@@ -102,14 +102,14 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
     if global.output == Output::Table {
         if values.len() < FEW {
             output::note(&format!(
-                "warning: {} measurements are few to go by; `trueup backfill` computes more of the past",
+                "warning: these limits rest on only {} measurements; `trueup backfill` computes more of the past",
                 values.len()
             ));
         }
-        let guards = first.map_or(String::new(), |rule| format!(" With the other settings of `{}`.", rule.name));
+        let guards = first.map_or(String::new(), |rule| format!(" The other settings are those of `{}`.", rule.name));
         output::note(&format!(
-            "limits of {metric} of {} that would have paged this often from {} to {}, judged by what is known now of {} \
-             measurements.{guards} `trueup backtest {} --set RULE.above=...` tries one",
+            "limits of {metric} of {} that would have paged this often from {} to {}, based on the latest values of {} \
+             measurements.{guards} Try one with `trueup backtest {} --set RULE.above=...`",
             window.name,
             range.start.format("%Y-%m-%d"),
             range.end.format("%Y-%m-%d"),

@@ -120,7 +120,7 @@ fn check(job: &PlannedJob, test: &TestSection) -> Result<Vec<String>, String> {
     firing_rules.dedup();
     for rule in firing_rules {
         if replays[rule].events.is_empty() {
-            findings.push(format!("{rule}: no window of it is judged; its series must be of its window and cohort"));
+            findings.push(format!("{rule}: none of its windows is judged; add a series of its window and cohort"));
         }
         findings.extend(compare_firings(rule, &test.fires, &replays[rule])?);
     }
@@ -142,7 +142,7 @@ fn find<'j>(job: &'j PlannedJob, name: &str) -> Result<&'j Rule, String> {
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))
-        .map_err(|_| format!("`{text}` is no time; write it with its offset, such as 2024-05-02T06:15:00Z"))
+        .map_err(|_| format!("`{text}` is not a time; write it with its offset, such as 2024-05-02T06:15:00Z"))
 }
 
 fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Result<(), String> {
@@ -163,7 +163,7 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
     }
     let length = columns.values().map(Vec::len).max().unwrap_or(0);
     if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != length && values.len() != 1) {
-        return Err(format!("`{name}` has {} values, and another {length}", values.len()));
+        return Err(format!("`{name}` has {} values, but another list has {length}", values.len()));
     }
     let at = |name: &str, n: usize| {
         let values = columns.get(name)?;
@@ -182,7 +182,7 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
             .collect();
         // A window in which no metric has a value has no predictions.
         if metrics.is_empty() || metrics.values().any(Option::is_some) {
-            #[expect(clippy::cast_possible_truncation, reason = "a count that somebody wrote into a test")]
+            #[expect(clippy::cast_possible_truncation, reason = "a count from a fixture")]
             let count = |name: &str, default: i64| at(name, n).map_or(default, |count| count as i64);
             let predictions = count("predictions", 100);
             let counts = Counts {
@@ -216,7 +216,7 @@ fn first(job: &PlannedJob, window: &Window, end: DateTime<Utc>) -> Result<Slice,
                 Ok(slice)
             } else {
                 Err(format!(
-                    "no {} window ends at {}; the next does at {}",
+                    "no {} window ends at {}; the next one ends at {}",
                     window.name,
                     end.to_rfc3339(),
                     slice.end.to_rfc3339()
@@ -230,7 +230,7 @@ fn next(job: &PlannedJob, window: &Window, slice: Slice, every: Option<TimeDelta
     match (&window.kind, every) {
         (WindowKind::Rolling(_), Some(every)) => Ok(Slice { start: slice.start + every, end: slice.end + every }),
         (WindowKind::Rolling(_), None) => {
-            Err(format!("`every` is missing: how far apart windows of {} are", window.name))
+            Err(format!("`every` is missing: add the interval between windows of {}", window.name))
         }
         (WindowKind::Tumbling(grain), _) => Ok(grain.slice(slice.end, job.windows.zone)),
     }
@@ -252,7 +252,7 @@ fn numbers(values: &ValuesSpec) -> Result<Vec<Option<f64>>, String> {
         match value.zip(times) {
             Some((value, times)) => found.extend(std::iter::repeat_n(value, times)),
             None => {
-                return Err(format!("`{word}` is no value; write numbers, `_` for a gap, and `200x3` for three times"));
+                return Err(format!("`{word}` is not a value; write numbers, `_` for a gap, `200x3` for three times"));
             }
         }
     }
@@ -275,7 +275,7 @@ fn compare(job: &PlannedJob, expected: &ExpectSection, replay: &Replay) -> Resul
             .collect();
         let hint = match near.as_slice() {
             [] => "no window of this target is judged".to_owned(),
-            [first, ..] => format!("judged are windows that end from {first} to {}", near.last().unwrap_or(first)),
+            [first, ..] => format!("judged windows end from {first} to {}", near.last().unwrap_or(first)),
         };
         return Ok(Some(format!("{place}: not judged; {hint}")));
     };

@@ -33,7 +33,7 @@ pub(super) async fn run(keep: bool) -> Result<ExitCode> {
 /// Releases a database that `demo --keep` left running, so that it stops.
 pub(super) fn stop() -> Result<ExitCode> {
     let kept = local::stop_keeping(Path::new(database::LOCAL_FOLDER))?;
-    output::print(if kept { "the demo's database stops" } else { "no database was kept running here" })?;
+    output::print(if kept { "stopping the demo database" } else { "no demo database is running here" })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,20 +59,20 @@ fn psql(server: &LocalServer, query: &str) -> Result<Option<String>> {
 }
 
 fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
-    heading("What next")?;
+    heading("Next steps")?;
     // The name it was started by, so that the lines below can be pasted.
     let trueup = std::env::args().next().unwrap_or_else(|| "trueup".to_owned());
     let open = server.psql(LocalDatabase::Demo.name());
     if keep {
-        output::print_lines(&format!(
-            "The database keeps running:\n  {open}\nand stops with:\n  {trueup} demo --stop"
-        ))?;
+        output::print_lines(&format!("The database keeps running:\n  {open}\nStop it with:\n  {trueup} demo --stop"))?;
     } else {
-        output::print_lines(&format!("Leave the database running to look around:\n  {trueup} demo --keep\n  {open}"))?;
+        output::print_lines(&format!("Keep the database running to explore it:\n  {trueup} demo --keep\n  {open}"))?;
     }
     output::print_lines(&format!(
-        "Your own job is one TOML file in jobs/:\n  {trueup} check          every mistake, with line and hint\n  \
-         {trueup} run JOB        once, now; --at TIME replays a past moment, --dry-run writes nothing\n  \
-         {trueup} backfill JOB --from 2025-01-01 --to 2025-06-01\n  {trueup} serve          on schedule, with DATABASE_URL set"
+        "Your own job is one TOML file in jobs/:\n  \
+         {trueup} check          report every mistake, with line and hint\n  \
+         {trueup} run JOB        run once; --at TIME replays a past moment, --dry-run writes nothing\n  \
+         {trueup} backfill JOB --from 2025-01-01 --to 2025-06-01\n  \
+         {trueup} serve          run on schedule, with DATABASE_URL set"
     ))
 }

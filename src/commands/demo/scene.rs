@@ -40,7 +40,7 @@ pub(super) struct Scene {
 impl Scene {
     /// Creates the warehouse and the receivers, and replaces leftovers of an earlier demo.
     pub(super) async fn build(server: &LocalServer) -> Result<Self> {
-        let spinner = progress::spinner("making a warehouse: 4 regions, 60 days by quarter-hours, late labels");
+        let spinner = progress::spinner("creating a warehouse: 4 regions, 60 days of quarter-hours, late labels");
         server.drop_database(LocalDatabase::Demo).await?;
         server.ensure_database(LocalDatabase::Demo).await?;
         let options = server.options(LocalDatabase::Demo.name());

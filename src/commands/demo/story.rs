@@ -82,7 +82,7 @@ async fn replay(scene: &Scene) -> Result<Vec<Moment>> {
 
 /// Prints the RMSE of each region over the replayed days.
 async fn regions(scene: &Scene) -> Result<()> {
-    heading("RMSE by region, rolling 6h, in MW; a full block is the limit of 450")?;
+    heading("RMSE by region, rolling 6h, in MW; a full block marks the limit of 450")?;
     let mut table = Table::new(&["region", "lowest", "highest", "last", "every_2_hours"]);
     for region in ["east", "north", "south", "west"] {
         let filter = HistoryFilter {
@@ -129,7 +129,7 @@ fn messages(scene: &Scene) -> Result<()> {
     output::print_json(&format!("{body:#}"))?;
     match cut {
         0 => Ok(()),
-        cut => output::print(&format!("(of each series the first and the last point; {cut} more were sent)")),
+        cut => output::print(&format!("(shown: the first and last point of each series; {cut} more were sent)")),
     }
 }
 
@@ -149,8 +149,8 @@ fn shorten(value: &mut serde_json::Value) -> usize {
 
 /// Shows how a label that came two days late changed the history.
 fn late_label(server: &LocalServer) -> Result<()> {
-    heading("A label that arrives late revises a number; the first report stays")?;
-    output::print("The south's meters for the afternoon of 30 April arrived on 2 May at 16:40:")?;
+    heading("A late label revises a metric; the first report is kept")?;
+    output::print("The south's meter readings for the afternoon of 30 April arrived on 2 May at 16:40:")?;
     let query = "select revision, as_of, status, labeled || ' of ' || predictions as labeled, round(rmse::numeric, 1) as rmse_mw \
                  from trueup.window_revisions where job = 'load' and window_name = 'tumbling 1d' \
                  and window_start = '2025-04-30 00:00Z' and cohort = 'region=south' and model_version is null \
@@ -159,7 +159,7 @@ fn late_label(server: &LocalServer) -> Result<()> {
 }
 
 fn query(server: &LocalServer) -> Result<()> {
-    heading("The history is yours to query")?;
+    heading("Query the history in SQL")?;
     let query = "select cohort, model_version, round(rmse::numeric, 1) as rmse_mw, round(bias::numeric, 1) as bias_mw, labeled, status \
                  from trueup.window_history where job = 'load' and window_name = 'tumbling 1d' \
                  and window_start = '2025-05-01 00:00Z' and cohort <> 'all' and model_version is not null order by rmse desc";

@@ -56,7 +56,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &AlertsCommand) -
         AlertsCommand::Resolve(args) => (Kind::Resolve, args),
     };
     if kind == Kind::Resolve && args.note.trim().is_empty() {
-        return Err(user_error("say with `--note` why it is over: whoever reads the history wants to know"));
+        return Err(user_error("give the reason with `--note`; it is kept in the history"));
     }
     let settings = jobs::settings(global)?;
     let database = database::database(global, &settings).await?;
@@ -66,7 +66,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &AlertsCommand) -
     let acted = acknowledge::act(&database.pool, &args.ids, &incidents, what, &settings.routing).await;
     let acted = acted.map_err(|error| anyhow::anyhow!("the alerts could not be changed: {error}"))?;
     if acted.is_empty() {
-        return Err(user_error("none of these fires; `trueup alerts` shows those that do, with their numbers"));
+        return Err(user_error("none of these alerts is firing; `trueup alerts` lists those that are, with their ids"));
     }
     for alert in &acted {
         let word = if kind == Kind::Acknowledge { "acknowledged" } else { "resolved" };

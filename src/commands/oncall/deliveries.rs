@@ -52,7 +52,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &DeliveriesComman
     drop(connection);
     if retried == 0 {
         return Err(user_error(
-            "none of these was given up or waits; `trueup deliveries --state dead` shows what was given up",
+            "none of these messages is dead or pending; `trueup deliveries --state dead` lists the dead ones",
         ));
     }
     let receivers = database::receivers(&settings);
@@ -61,7 +61,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &DeliveriesComman
         summary = summary.plus(crate::dispatch::send::drain(&database.pool, &receivers, &name, None, || false).await?);
     }
     output::note(&format!(
-        "{retried} tried again; now {} sent, {} to be tried again, {} given up",
+        "{retried} retried: {} sent, {} to be retried, {} given up",
         summary.sent, summary.retried, summary.dead
     ));
     Ok(ExitCode::SUCCESS)

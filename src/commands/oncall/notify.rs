@@ -23,7 +23,7 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
         let known: Vec<&str> = settings.receivers.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(user_error(format!(
-            "there is no receiver `{receiver}` in `{}`; there is {known}",
+            "there is no receiver `{receiver}` in `{}`; known receivers: {known}",
             global.config.display()
         )));
     }
@@ -54,7 +54,7 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
     // Try now, even if the receiver is paused after failures.
     deliveries::try_now(&mut connection, receiver).await?;
     drop(connection);
-    let spinner = progress::spinner(&format!("telling {receiver}"));
+    let spinner = progress::spinner(&format!("notifying {receiver}"));
     send::drain(&database.pool, &receivers, receiver, None, || false).await?;
     spinner.finish();
     let filter = DeliveryFilter { receiver: Some(receiver.to_owned()), limit: 100, ..DeliveryFilter::default() };
@@ -63,16 +63,17 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
     match row.state.as_str() {
         "sent" if row.failure.is_some() => {
             let failure = row.failure.unwrap_or_default();
-            Err(user_error(format!("`{receiver}` took the test message {id}, but not for every address: {failure}")))
+            let accepted = format!("`{receiver}` accepted the test message {id}, but not for every address");
+            Err(user_error(format!("{accepted}: {failure}")))
         }
         "sent" => {
-            output::print(&format!("`{receiver}` took the test message {id}"))?;
+            output::print(&format!("`{receiver}` accepted the test message {id}"))?;
             Ok(ExitCode::SUCCESS)
         }
         state => {
             let failure = row.failure.unwrap_or_else(|| "another process is sending to it".to_owned());
-            let later = if state == "pending" { "; it will be tried again by `serve`" } else { "" };
-            Err(user_error(format!("`{receiver}` did not take the test message: {failure}{later}")))
+            let later = if state == "pending" { "; `serve` will retry it" } else { "" };
+            Err(user_error(format!("`{receiver}` did not accept the test message: {failure}{later}")))
         }
     }
 }

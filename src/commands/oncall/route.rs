@@ -62,10 +62,11 @@ pub(in crate::commands) async fn run(global: &Global, args: &RouteArgs) -> Resul
             output::print(&line)?;
         }
         if let Some((reason, until)) = maintenance {
-            output::print(&format!("  but not before {}: {reason}", until.format("%Y-%m-%d %H:%M UTC")))?;
+            let until = until.format("%Y-%m-%d %H:%M UTC");
+            output::print(&format!("  suppressed by maintenance until {until}: {reason}"))?;
         } else if path.is_deferred() {
             output::print(&format!(
-                "  the message would go out at {}",
+                "  the message would be sent at {}",
                 path.opens(ready).format("%Y-%m-%d %H:%M UTC")
             ))?;
         }
@@ -80,16 +81,16 @@ fn why(path: &Path) -> String {
             let places: Vec<String> = places.iter().map(ToString::to_string).collect();
             format!("route {}", places.join(" and "))
         }
-        Why::Fallback => "the fallback: no route fits".to_owned(),
-        Why::Nobody => "no route fits, and there is no fallback".to_owned(),
+        Why::Fallback => "the fallback: no route matches".to_owned(),
+        Why::Nobody => "no route matches, and there is no fallback".to_owned(),
     }
 }
 
 fn describe(routing: &Routing, labels: &Labels<'_>, path: &Path) -> Vec<String> {
     let receivers: Vec<&str> = path.receivers.iter().map(String::as_str).collect();
-    let told = if receivers.is_empty() { "nobody".to_owned() } else { receivers.join(", ") };
+    let told = if receivers.is_empty() { "no receiver".to_owned() } else { receivers.join(", ") };
     let mut lines = vec![format!("{}/{} ({}, {}): {told}", labels.job, labels.rule, labels.severity, labels.cohort)];
-    lines.push(format!("  because of {}", why(path)));
+    lines.push(format!("  reason: {}", why(path)));
     for place in match &path.why {
         Why::Routes(places) => places.as_slice(),
         Why::Named | Why::Fallback | Why::Nobody => &[],
@@ -99,14 +100,14 @@ fn describe(routing: &Routing, labels: &Labels<'_>, path: &Path) -> Vec<String> 
     let timing = path.timing;
     let wait = |time: chrono::TimeDelta| if time.is_zero() { "0s".to_owned() } else { duration::format(time) };
     lines.push(format!(
-        "  first after {}, then at most every {}, again after {}",
+        "  first after {}, then at most every {}, repeated after {}",
         wait(timing.group_wait),
         wait(timing.group_interval),
         wait(timing.repeat_interval)
     ));
     if let Some(escalation) = &path.escalation {
         lines.push(format!(
-            "  and {} after {} without acknowledgement",
+            "  escalates to {} after {} without acknowledgement",
             escalation.notify.join(", "),
             duration::format(escalation.after)
         ));

@@ -38,7 +38,7 @@ pub(in crate::commands) async fn run(global: &Global, command: &SilenceCommand) 
                 ]);
             }
             if table.is_empty() && global.output == Output::Table {
-                output::print("nothing is silenced")?;
+                output::print("there are no silences")?;
             } else {
                 output::print_table(&table, global.output)?;
             }
@@ -47,10 +47,10 @@ pub(in crate::commands) async fn run(global: &Global, command: &SilenceCommand) 
         SilenceCommand::Expire { id } => {
             let database = database::database(global, &settings).await?;
             if silence::expire(&mut *database.pool.acquire().await?, *id).await? {
-                output::note(&format!("silence {id} is over"));
+                output::note(&format!("silence {id} has ended"));
                 return Ok(ExitCode::SUCCESS);
             }
-            Err(user_error(format!("no silence {id} is in force; `trueup silence list` shows those that are")))
+            Err(user_error(format!("silence {id} is not active; `trueup silence list` shows the active ones")))
         }
     }
 }
@@ -58,7 +58,7 @@ pub(in crate::commands) async fn run(global: &Global, command: &SilenceCommand) 
 async fn add(global: &Global, args: &SilenceArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
     if args.reason.trim().is_empty() {
-        return Err(user_error("a silence needs a reason: whoever wonders why nothing came reads it"));
+        return Err(user_error("a silence needs a reason: it explains later why nobody was notified"));
     }
     // A pattern may match jobs that do not exist yet.
     if let Some(name) = args.job.as_ref().filter(|name| !name.contains('*')) {
@@ -100,7 +100,7 @@ pub(in crate::commands) async fn annotate(global: &Global, args: &AnnotateArgs) 
         jobs::find(global, &settings, job)?;
     }
     if args.until.is_some_and(|until| args.at.is_none_or(|at| until < at)) {
-        return Err(user_error("`--until` needs an `--at` that is not after it"));
+        return Err(user_error("`--until` needs an `--at` that is not later"));
     }
     let database = database::database(global, &settings).await?;
     let new = NewAnnotation {
@@ -119,7 +119,7 @@ pub(in crate::commands) async fn annotate(global: &Global, args: &AnnotateArgs) 
         args.job.as_ref().map_or("every job".to_owned(), |job| format!("`{job}`"))
     ));
     if let Some(lasts) = args.suppress {
-        output::note(&format!("alerts fire without telling anybody for {}", duration::format(lasts)));
+        output::note(&format!("notifications are suppressed for {}", duration::format(lasts)));
     }
     Ok(ExitCode::SUCCESS)
 }

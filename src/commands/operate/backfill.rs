@@ -26,7 +26,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &BackfillArgs) -> Re
     let pool = &database.pool;
 
     let Ok(claim) = enter(pool, &job, RunRequest::Backfill, &database::runner_name(), settings.lease).await? else {
-        bail!("another backfill of `{}` is under way; try again when it is done", job.name);
+        bail!("another backfill of `{}` is running; try again when it has finished", job.name);
     };
     let bar = progress::bar(0, "windows");
     let mut report = |progress: Progress| {
@@ -42,8 +42,8 @@ pub(in crate::commands) async fn run(global: &Global, args: &BackfillArgs) -> Re
         Ok(Finished { done, kept }) => {
             if kept > 0 {
                 output::note(&format!(
-                    "{kept} buckets and windows keep what they have, because the source no longer has it; --accept-loss takes over what \
-                     it has now"
+                    "{kept} buckets and windows were kept, because the source no longer has their rows; \
+                     use --accept-loss to follow the source"
                 ));
             }
             output::print(&format!(
@@ -55,8 +55,8 @@ pub(in crate::commands) async fn run(global: &Global, args: &BackfillArgs) -> Re
         Err(error) => {
             ledger::finish_without(&mut *pool.acquire().await?, &claim, End::Failed(&error.to_string())).await?;
             Err(match error {
-                RunError::Source(_) => user_error(format!("the backfill could not begin: {error}")),
-                _ => anyhow!("the backfill stopped: {error}; the same command goes on where it stopped"),
+                RunError::Source(_) => user_error(format!("the backfill could not start: {error}")),
+                _ => anyhow!("the backfill stopped: {error}; run the same command again to continue"),
             })
         }
     }

@@ -67,12 +67,12 @@ const GRANTS: &str = "trueup migrate --print-grants | psql, as the owner";
 pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     let Some(url) = &global.database_url else {
         return Err(user_error(
-            "`doctor` looks at the database that jobs run on: set DATABASE_URL=postgres://user@host/database",
+            "`doctor` checks the database that jobs run on: set DATABASE_URL=postgres://user@host/database",
         ));
     };
     let options = database::options(url)?;
     let settings = jobs::settings(global)?;
-    let spinner = progress::spinner("looking");
+    let spinner = progress::spinner("checking");
     let mut findings = Findings::default();
     let planned = planned(global, &settings, &mut findings)?;
     findings.ok("program", format!("trueup {}", env!("CARGO_PKG_VERSION")));
@@ -80,7 +80,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
         Err(error) => findings.error(
             "database",
             format!("{} cannot be reached: {}", refused::place(&options), refused::why(&error)),
-            "check DATABASE_URL, and that the server runs and lets this machine in",
+            "check DATABASE_URL, and that the server runs and accepts this machine",
         ),
         Ok(mut connection) => {
             database(&mut connection, &settings, &planned, &mut findings).await?;
@@ -131,12 +131,12 @@ async fn database(
         Ok(SchemaVersion::Ahead(n)) => {
             findings.error(
                 "schema",
-                format!("`trueup` has {n} migrations that this program does not know"),
-                "run the newer trueup that made them",
+                format!("`trueup` has {n} migrations that this version does not know"),
+                "use the newer trueup that applied them",
             );
             return Ok(());
         }
-        Err(_) => findings.warning("schema", "its version cannot be read by this role", GRANTS),
+        Err(_) => findings.warning("schema", "this role cannot read its version", GRANTS),
     }
     if !rights(connection, &server, planned, findings).await? {
         // Without these rights the checks below say nothing.
@@ -160,31 +160,31 @@ fn judge(server: &doctor::Server, now: DateTime<Utc>, max_connections: u32, find
     if server.is_standby {
         findings.error(
             "server",
-            "it is a standby, which takes no writes",
+            "it is a standby, which is read-only",
             "connect to the primary: trueup writes its history",
         );
     } else if server.is_read_only {
         let mend = format!(
-            "alter role {} reset default_transaction_read_only, or the same of the database",
+            "alter role {} reset default_transaction_read_only, or reset it for the database",
             quoted(&server.role)
         );
-        findings.error("server", "transactions of this role are read-only, and trueup writes its history", mend);
+        findings.error("server", "transactions of this role are read-only, but trueup writes its history", mend);
     }
     let apart = (now - server.now).abs();
     match apart > CLOCKS {
         true => findings.warning(
             "clock",
-            format!("this machine and the database are {} s apart", apart.num_seconds()),
+            format!("the clocks of this machine and the database differ by {} s", apart.num_seconds()),
             "turn on NTP on both",
         ),
-        false => findings.ok("clock", "this machine and the database agree"),
+        false => findings.ok("clock", "the clocks of this machine and the database agree"),
     }
     let free = server.connections_most - server.connections_used;
     let wanted = i64::from(max_connections);
     match free < wanted {
         true => findings.warning(
             "connections",
-            format!("{free} are free, and a runner takes up to {wanted}"),
+            format!("{free} are free, but a runner uses up to {wanted}"),
             "raise max_connections of the server, or lower [database] max_connections",
         ),
         false => findings.ok("connections", format!("{free} of {} are free", server.connections_most)),
@@ -207,23 +207,23 @@ async fn rights(
     } else if server.may_define {
         findings.warning(
             "role",
-            format!("`{}` may define objects in the schema `trueup`", server.role),
-            "run with a role that owns nothing: `trueup migrate --print-grants`",
+            format!("`{}` can create objects in the schema `trueup`", server.role),
+            "use a role that owns nothing: `trueup migrate --print-grants`",
         );
     } else {
-        findings.ok("role", format!("`{}` may define nothing", server.role));
+        findings.ok("role", format!("`{}` cannot create objects in the schema `trueup`", server.role));
     }
     if server.temp_file_limit == "-1" && !server.is_superuser {
         findings.warning(
             "limits",
-            format!("a statement of `{}` may fill the server's disk with temporary files", server.role),
+            format!("a statement of `{}` can fill the server's disk with temporary files", server.role),
             format!("alter role {} set temp_file_limit = '10GB', as a superuser", quoted(&server.role)),
         );
     }
     let missing = doctor::missing_on_own(connection).await?;
     match missing.is_empty() {
-        true => findings.ok("grants", "it may use all of `trueup.*`"),
-        false => findings.error("grants", format!("it may not use trueup.{}", missing.join(", trueup.")), GRANTS),
+        true => findings.ok("grants", "the role can use all of `trueup.*`"),
+        false => findings.error("grants", format!("the role cannot use trueup.{}", missing.join(", trueup.")), GRANTS),
     }
     for job in planned {
         for relation in [&job.predictions.relation, &job.labels.relation] {
@@ -233,15 +233,15 @@ async fn rights(
             if !rights.exists {
                 findings.error(
                     &about,
-                    format!("there is no table {table}, or the role may not see its schema"),
-                    format!("correct the job if it is misspelt; else {GRANTS}"),
+                    format!("there is no table {table}, or the role cannot access its schema"),
+                    format!("correct the job if the name is misspelled; otherwise {GRANTS}"),
                 );
             } else if !rights.may_read {
-                findings.error(&about, format!("{table} may not be read"), GRANTS);
+                findings.error(&about, format!("the role cannot read {table}"), GRANTS);
             } else if rights.may_write && !server.is_superuser {
                 findings.warning(
                     &about,
-                    format!("{table} may be written, which no runner needs"),
+                    format!("the role can write to {table}, which no runner needs"),
                     format!("revoke insert, update, delete on {table} from {}", quoted(&server.role)),
                 );
             }
@@ -267,8 +267,8 @@ async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mu
         Err(error) => {
             findings.error(
                 &about,
-                format!("it could not be read: {}", refused::why(&error)),
-                format!("trueup check, with the file of {}", job.name),
+                format!("the source could not be read: {}", refused::why(&error)),
+                format!("run trueup check on the file of {}", job.name),
             );
             return Ok(());
         }
@@ -278,7 +278,7 @@ async fn readable(connection: &mut PgConnection, job: &PlannedJob, findings: &mu
         findings.error(&about, format!("{}: {}{said}", mistake.path, mistake.message), mistake.hint.clone());
     }
     if mistakes.is_empty() {
-        findings.ok(&about, "a row of each table can be read, with the columns of the job");
+        findings.ok(&about, "a row of each table can be read with the job's columns");
         for lacking in inspect::nulls(connection, job).await? {
             findings.warning(&about, format!("{}: {}", lacking.path, lacking.message), lacking.hint);
         }
@@ -294,21 +294,21 @@ async fn outbox(connection: &mut PgConnection, settings: &Settings, findings: &m
         Some(age) if age > patience.num_seconds() as f64 => findings.error(
             "outbox",
             format!("{}, the oldest for {age:.0} s", waiting(outbox.waiting)),
-            "is `trueup serve` running? trueup deliveries --state pending says why",
+            "check that `trueup serve` is running; trueup deliveries --state pending shows the reasons",
         ),
         _ => findings.ok("outbox", waiting(outbox.waiting)),
     }
     if outbox.dead_lately > 0 {
         findings.warning(
             "outbox",
-            format!("messages that an address refused or that were given up in the last week: {}", outbox.dead_lately),
+            format!("messages given up, or refused by an address, in the last week: {}", outbox.dead_lately),
             "trueup deliveries, then trueup deliveries retry",
         );
     }
     for receiver in outbox.troubled {
         findings.warning(
             "receiver",
-            format!("`{receiver}` failed again and again"),
+            format!("`{receiver}` failed repeatedly"),
             format!("trueup notify test {receiver}"),
         );
     }
@@ -327,7 +327,7 @@ async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: 
             findings.error(
                 &about,
                 format!("its last run failed: {}", failure),
-                format!("trueup runs {} has the others; mend what it says, then trueup run {0}", job.name),
+                format!("fix the cause, then trueup run {0}; trueup runs {0} shows earlier runs", job.name),
             );
         }
         let gap = job.schedule.cadence.usual_gap();
@@ -336,11 +336,11 @@ async fn stale(connection: &mut PgConnection, planned: &[PlannedJob], findings: 
             Some(late) => findings.error(
                 &about,
                 format!(
-                    "nothing was published since {}; it is {} h late",
+                    "nothing has been published since {}; it is {} h late",
                     standing.last_ok.format("%Y-%m-%d %H:%M UTC"),
                     late.num_hours()
                 ),
-                "is `trueup serve` running? trueup status says how its last run ended",
+                "check that `trueup serve` is running; trueup status shows how its last run ended",
             ),
             None if !standing.has_published => {
                 findings.warning(&about, "it has published nothing yet", format!("trueup run {}", job.name));
@@ -406,9 +406,9 @@ impl State {
 
 fn waiting(messages: i64) -> String {
     match messages {
-        0 => "no message waits".to_owned(),
-        1 => "1 message waits".to_owned(),
-        more => format!("{more} messages wait"),
+        0 => "no messages are waiting".to_owned(),
+        1 => "1 message is waiting".to_owned(),
+        more => format!("{more} messages are waiting"),
     }
 }
 
@@ -448,8 +448,8 @@ mod tests {
             words,
             [
                 "Postgres 13.9 is too old",
-                "this machine and the database are 6 s apart",
-                "7 are free, and a runner takes up to 8",
+                "the clocks of this machine and the database differ by 6 s",
+                "7 are free, but a runner uses up to 8",
             ]
         );
     }

@@ -76,7 +76,7 @@ async fn finish(
     let published = match ended {
         Ended::Ok(published) => published,
         Ended::Skipped(reason) => {
-            return Err(user_error(format!("not run: {reason}; use --dry-run to look at that time")));
+            return Err(user_error(format!("not run: {reason}; use --dry-run to inspect that time")));
         }
         Ended::Failed(error) | Ended::GivenBack(error, _) | Ended::Abandoned(error) => return Err(failed(error)),
     };
@@ -109,7 +109,7 @@ async fn left_out(pool: &PgPool, job: &PlannedJob, as_of: DateTime<Utc>, measure
         warn(found.predictions, &found.outcome, &found.examples);
     }
     if kept.is_empty() || guarded {
-        let spinner = progress::spinner("looking for predictions that are left out");
+        let spinner = progress::spinner("querying predictions that are left out");
         let job = if guarded { &job.evaluated_row_by_row() } else { job };
         let facts = pipeline::inspect(&mut connection, job).await.map_err(failed)?;
         let range = window.start..window.end;
@@ -137,16 +137,16 @@ async fn claim(pool: &PgPool, settings: &Settings, job: &PlannedJob, asked: RunR
     match enter(pool, job, asked, &database::runner_name(), settings.lease).await? {
         Ok(claim) => Ok(claim),
         Err(Refused::InTheFuture { now }) => Err(user_error(format!(
-            "the time is in the future of the database, where it is {}; use --dry-run to look at it",
+            "the time is in the future: the clock of the database says {}; use --dry-run to preview it",
             now.to_rfc3339()
         ))),
         Err(Refused::AlreadyPublished { newest }) => Err(user_error(format!(
-            "`{}` has measured as of {} already, and a run for an earlier time would rewrite that; \
-             use --dry-run to look, or `backfill` to recompute",
+            "`{}` has already been measured as of {}, and a run for an earlier time would rewrite that; \
+             use --dry-run to preview, or `backfill` to recompute",
             job.name,
             newest.to_rfc3339()
         ))),
-        Err(Refused::UnderWay) => bail!("`{}` is being run by another process; try again when it is done", job.name),
+        Err(Refused::UnderWay) => bail!("another process is running `{}`; try again when it has finished", job.name),
     }
 }
 
@@ -245,7 +245,7 @@ fn show(
     }
     if done.rows_beyond_horizon > 0 {
         output::note(&format!(
-            "note: {} changed rows are older than the horizon; `backfill` brings them in",
+            "note: {} changed rows are older than the horizon; use `backfill` to include them",
             done.rows_beyond_horizon
         ));
     }
@@ -261,7 +261,7 @@ fn show(
     }
     if summary != send::Summary::default() {
         output::note(&format!(
-            "notifications: {} sent, {} to be tried again, {} given up",
+            "notifications: {} sent, {} to be retried, {} given up",
             summary.sent, summary.retried, summary.dead
         ));
     }

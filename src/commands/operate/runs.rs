@@ -26,7 +26,7 @@ pub(in crate::commands) async fn run(global: &Global, job: Option<&str>, limit: 
         ]);
     }
     if table.is_empty() && global.output == Output::Table {
-        output::print("nothing has run")?;
+        output::print("there are no runs")?;
     } else {
         output::print_table(&table, global.output)?;
     }

@@ -39,7 +39,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
              (to try a job on a private Postgres, use `trueup run JOB`)",
         ));
     }
-    telemetry::install().context("could not begin to count")?;
+    telemetry::install().context("could not install the metrics recorder")?;
     let settings = jobs::settings(global)?;
     let mut files = Files::default();
     let planned = files.read(global, &settings)?;
@@ -52,7 +52,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     };
     let prepared = database::receivers(&settings);
     for (name, why) in prepared.by_name.iter().filter_map(|(name, receiver)| Some((name, receiver.as_ref().err()?))) {
-        warn!(receiver = %name, "the receiver cannot be used: {why}; its messages wait");
+        warn!(receiver = %name, error = %why, "the receiver cannot be used; its messages wait");
     }
     let catalog = Arc::new(ServedJobs::new(planned));
     if let Some(web) = &settings.web {
@@ -107,7 +107,8 @@ async fn database_when_there(
         match connected {
             Ok(database) => return Ok(Some(database)),
             Err(error) if error.downcast_ref::<Away>().is_some() => {
-                warn!("waiting for the database, tries again in {} ms: {error:#}", pause.as_millis());
+                let pause_seconds = pause.as_secs_f64();
+                warn!(pause_seconds, error = format!("{error:#}"), "waiting for the database");
             }
             Err(error) => return Err(error),
         }
@@ -146,7 +147,7 @@ async fn reload(
 ) {
     let mut hangup = signal(SignalKind::hangup()).ok();
     if hangup.is_none() {
-        warn!("could not listen for SIGHUP; job files are looked at every {} s", LOOK_EVERY.as_secs());
+        warn!("could not listen for SIGHUP; job files are only checked periodically");
     }
     while !*stop.borrow() {
         let asked = tokio::select! {
@@ -160,11 +161,11 @@ async fn reload(
         match files.read(&global, &settings) {
             Ok(jobs) => {
                 let names: Vec<&str> = jobs.keys().map(String::as_str).collect();
-                info!(jobs = jobs.len(), broken = files.broken, "job files were read again: {}", names.join(", "));
+                info!(jobs = jobs.len(), broken = files.broken, names = names.join(", "), "reloaded the job files");
                 catalog.replace(jobs);
             }
             // The folder may be in the middle of a replacement; keep serving the current jobs.
-            Err(failure) => error!("the job files could not be read: {failure:#}"),
+            Err(failure) => error!(error = format!("{failure:#}"), "could not read the job files"),
         }
     }
 }
@@ -174,9 +175,10 @@ fn tell(file: &JobFile) {
     for finding in &file.findings {
         let (line, column) = finding.position(&file.text);
         let hint = finding.hint.as_deref().unwrap_or_default();
-        match finding.level {
-            Level::Error => error!(file = file.path, line, column, code = finding.code, hint, "{}", finding.message),
-            Level::Warning => warn!(file = file.path, line, column, code = finding.code, hint, "{}", finding.message),
+        let (code, finding, level) = (finding.code, &finding.message, finding.level);
+        match level {
+            Level::Error => error!(file = file.path, line, column, code, %finding, hint, "mistake in a job file"),
+            Level::Warning => warn!(file = file.path, line, column, code, %finding, hint, "warning about a job file"),
         }
     }
 }
@@ -206,7 +208,7 @@ impl Files {
         let listing = folder::list(&global.jobs)?;
         let stamps = Self::stamps(&listing);
         for why in listing.passed_over.iter().filter(|why| !self.passed_over.contains(why)) {
-            warn!("{why}");
+            warn!(reason = %why, "skipped a file in the jobs folder");
         }
         let mut good = BTreeMap::new();
         self.broken = 0;
@@ -232,8 +234,10 @@ impl Files {
         }
         self.broken += 1;
         let last = self.good.get(path).cloned();
-        let goes_on = if last.is_some() { "its last good definition is served" } else { "it is not served" };
-        error!(file = file.path, "`{}` has mistakes; {goes_on}", file.path);
+        match last {
+            Some(_) => error!(file = file.path, "the job file has mistakes; its last good definition is served"),
+            None => error!(file = file.path, "the job file has mistakes; its job is not served"),
+        }
         last
     }
 
@@ -245,7 +249,8 @@ impl Files {
             good.iter().filter(|(path, _)| was_served(path)).chain(good.iter().filter(|(path, _)| !was_served(path)))
         {
             if jobs.contains_key(&job.name) {
-                error!(file = %path.display(), "the job `{}` is declared in another file too; `{}` is not served", job.name, path.display());
+                let file = path.display();
+                error!(%file, job.name = %job.name, "another file also declares the job; this file is not served");
                 continue;
             }
             jobs.insert(job.name.clone(), Arc::clone(job));

@@ -44,8 +44,8 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     for row in rows {
         for (count, what) in [
             (row.unfinished, "slots are due or running"),
-            (row.missed, "slots were skipped in the last week; `trueup runs` says why"),
-            (row.undelivered, "messages wait; `trueup deliveries` says why"),
+            (row.missed, "slots were skipped in the last week; `trueup runs` shows why"),
+            (row.undelivered, "messages are waiting; `trueup deliveries` shows why"),
         ] {
             if count > 0 {
                 output::print(&format!("{}: {count} {what}", row.job))?;
@@ -107,7 +107,7 @@ fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
         named.insert(job.name.clone());
         let bound = if job.is_incremental() {
             format!(
-                "rows are read when they arrive (again for {}); a label may be {} late",
+                "rows are read when they arrive, and again for {}; labels may be up to {} late",
                 duration::format(job.schedule.overlap),
                 duration::format(job.windows.horizon)
             )
@@ -122,7 +122,7 @@ fn files(global: &Global, settings: &Settings, known: &[String]) -> Result<()> {
     // An unreadable file may declare any of these jobs.
     for job in known.iter().filter(|job| !unreadable && !named.contains(*job)) {
         output::note(&format!(
-            "{job}: no file in `{}` declares it, so it does not run; its history stays",
+            "{job}: no file in `{}` declares it, so it does not run; its history is kept",
             global.jobs.display()
         ));
     }

@@ -132,8 +132,8 @@ fn by_table(tables: &[TableSize], all: i64) -> Table {
 fn explained(exact: bool) -> String {
     let measurements = if exact { "counted" } else { "estimated by the server" };
     format!(
-        "bytes of a job are its share of all tables by measurements ({measurements}); growth is that of windows that ended in the \
-         last {DAYS} days; rows of tables are estimated by the server"
+        "bytes of a job are its share of all tables, by number of measurements ({measurements}); growth covers windows \
+         that ended in the last {DAYS} days; row counts of tables are estimated by the server"
     )
 }
 

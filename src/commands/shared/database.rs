@@ -104,8 +104,8 @@ async fn expect_migrated(options: &PgConnectOptions) -> Result<()> {
             Err(user_error(format!("the `trueup` schema at {place} lacks {n} migrations; run `trueup migrate`")))
         }
         SchemaVersion::Ahead(n) => Err(user_error(format!(
-            "the `trueup` schema at {place} has {n} migrations that this program does not know: a newer trueup made them; \
-             use that one, or restore the backup from before"
+            "the `trueup` schema at {place} has {n} migrations that this version does not know: \
+             a newer trueup applied them; use that version, or restore the backup from before the upgrade"
         ))),
     }
 }
@@ -136,20 +136,25 @@ async fn binaries(consent: Consent) -> Result<PathBuf> {
         Err(missing) => missing,
     };
     let download =
-        Download::new().map_err(|error| user_error(format!("{missing}\nNor can one be fetched: {error:#}")))?;
+        Download::new().map_err(|error| user_error(format!("{missing}\nIt cannot be downloaded either: {error:#}")))?;
     let Some(download) = download else { return Err(user_error(missing.to_string())) };
     if let Some(found) = download.unpacked() {
         return Ok(found);
     }
     let wanted = consent == Consent::Given || download.is_named();
     if !wanted && !agrees(&download)? {
-        return Err(user_error(format!("{missing}\nor have one fetched: `trueup demo` does")));
+        return Err(user_error(format!("{missing}\nor let `trueup demo` download one")));
     }
-    output::note(&format!("no Postgres is installed here: fetching {}", download.words()));
-    let bar = progress::bytes(0, "fetching");
+    output::note(&format!("no Postgres is installed here: downloading {}", download.words()));
+    let bar = progress::bytes(0, "downloading");
     let fetched = download.fetch(&mut |done, of| bar.at(done, of)).await;
     bar.finish();
-    fetched.map_err(|error| user_error(format!("{missing}\nOne could not be fetched: {error:#}. A mirror, or an archive on this machine, is named by TRUEUP_POSTGRES_ARCHIVE")))
+    fetched.map_err(|error| {
+        user_error(format!(
+            "{missing}\nThe download failed: {error:#}. Set TRUEUP_POSTGRES_ARCHIVE to a mirror or to an archive on \
+             this machine"
+        ))
+    })
 }
 
 /// Asks at the terminal. Without a terminal the answer is no.
@@ -157,7 +162,7 @@ fn agrees(download: &Download) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
     }
-    output::note(&format!("no Postgres is installed here. Fetch {}? [y/N]", download.words()));
+    output::note(&format!("no Postgres is installed here. Download {}? [y/N]", download.words()));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -167,7 +172,7 @@ fn agrees(download: &Download) -> Result<bool> {
 pub(in crate::commands) async fn local_server(folder: &Path, consent: Consent) -> Result<LocalServer> {
     let binaries = binaries(consent).await?;
     let spinner = progress::spinner("starting the local Postgres");
-    let guard = std::env::current_exe().context("could not find this program's own file")?;
+    let guard = std::env::current_exe().context("could not find the path of this program")?;
     let options = LocalOptions { binaries, guard, throw_away: false, linger: Duration::from_millis(300) };
     let started = LocalServer::start(folder, options).await;
     spinner.finish();

@@ -83,7 +83,8 @@ fn look(entry: std::io::Result<PathBuf>, deep: usize, seen: &mut BTreeSet<PathBu
     if is_hidden_or_draft(&name) {
         // Jobs are not expected in `..data` of a mounted volume or in `.git`.
         if name.contains(".toml") {
-            found.passed_over.push(format!("`{}` is ignored: it is hidden, or an editor's", path.display()));
+            let why = "is ignored: it is hidden, or a temporary file of an editor";
+            found.passed_over.push(format!("`{}` {why}", path.display()));
         }
         return;
     }
@@ -94,7 +95,7 @@ fn look(entry: std::io::Result<PathBuf>, deep: usize, seen: &mut BTreeSet<PathBu
         Some("toml") if is_fixture(&path) => found.fixtures.push(path),
         Some("toml") => found.jobs.push(path),
         _ if looks_like_a_job(&name) => {
-            found.passed_over.push(format!("`{}` is not read: a job is a file NAME.toml", path.display()));
+            found.passed_over.push(format!("`{}` is not read: job files are named NAME.toml", path.display()));
         }
         _ => {}
     }
@@ -109,8 +110,8 @@ fn look_below(path: &Path, deep: usize, seen: &mut BTreeSet<PathBuf>, found: &mu
         Ok(entries) if deep > 0 => {
             entries.for_each(|entry| look(entry.map(|entry| entry.path()), deep - 1, seen, found));
         }
-        Ok(_) => found.passed_over.push(format!("`{}` is not looked into: it is nested too deeply", path.display())),
-        Err(error) => found.passed_over.push(format!("`{}` could not be looked into: {error}", path.display())),
+        Ok(_) => found.passed_over.push(format!("`{}` is not searched: it is nested too deeply", path.display())),
+        Err(error) => found.passed_over.push(format!("`{}` could not be searched: {error}", path.display())),
     }
 }
 
@@ -137,7 +138,7 @@ pub(in crate::commands) fn read(path: &Path) -> Read {
     let refused = |why: String| Err((String::new(), 0, why));
     let kind = match fs::metadata(path) {
         Ok(kind) => kind,
-        Err(_) if path.is_symlink() => return refused("it is a link to a file that is not there".to_owned()),
+        Err(_) if path.is_symlink() => return refused("it is a link to a file that does not exist".to_owned()),
         Err(error) => return refused(error.to_string()),
     };
     // Opening a pipe would wait for its writer.
@@ -150,7 +151,7 @@ pub(in crate::commands) fn read(path: &Path) -> Read {
         return refused(error.to_string());
     }
     if bytes.len() as u64 > LONGEST {
-        return refused(format!("it has more than {} KiB", LONGEST / 1024));
+        return refused(format!("it is larger than {} KiB", LONGEST / 1024));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

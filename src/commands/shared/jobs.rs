@@ -35,7 +35,7 @@ impl JobFile {
             Err((text, at, why)) => {
                 let finding =
                     Diagnostic::error("unreadable-file", at..at, format!("the job file cannot be read: {why}"))
-                        .hint("a job is a text file in UTF-8; move what is none out of the folder");
+                        .hint("save jobs as UTF-8 text, and move other files out of the folder");
                 Self { path: shown, text, document: None, job: None, findings: vec![finding], size: None }
             }
         }
@@ -99,7 +99,7 @@ pub(in crate::commands) fn load_all(path: &Path, settings: &Settings) -> Result<
     {
         let path = path.display();
         return Err(user_error(format!(
-            "`{path}` holds tests of a job's rules, and no job: `trueup test {path}` runs them"
+            "`{path}` contains tests of a job's rules, not a job; run them with `trueup test {path}`"
         )));
     }
     listing.passed_over.iter().for_each(|why| output::note(&format!("note: {why}")));
@@ -185,12 +185,13 @@ fn declared_name(file: &JobFile) -> Option<String> {
 
 /// Returns a job file with some keys of its rules replaced.
 fn changed(text: &str, changes: &[String]) -> Result<String> {
-    let mut table: toml::Table = text.parse().map_err(|error| user_error(format!("the job is not TOML: {error}")))?;
+    let mut table: toml::Table =
+        text.parse().map_err(|error| user_error(format!("the job is not valid TOML: {error}")))?;
     for change in changes {
         let parsed = change.split_once('=').and_then(|(place, value)| Some((place.split_once('.')?, value)));
         let Some(((rule, key), value)) = parsed else {
             return Err(user_error(format!(
-                "`--set {change}` is no change; write `RULE.KEY=VALUE`, such as `rmse-high.above=300`"
+                "`--set {change}` is not a change; write `RULE.KEY=VALUE`, such as `rmse-high.above=300`"
             )));
         };
         let rules = table.get_mut("alerts").and_then(toml::Value::as_array_mut);

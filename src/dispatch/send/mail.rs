@@ -35,8 +35,8 @@ pub(super) async fn deliver(pool: &PgPool, email: &EmailReceiver, leased: &Lease
         async move {
             let name = address.to_string();
             let answer = match () {
-                () if waits_for_an_earlier(leased, &name) => failed("an earlier message about the same waits for it"),
-                () if started.elapsed() > BEGIN_WITHIN => failed("the mail server was too slow to be asked"),
+                () if waits_for_an_earlier(leased, &name) => failed("an earlier mail of the group is still pending"),
+                () if started.elapsed() > BEGIN_WITHIN => failed("not tried: the mail server is too slow"),
                 () => email.send(&address, mail).await,
             };
             (noted(pool, leased, &name, answer).await, name)
@@ -68,7 +68,7 @@ async fn noted(pool: &PgPool, leased: &Leased, address: &str, answer: Delivery) 
     });
     match noted.await {
         Ok(_) => answer,
-        Err(_) => failed("the database could not be told of the answer"),
+        Err(_) => failed("could not record the answer of the mail server"),
     }
 }
 

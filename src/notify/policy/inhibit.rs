@@ -134,7 +134,7 @@ mod tests {
         let page = candidate("rmse-high", "page", "all");
         assert_eq!(told(page, &[stopped]), "while labels-stopped fires");
         assert_eq!(told(low, &[stopped]), "while labels-stopped fires");
-        assert_eq!(told(stopped, &[low]), "told", "the cause is told");
+        assert_eq!(told(stopped, &[low]), "told", "the cause is notified");
         let about_predictions = Candidate { needs_labels: false, metric: "predictions", ..page };
         assert_eq!(told(about_predictions, &[stopped]), "told");
     }
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(told(page, &[ticket]), "told");
         let compound = Candidate { metric: "coverage", ..page };
         let low = Candidate { metric: "coverage", ..candidate("coverage-low", "ticket", "all") };
-        assert_eq!(told(low, &[compound]), "told", "of two that would hold back each other one is told");
+        assert_eq!(told(low, &[compound]), "told", "if two alerts would inhibit each other, one is notified");
         assert_eq!(told(Candidate { metric: "bias", ..ticket }, &[page]), "told", "it says something else");
         assert_eq!(told(Candidate { model_version: Some("v2"), ..ticket }, &[page]), "told", "of something else");
         assert_eq!(

@@ -18,12 +18,12 @@ impl Body {
     /// Accepts an object with at least one string and not too many.
     pub fn new(shape: Map<String, Json>) -> Result<Self, String> {
         match texts(&shape) {
-            0 => Err("the body has no text to fill".to_owned()),
+            0 => Err("the body contains no string".to_owned()),
             // Key that a TOML date gets in JSON.
             _ if has_key(&Json::Object(shape.clone()), "$__toml_private_datetime") => {
-                Err("JSON has no dates: write a date as a text".to_owned())
+                Err("JSON has no dates: write the date as a string".to_owned())
             }
-            n if n > MOST_TEXTS => Err(format!("the body has {n} texts, and {MOST_TEXTS} is the most")),
+            n if n > MOST_TEXTS => Err(format!("the body has {n} strings; the limit is {MOST_TEXTS}")),
             _ => Ok(Self(shape)),
         }
     }

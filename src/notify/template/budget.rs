@@ -32,7 +32,7 @@ impl Budget {
     /// Charges bytes, or fails if the budget is used up.
     pub fn charge(&self, bytes: u64) -> Result<(), Error> {
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        taken.map(drop).map_err(|_| refused("the template makes too much text: it may make some megabytes in all"))
+        taken.map(drop).map_err(|_| refused("the template produces too much text: the limit is a few megabytes"))
     }
 
     /// Charges for a value and everything in it, and stops as soon as that is too much.
@@ -42,7 +42,7 @@ impl Budget {
 
     fn charge_below(&self, value: &Value, depth: u32) -> Result<(), Error> {
         if depth > DEEPEST {
-            return Err(refused("the template puts values into values too deeply"));
+            return Err(refused("the template nests values too deeply"));
         }
         self.charge(EACH + value.as_str().map_or(0, |text| text.len() as u64))?;
         match value.kind() {
@@ -73,22 +73,22 @@ impl Budget {
         let number = |value: &Value| f64::try_from(value.clone()).ok().filter(|_| value.is_number());
         match (whole(a).zip(whole(b)), number(a), number(b)) {
             (Some((a, b)), ..) => {
-                a.checked_mul(b).map(Value::from).ok_or_else(|| refused("the template has a product that is too large"))
+                a.checked_mul(b).map(Value::from).ok_or_else(|| refused("the template computes too large a product"))
             }
             (None, Some(a), Some(b)) => Ok(Value::from(a * b)),
             (None, None, Some(_)) => self.repeat(a, whole(b)),
             (None, Some(_), None) => self.repeat(b, whole(a)),
-            (None, None, None) => Err(refused("the template multiplies what is no number, text or list by a number")),
+            (None, None, None) => Err(refused("the template can multiply only a number, text or list by a number")),
         }
     }
 
     fn repeat(&self, value: &Value, times: Option<i128>) -> Result<Value, Error> {
         let times = times.map(|times| usize::try_from(times).unwrap_or(0));
-        let times = times.ok_or_else(|| refused("the template repeats something, but not a whole number of times"))?;
+        let times = times.ok_or_else(|| refused("the template must repeat a text or list a whole number of times"))?;
         let items: Vec<Value> = match value.kind() {
             ValueKind::String => Vec::new(),
             ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.collect(),
-            _ => return Err(refused("the template multiplies what is no number, text or list by a number")),
+            _ => return Err(refused("the template can multiply only a number, text or list by a number")),
         };
         let size = value.as_str().map_or(items.len() as u64 * EACH, |text| text.len() as u64);
         self.charge(EACH + size.saturating_mul(times as u64))?;
@@ -152,7 +152,7 @@ fn longest(name: &str, given: &[Value]) -> Result<u64, Error> {
         "batch" | "slice" => width(given)?.saturating_mul(EACH),
         "round" => width(given)?,
         "format" if is_wide(text(0)) => {
-            return Err(refused("the template has a width in `format` that is too large: write up to 99"));
+            return Err(refused("the template has a width in `format` that is too large: use at most 99"));
         }
         _ => 0,
     })
@@ -173,7 +173,7 @@ fn width(given: &[Value]) -> Result<u64, Error> {
     )]
     match largest <= WIDEST as f64 {
         true => Ok(largest as u64 + 1),
-        false => Err(refused("the template has a width or size that is too large: a filter takes up to 1000")),
+        false => Err(refused("the template has a width or size that is too large: use at most 1000")),
     }
 }
 

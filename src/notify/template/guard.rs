@@ -51,7 +51,7 @@ fn edits(name: &str, source: &str) -> Result<Vec<Edit>, Error> {
 fn unguarded() -> Error {
     Error::new(
         ErrorKind::InvalidOperation,
-        "the template has an expression that cannot be bounded: put its parts into variables with `set` first",
+        "the template has an expression that cannot be bounded: assign its parts to variables with `set` first",
     )
 }
 
@@ -103,7 +103,7 @@ impl Walk<'_> {
             Stmt::Block(block) => self.all(&block.body),
             Stmt::Import(_) | Stmt::FromImport(_) | Stmt::Extends(_) | Stmt::Include(_) => Err(Error::new(
                 ErrorKind::InvalidOperation,
-                "the template uses another one, which templates of messages do not",
+                "the template refers to another template, which is not supported",
             )),
             Stmt::Macro(declared) => self.declared(declared),
             Stmt::CallBlock(block) => {

@@ -71,7 +71,7 @@ impl EmailReceiver {
     pub async fn reach(&self) -> Result<(), String> {
         match tokio::time::timeout(TIMEOUT * 2, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("the mail server does not answer as one".to_owned()),
+            Ok(Ok(false)) => Err("the server does not answer like a mail server".to_owned()),
             Ok(Err(error)) => match failed(&error) {
                 Delivery::Failed { failure, .. } | Delivery::Refused { failure, .. } => Err(failure),
                 Delivery::Accepted { .. } | Delivery::Partly { .. } | Delivery::Gone { .. } => {
@@ -90,7 +90,7 @@ impl EmailReceiver {
 
     /// Returns the formatted mail, the same for each address and attempt, or the reason why it cannot be written.
     pub fn written(&self, id: Uuid, notice: &Notice) -> Result<Vec<u8>, String> {
-        let message = self.message(id, notice).map_err(|error| format!("the mail could not be written: {error}"))?;
+        let message = self.message(id, notice).map_err(|error| format!("could not compose the mail: {error}"))?;
         Ok(message.formatted())
     }
 

@@ -79,7 +79,7 @@ impl Endpoint {
     pub fn with_header(mut self, name: &str, value: &SecretString) -> Result<Self, String> {
         let name = header_name(name)?;
         let mut value = HeaderValue::from_str(value.expose_secret())
-            .map_err(|_| format!("the value of the header `{name}` has characters that no header may have"))?;
+            .map_err(|_| format!("the value of the header `{name}` has characters that are not allowed in a header"))?;
         value.set_sensitive(true);
         self.headers.insert(name, value);
         Ok(self)
@@ -87,14 +87,14 @@ impl Endpoint {
 
     /// Connects to the endpoint and sends nothing.
     pub async fn reach(&self) -> Result<(), String> {
-        let refused = || "the receiver could not be connected to".to_owned();
+        let refused = || "could not connect to the receiver".to_owned();
         let host = self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = self.url.port_or_known_default().unwrap_or(443);
         let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port)));
-        let found = found.await.map_err(|_| refused())?.map_err(|_| "its name does not resolve".to_owned())?;
+        let found = found.await.map_err(|_| refused())?.map_err(|_| "the host name does not resolve".to_owned())?;
         let addresses: Vec<_> = found.filter(|address| self.allowed.allow(address.ip())).collect();
         if addresses.is_empty() {
-            return Err("its address is in a network that is not public; see `allow_networks`".to_owned());
+            return Err("the address is in a network that is not public; see `allow_networks`".to_owned());
         }
         let opened = tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect(addresses.as_slice())).await;
         opened.map_err(|_| refused())?.map(drop).map_err(|_| refused())
@@ -116,8 +116,7 @@ impl Endpoint {
 
 /// Parses the name of a header that users may set.
 pub fn header_name(name: &str) -> Result<HeaderName, String> {
-    let parsed =
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of a header"))?;
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a valid header name"))?;
     if RESERVED.contains(&parsed.as_str()) {
         return Err(format!("the header `{name}` is set by trueup itself"));
     }
@@ -156,9 +155,9 @@ fn unreachable(error: &reqwest::Error) -> String {
     let words = if error.is_timeout() {
         "the receiver did not answer in time"
     } else if error.is_connect() && has_proxy() {
-        "the receiver could not be connected to (webhooks go straight to it: the proxy of `HTTPS_PROXY` is not used)"
+        "could not connect to the receiver (webhooks connect directly: the proxy in `HTTPS_PROXY` is not used)"
     } else if error.is_connect() {
-        "the receiver could not be connected to"
+        "could not connect to the receiver"
     } else {
         "the request failed"
     };

@@ -84,7 +84,7 @@ impl Resolve for GuardedResolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let addresses: Vec<SocketAddr> = found.filter(|address| allowed.allow(address.ip())).collect();
             if addresses.is_empty() {
-                return Err("the name has no address that may be reached; see `allow_networks`".into());
+                return Err("the host name resolves to no allowed address; see `allow_networks`".into());
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })

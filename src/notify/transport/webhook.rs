@@ -36,7 +36,7 @@ impl SigningSecret {
         match STANDARD.decode(encoded) {
             Ok(key) if key.len() >= 16 => Ok(Self(SecretString::from(encoded))),
             Ok(_) => Err("the signing secret is shorter than 16 bytes".to_owned()),
-            Err(_) => Err("the signing secret is not `whsec_` and base64".to_owned()),
+            Err(_) => Err("the signing secret is not `whsec_` followed by base64".to_owned()),
         }
     }
 

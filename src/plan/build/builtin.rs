@@ -40,11 +40,11 @@ pub(super) fn build(job: Job<'_>, label_wait: TimeDelta, findings: &mut Findings
     for (index, name) in section.off.iter().enumerate().filter(|(_, name)| *name != "all") {
         if !NAMES.contains(&name.as_str()) {
             let hint = did_you_mean(name, NAMES).map_or_else(
-                || format!("known ones are {}, or `all`", NAMES.join(", ")),
+                || format!("use one of {}, or `all`", NAMES.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
             findings
-                .error(&format!("builtin.off[{index}]"), "unknown-rule", format!("`{name}` is no built-in rule"))
+                .error(&format!("builtin.off[{index}]"), "unknown-rule", format!("`{name}` is not a built-in rule"))
                 .hint(hint);
         }
     }

@@ -24,12 +24,8 @@ pub(super) fn build(
     all.dedup();
     if let Some(pair) = all.windows(2).find(|pair| pair[0].name == pair[1].name) {
         findings
-            .error(
-                "cohorts",
-                "ambiguous-dimension",
-                format!("the dimension `{}` is declared in two ways", pair[0].name),
-            )
-            .hint("give one of them another name");
+            .error("cohorts", "ambiguous-dimension", format!("the dimension `{}` has two definitions", pair[0].name))
+            .hint("rename one of them");
     }
     let mut sets: Vec<CohortSet> = Vec::new();
     for (index, (spec, dimensions)) in specs.iter().zip(&declared).enumerate() {
@@ -64,7 +60,7 @@ fn declaration(index: usize, spec: &CohortSection, findings: &mut Findings<'_>) 
     if spec.by.is_empty() || spec.by.len() > MOST_DIMENSIONS {
         findings
             .error(&path, "bad-dimensions", format!("`by` has {} dimensions", spec.by.len()))
-            .hint(format!("name 1 to {MOST_DIMENSIONS}"));
+            .hint(format!("list 1 to {MOST_DIMENSIONS}"));
     }
     let mut found: Vec<Dimension> = Vec::new();
     for (place, dimension) in spec.by.iter().enumerate() {
@@ -77,7 +73,7 @@ fn declaration(index: usize, spec: &CohortSection, findings: &mut Findings<'_>) 
             }
             Ok(dimension) => found.push(dimension),
             Err((code, message)) => findings.error(&path, code, message).hint(
-                "name a column, or write { name = \"hour\", expr = \"extract(hour from at at time zone 'UTC')\" }",
+                "use a column name, or write { name = \"hour\", expr = \"extract(hour from at at time zone 'UTC')\" }",
             ),
         }
     }
@@ -95,7 +91,7 @@ fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
             if named.name.is_empty() || !named.name.chars().all(plain) {
                 return Err((
                     "bad-name",
-                    format!("`{}` is not a name of a dimension: use letters, digits and `_`", named.name),
+                    format!("`{}` is not a valid dimension name: use letters, digits and `_`", named.name),
                 ));
             }
             let expression = Expression::parse(&named.expr).map_err(|message| ("bad-expression", message))?;

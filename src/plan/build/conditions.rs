@@ -105,13 +105,13 @@ fn limits(
         (true, true) => {
             findings
                 .error(path, "two-conditions", "a limit and a distance from a baseline are two conditions")
-                .hint("put each into a condition of its own, in a list `all` or `any`");
+                .hint("make each a condition of its own, in a list `all` or `any`");
             None
         }
         (true, false) => {
             if written.baseline.is_some() {
                 findings
-                    .error(&format!("{path}.baseline"), "unused-baseline", "nothing is compared with the baseline")
+                    .error(&format!("{path}.baseline"), "unused-baseline", "no condition uses the baseline")
                     .hint("use `above_baseline` or `below_baseline`, or remove it");
             }
             fixed_limits(written.above, written.below, path, findings).map(Limits::Fixed)
@@ -192,7 +192,7 @@ fn excess(spec: &ExcessSpec, path: &str, findings: &mut Findings<'_>) -> Option<
         if valid.is_none() || place.is_some() {
             findings
                 .error(path, "bad-distance", "this is not a distance from a baseline")
-                .hint("write `\"20%\"`, a number of the metric's unit, `\"3 mad\"`, or one of each in a list");
+                .hint("write `\"20%\"`, a number in the metric's unit, `\"3 mad\"`, or one of each in a list");
             return None;
         }
         *place = valid;
@@ -231,7 +231,7 @@ fn baseline(
     ];
     for (key, _) in written.into_iter().filter(|(key, there)| *there && !used.contains(key)) {
         findings
-            .error(&format!("{path}.{key}"), "unused-key", format!("`{key}` means nothing for this kind of baseline"))
+            .error(&format!("{path}.{key}"), "unused-key", format!("`{key}` has no effect on this kind of baseline"))
             .hint("remove it, or choose another `kind`");
     }
     let built = match kind {
@@ -239,7 +239,11 @@ fn baseline(
         BaselineKind::Seasonal => {
             if window.is_some_and(|window| window.nominal() > chrono::TimeDelta::days(7)) {
                 findings
-                    .error(&format!("{path}.kind"), "window-too-long", "windows of past weeks overlap each other")
+                    .error(
+                        &format!("{path}.kind"),
+                        "window-too-long",
+                        "windows longer than a week overlap those of past weeks",
+                    )
                     .hint("use a window of at most 7 days, or `baseline = { kind = \"rolling\" }`");
                 return None;
             }
@@ -278,8 +282,12 @@ fn baseline(
     let most = Baseline { kind: built.clone(), min, exclude: vec![] }.windows();
     if usize::try_from(min).is_ok_and(|min| min > most) {
         findings
-            .error(&format!("{path}.min"), "never-enough", format!("{min} windows are asked for, and there are {most}"))
-            .hint("lower `min`, or take more windows");
+            .error(
+                &format!("{path}.min"),
+                "never-enough",
+                format!("`min` is {min}, but there are at most {most} windows"),
+            )
+            .hint("lower `min`, or use more windows");
         return None;
     }
     let exclude = section.exclude.iter().enumerate();
@@ -306,8 +314,8 @@ fn range(spec: &RangeSection, path: &str, findings: &mut Findings<'_>) -> Option
     let found = time(&spec.from).zip(time(&spec.to)).filter(|(from, to)| from < to);
     if found.is_none() {
         findings
-            .error(path, "bad-range", "this is not a range of time")
-            .hint("write `{ from = \"2024-12-24T00:00:00Z\", to = \"2024-12-27T00:00:00Z\" }`, the earlier first");
+            .error(path, "bad-range", "this is not a time range")
+            .hint("write `{ from = \"2024-12-24T00:00:00Z\", to = \"2024-12-27T00:00:00Z\" }`, the earlier time first");
     }
     found.map(|(start, end)| Slice { start, end })
 }

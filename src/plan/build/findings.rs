@@ -101,7 +101,7 @@ impl<'a> Findings<'a> {
             reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !valid {
             self.error(path, "bad-link", format!("`{text}` is not an http(s) link"))
-                .hint("write the whole address, beginning with https://");
+                .hint("write the full URL, beginning with https://");
         }
     }
 }

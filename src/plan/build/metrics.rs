@@ -49,7 +49,7 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
     let values: Vec<Extra> = extras.iter().map(|(extra, _)| extra.clone()).collect();
     if extra::columns(&values).len() > 64 {
         findings
-            .error("metrics.custom", "too-many-columns", "the expressions name more than 64 columns")
+            .error("metrics.custom", "too-many-columns", "the expressions use more than 64 columns")
             .hint("compute some of them in a `query`");
     }
     Metrics { all, parameters, extras }
@@ -80,8 +80,8 @@ fn included(spec: &JobSpec, findings: &mut Findings<'_>) -> Vec<JobMetric> {
     }
     if names.is_empty() && spec.metrics.custom.is_empty() {
         findings
-            .error("metrics.include", "no-metrics", "no metric is included")
-            .hint("name at least one, such as `rmse`");
+            .error("metrics.include", "no-metrics", "the job has no metrics")
+            .hint("include at least one, such as `rmse`");
     }
     found.into_iter().map(JobMetric::Catalogue).collect()
 }
@@ -113,7 +113,7 @@ fn check_needs(
             ("`weight`", "add `weight = \"column\"` under [metrics]: a column of the prediction row")
         }
         Requirement::LatencyHistogram if spec.labels.arrived_at.is_none() => {
-            ("`labels.arrived_at`", "name the column that says when a label became known")
+            ("`labels.arrived_at`", "set it to the column with the time at which a label became known")
         }
         _ => return,
     };
@@ -125,7 +125,7 @@ fn positive(path: &str, value: Option<f64>, zero: bool, findings: &mut Findings<
     if value.is_finite() && (value > 0.0 || (zero && value == 0.0)) && value < 1e70 {
         return Some(value);
     }
-    findings.error(path, "out-of-range", format!("{value} is not a size of an error")).hint("use a number above 0");
+    findings.error(path, "out-of-range", format!("{value} is not a positive number")).hint("use a number above 0");
     None
 }
 
@@ -136,7 +136,7 @@ fn trim(value: Option<f64>, findings: &mut Findings<'_>) -> f64 {
         Some(share) => {
             findings
                 .error("metrics.trim", "out-of-range", format!("{share} is not a share"))
-                .hint("use 0 to below 1: 0.05 leaves out the largest 5 %");
+                .hint("use a share from 0 to below 1: 0.05 excludes the largest 5 %");
             DEFAULT_TRIM
         }
     }
@@ -149,7 +149,7 @@ fn weight(column: Option<&str>, findings: &mut Findings<'_>) -> Option<Extra> {
             Some(Extra { expression, is_weight: true })
         }
         Err(message) => {
-            findings.error("metrics.weight", "bad-column", message).hint("name a column of the prediction row");
+            findings.error("metrics.weight", "bad-column", message).hint("use a column of the prediction row");
             None
         }
     }
@@ -165,14 +165,14 @@ fn custom_metric(
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.chars().all(plain) {
         findings
-            .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a name of a metric", spec.name))
+            .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a valid metric name", spec.name))
             .hint("use a-z, 0-9 and `_`");
     }
     let taken = metric::find(&spec.name).is_some() || name::is_reserved(&spec.name);
     if taken || known.iter().any(|metric| metric.name() == spec.name) {
         findings
-            .error(&format!("{path}.name"), "repeated-entry", format!("there is a metric `{}` already", spec.name))
-            .hint("give it another name");
+            .error(&format!("{path}.name"), "repeated-entry", format!("a metric `{}` already exists", spec.name))
+            .hint("rename it");
     }
     let per = spec.per.as_deref().unwrap_or("1");
     let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, findings)?;

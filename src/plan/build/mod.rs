@@ -58,7 +58,7 @@ pub fn plan(
     if !(0..=100).contains(&worst) {
         findings
             .error("residuals.worst", "out-of-range", format!("`worst` is {worst}"))
-            .hint("use 1 to 100, or leave it out");
+            .hint("use 1 to 100, or omit it");
     }
     let gap = schedule.as_ref().map(|schedule| schedule.cadence.usual_gap());
     let declared = job::Job {

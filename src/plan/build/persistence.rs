@@ -12,8 +12,8 @@ pub(super) fn fires(alert: &AlertSection, path: &str, findings: &mut Findings<'_
     let Some(of) = &alert.of else { return persistence(alert.persistence.as_ref(), &format!("{path}.for"), findings) };
     if alert.persistence.is_some() {
         findings
-            .error(&format!("{path}.of"), "two-persistences", "`for` and `of` exclude each other")
-            .hint("keep one: `for` counts windows in a row, `of` some of the last ones");
+            .error(&format!("{path}.of"), "two-persistences", "`for` and `of` are mutually exclusive")
+            .hint("keep one: `for` counts consecutive windows, `of` windows among the last ones");
         return None;
     }
     let pair = match of.as_slice() {
@@ -23,7 +23,7 @@ pub(super) fn fires(alert: &AlertSection, path: &str, findings: &mut Findings<'_
     let found = pair.filter(|(needed, last)| *needed >= 1 && needed <= last && *last <= 1_000);
     if found.is_none() {
         findings
-            .error(&format!("{path}.of"), "bad-of", "`of` is not a number of windows of a number of windows")
+            .error(&format!("{path}.of"), "bad-of", "`of` is not a pair of window counts")
             .hint("write `of = [2, 3]` for two of the last three");
     }
     found.map(|(needed, last)| Persistence::Of { needed, last })
@@ -36,8 +36,8 @@ fn persistence(spec: Option<&ForSpec>, path: &str, findings: &mut Findings<'_>) 
             let found = u32::try_from(*n).ok().filter(|n| (1..=1_000).contains(n));
             if found.is_none() {
                 findings
-                    .error(path, "bad-for", format!("{n} is no number of windows"))
-                    .hint("use 1 to 1000 windows in a row");
+                    .error(path, "bad-for", format!("{n} is not a number of windows"))
+                    .hint("use 1 to 1000 consecutive windows");
             }
             found.map(Persistence::Windows)
         }
@@ -63,7 +63,7 @@ pub(super) fn clears(
         Some(When::Test(_)) | None => None,
         Some(When::All(_) | When::Any(_)) if alert.clear_below.is_some() || alert.clear_above.is_some() => {
             findings
-                .error(path, "clears-what", "a rule of several conditions has no single value to clear by")
+                .error(path, "clears-what", "a rule with several conditions has no single value for a clearing limit")
                 .hint("use `clear_for`, or put the rule on one metric");
             return None;
         }
@@ -75,20 +75,21 @@ pub(super) fn clears(
         Some(Condition::Outside { low, high }) => (Some(high), Some(low)),
         None => (None, None),
     };
-    let fits = |key: &str,
-                clear: Option<f64>,
-                limit: Option<f64>,
-                calm: fn(f64, f64) -> bool,
-                findings: &mut Findings<'_>| {
-        let Some(clear) = clear else { return true };
-        let right = clear.is_finite() && (condition.is_none() || limit.is_some_and(|limit| calm(clear, limit)));
-        if !right {
-            findings
-                .error(&format!("{path}.{key}"), "clears-never", format!("`{key}` = {clear} is not on the calm side of the limit"))
-                .hint("`clear_below` goes with `above` and is at most that; `clear_above` goes with `below` and is at least that");
-        }
-        right
-    };
+    let fits =
+        |key: &str, clear: Option<f64>, limit: Option<f64>, calm: fn(f64, f64) -> bool, findings: &mut Findings<'_>| {
+            let Some(clear) = clear else { return true };
+            let right = clear.is_finite() && (condition.is_none() || limit.is_some_and(|limit| calm(clear, limit)));
+            if !right {
+                findings
+                    .error(
+                        &format!("{path}.{key}"),
+                        "clears-never",
+                        format!("`{key}` = {clear} is on the wrong side of the limit"),
+                    )
+                    .hint("use a `clear_below` of at most `above`, or a `clear_above` of at least `below`");
+            }
+            right
+        };
     let below = fits("clear_below", alert.clear_below, high, |clear, limit| clear <= limit, findings);
     let above = fits("clear_above", alert.clear_above, low, |clear, limit| clear >= limit, findings);
     (below && above).then_some(Clearing { below: alert.clear_below, above: alert.clear_above, persistence })
@@ -114,7 +115,7 @@ pub(super) fn check_reach(
                 .error(
                     &format!("{path}.{key}"),
                     "too-long",
-                    format!("{} is longer than is looked back", duration::format(*time)),
+                    format!("{} is longer than the rule looks back", duration::format(*time)),
                 )
                 .hint(format!("use at most {}, or a longer window", duration::format(most)));
         }

@@ -50,12 +50,12 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, findings: &mut Findings<
     let runbook = alert.runbook.clone().or_else(|| spec.job.runbook.clone());
     if severity == Severity::Page && runbook.is_none() {
         findings
-            .error(path, "no-runbook", format!("the rule `{}` pages people and has no runbook", alert.name))
+            .error(path, "no-runbook", format!("the rule `{}` pages but has no runbook", alert.name))
             .hint("add `runbook = \"https://example.org/runbook\"` to the rule or to [job]");
     }
     if severity == Severity::Ticket && runbook.is_none() {
         findings.warning(path, "ticket-without-runbook", format!("the rule `{}` has no runbook", alert.name)).hint(
-            "add `runbook = \"https://example.org/runbook\"` to the rule or to [job], so that its readers know what to do",
+            "add `runbook = \"https://example.org/runbook\"` to the rule or to [job], so that on-call knows what to do",
         );
     }
     let notify = alert.notify.clone().or_else(|| spec.job.notify.clone()).unwrap_or_default();
@@ -63,12 +63,12 @@ fn rule(job: Job<'_>, alert: &AlertSection, path: &str, findings: &mut Findings<
     let owner = alert.owner.clone().or_else(|| spec.job.owner.clone());
     if owner.is_none() {
         findings
-            .warning(path, "no-owner", format!("nobody answers for the rule `{}`", alert.name))
+            .warning(path, "no-owner", format!("the rule `{}` has no owner", alert.name))
             .hint("add `owner = \"team@example.org\"` to the rule or to [job]");
     }
     if severity == Severity::Page && notify.is_empty() {
         findings
-            .warning(path, super::NOBODY_TOLD, format!("the rule `{}` tells nobody", alert.name))
+            .warning(path, super::NOBODY_TOLD, format!("the rule `{}` has no receiver", alert.name))
             .hint("add `notify = [\"receiver\"]` to it or to [job], or a route to trueup.toml");
     }
     Some(Rule {
@@ -109,8 +109,8 @@ pub(super) fn check_name(name: &str, path: &str, findings: &mut Findings<'_>) {
     }
     if super::builtin::NAMES.contains(&name) {
         findings
-            .error(&format!("{path}.name"), "reserved-name", format!("`{name}` is a rule that every job has"))
-            .hint("use another name; a list `off` under [builtin] turns built-in rules off");
+            .error(&format!("{path}.name"), "reserved-name", format!("`{name}` is the name of a built-in rule"))
+            .hint("use another name; to turn off a built-in rule, list it in `off` under [builtin]");
     }
 }
 
@@ -129,14 +129,14 @@ fn when(
         (None, None, Some(any)) => tests(job, alert, any, versions, &format!("{path}.any"), findings).map(When::Any),
         (None, None, None) => {
             findings
-                .error(path, "missing-key", format!("the rule `{}` compares nothing", alert.name))
+                .error(path, "missing-key", format!("the rule `{}` has no condition", alert.name))
                 .hint("add `metric = \"rmse\"`, or a list `all` or `any` of conditions");
             None
         }
         _ => {
             findings
-                .error(path, "two-conditions", "`metric`, `all` and `any` exclude each other")
-                .hint("put the condition of the metric into the list");
+                .error(path, "two-conditions", "`metric`, `all` and `any` are mutually exclusive")
+                .hint("move the condition on the metric into the list");
             None
         }
     }
@@ -171,7 +171,11 @@ fn tests(
         || alert.baseline.is_some();
     if beside || list.len() < 2 {
         findings
-            .error(path, "two-conditions", "the conditions of a rule of several all stand in its list")
+            .error(
+                path,
+                "two-conditions",
+                "a list `all` or `any` must contain every condition of the rule, and at least two",
+            )
             .hint("write two or more, such as `all = [{ metric = \"rmse\", above = 250.0 }, { metric = \"coverage\", above = 0.9 }]`");
         return None;
     }
@@ -216,7 +220,7 @@ fn named(
     let Some((other, metric)) = others().find(|other| other.name == name).and_then(|o| Some((o, o.metric.as_ref()?)))
     else {
         let hint = did_you_mean(name, others().map(|other| other.name.as_str())).map_or_else(
-            || "name a rule that has a `metric`, or write the condition as a table".to_owned(),
+            || "use a rule with a `metric`, or write the condition as a table".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
         findings
@@ -240,7 +244,7 @@ fn check_significant(when: Option<&When>, metrics: &[JobMetric], path: &str, fin
                 "no-interval",
                 format!("`{}` has no confidence interval", test.metric.name()),
             )
-            .hint("`trueup explain --metrics` says which metrics have one; use `min_samples` for the others");
+            .hint("run `trueup explain --metrics` to see the metrics with one; use `min_samples` for the others");
     }
 }
 
@@ -274,7 +278,7 @@ fn cohort_choice(
         }
         Some(CohortsSpec::Word(word)) => {
             findings
-                .error(&path, "unknown-value", format!("`{word}` is not a choice of cohorts"))
+                .error(&path, "unknown-value", format!("`{word}` is not a value of `cohorts`"))
                 .hint("use \"all\", \"each\" or { dimension = \"value\" }");
             None
         }
@@ -287,8 +291,8 @@ fn cohort_choice(
             }
             let names = values.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             findings
-                .error(&path, "unknown-cohort", format!("no cohorts are declared by {names}"))
-                .hint("name all dimensions of one [[cohorts]] table");
+                .error(&path, "unknown-cohort", format!("the job declares no cohorts by {names}"))
+                .hint("use all dimensions of one [[cohorts]] table");
             None
         }
     }

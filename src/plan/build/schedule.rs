@@ -14,7 +14,7 @@ pub(super) fn build(spec: &ScheduleSection, findings: &mut Findings<'_>) -> Opti
     let cadence = match (&spec.cron, &spec.every) {
         (Some(_), Some(_)) => {
             findings
-                .error("schedule.every", "two-schedules", "`cron` and `every` are both given")
+                .error("schedule.every", "two-schedules", "`cron` and `every` are both set")
                 .hint("keep one of them");
             return None;
         }
@@ -43,7 +43,7 @@ pub(super) fn build(spec: &ScheduleSection, findings: &mut Findings<'_>) -> Opti
         }
     };
     if cadence.next_after(chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000)).is_none() {
-        findings.error("schedule.cron", "never-due", "this schedule is never due").hint("choose a day that exists");
+        findings.error("schedule.cron", "never-due", "the schedule never runs").hint("choose a day that exists");
         return None;
     }
     Some(Schedule {

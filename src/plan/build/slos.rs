@@ -39,7 +39,7 @@ pub(super) fn build(
         let rules = job.spec.alerts.iter().map(|alert| &alert.name);
         if rules.chain(slos.iter().map(|slo| &slo.name)).any(|name| *name == section.name) {
             findings
-                .error(&format!("{path}.name"), "repeated-entry", format!("`{}` is named twice", section.name))
+                .error(&format!("{path}.name"), "repeated-entry", format!("the name `{}` is used twice", section.name))
                 .hint("rename one of them");
         }
         slos.extend(slo(job, section, &path, bucket, schedule, findings));
@@ -60,8 +60,8 @@ fn slo(
     let valid = section.objective > 0.0 && section.objective < 1.0;
     if !valid {
         findings
-            .error(&format!("{path}.objective"), "bad-objective", format!("{} is no objective", section.objective))
-            .hint("use a share below 1, such as 0.95: an objective of 1 has no budget");
+            .error(&format!("{path}.objective"), "bad-objective", format!("{} is not an objective", section.objective))
+            .hint("use a share below 1, such as 0.95: an objective of 1 has no error budget");
     }
     let period = findings.duration(&format!("{path}.period"), Some(&section.period));
     findings.link(&format!("{path}.runbook"), section.runbook.as_deref());
@@ -87,7 +87,7 @@ fn slo(
     let runbook = section.runbook.clone().or_else(|| job.spec.job.runbook.clone());
     if burns.iter().any(|burn| burn.severity == Severity::Page) && runbook.is_none() {
         findings
-            .error(path, "no-runbook", format!("the objective `{}` pages people and has no runbook", section.name))
+            .error(path, "no-runbook", format!("the objective `{}` pages but has no runbook", section.name))
             .hint("add `runbook = \"https://example.org/runbook\"` to it or to [job]");
     }
     Some(Slo {
@@ -121,21 +121,27 @@ fn indicator(job: Job<'_>, section: &SloSection, path: &str, findings: &mut Find
             let found = conditions::window(window, path, job.windows, findings)?;
             if matches!(found.kind, WindowKind::Rolling(_)) {
                 findings
-                    .error(&format!("{path}.window"), "windows-overlap", "rolling windows count what is bad many times")
+                    .error(
+                        &format!("{path}.window"),
+                        "windows-overlap",
+                        "rolling windows overlap and count a bad event many times",
+                    )
                     .hint("use a tumbling window");
                 return None;
             }
             // A good value is at most `below` and at least `above`; the condition describes a bad one.
             let condition = conditions::fixed_limits(section.below, section.above, path, findings);
             if condition.is_none() && !limits {
-                findings.error(path, "no-condition", "nothing says when a window is good").hint("add `below = 300.0`");
+                findings
+                    .error(path, "no-condition", "the objective has no limit for good windows")
+                    .hint("add `below = 300.0`");
             }
             Some(Indicator::Windows { metric: metric?, window: found.name.clone(), condition: condition? })
         }
         _ => {
             findings
-                .error(path, "no-indicator", format!("the objective `{}` does not say what is good", section.name))
-                .hint("either `good = \"abs(error) <= 250\"`, or `metric`, `window` and `below`");
+                .error(path, "no-indicator", format!("the objective `{}` does not define good events", section.name))
+                .hint("add `good = \"abs(error) <= 250\"`, or `metric`, `window` and `below`");
             None
         }
     }
@@ -200,7 +206,7 @@ fn burns(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings
                                 "repeated-entry",
                                 format!("two burn rates have a long window of {}", window.long),
                             )
-                            .hint("its length names the alert; use another");
+                            .hint("use another length: alerts are named after it");
                     }
                     written(section, window, &path, frame, findings)
                 })
@@ -216,7 +222,7 @@ fn burns(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings
         "canary" => CANARY,
         other => {
             findings
-                .error(&path, "unknown-value", format!("`{other}` is no preset"))
+                .error(&path, "unknown-value", format!("`{other}` is not a preset"))
                 .hint("use \"auto\", \"multiwindow\", \"2x\", \"4x\", \"canary\", or a list of windows");
             return None;
         }
@@ -244,9 +250,10 @@ fn auto(section: &SloSection, path: &str, frame: Frame, findings: &mut Findings<
             return Some(found);
         }
     }
-    findings
-        .error(path, "no-burn", "no burn rate fits this objective, period and cadence")
-        .hint("take a longer period, count predictions instead of windows, or write `burn = [{ long = \"2d\", factor = 1.0, severity = \"ticket\" }]`");
+    findings.error(path, "no-burn", "no burn rate fits this objective, period and cadence").hint(
+        "use a longer period, count predictions instead of windows, or write \
+             `burn = [{ long = \"2d\", factor = 1.0, severity = \"ticket\" }]`",
+    );
     None
 }
 
@@ -312,17 +319,13 @@ fn feasible(burn: &Burn, path: &str, frame: Frame, findings: &mut Findings<'_>) 
 fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)> {
     let largest = largest_burn(frame.objective);
     if !burn.factor.is_finite() || burn.factor <= 0.0 {
-        return Some((
-            "bad-factor",
-            format!("a burn rate of {} is none", burn.factor),
-            "use a number above 0".to_owned(),
-        ));
+        return Some(("bad-factor", format!("{} is not a burn rate", burn.factor), "use a number above 0".to_owned()));
     }
     if burn.factor >= largest {
         return Some((
             "never-fires",
             format!(
-                "a burn rate above {:.4} is never reached: with an objective of {} everything bad burns at {largest:.4}",
+                "a burn rate above {:.4} is impossible: with an objective of {}, the largest is {largest:.4}",
                 burn.factor, frame.objective
             ),
             format!("use a factor below {largest:.4}, or a stricter objective"),
@@ -332,7 +335,7 @@ fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)
         let long = burn.long.min(frame.period);
         return Some((
             "bad-windows",
-            "the short window is within the long one, and that within the period".to_owned(),
+            "the short window must be within the long one, and the long one within the period".to_owned(),
             format!(
                 "write `long = \"{}\", short = \"{}\"`",
                 duration::format(long),
@@ -344,7 +347,7 @@ fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)
         return Some((
             "too-short",
             format!(
-                "the short window of {} holds no evaluation: there is one every {}",
+                "the short window of {} is shorter than the {} between evaluations",
                 duration::format(burn.short),
                 duration::format(frame.finest)
             ),
@@ -355,7 +358,7 @@ fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)
     if [burn.short, burn.long, frame.period].iter().any(|time| time.num_seconds() % bucket != 0) {
         return Some((
             "bad-windows",
-            format!("windows and period are made of whole buckets of {}", duration::format(frame.bucket)),
+            format!("windows and period must be multiples of the bucket, {}", duration::format(frame.bucket)),
             format!("use multiples of {}", duration::format(frame.bucket)),
         ));
     }
@@ -363,7 +366,10 @@ fn complaint(burn: &Burn, frame: Frame) -> Option<(&'static str, String, String)
     (frame.windows && count < 2.0).then(|| {
         (
             "fires-on-one",
-            format!("{} holds a single window, which would fire alone", duration::format(burn.long)),
+            format!(
+                "the long window of {} contains a single window, which would fire the alert by itself",
+                duration::format(burn.long)
+            ),
             "use a longer `long`".to_owned(),
         )
     })

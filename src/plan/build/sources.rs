@@ -50,9 +50,9 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, findings: &mut Findings<'_>
             .warning(
                 section,
                 "no-arrived-at",
-                format!("`{section}.arrived_at` is not declared: every run re-reads the whole horizon"),
+                format!("`{section}.arrived_at` is not set: every run re-reads the whole horizon"),
             )
-            .hint("name the column that says when a row became visible, if there is one");
+            .hint("set it to the column with the time at which a row became visible, if there is one");
     }
     Some((predictions, labels))
 }
@@ -63,7 +63,8 @@ fn check_keys(predictions: &Predictions, labels: &Labels, findings: &mut Finding
     if l.len() > p.len() {
         let message = format!("the key has {} columns in predictions and {} in labels", p.len(), l.len());
         findings.error("labels.id", "key-mismatch", message).hint(
-            "name as many columns as in predictions.id, in the same order, or fewer where several predictions share a label",
+            "list as many columns as in predictions.id, in the same order, or fewer where several predictions share a \
+             label",
         );
     } else if l.len() < p.len() && l.iter().all(|column| p.contains(column)) && !p.starts_with(l) {
         let names = |of: &[Identifier]| {
@@ -74,7 +75,7 @@ fn check_keys(predictions: &Predictions, labels: &Labels, findings: &mut Finding
             .error(
                 "labels.id",
                 "key-mismatch",
-                "predictions that share a label must have its key at the start of theirs",
+                "the key of the labels must consist of the leading columns of the key of the predictions",
             )
             .hint(format!("in [predictions] write id = [{}, {}]", names(l), names(&others)));
     }
@@ -92,7 +93,7 @@ fn relation(
             Err(message) => {
                 findings
                     .error(&format!("{section}.table"), "bad-table", message)
-                    .hint("write `schema.table`, with double quotes round parts that need them");
+                    .hint("write `schema.table`, with double quotes around parts that need them");
                 None
             }
         },
@@ -101,7 +102,7 @@ fn relation(
             Err(message) => {
                 findings
                     .error(&format!("{section}.query"), "bad-query", message)
-                    .hint("write one select statement, tables with their schema");
+                    .hint("write one select statement that names tables with their schema");
                 None
             }
         },
@@ -113,7 +114,7 @@ fn relation(
         }
         (None, None) => {
             findings
-                .error(section, "no-source", format!("`{section}` names no table"))
+                .error(section, "no-source", format!("`{section}` has no table"))
                 .hint("add `table = \"public.predictions\"`, or a `query` with one select statement");
             None
         }
@@ -124,7 +125,9 @@ fn column(path: &str, name: &str, findings: &mut Findings<'_>) -> Option<Identif
     match Identifier::new(name) {
         Ok(column) => Some(column),
         Err(message) => {
-            findings.error(path, "bad-column", message).hint("write the column's name as it is stored, without quotes");
+            findings
+                .error(path, "bad-column", message)
+                .hint("write the column name as Postgres stores it, without quotes");
             None
         }
     }
@@ -142,7 +145,7 @@ fn optional(path: &str, name: Option<&str>, findings: &mut Findings<'_>) -> Opti
 fn key(path: &str, columns: &Columns, findings: &mut Findings<'_>) -> Option<Vec<Identifier>> {
     let list = columns.list();
     if list.is_empty() {
-        findings.error(path, "no-key", "the key has no column").hint("name at least one column");
+        findings.error(path, "no-key", "the key has no column").hint("list at least one column");
         return None;
     }
     let names: Vec<Identifier> = list.iter().filter_map(|name| column(path, name, findings)).collect();

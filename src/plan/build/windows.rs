@@ -23,7 +23,7 @@ pub(super) fn listed(spec: &WindowsSection, findings: &mut Findings<'_>) -> Vec<
     ));
     if spec.rolling.is_empty() && spec.tumbling.is_empty() {
         findings
-            .error("windows", "no-windows", "the job keeps no window")
+            .error("windows", "no-windows", "the job has no window")
             .hint("add `rolling = [\"24h\"]` or `tumbling = [\"1d\"]` under [windows]");
     }
     all
@@ -44,7 +44,7 @@ pub(super) fn build(
                 format!("the window `{}` is shorter than the {} between two runs", window.name, duration::format(gap));
             findings
                 .warning("windows.rolling", "short-window", message)
-                .hint("what happens between two runs is never judged: run more often, or use a longer window");
+                .hint("run more often, or use a longer window: events in between are never judged");
         }
     }
     let label_wait = findings.duration("windows.label_wait", spec.label_wait.as_deref()).unwrap_or(TimeDelta::days(1));
@@ -53,7 +53,7 @@ pub(super) fn build(
             let message = format!("`horizon` is shorter than `label_wait` ({})", duration::format(label_wait));
             findings
                 .error("windows.horizon", "short-horizon", message)
-                .hint("labels that a window waits for must be able to revise it");
+                .hint("make `horizon` at least as long as `label_wait`");
             horizon
         }
         Some(horizon) => horizon,
@@ -114,10 +114,10 @@ fn bucket(
         Some(bucket) if divisor % bucket.num_seconds() == 0 => Some(bucket),
         Some(bucket) => {
             let message =
-                format!("a bucket of {} does not divide all windows and the zone's offsets", duration::format(bucket));
+                format!("a bucket of {} does not divide all windows and zone offsets", duration::format(bucket));
             findings
                 .error("windows.bucket", "bad-bucket", message)
-                .hint(format!("the largest that does is {}", duration::format(TimeDelta::seconds(divisor))));
+                .hint(format!("use {}, the largest that does", duration::format(TimeDelta::seconds(divisor))));
             None
         }
         None => {

@@ -129,7 +129,7 @@ fn arrival(table: &TableInfo, taken: &[&String], profiles: &[Profile], notes: &m
     let gaps = |name: &String| profiles.iter().any(|p| p.column == *name && p.filled < p.rows);
     for name in named.iter().filter(|name| gaps(name)) {
         notes.push(format!(
-            "`{name}` of `{}` is NULL in some rows, so it is not taken for their arrival: such rows would not be read",
+            "`{name}` of `{}` is NULL in some rows, so it is not used as `arrived_at`: those rows would never be read",
             table.written()
         ));
     }

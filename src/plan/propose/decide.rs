@@ -40,7 +40,7 @@ pub fn time(proposal: &Proposal) -> Result<(), Doubt> {
         return Ok(());
     }
     let why = format!(
-        "`{}` has more than one time that its predictions could be about, and no name says which",
+        "`{}` has several columns that could be the event time, and no name decides",
         proposal.predictions.written()
     );
     Err(Doubt { why, flag: "--at", candidates: [vec![proposal.at.clone()], proposal.rivals.clone()].concat() })

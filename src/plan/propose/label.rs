@@ -32,10 +32,10 @@ pub(super) fn choose(
     };
     let called: Vec<&str> = actuals.iter().copied().filter(|name| words::label(name) == Says::Plainly).collect();
     match (actuals.as_slice(), called.as_slice()) {
-        ([only], _) => return chosen(only, "it is the only column with numbers"),
+        ([only], _) => return chosen(only, "it is the only numeric column"),
         (_, [only]) => match nearest_label(&actuals, &named_values, evidence) {
             Some(rival) if rival != *only && !named_values.is_empty() => {
-                let why = format!("`{only}` is called a label, but the prediction is near `{rival}`");
+                let why = format!("`{only}` is named like a label, but the prediction is close to `{rival}`");
                 return doubt(why, &[only, rival]);
             }
             _ => return chosen(only, "its name says so"),
@@ -46,19 +46,19 @@ pub(super) fn choose(
     let of_value: Vec<&str> =
         among.iter().copied().filter(|name| named_values.iter().any(|value| shared(value, name))).collect();
     if let [only] = of_value.as_slice() {
-        return chosen(only, "a prediction is called after it");
+        return chosen(only, "a prediction is named after it");
     }
     let by = if named_values.is_empty() { values } else { named_values.as_slice() };
     if let Some(actual) = nearest_label(&among, by, evidence) {
-        return chosen(actual, "the prediction is near it, and near no other");
+        return chosen(actual, "the prediction is close to it and to no other column");
     }
     let weakly = |name: &&&str| words::label(name) == Says::Weakly || words::tokens(name) == ["value"];
     let weak: Vec<&str> = among.iter().filter(weakly).copied().collect();
     if let [only] = weak.as_slice() {
-        return chosen(only, "its name may say so");
+        return chosen(only, "its name suggests so");
     }
     let table = proposal.labels.written();
-    doubt(format!("which column of `{table}` is the label cannot be seen from names or rows"), &among)
+    doubt(format!("neither names nor rows show which column of `{table}` is the label"), &among)
 }
 
 /// The label that a value is near, and clearly nearer than any other label.

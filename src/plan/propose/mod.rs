@@ -93,11 +93,11 @@ impl std::fmt::Display for Misfit {
         match self {
             Self::Key(one, other) => write!(
                 f,
-                "`{one}` and `{other}` have no column of the same name and type that could be a key; name it with \
+                "`{one}` and `{other}` have no column of the same name and type that could be a key; set it with \
                  `--id PREDICTIONS=LABELS`"
             ),
             Self::Time(table) => write!(f, "`{table}` has no column of type `timestamptz`"),
-            Self::Number(table) => write!(f, "`{table}` has no column with numbers besides its key"),
+            Self::Number(table) => write!(f, "`{table}` has no numeric column other than its key"),
             Self::Column(table, column, known) => write!(f, "`{table}` has no column `{column}`; it has {known}"),
         }
     }

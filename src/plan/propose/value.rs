@@ -71,7 +71,7 @@ pub(super) fn choose(
     if top.is_none()
         && let Some(text) = named_text(field.table)
     {
-        let why = format!("`{text}` of `{}` is called a prediction and holds no numbers", field.table.written());
+        let why = format!("`{text}` of `{}` is named like a prediction but is not numeric", field.table.written());
         return Err(field.doubt(why, candidates.iter()));
     }
     let picked = match top {
@@ -83,7 +83,7 @@ pub(super) fn choose(
     };
     if let Some(rival) = contradiction(chosen, candidates) {
         let (one, other) = (chosen.describe(), rival.describe());
-        let why = format!("{one} is called a prediction, but {other} is much nearer to `{actual}`");
+        let why = format!("{one} is named like a prediction, but {other} is much closer to `{actual}`");
         return Err(field.doubt(why, [chosen, rival].into_iter()));
     }
     Ok(field.chosen(chosen, &why))
@@ -101,7 +101,7 @@ impl<'a> Field<'a> {
             let is_named = candidate.says >= Says::Rather;
             if !is_named && agreement.is_some_and(Agreement::is_copy) {
                 left_out.push(format!(
-                    "`{name}` equals `{actual}` in every row: it is taken for the label, not for a prediction"
+                    "`{name}` equals `{actual}` in every row: it is treated as the label, not as a prediction"
                 ));
             } else if candidate.says != Says::Beside && (is_named || !is_label(name) || only_labels) {
                 candidates.push(candidate);
@@ -120,16 +120,18 @@ impl<'a> Field<'a> {
     fn undecided(&self, is_called: bool) -> String {
         let (table, actual) = (self.table.written(), self.actual);
         match (is_called, self.candidates.as_slice()) {
-            (_, []) => format!("`{table}` has no column with numbers that could predict `{actual}`"),
+            (_, []) => format!("`{table}` has no numeric column that could predict `{actual}`"),
             (false, [only]) => format!(
-                "{} is the only column of `{table}` with numbers, is not called a prediction and is not near `{actual}`",
+                "{} is the only numeric column of `{table}`, but it is not named like a prediction and not close to \
+                 `{actual}`",
                 only.describe()
             ),
             (is_called, several) => {
                 let called = if is_called { "more than one column of" } else { "no column of" };
                 let shown = several.iter().take(3).map(Candidate::describe).collect::<Vec<_>>().join(", ");
                 format!(
-                    "{called} `{table}` is called a prediction, and which one predicts `{actual}` cannot be seen from the rows: {shown}"
+                    "{called} `{table}` is named like a prediction, and rows do not show which one predicts \
+                     `{actual}`: {shown}"
                 )
             }
         }
@@ -138,11 +140,11 @@ impl<'a> Field<'a> {
     fn chosen(&self, chosen: &Candidate, why: &str) -> Choice {
         let mut notes = self.left_out.clone();
         if let Some(second) = self.candidates.iter().find(|other| other.name != chosen.name) {
-            notes.push(format!("next would be {}", second.describe()));
+            notes.push(format!("the runner-up is {}", second.describe()));
         }
         if !chosen.is_on_scale() {
             notes.push(format!(
-                "`{}` is hardly near `{}`: look whether it is the prediction, or name another with `--value`",
+                "`{}` is not close to `{}`: check that it is the prediction, or set another with `--value`",
                 chosen.name, self.actual
             ));
         }
@@ -168,13 +170,13 @@ fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> 
     if let Some(nearest) = nearest(&called, CLEARLY) {
         return Some((
             nearest,
-            format!("{} columns are called predictions, and it is the nearest to `{actual}`", called.len()),
+            format!("{} columns are named like predictions, and it is the closest to `{actual}`", called.len()),
         ));
     }
     let known = called.iter().any(|c| c.grade == Grade::Near);
     let after: Vec<&&Candidate> = called.iter().filter(|c| shared(c.name, actual) && c.is_on_scale()).collect();
     match after.as_slice() {
-        [only] if !known => Some((only, format!("it is called a prediction of `{actual}`"))),
+        [only] if !known => Some((only, format!("it is named like a prediction of `{actual}`"))),
         _ => None,
     }
 }
@@ -188,17 +190,17 @@ fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     }?;
     let nearer =
         candidates.iter().any(|c| c.name != picked.name && c.grade == Grade::Near && picked.grade != Grade::Near);
-    (!nearer).then(|| (picked, "its name may say so, and nothing speaks against it".to_owned()))
+    (!nearer).then(|| (picked, "its name suggests so, and nothing contradicts it".to_owned()))
 }
 
 /// The candidate near the label if no name is evidence, or the only candidate.
 fn by_agreement<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
     if let [only] = candidates {
-        return only.is_on_scale().then(|| (only, "it is the only column with numbers".to_owned()));
+        return only.is_on_scale().then(|| (only, "it is the only numeric column".to_owned()));
     }
     let all: Vec<&Candidate> = candidates.iter().collect();
     nearest(&all, VERY_CLEARLY)
-        .map(|nearest| (nearest, "no name says so, and it is the only one near the label".to_owned()))
+        .map(|nearest| (nearest, "no name says so, but it is the only column close to the label".to_owned()))
 }
 
 /// The candidate that is near the label, and clearly nearer than any other.

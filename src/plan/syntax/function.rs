@@ -271,14 +271,14 @@ pub fn of_rows(name: &str) -> Option<&'static str> {
 pub fn refusal(name: &str, in_query: bool) -> String {
     if NOT_OF_DATA.contains(&name) {
         return format!(
-            "`{name}` is not allowed: what it gives depends on the moment, on chance or on the session, and history that is \
-             computed again must come out the same"
+            "`{name}` is not allowed: its result depends on the time, on chance or on the session, and recomputed \
+             history must not differ"
         );
     }
     match in_query {
         true => format!(
-            "the function `{name}` is not allowed in a query; the operator may list it as `[database] allow_functions` in \
-             trueup.toml"
+            "the function `{name}` is not allowed in a query; the operator can add it to `[database] allow_functions` \
+             in trueup.toml"
         ),
         false => format!("the function `{name}` is not allowed in an expression"),
     }

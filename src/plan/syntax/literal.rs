@@ -27,14 +27,14 @@ impl Literal {
             Value::Boolean(value) => Ok(Self::Boolean(*value)),
             Value::Null => Ok(Self::Null),
             Value::Placeholder(_) => Err("placeholders are not allowed".to_owned()),
-            other => Err(format!("`{other}` is not allowed: write a text as plain '...', with '' for a quote in it")),
+            other => Err(format!("`{other}` is not allowed: write strings as plain '...', with '' for a quote")),
         }
     }
 
     /// Returns a text literal.
     pub fn text(text: &str) -> Result<Self, String> {
         if text.contains('\0') {
-            return Err("a text holds a NUL character, which Postgres cannot store".to_owned());
+            return Err("a string contains a NUL character, which Postgres cannot store".to_owned());
         }
         Ok(Self::Text(text.to_owned()))
     }

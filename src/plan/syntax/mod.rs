@@ -105,12 +105,12 @@ fn mistake(error: &sqlparser::parser::ParserError) -> String {
 
 fn on_a_deep_stack<T: Send>(text: &str, read: impl FnOnce(&str) -> Result<T, String> + Send) -> Result<T, String> {
     if text.len() > LONGEST {
-        return Err(format!("it has {} bytes; {LONGEST} is the most", text.len()));
+        return Err(format!("it has {} bytes; the limit is {LONGEST}", text.len()));
     }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text));
-        let thread = thread.map_err(|error| format!("it cannot be read now: {error}"))?;
+        let thread = thread.map_err(|error| format!("could not start its parser: {error}"))?;
         // The parser is a dependency: if it panics, the text is refused and the program continues.
-        thread.join().unwrap_or_else(|_| Err("the parser failed on it; write it in another way".to_owned()))
+        thread.join().unwrap_or_else(|_| Err("the parser failed on it; rewrite it".to_owned()))
     })
 }

@@ -47,8 +47,8 @@ pub fn cast(of: Scalar, to: SqlType) -> Result<Scalar, String> {
         (true, Scalar::Literal(_)) => {}
         (true, other) if has_data(other) && pieces_are_fixed(other) => {}
         (true, _) => {
-            return Err("a time is cast from a column, or from a plain literal such as '2025-01-31 12:00'; put a zone behind it \
-                        with `at time zone`"
+            return Err("only a column or a plain literal such as '2025-01-31 12:00' can be cast to a time; set its \
+                        zone with `at time zone`"
                 .to_owned());
         }
     }
@@ -56,8 +56,7 @@ pub fn cast(of: Scalar, to: SqlType) -> Result<Scalar, String> {
 }
 
 fn refusal() -> String {
-    "`now`, `today`, `tomorrow` and `yesterday` are not allowed as times: history that is computed again must come out the same"
-        .to_owned()
+    "`now`, `today`, `tomorrow` and `yesterday` are not allowed as times: recomputed history must not differ".to_owned()
 }
 
 /// Refuses a query that names a moment in one place and casts to a time in another: a column of a subquery may connect

@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     /// differently, parentheses are required.
     fn operand(&mut self, expr: &Expr, least: Binding) -> Result<Box<Scalar>, String> {
         if operator::binding(expr) < least {
-            return Err(format!("put parentheses around `{expr}`: what belongs together is not certain"));
+            return Err(format!("put parentheses around `{expr}`: its grouping is ambiguous"));
         }
         self.boxed(expr)
     }
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     /// Reads an operand that must bind more tightly than `than`.
     fn tighter(&mut self, expr: &Expr, than: Binding) -> Result<Box<Scalar>, String> {
         if operator::binding(expr) <= than {
-            return Err(format!("put parentheses around `{expr}`: what belongs together is not certain"));
+            return Err(format!("put parentheses around `{expr}`: its grouping is ambiguous"));
         }
         self.boxed(expr)
     }
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
             Expr::Function(function) => self.call(function),
             other if self.in_query => self.query_node(other),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-                Err("a subselect is not allowed in an expression; use `query` instead of `table`".to_owned())
+                Err("a subquery is not allowed in an expression; use `query` instead of `table`".to_owned())
             }
             other => Err(refused(other)),
         }
@@ -218,14 +218,14 @@ impl<'a> Reader<'a> {
         let names: Vec<Identifier> = parts.iter().map(name).collect::<Result<_, _>>()?;
         let column = names.last().map(Identifier::as_str).unwrap_or_default();
         if SYSTEM_COLUMNS.contains(&column) {
-            return Err(format!("`{column}` is not allowed: it changes without the data"));
+            return Err(format!("`{column}` is not allowed: it can change without the data"));
         }
         if !self.in_query && names.len() > 1 {
             let written = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-            return Err(format!("`{written}`: name columns of the prediction row without a table"));
+            return Err(format!("`{written}`: write columns of the prediction row without a table name"));
         }
         if names.len() > 3 {
-            return Err(format!("a name has {} parts; three are the most: schema, table and column", names.len()));
+            return Err(format!("a name has {} parts; the limit is three: schema, table and column", names.len()));
         }
         Ok(Scalar::Column(names))
     }

@@ -86,7 +86,7 @@ impl Reader<'_> {
         let Arguments { distinct, values: arguments, order_by } = self.arguments(list, &function, written)?;
         // With one argument the age is relative to today.
         if function == Function::Builtin("age") && arguments.as_ref().is_none_or(|arguments| arguments.len() != 2) {
-            return Err("`age` with one argument depends on the moment: give two".to_owned());
+            return Err("`age` with one argument depends on the current time: pass two".to_owned());
         }
         Ok(Scalar::Call(Box::new(Call {
             function,
@@ -192,7 +192,7 @@ impl Reader<'_> {
     fn over(&mut self, over: &WindowType) -> Result<Over, String> {
         let WindowType::WindowSpec(WindowSpec { window_name: None, partition_by, order_by, window_frame }) = over
         else {
-            return Err("name no window: write it in the parentheses after `over`".to_owned());
+            return Err("named windows are not allowed: write the window in parentheses after `over`".to_owned());
         };
         Ok(Over {
             partition_by: self.list(partition_by)?,

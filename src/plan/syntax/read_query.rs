@@ -179,10 +179,10 @@ impl Reader<'_> {
         let foreign =
             [lateral_views.is_empty(), connect_by.is_empty(), cluster_by.is_empty(), distribute_by.is_empty()];
         if foreign.contains(&false) || !sort_by.is_empty() || !optimizer_hints.is_empty() {
-            return Err("this part of the query is not known to Postgres".to_owned());
+            return Err("a clause of the query is not Postgres syntax".to_owned());
         }
         if !named_window.is_empty() {
-            return Err("name no window: write it in the parentheses after `over`".to_owned());
+            return Err("named windows are not allowed: write the window in parentheses after `over`".to_owned());
         }
         Ok(Select {
             distinct: self.distinct_rows(distinct.as_ref())?,
@@ -212,7 +212,7 @@ impl Reader<'_> {
             {
                 match names(table)?.as_slice() {
                     [table] => Ok(Item::All(Some(table.clone()))),
-                    _ => Err(format!("`{table}.*`: give the table another name with `as`, and use that")),
+                    _ => Err(format!("`{table}.*`: give the table an alias with `as`, and use the alias")),
                 }
             }
             other => Err(format!("`{other}` is not allowed among the columns")),
@@ -221,10 +221,10 @@ impl Reader<'_> {
 
     fn groups(&mut self, group_by: &GroupByExpr) -> Result<Vec<Group>, String> {
         let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
-            return Err("`group by all` is not known to Postgres".to_owned());
+            return Err("`group by all` is not Postgres syntax".to_owned());
         };
         if !modifiers.is_empty() {
-            return Err(format!("`{group_by}` is not known to Postgres"));
+            return Err(format!("`{group_by}` is not Postgres syntax"));
         }
         exprs.iter().map(|expr| self.group(expr)).collect()
     }
@@ -247,7 +247,7 @@ impl Reader<'_> {
 
     fn join(&mut self, join: &ast::Join) -> Result<Join, String> {
         let ast::Join { relation, global: false, join_operator } = join else {
-            return Err(format!("`{join}` is not known to Postgres"));
+            return Err(format!("`{join}` is not Postgres syntax"));
         };
         let (kind, constraint) = match join_operator {
             JoinOperator::Join(on) | JoinOperator::Inner(on) => ("join", on),
@@ -255,7 +255,7 @@ impl Reader<'_> {
             JoinOperator::Right(on) | JoinOperator::RightOuter(on) => ("right join", on),
             JoinOperator::FullOuter(on) => ("full join", on),
             JoinOperator::CrossJoin(on) => ("cross join", on),
-            _ => return Err(format!("`{join}` is not known to Postgres")),
+            _ => return Err(format!("`{join}` is not Postgres syntax")),
         };
         let source = self.source(relation)?;
         let on = match constraint {
@@ -265,7 +265,7 @@ impl Reader<'_> {
             JoinConstraint::Using(columns) => {
                 let one = |written: &ast::ObjectName| match names(written)?.as_slice() {
                     [column] => Ok(column.clone()),
-                    _ => Err(format!("`using ({written})`: name columns without a table")),
+                    _ => Err(format!("`using ({written})`: write columns without a table name")),
                 };
                 On::Using(columns.iter().map(one).collect::<Result<_, String>>()?)
             }
@@ -332,9 +332,9 @@ impl Reader<'_> {
         match parts.as_slice() {
             [cte] if self.ctes.contains(cte) => Ok(Source::Cte(cte.clone(), alias)),
             [only] if only.as_str() == "only" => {
-                Err("`only` is not allowed: it would leave out the partitions of a table".to_owned())
+                Err("`only` is not allowed: it would exclude the partitions of a table".to_owned())
             }
-            [table] => Err(format!("`{written}` names no schema: write `public.{}`", table.as_str())),
+            [table] => Err(format!("`{written}` has no schema: write `public.{}`", table.as_str())),
             [schema, table] => {
                 let table = TableName { schema: schema.clone(), table: table.clone() };
                 table.expect_data().map(|()| Source::Table(table, alias))
@@ -383,10 +383,10 @@ fn is_plain(options: &WildcardAdditionalOptions) -> bool {
 
 fn read_alias(alias: &ast::TableAlias) -> Result<Alias, String> {
     let ast::TableAlias { explicit: _, name: given, columns, at: None } = alias else {
-        return Err(format!("`{alias}` is not a name for a table"));
+        return Err(format!("`{alias}` is not a table alias"));
     };
     if let Some(typed) = columns.iter().find(|column| column.data_type.is_some()) {
-        return Err(format!("`{typed}`: name the column without a type"));
+        return Err(format!("`{typed}`: write the column without a type"));
     }
     Ok(Alias {
         name: name(given)?,

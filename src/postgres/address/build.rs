@@ -62,8 +62,8 @@ fn refuse_unsupported(parameters: &Parameters) -> Result<()> {
         }
         let place = parameters.place(known);
         match values {
-            [] => bail!("{place} asks for something that trueup cannot do; leave it out"),
-            values => bail!("{place} can only be {} here", list(values)),
+            [] => bail!("{place} has a value that trueup does not support; omit it"),
+            values => bail!("{place} must be one of {}", list(values)),
         }
     }
     Ok(())
@@ -80,8 +80,8 @@ fn place(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnect
     if let Some(name) = several {
         let count = parameters.get(name).unwrap_or_default().split(',').count();
         bail!(
-            "{} names {count} hosts or ports, and trueup connects to one: name the server that takes writes, or a name or \
-             a proxy that leads to it",
+            "{} lists {count} hosts or ports, but trueup connects to one: use the server that accepts writes, or a \
+             DNS name or proxy that leads to it",
             parameters.place_of(name)
         );
     }
@@ -89,7 +89,7 @@ fn place(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnect
         None => DEFAULT_PORT,
         Some(port) => port.trim().parse().ok().filter(|port| *port > 0).with_context(|| {
             format!(
-                "{} is no number from 1 to 65535; in a password, write `:` as %3A and `@` as %40",
+                "{} is not a number from 1 to 65535; in a password, write `:` as %3A and `@` as %40",
                 parameters.place_of("port")
             )
         })?,
@@ -98,13 +98,13 @@ fn place(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConnect
     if let Some(address) = parameters.get("hostaddr") {
         let address = address.trim_matches(['[', ']']);
         let is_address = address.parse::<IpAddr>().is_ok();
-        ensure!(is_address, "{} is no IP address; a name belongs in `host`", parameters.place_of("hostaddr"));
+        ensure!(is_address, "{} is not an IP address; put a name in `host`", parameters.place_of("hostaddr"));
         return Ok(options.host(address));
     }
     let host = parameters.get("host").map_or_else(|| default_host(port), str::to_owned);
     ensure!(
         !host.starts_with('@'),
-        "{} is an abstract socket, which the driver does not know",
+        "{} is an abstract socket, which the driver does not support",
         parameters.place_of("host")
     );
     Ok(match host.starts_with('/') {
@@ -123,12 +123,13 @@ fn settings(options: PgConnectOptions, parameters: &Parameters) -> Result<PgConn
     if let Some(seconds) = parameters.get("connect_timeout") {
         // Checked but not used: the limits in `connect` and `held` are tighter than usual values.
         let place = parameters.place_of("connect_timeout");
-        ensure!(seconds.trim().parse::<i32>().is_ok(), "{place} is a number of seconds");
+        ensure!(seconds.trim().parse::<i32>().is_ok(), "{place} must be a number of seconds");
     }
     // The driver reads `PGOPTIONS` itself.
     let read_already = std::env::var("PGOPTIONS").unwrap_or_default();
     let Some(text) = parameters.get("options").filter(|text| *text != read_already) else { return Ok(options) };
-    let mistake = || format!("{} is not made of `-c name=value` and `--name=value`", parameters.place_of("options"));
+    let mistake =
+        || format!("{} does not consist of `-c name=value` and `--name=value`", parameters.place_of("options"));
     let mut pairs = Vec::new();
     let mut words = words(text).into_iter();
     while let Some(word) = words.next() {
@@ -170,7 +171,7 @@ fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgCo
     let named = parameters.get("sslmode");
     let mode = MODES.iter().find(|(name, _)| *name == named.unwrap_or("prefer")).map(|(_, mode)| *mode);
     let mode = mode.with_context(|| {
-        format!("{} is one of {}", parameters.place_of("sslmode"), list(&MODES.map(|(name, _)| name)))
+        format!("{} must be one of {}", parameters.place_of("sslmode"), list(&MODES.map(|(name, _)| name)))
     })?;
     let root = parameters.get("sslrootcert");
     let mode = match (root, mode) {
@@ -189,7 +190,8 @@ fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgCo
         !(parameters.get("hostaddr").is_some()
             && parameters.get("host").is_some()
             && matches!(mode, PgSslMode::VerifyFull)),
-        "`hostaddr` cannot be combined with `sslmode=verify-full`: the certificate is compared with `host`, so leave it out"
+        "`hostaddr` cannot be combined with `sslmode=verify-full`: the certificate is compared with `host`, so omit \
+         `hostaddr`"
     );
     let mut options = options.ssl_mode(mode);
     match root.filter(|_| is_verified) {
@@ -203,13 +205,13 @@ fn encryption(options: PgConnectOptions, parameters: &Parameters) -> Result<PgCo
             .ssl_client_cert(readable("sslcert", certificate, parameters)?)
             .ssl_client_key(readable("sslkey", key, parameters)?)),
         (None, None) => Ok(options),
-        _ => bail!("`sslcert` and `sslkey` are given together: a certificate and its key"),
+        _ => bail!("`sslcert` and `sslkey` must be set together: a certificate and its key"),
     }
 }
 
 fn readable<'a>(name: &str, path: &'a str, parameters: &Parameters) -> Result<&'a str> {
     match std::fs::File::open(path) {
         Ok(_) => Ok(path),
-        Err(error) => bail!("{} is a file that cannot be read: {error}", parameters.place_of(name)),
+        Err(error) => bail!("{} names a file that cannot be read: {error}", parameters.place_of(name)),
     }
 }

@@ -60,7 +60,7 @@ fn value(rest: &mut Peekable<Chars>) -> Result<String> {
 pub(super) fn known(name: &str, is_safe: bool) -> Result<&'static Known> {
     let can_be_shown = is_safe && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
     find(name).with_context(|| match can_be_shown {
-        false => "`DATABASE_URL` has a parameter that does not exist; it is not shown, because it may be a part of a \
+        false => "`DATABASE_URL` has an unknown parameter; it is not shown because it may be part of a \
                   password: percent-encode `&` as %26 and `?` as %3F in an address, and quote a value with spaces as \
                   'two words' among name=value pairs"
             .to_owned(),

@@ -17,7 +17,7 @@ pub(super) fn read(parameters: &mut Parameters, environment: Environment) {
     let (None, Some(path)) = (parameters.get("password"), path) else { return };
     let Ok(text) = std::fs::read_to_string(&path) else { return };
     if is_open_to_others(&path) {
-        warn!("the password file `{}` is ignored, because others may read it: chmod 600", path.display());
+        warn!(file = %path.display(), "password file ignored because other users can read it; run chmod 600");
         return;
     }
     let found = text.lines().find_map(|line| password(line, &wanted(parameters)));

@@ -89,48 +89,48 @@ fn a_mistake_is_named_for_what_it_is() {
     for (address, words) in [
         ("mysql://u@h/db", "not a postgres:// address"),
         ("", "not a postgres:// address"),
-        ("postgres://u@h/db?sslmode=disabled", "`sslmode` of `DATABASE_URL` is one of `disable`, `allow`, `prefer`"),
+        ("postgres://u@h/db?sslmode=disabled", "`sslmode` of `DATABASE_URL` must be one of `disable`, `allow`"),
         ("postgres://u:p#w@h/db", "`#` as %23"),
         ("postgres://u:p/w@h/db", "`/` as %2F"),
         ("postgres://u:p@w@h/db", "`@` as %40"),
         ("postgres://u:p?w@h/db", "`?` as %3F"),
         ("postgres://u:p%w@h/db", "%25"),
-        ("postgres://u@h:port/db", "`port` of `DATABASE_URL` is no number from 1 to 65535"),
-        ("postgres://u@h:99999/db", "is no number from 1 to 65535"),
-        ("host=h port=0", "is no number from 1 to 65535"),
+        ("postgres://u@h:port/db", "`port` of `DATABASE_URL` is not a number from 1 to 65535"),
+        ("postgres://u@h:99999/db", "is not a number from 1 to 65535"),
+        ("host=h port=0", "is not a number from 1 to 65535"),
         ("postgres://u@h/db?sslmod=require", "unknown parameter `sslmod`; did you mean `sslmode`?"),
         ("host=h data=x", "unknown parameter `data`"),
         ("host=h dbname", "a word without `=`"),
         ("host=h dbname='x", "not closed"),
-        ("postgres://u@h1:1,h2:2/db", "names 2 hosts or ports, and trueup connects to one"),
-        ("host=h1,h2,h3", "names 3 hosts or ports"),
+        ("postgres://u@h1:1,h2:2/db", "lists 2 hosts or ports, but trueup connects to one"),
+        ("host=h1,h2,h3", "lists 3 hosts or ports"),
         ("postgres://u@::1/db", "written in brackets, [::1]"),
         ("postgres://u@[::1/db", "`[` without a `]`"),
         ("postgres://u@[::1]5432/db", "write [::1]:5432"),
         (
             "postgres://u@h/db?channel_binding=require",
-            "`channel_binding` of `DATABASE_URL` can only be `prefer`, `disable`",
+            "`channel_binding` of `DATABASE_URL` must be one of `prefer`, `disable`",
         ),
-        ("host=h target_session_attrs=standby", "can only be `any`, `read-write`"),
-        ("host=h sslcrl=/x", "leave it out"),
-        ("host=h hostaddr=name", "is no IP address"),
+        ("host=h target_session_attrs=standby", "must be one of `any`, `read-write`"),
+        ("host=h sslcrl=/x", "omit it"),
+        ("host=h hostaddr=name", "is not an IP address"),
         (
             "host=h sslmode=verify-full sslrootcert=/none",
-            "`sslrootcert` of `DATABASE_URL` is a file that cannot be read",
+            "`sslrootcert` of `DATABASE_URL` names a file that cannot be read",
         ),
         ("host=h sslmode=require sslrootcert=system", "needs `sslmode=verify-full`"),
-        ("host=h sslcert=/none", "given together"),
+        ("host=h sslcert=/none", "must be set together"),
         ("host=h connect_timeout=soon", "a number of seconds"),
-        ("host=h options='-x y'", "is not made of `-c name=value`"),
+        ("host=h options='-x y'", "does not consist of `-c name=value`"),
         ("postgres://u@h/%00", "NUL"),
     ] {
         let error = read(address, &[]).err().unwrap_or_else(|| panic!("{address} was taken"));
         assert!(error.contains(words), "{address}: {error}");
     }
     let error = read("host=h", &[("PGPORT", "x")]).unwrap_err();
-    assert!(error.starts_with("`PGPORT` is no number"), "{error}");
+    assert!(error.starts_with("`PGPORT` is not a number"), "{error}");
     let error = read("host=h", &[("PGSSLMODE", "on")]).unwrap_err();
-    assert!(error.starts_with("`PGSSLMODE` is one of"), "{error}");
+    assert!(error.starts_with("`PGSSLMODE` must be one of"), "{error}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::keywords;
 use super::parameters::{Parameters, find};
 
 /// Hint for an address that can be split in more than one way. No part of the address is shown.
-const ENCODE: &str = "percent-encode what belongs to the user name or the password: `@` as %40, `/` as %2F, `#` as %23, \
-                      `?` as %3F, `:` as %3A, `%` as %25";
+const ENCODE: &str = "percent-encode special characters in the user name and password: `@` as %40, `/` as %2F, \
+                      `#` as %23, `?` as %3F, `:` as %3A, `%` as %25";
 
 /// Reads the part after `postgres://`.
 pub(super) fn read(rest: &str, parameters: &mut Parameters) -> Result<()> {
@@ -65,7 +65,7 @@ fn read_hosts(hosts: &str, parameters: &mut Parameters) -> Result<()> {
                 let port = after.strip_prefix(':');
                 ensure!(
                     port.is_some() || after.is_empty(),
-                    "`DATABASE_URL` has something between the `]` of an IPv6 address and its port: write [::1]:5432"
+                    "`DATABASE_URL` has text between the `]` of an IPv6 address and its port: write [::1]:5432"
                 );
                 (name, port)
             }
@@ -91,7 +91,7 @@ fn read_query(query: &str, parameters: &mut Parameters) -> Result<()> {
     let mut after_password = false;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let Some((name, value)) = pair.split_once('=') else {
-            bail!("`DATABASE_URL` has something without `=` behind the `?`: parameters are name=value, and {ENCODE}");
+            bail!("`DATABASE_URL` has text without `=` after the `?`: parameters are name=value, and {ENCODE}");
         };
         let (name, value) = (decoded(name)?, decoded(value)?);
         match name.as_str() {
@@ -123,7 +123,7 @@ fn decoded(text: &str) -> Result<String> {
         let (digits, after) = after.split_at_checked(2).unwrap_or((&[], after));
         let code = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()));
         let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(code.context("`DATABASE_URL` has a `%` without two hexadecimal digits behind it: write it as %25")?);
+        bytes.push(code.context("`DATABASE_URL` has a `%` without two hexadecimal digits after it: write it as %25")?);
         rest = after;
     }
     String::from_utf8(bytes).context("`DATABASE_URL` has percent-encoded bytes that are not UTF-8")

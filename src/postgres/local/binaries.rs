@@ -40,7 +40,7 @@ fn advice(seen: &[String]) -> String {
          Debian, Ubuntu   sudo apt-get install postgresql\n  \
          Fedora           sudo dnf install postgresql-server\n  \
          macOS            brew install postgresql@17\n\
-         or use a server you have: export DATABASE_URL=postgres://user@host/database"
+         or use an existing server: export DATABASE_URL=postgres://user@host/database"
     )
 }
 

@@ -66,7 +66,7 @@ impl Download {
             Origin::Address(address) => digest(address.as_bytes())[..16].to_owned(),
             Origin::File(path) => {
                 let meta = fs::metadata(path)
-                    .with_context(|| format!("could not read `{}`, which {ARCHIVE} names", path.display()))?;
+                    .with_context(|| format!("could not read `{}`, set in {ARCHIVE}", path.display()))?;
                 digest(format!("{} {} {:?}", path.display(), meta.len(), meta.modified().ok()).as_bytes())[..16]
                     .to_owned()
             }
@@ -96,14 +96,14 @@ impl Download {
 
     /// Fetches, verifies and unpacks the archive. `report` gets the bytes received so far and the total.
     pub async fn fetch(&self, report: &mut (dyn FnMut(u64, u64) + Send)) -> Result<PathBuf> {
-        let parent = self.folder.parent().context("the cache has no folder")?;
+        let parent = self.folder.parent().context("the cache path has no parent folder")?;
         make_folder(parent)?;
         remove_leftovers(parent);
         let scratch = Scratch::new(parent)?;
         let mut archive = scratch.file()?;
         let (found, expected) = match &self.origin {
             Origin::Release(address) => {
-                let expected = checksum(address).await?.with_context(|| format!("{address}.sha256 is not there"))?;
+                let expected = checksum(address).await?.with_context(|| format!("{address}.sha256 does not exist"))?;
                 (fetch(address, &mut archive, report).await?, Some(expected))
             }
             Origin::Address(address) => {
@@ -118,8 +118,8 @@ impl Download {
         if let Some(expected) = expected {
             ensure!(
                 found.eq_ignore_ascii_case(&expected),
-                "the archive is not what its checksum says (SHA-256 {found}, expected {expected}): it was changed on the way, or a \
-                 download was cut off"
+                "the archive does not match its checksum (SHA-256 {found}, expected {expected}): it was modified, or \
+                 the download was cut off"
             );
         }
         let (target, folder) = (scratch.unpacked(), self.folder.clone());
@@ -142,7 +142,7 @@ fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> 
     unpacked.context(
         "the archive could not be unpacked: it must be a .tar.gz or .tar with the programs of Postgres in `bin`",
     )?;
-    let bin = programs(scratch, DEPTH).context("the archive holds no folder with `initdb` and `postgres`")?;
+    let bin = programs(scratch, DEPTH).context("the archive contains no folder with `initdb` and `postgres`")?;
     ensure!(
         binaries::version_of(&bin).is_some_and(|version| version >= binaries::OLDEST),
         "the programs in the archive do not run on this machine, or are older than Postgres {}",
@@ -154,7 +154,7 @@ fn install(mut archive: File, scratch: &Path, folder: &Path) -> Result<PathBuf> 
     {
         bail!("could not move the unpacked archive to `{}`: {error}", folder.display());
     }
-    programs(folder, DEPTH).context("the unpacked archive is gone")
+    programs(folder, DEPTH).context("the unpacked archive disappeared")
 }
 
 /// Removes leftovers of killed downloads that are more than a day old.
@@ -197,7 +197,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!("could not remove `{}`: {error}", self.0.display());
+            tracing::warn!(folder = %self.0.display(), %error, "could not remove the folder of a download");
         }
     }
 }
@@ -221,7 +221,7 @@ fn cache() -> Result<PathBuf> {
         return Ok(PathBuf::from("/var/cache/trueup/postgres"));
     }
     let root = chosen.or_else(|| Some(set("HOME")?.join(".cache")));
-    Ok(root.context("neither XDG_CACHE_HOME nor HOME says where a cache may be")?.join("trueup/postgres"))
+    Ok(root.context("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder")?.join("trueup/postgres"))
 }
 
 /// Creates a folder that every account can read, regardless of the umask.
@@ -285,18 +285,18 @@ async fn checksum(address: &str) -> Result<Option<String>> {
     let mut text = Vec::new();
     while let Some(chunk) = answer.chunk().await.with_context(|| format!("could not fetch {address}"))? {
         text.extend_from_slice(&chunk);
-        ensure!(text.len() <= 4_096, "{address} holds no SHA-256 checksum");
+        ensure!(text.len() <= 4_096, "{address} contains no SHA-256 checksum");
     }
     first_word(&String::from_utf8_lossy(&text))
         .map(Some)
-        .with_context(|| format!("{address} holds no SHA-256 checksum"))
+        .with_context(|| format!("{address} contains no SHA-256 checksum"))
 }
 
 fn checksum_beside(path: &Path) -> Result<Option<String>> {
     let beside = PathBuf::from(format!("{}.sha256", path.display()));
     match fs::read_to_string(&beside) {
         Ok(text) => {
-            first_word(&text).map(Some).with_context(|| format!("`{}` holds no SHA-256 checksum", beside.display()))
+            first_word(&text).map(Some).with_context(|| format!("`{}` contains no SHA-256 checksum", beside.display()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("could not read `{}`", beside.display())),

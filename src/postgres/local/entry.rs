@@ -31,7 +31,7 @@ pub fn folder_of_account(
 /// Opens a folder that is not a link.
 pub fn open_folder(parent: impl AsFd, name: &Path, shown: &Path) -> Result<OwnedFd> {
     match rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | AS_ITSELF, Mode::empty()) {
-        Err(Errno::LOOP | Errno::NOTDIR) => bail!("`{}` is a link or no folder: remove it", shown.display()),
+        Err(Errno::LOOP | Errno::NOTDIR) => bail!("`{}` is a link or not a folder: remove it", shown.display()),
         opened => opened.with_context(|| format!("could not open `{}`", shown.display())),
     }
 }
@@ -47,7 +47,7 @@ pub fn take(
     let problem = || format!("could not prepare `{}` for Postgres", shown.display());
     let now = rustix::fs::fstat(&opened).with_context(problem)?;
     let known = now.st_uid == me().as_raw() || account.is_some_and(|account| now.st_uid == account.uid);
-    ensure!(known, "`{}` belongs to somebody else (uid {})", shown.display(), now.st_uid);
+    ensure!(known, "`{}` belongs to another user (uid {})", shown.display(), now.st_uid);
     let (uid, gid) =
         owner.map_or((me(), rustix::process::getegid()), |owner| (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid)));
     if now.st_uid != uid.as_raw() {

@@ -217,9 +217,9 @@ impl Folder {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.guard_is_gone()? {
             if let Some(status) = child.try_wait()? {
-                bail!("the guard of the local Postgres ended with {status}:\n{}", self.log_tail());
+                bail!("the guard of the local Postgres exited with {status}:\n{}", self.log_tail());
             }
-            ensure!(Instant::now() < deadline, "the guard of the local Postgres did not come up:\n{}", self.log_tail());
+            ensure!(Instant::now() < deadline, "the guard of the local Postgres did not start:\n{}", self.log_tail());
             std::thread::sleep(Duration::from_millis(5));
         }
         // The guard outlives us on purpose and becomes init's child; the thread only reaps it if it exits before us.

@@ -32,7 +32,7 @@ pub fn run(options: &GuardOptions) -> Result<()> {
     let account = options.uid.zip(options.gid).map(|(uid, gid)| Account { name: String::new(), uid, gid });
     let folder = Folder::of_guard(&options.folder, options.socket.clone(), account.clone())?;
     let alone = folder.alone()?;
-    ensure!(lock_soon(&alone), "another guard runs already");
+    ensure!(lock_soon(&alone), "another guard is already running");
     let mut server = match folder.server_pid() {
         Some(_) => None,
         None => Some(start_server(&folder, options, account.as_ref())?),

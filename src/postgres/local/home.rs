@@ -59,7 +59,7 @@ impl Home {
         let problem = || format!("could not open `{}`", path.display());
         let link = fs::symlink_metadata(path).with_context(problem)?;
         let trusted = !link.is_symlink() || link.uid() == 0 || link.uid() == me().as_raw();
-        ensure!(trusted, "`{}` is a link that somebody else made: remove it", path.display());
+        ensure!(trusted, "`{}` is a link that another user created: remove it", path.display());
         // One canonical path for each folder: the server is identified by it.
         let path = fs::canonicalize(path).with_context(problem)?;
         let handle = open_folder(CWD, &path, &path)?;
@@ -83,12 +83,13 @@ impl Home {
         });
         if let (Some(strange), false) = (strange, self.has(MARKER)?) {
             bail!(
-                "`{}` was not made by trueup (it holds `{}`): move it away, or choose another folder",
+                "`{}` was not created by trueup (it holds `{}`): move it away, or choose another folder",
                 self.path.display(),
                 strange.to_string_lossy()
             );
         }
-        let text = "This folder holds a private Postgres cluster of trueup. It can be deleted while no trueup runs.\n";
+        let text =
+            "This folder holds a private Postgres cluster of trueup. It can be deleted while trueup is not running.\n";
         std::io::Write::write_all(&mut self.file(MARKER)?, text.as_bytes())
             .with_context(|| format!("could not write `{}`", self.path.join(MARKER).display()))
     }
@@ -133,7 +134,7 @@ impl Home {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("could not look at `{}`", self.path.join(name).display())),
+            Err(error) => Err(error).with_context(|| format!("could not inspect `{}`", self.path.join(name).display())),
         }
     }
 
@@ -175,12 +176,12 @@ impl Home {
     /// Removes a subfolder with its contents, if it exists. Refuses a link; for links below, removes only the links.
     pub fn remove_tree(&self, name: &str) -> Result<()> {
         let problem = || format!("could not remove `{}`", self.path.join(name).display());
-        ensure!(self.has(MARKER)?, "`{}` was not made by trueup: nothing in it is removed", self.path.display());
+        ensure!(self.has(MARKER)?, "`{}` was not created by trueup: nothing in it is removed", self.path.display());
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(()),
             found => {
                 let is_folder = FileType::from_raw_mode(found.with_context(problem)?.st_mode) == FileType::Directory;
-                ensure!(is_folder, "`{}` is a link or no folder: remove it", self.path.join(name).display());
+                ensure!(is_folder, "`{}` is a link or not a folder: remove it", self.path.join(name).display());
             }
         }
         remove_entry(self.handle.as_fd(), name.as_bytes()).with_context(problem)
@@ -191,13 +192,17 @@ impl Home {
         let mode = Mode::RUSR | Mode::WUSR;
         let file = match rustix::fs::openat(&self.handle, name, how | AS_ITSELF, mode) {
             Err(Errno::LOOP) => {
-                bail!("`{}` is a link, which trueup never makes: find out who made it, and remove it", path.display())
+                bail!("`{}` is a link, which trueup never creates: check who created it, and remove it", path.display())
             }
             opened => File::from(opened.with_context(|| format!("could not open `{}`", path.display()))?),
         };
         let meta = file.metadata()?;
         // A hard link to the file may be anywhere.
-        ensure!(meta.is_file() && meta.nlink() == 1, "`{}` is no file of trueup's own: remove it", path.display());
+        ensure!(
+            meta.is_file() && meta.nlink() == 1,
+            "`{}` is not a file that trueup created: remove it",
+            path.display()
+        );
         take(&file, &path, self.account.as_ref(), None, 0o600)?;
         Ok(file)
     }
@@ -231,7 +236,7 @@ mod tests {
         let scratch = Scratch::new("strange");
         fs::write(scratch.0.join("thesis.txt"), "years of work").unwrap();
         let refused = Home::open(&scratch.0, None).err().expect("a refusal").to_string();
-        assert!(refused.contains("was not made by trueup") && refused.contains("thesis.txt"), "{refused}");
+        assert!(refused.contains("was not created by trueup") && refused.contains("thesis.txt"), "{refused}");
         assert_eq!(fs::read_to_string(scratch.0.join("thesis.txt")).unwrap(), "years of work");
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn keys(
         let text = format!("{}::text", quoted(name));
         // Case-insensitive texts have one lower-case form.
         let sql = if base.is_text { format!("lower({text})") } else { text };
-        let message = format!("`{name}` is {}, whose keys are equal by an operator of an extension", base.name);
+        let message = format!("`{name}` is {}, a type that is compared by an operator of an extension", base.name);
         let path = if side == Side::Predictions { "predictions.id" } else { "labels.id" };
         let hint = hint::convert(job, side, &[(name.clone(), sql)]);
         mistakes.push(SourceMistake::new(path, "key-types", message, hint));
@@ -88,7 +88,7 @@ pub(super) async fn dimensions(
         let (dimension, path) = dimensions[place];
         let name = &dimension.name;
         let message =
-            format!("`{name}` is {}, which SQL groups without regard to case, and cohorts are texts", base.name);
+            format!("`{name}` is {}, which SQL groups case-insensitively, but cohorts are stored as text", base.name);
         let hint = format!("write {{ name = \"{name}\", expr = \"lower({name}::text)\" }} in place of \"{name}\"");
         mistakes.push(SourceMistake::new(path, "cohort-type", message, hint));
     }

@@ -35,7 +35,7 @@ pub(super) fn convert(job: &PlannedJob, side: Side, conversions: &[Conversion]) 
                 conversion.map_or_else(|| quoted(&name), converted)
             });
             let items = items.collect::<Vec<_>>().join(", ");
-            format!("in [{section}], in place of `table`: query = '''select {items} from {table}'''")
+            format!("in [{section}], replace `table` with query = '''select {items} from {table}'''")
         }
     }
 }

@@ -56,18 +56,18 @@ pub(super) fn in_our_words(code: &str) -> String {
     let words = match code {
         "42P01" => "the table does not exist",
         "3F000" => "the schema does not exist",
-        "42501" => "the role may not read the table",
+        "42501" => "the role is not allowed to read the table",
         "42703" => "a column does not exist",
         "42883" => "an operator or function does not exist for these types",
-        "42804" => "the types do not fit",
-        "42846" => "a value cannot be cast to the type that is needed",
-        "22P02" | "22007" | "22008" => "a literal does not have the form of its type",
+        "42804" => "the types do not match",
+        "42846" => "a value cannot be cast to the required type",
+        "22P02" | "22007" | "22008" => "a literal is not valid for its type",
         "42601" => "the statement is not valid SQL",
         "42702" => "a column name is ambiguous",
-        "42P18" | "42P22" => "a type or collation cannot be told",
+        "42P18" | "42P22" => "a type or collation cannot be determined",
         "25006" => "reading it writes to the database",
-        "08001" | "HV000" | "HV00L" => "another server, of a foreign table, cannot be reached",
-        _ => "Postgres refuses the statement",
+        "08001" | "HV000" | "HV00L" => "the server of a foreign table cannot be reached",
+        _ => "Postgres rejects the statement",
     };
     format!("{words} (SQLSTATE {code})")
 }

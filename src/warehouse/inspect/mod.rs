@@ -129,7 +129,7 @@ async fn keys(
             let hint = match hint::key(p_type, l_type) {
                 Some((side, conversion)) => hint::convert(job, side, &[conversion]),
                 None => {
-                    "no key can be both: name the column of the labels that holds the key of the prediction".to_owned()
+                    "set `labels.id` to the column with the prediction key: these types cannot be compared".to_owned()
                 }
             };
             mistakes.push(SourceMistake::new("labels.id", "key-types", message, hint));
@@ -138,8 +138,7 @@ async fn keys(
     if mistakes.len() > before {
         return Ok(());
     }
-    let hint =
-        "the server has no `=` for two of this type where trueup looks; convert both to text in a `query` on each side";
+    let hint = "convert both to text in a `query` on each side: `pg_catalog` has no `=` for this type";
     check(connection, "labels.id", "key-types", &probe::join(job), hint, mistakes).await
 }
 
@@ -185,7 +184,7 @@ async fn expressions(
             }
         }
         if missing.is_empty() {
-            let hint = "the names in it must be columns of the prediction row";
+            let hint = "use only columns of the prediction row";
             let mut found = Vec::new();
             check(connection, probe.path, "bad-expression", &probe.sql, hint, &mut found).await?;
             mistakes.extend(found.into_iter().filter(|mistake| !mistakes.contains(mistake)).collect::<Vec<_>>());
@@ -207,9 +206,9 @@ async fn functions(
             let name = format!("{}.{}", function.schema.as_str(), function.name.as_str());
             let (message, hint) = match volatility(connection, &function).await? {
                 Some(true) => (
-                    format!("the function `{name}` is volatile: its answer may change without the data"),
+                    format!("the function `{name}` is volatile: its result can change without the data"),
                     format!(
-                        "if it only computes, say so in Postgres: `alter function {}.{} stable;`",
+                        "if it only computes, declare it stable: `alter function {}.{} stable;`",
                         function.schema, function.name
                     ),
                 ),
@@ -268,10 +267,8 @@ async fn columns(
         }
         Err(second) if user_code(&second).is_some() => {
             let (path, hint) = match relation {
-                Relation::Table(_) => {
-                    (format!("{section}.table"), "check the name, and that the role may select from it")
-                }
-                Relation::Query(_) => (format!("{section}.query"), "run the query in psql to see what is wrong"),
+                Relation::Table(_) => (format!("{section}.table"), "check the name, and grant the role SELECT on it"),
+                Relation::Query(_) => (format!("{section}.query"), "run the query in psql to see the error"),
             };
             mistakes.push(SourceMistake::refused(path, "no-table", &second, hint));
             return Ok(None);
@@ -283,7 +280,7 @@ async fn columns(
         mistakes.push(no_column(path, name.as_str(), section, &known));
     }
     if mistakes.is_empty() {
-        mistakes.push(SourceMistake::refused(section, "no-table", &error, "check that the role may select from it"));
+        mistakes.push(SourceMistake::refused(section, "no-table", &error, "grant the role SELECT on it"));
     }
     Ok(None)
 }
@@ -314,7 +311,7 @@ fn expect_types(
     for (path, code, message, sql, _) in wrong {
         let hint = match sql {
             Some(_) => hint::convert(job, side, &conversions),
-            None => "no conversion is known for this type; name another column, or convert it in a `query`".to_owned(),
+            None => "use another column, or convert it in a `query`: this type has no standard conversion".to_owned(),
         };
         mistakes.push(SourceMistake::new(*path, code, message, hint));
     }

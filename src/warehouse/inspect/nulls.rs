@@ -16,8 +16,8 @@ pub async fn nulls(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::Res
         let Some(row) = rows.first() else { continue };
         let (rows, nulls): (i64, i64) = (row.try_get("rows")?, row.try_get("nulls")?);
         if nulls > 0 {
-            let message = format!("`{}` is NULL in {nulls} of {rows} rows: they are counted nowhere", probe.column);
-            let hint = "fill it in the table, or in a `query` with coalesce";
+            let message = format!("`{}` is NULL in {nulls} of {rows} rows, which are not counted", probe.column);
+            let hint = "replace the NULLs in the table, or in a `query` with coalesce";
             found.push(SourceMistake::new(probe.path, "null-key", message, hint));
         }
     }

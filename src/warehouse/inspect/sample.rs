@@ -42,24 +42,23 @@ pub(super) async fn refusal(
     let (code, hint) = match state.as_str() {
         "25006" => (
             "source-writes",
-            "trueup only reads its sources: read the tables behind it, or a view without the function that writes"
-                .to_owned(),
+            "read the tables behind it, or a view that does not call the function that writes".to_owned(),
         ),
         "42501" if hidden => (
             "row-security",
             format!(
-                "what is hidden would be missing in history: alter role {} bypassrls, as a superuser",
+                "hidden rows would be missing from history; as a superuser, run: alter role {} bypassrls",
                 role(connection).await?
             ),
         ),
         "42P01" | "42883" | "42704" => (
             "unreadable-source",
-            "what a function behind the source names without a schema is not found: alter function NAME set search_path = SCHEMA, as its \
-             owner"
+            "a function behind the source names a table or function without its schema; as its owner, run: \
+             alter function NAME set search_path = SCHEMA"
                 .to_owned(),
         ),
         "42501" => ("unreadable-source", grants(connection, relation).await?),
-        _ => ("unreadable-source", "run the statement in psql, as the role that trueup connects as".to_owned()),
+        _ => ("unreadable-source", "run the statement in psql with the role of trueup".to_owned()),
     };
     let message = match code {
         "row-security" => "row-level security hides rows from this role".to_owned(),
@@ -85,7 +84,7 @@ async fn grants(connection: &mut PgConnection, relation: &Relation) -> sqlx::Res
         }
     }
     match parts.is_empty() {
-        true => Ok("trueup migrate --print-grants | psql, as the owner".to_owned()),
+        true => Ok("as the owner, run: trueup migrate --print-grants | psql".to_owned()),
         false => Ok(parts.join("; ")),
     }
 }
@@ -116,7 +115,8 @@ pub async fn failing(connection: &mut PgConnection, job: &PlannedJob) -> sqlx::R
             None => (String::new(), String::new()),
         };
         let message = format!("the expression fails on the prediction with the key {key}, which has {values}");
-        let hint = "a row on which it fails is left out of what the expression is for; handle it in the expression, with nullif or case";
+        let hint = "handle the value in the expression, with nullif or case; rows on which it fails are excluded from \
+                    what it defines";
         mistakes
             .push(SourceMistake { said: Some(said), ..SourceMistake::new(probe.path, "failing-value", message, hint) });
     }

@@ -19,8 +19,8 @@ pub async fn not_unique(
         let rows = session::fetch(connection, &sql, &[Bind::Time(since)]).await?;
         let keys: i64 = rows.first().map(|row| row.try_get("keys")).transpose()?.unwrap_or_default();
         if keys > 0 {
-            let message = format!("{keys} keys stand in several rows");
-            let hint = "take `unique = true` back: then such rows are left out as duplicates, and counted";
+            let message = format!("{keys} keys occur in several rows");
+            let hint = "remove `unique = true`; such rows are then excluded as duplicates, and counted";
             found.push(SourceMistake::new(path, "not-unique", message, hint));
         }
     }

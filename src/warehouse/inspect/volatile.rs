@@ -83,7 +83,7 @@ pub(super) async fn refuse(
 ) -> sqlx::Result<()> {
     for (path, names) in called(connection, job, |one| one.is_volatile).await? {
         let message = format!(
-            "reading it calls {}, which {} volatile: the answer may change without the data, and it may write",
+            "reading it calls {}, which {} volatile: results can change without the data, and it may write",
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" }
         );
@@ -93,9 +93,9 @@ pub(super) async fn refuse(
             .map(|name| format!("alter function {name} stable;"))
             .collect();
         let hint = match own.as_slice() {
-            [] => "read the tables behind the view, or a view without them".to_owned(),
+            [] => "read the tables behind the view, or a view that does not call them".to_owned(),
             own => format!(
-                "if they only compute, say so in Postgres: `{}`; otherwise read the tables behind the view",
+                "if they only compute, declare them stable: `{}`; otherwise read the tables behind the view",
                 own.join(" ")
             ),
         };

@@ -133,11 +133,8 @@ pub async fn binaries() -> PathBuf {
     if let Some(found) = download.unpacked() {
         return found;
     }
-    eprintln!("no Postgres is installed here: fetching {}", download.words());
-    download
-        .fetch(&mut |_, _| {})
-        .await
-        .unwrap_or_else(|error| panic!("{missing}\nOne could not be fetched: {error:#}"))
+    eprintln!("no Postgres is installed here: downloading {}", download.words());
+    download.fetch(&mut |_, _| {}).await.unwrap_or_else(|error| panic!("{missing}\nThe download failed: {error:#}"))
 }
 
 async fn start() -> Server {

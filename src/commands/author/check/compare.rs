@@ -27,11 +27,12 @@ pub(super) async fn with_database(options: PgConnectOptions, files: &mut [JobFil
             let refused = error.as_database_error().ok_or_else(|| {
                 anyhow!("`{}` was not compared with the database: {}", file.path, refused::why(&error))
             })?;
-            let message = format!("it could not be compared with the database: {}", refused.message());
+            let message = format!("the job could not be compared with the database: {}", refused.message());
             let span = file.document.as_ref().map_or(0..0, |document| document.locate("predictions"));
             let finding = Diagnostic::error("not-compared", span, message);
             let state = refused.code().unwrap_or_default().into_owned();
-            file.findings.push(finding.hint(format!("a run would fail in the same way (SQLSTATE {state})")));
+            let hint = format!("fix this first; a run would fail in the same way (SQLSTATE {state})");
+            file.findings.push(finding.hint(hint));
         }
     }
     spinner.finish();
@@ -79,7 +80,7 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     for missing in missing {
         let span = document.locate(missing.path);
         let finding = Diagnostic::warning("no-index", span, "every run reads the whole table to find these rows");
-        file.findings.push(finding.hint(format!("an index would help: {}", missing.sql)));
+        file.findings.push(finding.hint(format!("create an index: {}", missing.sql)));
     }
     let data = data(&mut connection, job, document, facts.predictions_unique).await?;
     // The queries below evaluate every expression on many rows.
@@ -109,15 +110,13 @@ fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagn
     if !facts.predictions_unique {
         let message = "no unique index guarantees one prediction per key";
         let finding = Diagnostic::warning("no-unique-key", document.locate("predictions.id"), message);
-        findings
-            .push(finding.hint(
-                "add one, or write `unique = true` if you know that it is: else every read looks for duplicates",
-            ));
+        let hint = "add one, or write `unique = true` if keys are unique; otherwise every read checks for duplicates";
+        findings.push(finding.hint(hint));
     }
     if !facts.labels_unique && job.labels.arrived_at.is_none() {
-        let message = "no unique index guarantees one label per key, and nothing says which of several is the latest";
+        let message = "no unique index guarantees one label per key, and nothing shows which of several is the latest";
         let finding = Diagnostic::warning("no-unique-key", document.locate("labels.id"), message);
-        let hint = "name `arrived_at`, or make the key unique: a key whose labels differ is left out as ambiguous";
+        let hint = "set `arrived_at`, or make the key unique; keys whose labels differ are left out as ambiguous";
         findings.push(finding.hint(hint));
     }
     findings
@@ -126,10 +125,10 @@ fn keys(job: &PlannedJob, document: &Document, facts: &SourceFacts) -> Vec<Diagn
 /// Warns about predictions that share their key: they are left out of every metric.
 fn repeated((rows, shared): (i64, i64), document: &Document) -> Option<Diagnostic> {
     let message = format!(
-        "{shared} of the newest {rows} predictions share their key with another: they are left out as duplicates"
+        "{shared} of the newest {rows} predictions share their key with another and are left out as duplicates"
     );
     let finding = Diagnostic::warning("repeated-key", document.locate("predictions.id"), message);
-    let hint = "name the column that tells them apart in `id`, too, such as a lead time; `labels.id` may go without it";
+    let hint = "add the column that distinguishes them, such as a lead time, to `id`; `labels.id` does not need it";
     (shared > 0).then(|| finding.hint(hint))
 }
 
@@ -150,9 +149,9 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
         let span = document.locate(at);
         match column {
             Some(column) if !keys.iter().any(|key| key.as_str() == column) => {
-                let message = format!("{table} is distributed on `{column}`, which is no part of the key");
+                let message = format!("{table} is distributed on `{column}`, which is not part of the key");
                 let finding = Diagnostic::warning("not-on-the-key", span, message);
-                findings.push(finding.hint("distribute it on a column of `id`: its rows are moved for every run"));
+                findings.push(finding.hint("distribute it on a column of `id`; otherwise every run moves its rows"));
             }
             _ if *colocation == first => {}
             // A reference table is joined wherever the predictions are.
@@ -161,7 +160,7 @@ fn placed(job: &PlannedJob, document: &Document, placements: &[Placement]) -> Ve
                 let message = format!("{table} is not colocated with the other distributed table of the job");
                 let finding = Diagnostic::warning("not-colocated", span, message);
                 findings.push(
-                    finding.hint("distribute both on the key with `colocate_with`: labels are moved for every run"),
+                    finding.hint("distribute both on the key with `colocate_with`; otherwise every run moves labels"),
                 );
             }
         }
@@ -182,11 +181,11 @@ async fn data(
         findings.push(Diagnostic { level: crate::spec::Level::Warning, ..warning });
     }
     for (path, clock) in inspect::moving(connection, job).await? {
-        let message = format!("which rows it has depends on the moment ({clock}): old ones leave it by themselves");
+        let message = format!("its rows depend on the current time ({clock}), so old rows disappear from it");
         let finding = Diagnostic::warning("moving-source", document.locate(path), message);
         findings.push(
             finding
-                .hint("history keeps what leaves, see `windows.shrink`; read the table behind it to have it revised"),
+                .hint("read the underlying table to revise history; otherwise it keeps lost rows (`windows.shrink`)"),
         );
     }
     for mistake in inspect::not_unique(connection, job, Utc::now() - job.windows.horizon).await? {
@@ -204,12 +203,13 @@ async fn data(
         && let Some(first) = inspect::begins_late(connection, job).await?
     {
         let message = format!(
-            "the source reaches back to {}, and the horizon {}",
+            "the source starts at {}, but the horizon is {}",
             first.format("%Y-%m-%d %H:%M UTC"),
             duration::format(job.windows.horizon)
         );
         let finding = Diagnostic::warning("short-source", document.locate("windows.horizon"), message);
-        let hint = "if old rows are removed, history keeps what was measured; a horizon within what the source keeps saves work";
+        let hint =
+            "if old rows are removed, shorten the horizon to what the source keeps; history keeps their measurements";
         findings.push(finding.hint(hint));
     }
     Ok(findings)
@@ -221,16 +221,19 @@ fn size(job: &PlannedJob, data_profile: &inspect::Habits) -> Option<String> {
     let overlap = duration::format(job.schedule.overlap);
     let each = match (job.is_incremental(), data_profile.each_run) {
         (true, Some((predictions, labels))) => format!(
-            "each run what arrived since the last and {overlap} before it, lately {predictions} predictions and {labels} labels"
+            "later runs read rows that arrived since the last one and in the {overlap} before it, recently {predictions} \
+             predictions and {labels} labels"
         ),
-        (true, None) => format!("each run what arrived since the last and {overlap} before it"),
+        (true, None) => {
+            format!("later runs read rows that arrived since the last one and in the {overlap} before it")
+        }
         (false, _) => format!(
-            "each run the last {} again, because `arrived_at` is not on both tables",
+            "later runs re-read the last {}, because `arrived_at` is not declared on both tables",
             duration::format(job.windows.horizon)
         ),
     };
     Some(format!(
-        "{}: about {predictions:.0} predictions and {labels:.0} labels; the first run reads those of its windows once, {each}",
+        "{}: about {predictions:.0} predictions and {labels:.0} labels; the first run reads those of its windows, {each}",
         job.name
     ))
 }
@@ -244,15 +247,15 @@ fn unusual(job: &PlannedJob, document: &Document, data_profile: &inspect::Habits
     {
         let needed = TimeDelta::hours((latency / 3_600.0).ceil() as i64);
         let message = format!(
-            "95 % of the labels need up to {}, and windows are final after {}",
+            "95 % of the labels arrive within {}, but windows are final after {}",
             duration::format(needed),
             duration::format(job.windows.label_wait)
         );
         let finding = Diagnostic::warning("short-label-wait", document.locate("windows.label_wait"), message);
-        findings.push(
-            finding
-                .hint(format!("use `label_wait = \"{}\"`, or judge without them knowingly", duration::format(needed))),
-        );
+        findings.push(finding.hint(format!(
+            "use `label_wait = \"{}\"`, or accept that windows become final without them",
+            duration::format(needed)
+        )));
     }
     let many = |(place, values): (usize, &i64)| (*values > i64::from(inspect::MOST_VALUES)).then_some(place);
     for place in data_profile.cardinality.iter().enumerate().filter_map(many) {

@@ -30,9 +30,9 @@ pub(super) async fn unfit(connection: &mut PgConnection, document: &Document) ->
         }
         if !lacking.is_empty() {
             let letters: Vec<String> = lacking.iter().map(|letter| format!("`{letter}`")).collect();
-            let message = format!("the database is in {encoding}, which has no {}", letters.join(", "));
+            let message = format!("the encoding of the database is {encoding}, which lacks {}", letters.join(", "));
             let finding = Diagnostic::error("text-encoding", document.locate(&path), message);
-            findings.push(finding.hint("write it in other letters, or keep the history in a database in UTF8"));
+            findings.push(finding.hint("use other letters, or keep the history in a UTF8 database"));
         }
     }
     Ok(findings)

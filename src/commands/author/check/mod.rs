@@ -37,7 +37,7 @@ pub(in crate::commands) async fn run(global: &Global, path: Option<&Path>) -> Re
         }
         (None, false) => {
             output::note(
-                "note: the jobs were not compared with a database: set DATABASE_URL, and tables, columns and types are checked too",
+                "note: the jobs were not compared with a database; set DATABASE_URL to check tables, columns and types too",
             );
             Ok(())
         }
@@ -59,7 +59,7 @@ pub(in crate::commands) fn explain(name: &str) -> Result<ExitCode> {
     let near = || did_you_mean(name, codes::CODES.iter().map(|code| code.name));
     let Some(code) = codes::find(name) else {
         let hint = near().map_or_else(
-            || "`trueup explain --errors` has all of them".to_owned(),
+            || "`trueup explain --errors` lists all of them".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
         return Err(crate::commands::user_error(format!("there is no code `{name}`; {hint}")));
@@ -98,7 +98,7 @@ fn repeated_names(files: &mut [JobFile]) {
         match seen.get(&job.name) {
             Some(first) => file.findings.push(
                 document
-                    .error("job.name", "repeated-job", format!("the job `{}` is declared in `{first}` too", job.name))
+                    .error("job.name", "repeated-job", format!("the job `{}` is also declared in `{first}`", job.name))
                     .hint("rename one of them"),
             ),
             None => drop(seen.insert(job.name.clone(), file.path.clone())),

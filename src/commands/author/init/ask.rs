@@ -16,7 +16,7 @@ impl Asker {
     pub(super) fn new(is_quiet: bool) -> Result<Self> {
         if !is_quiet && !std::io::stdin().is_terminal() {
             return Err(user_error(
-                "nobody can be asked here: take what is proposed with `--yes`, and name what is not right",
+                "there is no terminal to ask on: accept the proposals with `--yes`, and correct them with options",
             ));
         }
         Ok(Self { is_quiet })
@@ -29,7 +29,7 @@ impl Asker {
     /// Asks for one allowed answer. Without a proposal, an empty line is not an answer.
     pub(super) fn choice(&self, what: &str, proposed: Option<&str>, allowed: &dyn Fn(&str) -> bool) -> Result<String> {
         let known =
-            |given: &str| if allowed(given) { Ok(given.to_owned()) } else { Err(format!("`{given}` is not there")) };
+            |given: &str| if allowed(given) { Ok(given.to_owned()) } else { Err(format!("`{given}` does not exist")) };
         self.answer(what, proposed.unwrap_or("?"), proposed.map(str::to_owned), &known)
     }
 
@@ -43,7 +43,7 @@ impl Asker {
         let known = |given: &str| match given {
             "-" => Ok(None),
             given if allowed(given) => Ok(Some(given.to_owned())),
-            given => Err(format!("`{given}` will not do; `-` is none")),
+            given => Err(format!("`{given}` is not allowed; enter `-` for none")),
         };
         self.answer(what, proposed.unwrap_or("-"), Some(proposed.map(str::to_owned)), &known)
     }
@@ -54,7 +54,7 @@ impl Asker {
             let all = given.split(',').map(str::trim).filter(|one| *one != "-" && !one.is_empty());
             let all: Vec<String> = all.map(str::to_owned).collect();
             match all.iter().find(|one| !allowed(one)) {
-                Some(unknown) => Err(format!("`{unknown}` is not there")),
+                Some(unknown) => Err(format!("`{unknown}` does not exist")),
                 None => Ok(all),
             }
         };
@@ -73,12 +73,12 @@ impl Asker {
             output::ask(&format!("{what} [{shown}]: "))?;
             let mut answer = String::new();
             if std::io::stdin().lock().read_line(&mut answer)? == 0 {
-                return Err(user_error("nothing was written: the answers ended"));
+                return Err(user_error("the input ended before the last answer; nothing was written"));
             }
             match answer.trim() {
                 "" => match &proposed {
                     Some(proposed) => return Ok(proposed.clone()),
-                    None => output::note("this cannot be seen from names or rows: write it"),
+                    None => output::note("names and rows do not decide this: enter it"),
                 },
                 given => match read(given) {
                     Ok(answer) => return Ok(answer),

@@ -37,7 +37,7 @@ fn candidates(tables: &[TableInfo], given: Option<&str>, what: &str) -> Result<V
     let is_it = |table: &&TableInfo| table.written() == given || table.written() == folded || table.name == given;
     tables.iter().find(is_it).cloned().map(|table| vec![table]).ok_or_else(|| {
         user_error(format!(
-            "there is no table `{given}` for the {what} that this role may read; there is {}",
+            "there is no table `{given}` for the {what} that this role can read; it can read {}",
             names(tables)
         ))
     })
@@ -87,16 +87,16 @@ pub(super) fn share(matches: &Matches) -> f64 {
 fn none_fits(only: Option<&Proposal>, tables: &[TableInfo]) -> anyhow::Error {
     match only {
         Some(only) => user_error(format!(
-            "`{}.{}` and `{}.{}` have no value in common, or several predictions each: no prediction would have a label. Name the key \
-             with `--id PREDICTIONS=LABELS`",
+            "`{}.{}` and `{}.{}` are not a key: they have no values in common, or several predictions share one. \
+             Name the key with `--id PREDICTIONS=LABELS`",
             only.predictions.written(),
             only.id.0,
             only.labels.written(),
             only.id.1
         )),
         None => user_error(format!(
-            "no two of the tables look like predictions and labels: predictions need a key, a `timestamptz` and a number, labels the \
-             same key and a number. Name them with `--predictions` and `--labels`; there is {}",
+            "no two tables look like predictions and labels: predictions need a key, a `timestamptz` and a number, labels \
+             the same key and a number. Name them with `--predictions` and `--labels`; this role can read {}",
             names(tables)
         )),
     }

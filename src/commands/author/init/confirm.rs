@@ -150,7 +150,7 @@ async fn ask(
     let (at, actual) = (sure("--at", &proposal.at), sure("--actual", &proposal.actual));
     proposal.id.0 = asker.choice("key of predictions", Some(&proposal.id.0), &in_predictions)?;
     proposal.id.1 = asker.choice("key of labels", Some(&proposal.id.1), &in_labels)?;
-    proposal.at = asker.choice("time that predictions are about", at.as_deref(), &in_predictions)?;
+    proposal.at = asker.choice("event time of predictions", at.as_deref(), &in_predictions)?;
     proposal.value = asker.choice("predicted value", value.as_deref(), &in_predictions)?;
     proposal.actual = asker.choice("actual value", actual.as_deref(), &in_labels)?;
     if !doubts.is_empty() {
@@ -158,9 +158,9 @@ async fn ask(
     }
     proposal.version = asker.optional("model version", proposal.version.as_deref(), &in_predictions)?;
     proposal.arrived_at =
-        asker.optional("when a prediction was written", proposal.arrived_at.as_deref(), &in_predictions)?;
+        asker.optional("arrival time of predictions", proposal.arrived_at.as_deref(), &in_predictions)?;
     proposal.label_arrived_at =
-        asker.optional("when a label became known", proposal.label_arrived_at.as_deref(), &in_labels)?;
-    proposal.cohorts = asker.list("columns to keep apart", &proposal.cohorts, &in_predictions)?;
+        asker.optional("arrival time of labels", proposal.label_arrived_at.as_deref(), &in_labels)?;
+    proposal.cohorts = asker.list("cohort columns", &proposal.cohorts, &in_predictions)?;
     Ok(proposal)
 }

@@ -58,18 +58,18 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
         (args.predictions, args.labels) = (Some(loaded.predictions), Some(loaded.labels));
         loaded.notes.iter().for_each(|note| output::note(note));
     }
-    let spinner = progress::spinner("looking at the tables");
+    let spinner = progress::spinner("inspecting the tables");
     let tables = discover::tables(&mut connection).await?;
     let proposal = choose::pair(&mut connection, &tables, &args).await;
     spinner.finish();
     if tables.is_empty() {
         let hint = match global.database_url {
-            Some(_) => "grant select on those that hold predictions and labels",
+            Some(_) => "grant select on the tables of predictions and labels",
             None => {
                 "this is the private Postgres in `.trueup/`; set DATABASE_URL for yours, or give two files with `--csv`"
             }
         };
-        return Err(user_error(format!("there is no table at {} that this role may read: {hint}", database.place)));
+        return Err(user_error(format!("there is no table at {} that this role can read: {hint}", database.place)));
     }
     let proposal = proposal?;
     let asker = Asker::new(args.yes || args.csv.is_some())?;
@@ -79,23 +79,20 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
     }
     if asker.asks() {
         let is_link = |given: &str| given.starts_with("https://") || given.starts_with("http://");
-        args.webhook = asker.optional("webhook that is told of alerts", args.webhook.as_deref(), &is_link)?;
-        args.runbook = asker.optional("runbook that an alert links to", args.runbook.as_deref(), &is_link)?;
+        args.webhook = asker.optional("webhook for alerts", args.webhook.as_deref(), &is_link)?;
+        args.runbook = asker.optional("runbook for alerts", args.runbook.as_deref(), &is_link)?;
     }
     let name = args.name.clone().unwrap_or_else(|| write::job_name(&found.proposal.predictions.name));
     let path = global.jobs.join(format!("{name}.toml"));
     if path.exists() {
-        return Err(user_error(format!(
-            "`{}` is there already; choose another `--name`, or remove it",
-            path.display()
-        )));
+        return Err(user_error(format!("`{}` already exists; choose another `--name`, or remove it", path.display())));
     }
     let receiver = write::settings(global, &settings, args.webhook.as_deref())?;
     let job = write::job(&name, &found, receiver.as_deref(), args.runbook.as_deref());
     std::fs::create_dir_all(&global.jobs)
         .and_then(|()| std::fs::write(&path, job))
         .map_err(|error| user_error(format!("could not write `{}`: {error}", path.display())))?;
-    output::note(&format!("wrote `{}`; read it: its comments say what it does", path.display()));
+    output::note(&format!("wrote `{}`; its comments explain it", path.display()));
     drop(connection);
     // Run it at once: a new job that does not run would be worth nothing.
     let at = moment(&found.times);
@@ -105,15 +102,15 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
         // Include the last day, even if it is not over.
         let to = found.times.last.unwrap_or_else(Utc::now) + TimeDelta::days(1);
         next.push(format!(
-            "`trueup backfill {name} --from {} --to {}` for its past",
+            "`trueup backfill {name} --from {} --to {}` to compute the past",
             first.format("%Y-%m-%d"),
             to.format("%Y-%m-%d")
         ));
     }
-    next.push(format!("`trueup suggest {name}` for limits that fit it"));
+    next.push(format!("`trueup suggest {name}` to choose limits"));
     // Two files do not grow, and a schedule waits for more rows.
     next.push(match args.csv {
-        Some(_) => format!("`trueup history {name}`, or the same `init` on a database to have it on schedule"),
+        Some(_) => format!("`trueup history {name}`, or the same `init` on a database to run it on schedule"),
         None => "`trueup check`, and `trueup serve` to run it on schedule".to_owned(),
     });
     output::note(&format!("next: {}", next.join("; ")));

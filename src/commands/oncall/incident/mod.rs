@@ -98,7 +98,7 @@ fn show(whole: &Whole) -> Result<()> {
             output::print(&format!("  {}  {}", sparkline::draw(&values, most), range(&values)))?;
         }
         for (name, rows) in
-            [("parts of the window", "parts"), ("largest errors", "worst_samples"), ("before it began", "changes")]
+            [("breakdown", "parts"), ("largest errors", "worst_samples"), ("changes before the alert", "changes")]
         {
             let lines = postmortem::lines(row, rows);
             if !lines.is_empty() {
@@ -109,7 +109,7 @@ fn show(whole: &Whole) -> Result<()> {
             }
         }
         if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
-            output::print("  the numbers again:")?;
+            output::print("  reproduce:")?;
             for line in query.lines() {
                 output::print(&format!("    {line}"))?;
             }
@@ -117,7 +117,7 @@ fn show(whole: &Whole) -> Result<()> {
     }
     if whole.evidence.len() > MOST_SHOWN {
         output::print_lines(&format!(
-            "\nand {} more; `--output json` has them all",
+            "\nand {} more; `--output json` shows all of them",
             whole.evidence.len() - MOST_SHOWN
         ))?;
     }

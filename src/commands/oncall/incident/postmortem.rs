@@ -70,7 +70,7 @@ fn line(kind: &str, row: &Json) -> String {
 pub(super) fn draft(whole: &Whole) -> String {
     let incident = &whole.incident;
     let mut text = format!("# Postmortem: {}, incident {} ({})\n", incident.job, incident.id, incident.severity);
-    let end = incident.closed_at.map_or("still open".to_owned(), time);
+    let end = incident.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", time(at)));
     let first = whole.evidence.first();
     let instant = |row: Option<&EvidenceRow>, pointer: &str| {
         row.and_then(|row| row.evidence.pointer(pointer)?.as_str()?.parse::<DateTime<Utc>>().ok())
@@ -79,7 +79,7 @@ pub(super) fn draft(whole: &Whole) -> String {
     let begin_of_window = instant(first, "/alert/window_start");
     let _infallible = writeln!(
         text,
-        "\nStatus: draft. Owner: _name_. Opened {}, closed {end}{}.",
+        "\nStatus: draft. Owner: _name_. Opened {}, {end}{}.",
         time(incident.opened_at),
         incident.closed_at.map_or(String::new(), |at| format!(", after {}", lasted(at - incident.opened_at)))
     );
@@ -96,24 +96,24 @@ pub(super) fn draft(whole: &Whole) -> String {
     if let (Some(began), Some(start)) = (began, begin_of_window) {
         let _infallible = writeln!(
             text,
-            "The first window in breach ended {} (it began {}). The first alert fired {}: {} later. Times are those of the \
-             data and of the job's schedule; labels that come late delay what can be known.",
+            "The first window in breach ended {} (it began {}). The first alert fired {}: {} later. Times are those of \
+             the data and of the job's schedule; late labels delay detection.",
             time(began),
             time(start),
             time(incident.opened_at),
             lasted(incident.opened_at - began)
         );
     }
-    text.push_str("\n_Could it have been seen earlier? Was the limit right, and the runbook?_\n");
+    text.push_str("\n_Could it have been detected earlier? Were the limit and the runbook right?_\n");
     heading(&mut text, "Timeline");
     for event in &whole.timeline {
         let _infallible = writeln!(text, "- {}: {}", time(event.at), escape(&visible::line(&event.what)));
     }
     heading(&mut text, "Evidence");
     if let Some(row) = first {
-        let _infallible = writeln!(text, "What was known when the first alert fired ({}).", time(row.frozen_at));
+        let _infallible = writeln!(text, "As of the first alert ({}).", time(row.frozen_at));
         for (title, kind) in
-            [("Parts of the window", "parts"), ("Largest errors", "worst_samples"), ("Before it began", "changes")]
+            [("Breakdown", "parts"), ("Largest errors", "worst_samples"), ("Changes before the alert", "changes")]
         {
             let lines = lines(row, kind);
             if !lines.is_empty() {
@@ -126,15 +126,15 @@ pub(super) fn draft(whole: &Whole) -> String {
         if let Some(query) = row.evidence.pointer("/alert/query").and_then(Json::as_str) {
             // Indented, so that a line break in the data neither ends the block nor begins a line of its own.
             let lines: Vec<String> = query.lines().map(visible::line).collect();
-            let _infallible = writeln!(text, "\nThe numbers again:\n\n```sql\n{}\n```", lines.join("\n  "));
+            let _infallible = writeln!(text, "\nReproduce:\n\n```sql\n{}\n```", lines.join("\n  "));
         }
     }
     heading(&mut text, "Open questions");
     text.push_str(
         "- What changed first: samples and label lag, a deploy or version, the schema, the distribution of the data?\n\
          - Was it rolled back, retrained, repaired or accepted, and who decided?\n\
-         - Which cohorts were hit that nobody watches?\n\
-         - Did anybody get a message that they could do nothing about?\n",
+         - Were cohorts affected that no rule covers?\n\
+         - Was every notification actionable?\n",
     );
     heading(&mut text, "Actions");
     text.push_str("| what | owner | due |\n|---|---|---|\n| | | |\n");

@@ -31,13 +31,15 @@ pub(super) async fn look(
         by_owner.entry(owned.owner).or_default().push(format!("{} {}", owned.kind, owned.name));
     }
     if by_owner.is_empty() {
-        findings.ok("owners", "what the jobs read belongs to this role, to superusers or to trusted owners");
+        findings.ok("owners", "all sources belong to this role, to superusers or to trusted owners");
     }
     for (owner, owned) in by_owner {
         findings.warning(
             "owners",
-            format!("`{owner}` owns {}, and can have functions run there with the rights of the runner", owned.join(", ")),
-            format!("if `{owner}` may do all that the runner may: [database] trusted_owners = [\"{owner}\"]; else change the owner"),
+            format!("`{owner}` owns {}, and can run functions there with the runner's rights", owned.join(", ")),
+            format!(
+                "if you trust `{owner}`, set [database] trusted_owners = [\"{owner}\"]; otherwise change the owner"
+            ),
         );
     }
     Ok(())

@@ -12,7 +12,7 @@ pub(super) fn decimal(tally: &Tally, of_file: Option<Decimal>, separator: u8) ->
             let (point, comma) = (shown(point), shown(comma));
             Err((
                 *other,
-                format!("`{comma}` has a comma for decimals, and `{point}` in line {line} a point: use one of them"),
+                format!("`{comma}` has a decimal comma, but `{point}` in line {line} a decimal point: use one of them"),
             ))
         }
         (Some(_), None, _) => Ok(Decimal::Point),
@@ -32,8 +32,8 @@ fn either((line, value): &Example, mark: &str) -> (u64, String) {
     let value = shown(value);
     let separated = if mark == "point" { ", and separate values by `,`" } else { "" };
     let why = format!(
-        "`{value}` may have decimals or thousands behind its {mark}, and no other value decides: write numbers with a point for decimals \
-         and nothing between thousands{separated}"
+        "`{value}` may have decimals or thousands after its {mark}, and no other value decides: write numbers with a \
+         decimal point and without thousands separators{separated}"
     );
     (*line, why)
 }
@@ -45,7 +45,7 @@ pub(super) fn order(tally: &Tally, of_file: Option<Order>) -> Result<Option<Orde
         (Some((day, one)), Some((month, other))) => {
             let (one, other) = (shown(one), shown(other));
             let why = format!(
-                "`{other}` has the month first, and `{one}` in line {day} the day: write times as 2025-05-31 00:00"
+                "`{other}` has the month first, but `{one}` in line {day} the day: write times as 2025-05-31 00:00"
             );
             Err((*month, why))
         }

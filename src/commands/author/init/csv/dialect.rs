@@ -20,9 +20,9 @@ const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 const OTHERS: [(&[u8], &str); 5] = [
     (&[0xff, 0xfe], "it is not UTF-8 but UTF-16: save the file as UTF-8"),
     (&[0xfe, 0xff], "it is not UTF-8 but UTF-16: save the file as UTF-8"),
-    (&[0x1f, 0x8b], "it is not a CSV file but compressed by gzip: unpack it first"),
-    (b"PK\x03\x04", "it is not a CSV file but an archive, as Excel writes one: save the sheet as CSV in UTF-8"),
-    (b"PAR1", "it is not a CSV file but Parquet: write it as CSV"),
+    (&[0x1f, 0x8b], "it is not a CSV file but a gzip archive: decompress it first"),
+    (b"PK\x03\x04", "it is not a CSV file but an archive, such as an Excel workbook: save the sheet as CSV in UTF-8"),
+    (b"PAR1", "it is not a CSV file but Parquet: export it as CSV"),
 ];
 
 /// A file that can be read from its header any number of times.

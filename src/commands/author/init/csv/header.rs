@@ -36,7 +36,7 @@ pub(super) fn names(path: &Path, header: Option<&Record>) -> Result<Vec<Name>> {
         given.push(header.value(n).map_err(|line| not_utf8(path, line, n + 1))?);
     }
     if given.len() > MOST_COLUMNS {
-        let why = format!("it names {} columns, and a table of Postgres has up to {MOST_COLUMNS}", given.len());
+        let why = format!("it names {} columns, but a Postgres table has at most {MOST_COLUMNS}", given.len());
         return wrong(Some(MOST_COLUMNS + 1), why);
     }
     if given.len() == 1 {
@@ -53,12 +53,12 @@ pub(super) fn names(path: &Path, header: Option<&Record>) -> Result<Vec<Name>> {
     let (mut names, mut seen) = (Vec::new(), BTreeMap::new());
     for (n, name) in given.iter().enumerate() {
         if SYSTEM_COLUMNS.contains(name) {
-            return wrong(Some(n + 1), format!("`{name}` is a name that Postgres keeps for itself: rename the column"));
+            return wrong(Some(n + 1), format!("`{name}` is a name reserved by Postgres: rename the column"));
         }
         if let Some(first) = seen.insert(*name, n + 1)
             && !name.is_empty()
         {
-            return wrong(Some(n + 1), format!("it is named `{name}`, as column {first} is: rename one of them"));
+            return wrong(Some(n + 1), format!("its name `{name}` is also that of column {first}: rename one of them"));
         }
         names.push(
             match *name {

@@ -22,7 +22,7 @@ pub(super) fn not_utf8(path: &Path, line: u64, column: usize) -> anyhow::Error {
 pub(super) fn broken(path: &Path, broken: &Broken) -> anyhow::Error {
     match broken {
         Broken::OpenQuotes { line, column } => {
-            mistake(path, *line, Some(*column), "the quotes that begin here are never closed")
+            mistake(path, *line, Some(*column), "the quote that opens here is never closed")
         }
         Broken::TooLong { line } => mistake(path, *line, None, "it is not a CSV file: the line is longer than 16 MiB"),
         Broken::Io(error) => unreadable(path, error),

@@ -45,7 +45,7 @@ pub(super) async fn load(connection: &mut PgConnection, predictions: &Path, labe
     let sources = [Source::new(predictions)?, Source::new(labels)?];
     let mut shapes = Vec::new();
     for source in &sources {
-        let progress = progress::bytes(source.size, &format!("looking at {}", source.path.display()));
+        let progress = progress::bytes(source.size, &format!("inspecting {}", source.path.display()));
         let shape = shape::scan(source, &progress);
         progress.finish();
         shapes.push(shape?);

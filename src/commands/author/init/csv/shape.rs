@@ -51,7 +51,7 @@ pub(super) fn scan(source: &Source, progress: &Progress) -> Result<Shape> {
         for (n, (tally, name)) in tallies.iter_mut().zip(&names).enumerate() {
             let value = record.value(n).map_err(|line| not_utf8(path, line, n + 1))?;
             if value.contains('\0') {
-                let why = "it holds a NUL character, which no text of Postgres has";
+                let why = "it contains a NUL character, which Postgres cannot store";
                 return Err(mistake(path, record.line_of(n), Some(n + 1), why));
             }
             if matches!(name, Name::Nothing) && !value.is_empty() {
@@ -63,12 +63,7 @@ pub(super) fn scan(source: &Source, progress: &Progress) -> Result<Shape> {
         rows += 1;
     }
     if rows == 0 {
-        return Err(mistake(
-            path,
-            last + 1,
-            None,
-            format!("it has no rows: line {first} names columns, and nothing follows"),
-        ));
+        return Err(mistake(path, last + 1, None, format!("it has no rows after the column names in line {first}")));
     }
     let mut shape = Shape { width, columns: Vec::new(), notes: Vec::new() };
     for ((place, name), tally) in names.into_iter().enumerate().zip(tallies) {
@@ -84,7 +79,7 @@ fn expect_width(source: &Source, first: u64, record: &Record, width: usize) -> R
     if found == width {
         return Ok(());
     }
-    let why = format!("it is not a CSV file: here are {found} values, and line {first} names {width} columns");
+    let why = format!("it is not a CSV file: this line has {found} values, but line {first} names {width} columns");
     Err(mistake(source.path, record.line, Some(found.min(width) + 1), why))
 }
 
@@ -97,13 +92,13 @@ impl Shape {
             Name::Nothing => return,
             Name::Index(_) if tally.is_count() || tally.filled == 0 => {
                 self.notes.push(format!(
-                    "note: the first column of `{file}` has no name and counts the rows: it is left out (name it if it is the key)"
+                    "note: the first column of `{file}` has no name and counts the rows: it is dropped (name it if it is the key)"
                 ));
                 return;
             }
             Name::Index(name) => {
                 self.notes
-                    .push(format!("note: the first column of `{file}` has no name: it is called `{}`", name.as_str()));
+                    .push(format!("note: the first column of `{file}` has no name: it is named `{}`", name.as_str()));
                 name
             }
         };
@@ -154,7 +149,7 @@ impl Shape {
         if !self.columns.iter().any(|column| matches!(column.reading, Reading::Time(_) | Reading::Epoch(_))) {
             return Err(mistake(source.path, *line, Some(column.place + 1), why));
         }
-        self.notes.push(format!("note: `{name}` of `{}` is taken as text (line {line}: {why})", source.path.display()));
+        self.notes.push(format!("note: `{name}` of `{}` is read as text (line {line}: {why})", source.path.display()));
         Ok(())
     }
 
@@ -216,24 +211,26 @@ impl Shape {
                         _ => "",
                     };
                 Some(format!(
-                    "note: times without a zone in `{}` are taken as UTC (`{}`{order})",
+                    "note: times without a zone in `{}` are read as UTC (`{}`{order})",
                     source.path.display(),
                     name.as_str()
                 ))
             }
             Reading::Epoch(unit) => Some(format!("note: {place} is read as Unix {}", unit.name())),
             Reading::Number(Decimal::Comma) => Some(match &tally.maybe_point.first {
-                Some((_, value)) => format!("note: {place} has points between thousands, as in `{}`", shown(value)),
-                None => format!("note: {place} has a comma for decimals"),
+                Some((_, value)) => {
+                    format!("note: {place} has points as thousands separators, as in `{}`", shown(value))
+                }
+                None => format!("note: {place} has decimal commas"),
             }),
             Reading::Number(Decimal::Point) => {
                 let (_, value) = tally.maybe_comma.first.as_ref()?;
-                Some(format!("note: {place} has commas between thousands, as in `{}`", shown(value)))
+                Some(format!("note: {place} has commas as thousands separators, as in `{}`", shown(value)))
             }
             Reading::Text => {
                 let (kind, (line, value), count) = tally.spoiler()?;
                 let others = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
-                Some(format!("note: {place} is text: `{}` in line {line} is no {kind}{others}", shown(value)))
+                Some(format!("note: {place} is text: `{}` in line {line} is not a {kind}{others}", shown(value)))
             }
             _ => None,
         }
