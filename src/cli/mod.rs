@@ -1,9 +1,9 @@
 //! The command line, as types.
 
 mod measuring;
+mod notifications;
 mod rules;
 mod setup;
-mod telling;
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::domain::duration;
 
 pub use measuring::{BackfillArgs, BackfillNotify, HistoryArgs, RunArgs};
-pub use rules::{BacktestArgs, BacktestKnowledge, BaselineArgs, BaselineCommand, SuggestArgs};
-pub use setup::{GuardArgs, InitArgs, MigrateArgs, SchemaKind};
-pub use telling::{
+pub use notifications::{
     ActArgs, AlertsCommand, AnnotateArgs, AnnotationKind, DeliveriesArgs, DeliveriesCommand, DeliveryState,
     IncidentArgs, NotifyCommand, RouteArgs, SilenceArgs, SilenceCommand,
 };
+pub use rules::{BacktestArgs, BacktestKnowledge, BaselineArgs, BaselineCommand, SuggestArgs};
+pub use setup::{GuardArgs, InitArgs, MigrateArgs, SchemaKind};
 
 /// Joins predictions with the labels that arrive later, keeps the revised history of their error, and alerts.
 #[derive(Debug, Parser)]

@@ -89,10 +89,10 @@ async fn differences(
     let suppressions = Suppressions::load(connection, routing, &standing.alerts, now).await?;
     let mut pending: BTreeMap<(String, String), PendingNotification> = BTreeMap::new();
     let (mut told, mut nobody) = (Vec::new(), Vec::new());
-    for known in standing.alerts.iter().filter(|known| known.is_firing() && !known.alert.told) {
+    for known in standing.alerts.iter().filter(|known| known.is_firing() && !known.alert.dispatched) {
         if let Decision::Suppress(quiet) = suppressions.decide(known) {
             let why = quiet.describe();
-            if known.alert.held.as_deref() != Some(&why) {
+            if known.alert.suppressed_by.as_deref() != Some(&why) {
                 alert::mark_suppressed(connection, known.alert.id, &why).await?;
             }
             continue;

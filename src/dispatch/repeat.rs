@@ -62,7 +62,7 @@ async fn of_job(connection: &mut PgConnection, job_id: i64, routing: &Routing) -
     let told: Vec<(&Known, Path)> = standing
         .alerts
         .iter()
-        .filter(|known| known.is_firing() && known.alert.told)
+        .filter(|known| known.is_firing() && known.alert.dispatched)
         .map(|known| (known, known.path(routing)))
         .collect();
     let heard: Vec<(&Known, Path)> =
@@ -90,8 +90,8 @@ fn escalations(standing: &JobAlerts, open: &[(&Known, Path)], now: DateTime<Utc>
         let Some(escalation) = &path.escalation else { continue };
         let notified = || standing.notified.iter().filter(|notified| notified.alert_id == known.alert.id);
         // Counted from the first notification, not from the firing: the alert may have been silenced.
-        let told_at = notified().filter(|notified| !notified.escalated).map(|notified| notified.told_at).min();
-        if told_at.is_none_or(|told_at| now - told_at < escalation.after) {
+        let notified_at = notified().filter(|notified| !notified.escalated).map(|notified| notified.notified_at).min();
+        if notified_at.is_none_or(|notified_at| now - notified_at < escalation.after) {
             continue;
         }
         for receiver in &escalation.notify {

@@ -40,6 +40,13 @@ pub(super) struct Read {
     older: Touched,
 }
 
+impl Read {
+    /// True if no residual changed and no range is to be built: buckets stay as they are.
+    fn is_empty(&self) -> bool {
+        self.rows == 0 && self.build.is_none() && self.recent.starts.is_empty() && self.older.is_empty()
+    }
+}
+
 /// Result of the second stage.
 pub(super) struct Summed {
     /// Starts of buckets that were recomputed or removed; empty if all of them were built for the first time.
@@ -61,8 +68,10 @@ pub(super) async fn read(connection: &mut PgConnection, run: &RunContext<'_>) ->
         Some(progress) => arrivals_since(&mut transaction, run, opened, progress).await?,
         None => reread(&mut transaction, run, opened.generation).await?,
     };
-    limit_cells(&mut transaction, run.plan.id).await?;
-    fence(&mut transaction, run.claim).await?;
+    if !read.is_empty() {
+        limit_cells(&mut transaction, run.plan.id).await?;
+        fence(&mut transaction, run.claim).await?;
+    }
     transaction.commit().await?;
     Ok(read)
 }
@@ -149,10 +158,13 @@ pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(32_503_68
 
 /// Second stage: recomputes touched buckets whole.
 pub(super) async fn sum(connection: &mut PgConnection, run: &RunContext<'_>, read: &Read) -> Result<Summed, RunError> {
+    let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None, repaired: None };
+    if read.is_empty() {
+        return Ok(summed);
+    }
     let mut transaction = session::begin(connection, run.facts).await?;
     plan::lock_stages(&mut transaction, run.plan.id).await?;
     fence(&mut transaction, run.claim).await?;
-    let mut summed = Summed { touched: Vec::new(), buckets: 0, rebuilt_from: None, repaired: None };
     if let Some(range) = &read.build {
         build(&mut transaction, run, range, &mut summed).await?;
     }

@@ -80,22 +80,49 @@ impl Difference {
 /// Stored history around the buckets that differ.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Start of the range that was compared, if all of it was: `buckets` then holds everything from there on.
+    pub compared_from: Option<DateTime<Utc>>,
     pub buckets: BTreeMap<DateTime<Utc>, Extent>,
     /// Earlier small losses of the buckets.
     pub corrected: BTreeMap<DateTime<Utc>, Extent>,
 }
 
-/// Starts of the buckets that must not change, because a window would lose more than `share` of its content.
+/// Starts of the buckets that must not change, because a window, or all that is older than some time, would lose more than `share`
+/// of its content.
 pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Difference]) -> BTreeSet<DateTime<Utc>> {
     let sums = Sums::new(known, differences);
     let shrinking: BTreeSet<DateTime<Utc>> = differences.iter().filter(|d| d.shrinks()).map(|d| d.start).collect();
-    let shrunk = windows.all.iter().flat_map(|window| around(windows, &window.kind, &shrinking)).filter(|slice| {
+    let of_windows = windows.all.iter().flat_map(|window| around(windows, &window.kind, &shrinking));
+    let shrunk = of_windows.chain(forgotten(windows, known, differences)).filter(|slice| {
         let (held, lost) = sums.within(slice);
         held.is_shrunk_by(lost, share)
     });
     let shrunk = merged(shrunk.collect());
     let is_in = |start: &DateTime<Utc>| shrunk.iter().any(|slice| slice.contains(start));
     differences.iter().map(|difference| difference.start).filter(is_in).collect()
+}
+
+/// The old end of the compared range if the source has nothing of it any more: no prediction, or no label. Retention removes it,
+/// although each window may hold too few rows for its own loss to count.
+fn forgotten(windows: &Windows, known: &Known, differences: &[Difference]) -> Vec<Range<DateTime<Utc>>> {
+    let Some(from) = known.compared_from else { return Vec::new() };
+    let differing: BTreeMap<DateTime<Utc>, &Difference> = differences.iter().map(|d| (d.start, d)).collect();
+    let old_end = |amount: fn(Extent) -> i64| {
+        let mut until = from;
+        for (start, _) in known.buckets.range(from..).filter(|(_, extent)| amount(**extent) > 0) {
+            let Some(difference) = differing.get(start) else { break };
+            if amount(difference.after) >= amount(difference.before) {
+                break;
+            }
+            until = *start + windows.bucket;
+            // The limit of the retention lies in this bucket.
+            if amount(difference.after) > 0 {
+                break;
+            }
+        }
+        from..until
+    };
+    [old_end(|extent| extent.predictions), old_end(|extent| extent.labeled)].into()
 }
 
 /// The windows of a kind that contain one of these buckets: calendar windows, or rolling windows ending at any bucket.
@@ -192,7 +219,7 @@ mod tests {
     }
 
     fn known(buckets: impl Iterator<Item = (DateTime<Utc>, Extent)>) -> Known {
-        Known { buckets: buckets.collect(), corrected: BTreeMap::new() }
+        Known { compared_from: None, buckets: buckets.collect(), corrected: BTreeMap::new() }
     }
 
     /// Starts of the withheld buckets, when the hours `gone` of four days with `each` pairs an hour disappear from the source.
@@ -220,6 +247,23 @@ mod tests {
         let rolling = || Window::rolling("12h").expect("a window");
         assert_eq!(of_hours(rolling(), 20..31, 1), (20..31).collect::<Vec<_>>());
         assert_eq!(of_hours(rolling(), 20..29, 1), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn an_old_end_that_is_gone_is_kept_however_little_each_window_loses() {
+        let week = [Window::tumbling("1w").expect("a window")];
+        let day = |n: i64| hour(24 * n);
+        let of_days = |gone: Range<i64>, partly: Option<i64>, compared_from: Option<DateTime<Utc>>| {
+            let known = Known { compared_from, ..known((0..60).map(|n| (day(n), extent(2)))) };
+            let lost = gone.map(|n| (n, 0)).chain(partly.map(|n| (n, 1)));
+            let differences: Vec<Difference> =
+                lost.map(|(n, left)| Difference { start: day(n), before: extent(2), after: extent(left) }).collect();
+            withheld(&windows(&week), DEFAULT_SHARE, &known, &differences).len()
+        };
+        assert_eq!(of_days(0..8, Some(8), Some(hour(0))), 9, "one of the second week is gone, and half a day after it");
+        assert_eq!(of_days(0..4, None, Some(hour(0))), 0, "eight of fourteen are a correction");
+        assert_eq!(of_days(3..8, None, Some(hour(0))), 0, "the oldest are there");
+        assert_eq!(of_days(0..4, None, None), 0);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
         match send::fall_back(&this.pool, &this.receivers).await {
             Ok(0) => {}
             Ok(told) => warn!(messages = told, "undelivered notifications go to the fallback receiver"),
-            Err(error) => error!(error = format!("{error:#}"), "could not notify the fallback receiver"),
+            Err(error) => error!(error = %format_args!("{error:#}"), "could not notify the fallback receiver"),
         }
         match send::receivers_due(&this.pool).await {
             Ok(due) => {
@@ -51,7 +51,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
                     busy.insert(name, sending);
                 }
             }
-            Err(error) => error!(error = format!("{error:#}"), "could not query the outbox"),
+            Err(error) => error!(error = %format_args!("{error:#}"), "could not query the outbox"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -67,7 +67,7 @@ pub(super) async fn send_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<bo
 async fn send_to(this: Arc<Scheduler>, receiver: String, stop: watch::Receiver<bool>) {
     match send::drain(&this.pool, &this.receivers, &receiver, None, || *stop.borrow()).await {
         Ok(summary) => telemetry::delivered(&receiver, summary.outcomes()),
-        Err(error) => error!(receiver.name = %receiver, error = format!("{error:#}"), "could not deliver"),
+        Err(error) => error!(receiver.name = %receiver, error = %format_args!("{error:#}"), "could not deliver"),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn clean_loop(this: Arc<Scheduler>, mut stop: watch::Receiver<b
                 Ok(0) => {}
                 Ok(dropped) => info!(?table, months = dropped, "dropped months older than the retention"),
                 Err(error) => {
-                    warn!(?table, error = format!("{error:#}"), "could not drop old months; retrying in an hour");
+                    warn!(?table, error = %format_args!("{error:#}"), "could not drop old months; retrying in an hour");
                 }
             }
         }
@@ -130,7 +130,7 @@ async fn clean(this: &Scheduler) {
             Ok(0) => {}
             Ok(rows) => info!(?step, rows, "removed data older than the retention"),
             Err(error) => {
-                error!(?step, error = format!("{error:#}"), "could not remove old data; retrying in an hour");
+                error!(?step, error = %format_args!("{error:#}"), "could not remove old data; retrying in an hour");
             }
         }
     }

@@ -155,12 +155,12 @@ impl Scheduler {
         if !known.unregistered.is_empty() {
             // The old schedules apply until the new ones can be written.
             if let Err(error) = self.register(&mut known.unregistered).await {
-                error!(error = format!("{error:#}"), "could not register changed jobs in the ledger");
+                error!(error = %format_args!("{error:#}"), "could not register changed jobs in the ledger");
             }
         }
         match self.beat(slots, runs).await {
             Ok(()) => telemetry::looked(),
-            Err(error) => error!(error = format!("{error:#}"), "could not query the ledger"),
+            Err(error) => error!(error = %format_args!("{error:#}"), "could not query the ledger"),
         }
     }
 

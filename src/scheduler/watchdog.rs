@@ -21,7 +21,7 @@ pub(super) async fn heartbeat_loop(this: Arc<Scheduler>, mut stop: watch::Receiv
         let beat = self_test::heartbeat(&this.pool, &names, heartbeat.patience, &this.name);
         match tokio::time::timeout(LONGEST, beat).await {
             Ok(Ok(())) => {}
-            Ok(Err(failure)) => warn!(error = format!("{failure:#}"), "no heartbeat"),
+            Ok(Err(failure)) => warn!(error = %format_args!("{failure:#}"), "no heartbeat"),
             Err(_) => warn!(limit_seconds = LONGEST.as_secs(), "no heartbeat: the self-test timed out"),
         }
         tokio::select! {

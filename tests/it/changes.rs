@@ -361,6 +361,6 @@ async fn a_cohort_per_customer_is_refused_with_what_to_do() {
     let mut report = |_| {};
     let work = backfill::run(&world.db.pool, &world.job, &claim, &request, &mut report);
     let refused = leased(&world.db.pool, &claim, LEASE, work).await.map(|_| ()).unwrap_err();
-    assert!(refused.to_string().contains("100000 is the most"), "{refused}");
+    assert!(refused.to_string().contains("the limit is 100000"), "{refused}");
     assert!(world.db.scalar::<i64>("select count(*) from trueup.cell").await < 100);
 }

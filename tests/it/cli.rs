@@ -115,7 +115,7 @@ async fn explain_says_who_is_told_of_rules_and_of_budgets() {
     );
     let explained = run(&folder, &db, &["explain", "hourly"]).ok().stdout;
     for words in
-        ["within-5: 99 % of predictions with abs(error) <= 5, over 30d", "within-5/1d (ticket): ", "; tells desk"]
+        ["within-5: 99 % of predictions with abs(error) <= 5, over 30d", "within-5/1d (ticket): ", "; notifies desk"]
     {
         assert!(explained.contains(words), "`{words}` is not in\n{explained}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::database::TestDatabase;
+use crate::support::database::{TestDatabase, binaries};
 use crate::support::program::{Folder, Process, Run};
 use crate::support::world::{TABLES, hourly, quarter_hours};
 
@@ -93,7 +93,7 @@ async fn the_tutorial_works_as_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_operations_and_telling_say_works() {
+async fn what_operations_and_notifications_say_works() {
     let db = TestDatabase::new().await;
     let folder = Folder::new("operations");
     let root = env!("CARGO_MANIFEST_DIR");
@@ -128,7 +128,7 @@ async fn what_operations_and_telling_say_works() {
     }
     // What needs a network, or a receiver that is there, says so and ends with 1.
     let mut done = 0;
-    for name in ["alerting.md", "telling.md", "operations.md"] {
+    for name in ["alerting.md", "notifications.md", "operations.md"] {
         let text = page(name);
         for (kind, body) in blocks(&text) {
             if kind != "sh" {
@@ -157,8 +157,11 @@ async fn what_operations_and_telling_say_works() {
 #[test]
 fn settings_in_the_documentation_are_right() {
     // Each block is a whole file; those that need a receiver of another block have it.
-    let all: Vec<String> =
-        blocks(&page("telling.md")).into_iter().filter(|(kind, _)| kind == "toml").map(|(_, body)| body).collect();
+    let all: Vec<String> = blocks(&page("notifications.md"))
+        .into_iter()
+        .filter(|(kind, _)| kind == "toml")
+        .map(|(_, body)| body)
+        .collect();
     assert!(all.len() >= 4);
     let mut whole = all.join("\n");
     whole.push_str("\n[receivers.oncall-hook]\ntype = \"webhook\"\nurl = \"https://example.org/\"\n");
@@ -392,11 +395,14 @@ async fn a_backup_as_it_is_written_can_be_restored() {
         .map(|(_, body)| body)
         .collect();
     assert_eq!(texts.len(), 1);
+    // The programs of the tests' own Postgres: none may be installed.
+    let path = format!("{}:{}", binaries().await.display(), std::env::var("PATH").unwrap_or_default());
     let shell = |script: &str, url: String| {
         let ran = std::process::Command::new("sh")
             .args(["-ec", script])
             .current_dir(&folder.0)
             .env("DATABASE_URL", url)
+            .env("PATH", &path)
             .output()
             .expect("a shell");
         assert!(ran.status.success(), "{script}: {}", String::from_utf8_lossy(&ran.stderr));

@@ -48,12 +48,12 @@ fn case_name() -> String {
 #[case::unknown_table("[windows]", "[window]", "unknown-key", "did you mean `windows`")]
 #[case::unknown_key("above = 5.0", "abov = 5.0", "unknown-key", "did you mean `above`")]
 #[case::far_key("above = 5.0", "threshold = 5.0", "unknown-key", "known keys are")]
-#[case::wrong_type("above = 5.0", "above = \"5\"", "wrong-type", "must be a number, not a text")]
+#[case::wrong_type("above = 5.0", "above = \"5\"", "wrong-type", "must be a number, not a string")]
 #[case::wrong_list(
     "notify = [\"hook\"]",
     "notify = \"hook\"",
     "wrong-type",
-    "must be a list in [brackets], not a text"
+    "must be a list in [brackets], not a string"
 )]
 #[case::wrong_choice(
     "by = [\"region\"]",
@@ -132,7 +132,7 @@ fn case_name() -> String {
 #[case::bad_window("\"1d\"", "\"1 day\"", "bad-window", "is not a duration")]
 #[case::odd_window("\"1d\"", "\"7h\"", "bad-window", "does not divide a day")]
 #[case::repeated_window("[\"6h\"]", "[\"6h\", \"360m\"]", "repeated-entry", "listed twice")]
-#[case::bad_bucket("[windows]", "[windows]\nbucket = \"50m\"", "bad-bucket", "the largest that does is 6h")]
+#[case::bad_bucket("[windows]", "[windows]\nbucket = \"50m\"", "bad-bucket", "use 6h, the largest that does")]
 #[case::short_horizon(
     "[windows]",
     "[windows]\nlabel_wait = \"2d\"\nhorizon = \"1d\"",
@@ -172,7 +172,7 @@ fn case_name() -> String {
     "above = 5.0",
     "above = 5.0\ncohorts = { tier = \"1\" }",
     "unknown-cohort",
-    "declared by `tier`"
+    "declares no cohorts by `tier`"
 )]
 #[case::no_version("version = \"version\"", "", "no-version", "declares no model version")]
 #[case::no_runbook("runbook = \"https://runbooks.example.org/hourly\"\n", "", "no-runbook", "has no runbook")]
@@ -191,7 +191,12 @@ fn case_name() -> String {
 )]
 #[case::bad_worst("[windows]", "[residuals]\nworst = 101\n[windows]", "out-of-range", "`worst` is 101")]
 #[case::bad_trim("[windows]", "[metrics]\ntrim = 1.0\n[windows]", "out-of-range", "1 is not a share")]
-#[case::bad_tolerance("[windows]", "[metrics]\ntolerance = -1.0\n[windows]", "out-of-range", "-1 is not a size")]
+#[case::bad_tolerance(
+    "[windows]",
+    "[metrics]\ntolerance = -1.0\n[windows]",
+    "out-of-range",
+    "-1 is not a positive number"
+)]
 #[case::custom_expression(
     "[windows]",
     "[[metrics.custom]]\nname = \"c\"\nsum = \"pg_sleep(1)\"\n[windows]",
@@ -202,7 +207,7 @@ fn case_name() -> String {
     "[windows]",
     "[[metrics.custom]]\nname = \"rmse\"\nsum = \"error\"\n[windows]",
     "repeated-entry",
-    "there is a metric `rmse` already"
+    "a metric `rmse` already exists"
 )]
 #[case::for_text("above = 5.0", "above = 5.0\nfor = \"10 m\"", "bad-duration", "`10 m` is not a duration")]
 #[case::of_three("above = 5.0", "above = 5.0\nof = [4, 3]", "bad-of", "two of the last three")]
@@ -224,7 +229,7 @@ fn case_name() -> String {
     "above = 5.0",
     "above_baseline = 1\nbaseline = { windows = 5, min = 6 }",
     "never-enough",
-    "there are 5"
+    "there are at most 5 windows"
 )]
 #[case::mad_of_one(
     "above = 5.0",
@@ -311,7 +316,7 @@ fn case_name() -> String {
     "[windows]",
     "[[slos]]\nname = \"s\"\ngood = \"error < 1\"\nobjective = 0.99\nperiod = \"30d\"\nburn = [{ long = \"6h\", short = \"30m\", factor = 6.0, severity = \"ticket\" }]\n[windows]",
     "too-short",
-    "one every 1h"
+    "shorter than the 1h between evaluations"
 )]
 #[case::good(
     "[windows]",

@@ -20,14 +20,17 @@ async fn archive() -> &'static Path {
     let made = MADE.get_or_init(async || {
         let bin = binaries().await.canonicalize().expect("its folder");
         let share = Command::new(bin.join("pg_config")).arg("--sharedir").output().expect("pg_config").stdout;
-        let share = PathBuf::from(String::from_utf8(share).expect("a path").trim());
-        let inner = |path: &Path| path.strip_prefix("/").expect("absolute").to_owned();
+        let share = PathBuf::from(String::from_utf8(share).expect("a path").trim()).canonicalize().expect("a folder");
         let folder = Folder::new("archive");
         let root = bin.parent().expect("a folder");
+        // Above both: the programs find the shared files by their relative path. Postgres may itself be an unpacked archive.
+        let top = root.ancestors().find(|above| share.starts_with(above)).expect("a common folder");
+        let inner = |path: &Path| path.strip_prefix(top).expect("below the common folder").to_owned();
         let packed = Command::new("tar")
             .args(["--exclude=bitcode", "-czf"])
             .arg(folder.0.join("postgres.tar.gz"))
-            .args(["-C", "/"])
+            .arg("-C")
+            .arg(top)
             .args([inner(root), inner(&share)])
             .status()
             .expect("tar");

@@ -113,6 +113,55 @@ async fn dropped_partitions_and_views_that_move_take_nothing_away() {
     }
 }
 
+/// Windows of few rows, of which each loses less than a correction may: all that is older than some time is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_few_rows_keep_what_leaves_the_source_by_age() {
+    let days = |count: i64, step: &str| {
+        format!(
+            "insert into public.p select n, t, 100, 'v1', 'a', t from (select n, timestamptz '2024-04-01Z' + (n - 1) * interval '{step}' as t from generate_series(1, {count}) n) q;
+             insert into public.l select id, 99, at from public.p"
+        )
+    };
+    for (what, windows, rows, cut, until) in [
+        (
+            "a row a day, weeks",
+            "tumbling = [\"1w\"]\nhorizon = \"60d\"",
+            days(56, "1 day"),
+            "2024-05-06T00:00:00Z",
+            "2024-05-27T09:00:00Z",
+        ),
+        (
+            "an edge of the horizon within a day",
+            "tumbling = [\"1d\"]\nhorizon = \"162h\"",
+            days(240, "1 hour"),
+            "2024-04-08T00:00:00Z",
+            "2024-04-11T09:00:00Z",
+        ),
+        (
+            "days that are gone and half a day",
+            "tumbling = [\"1d\"]\nhorizon = \"20d\"",
+            days(80, "3 hours"),
+            "2024-04-07T12:00:00Z",
+            "2024-04-11T09:00:00Z",
+        ),
+    ] {
+        let toml = job("").replace(
+            "tumbling = [\"1d\"]\nrolling = [\"6h\"]\nlabel_wait = \"1d\"\nhorizon = \"30d\"",
+            &format!("{windows}\nlabel_wait = \"1d\""),
+        );
+        let world = World::new(TABLES, &toml).await;
+        world.db.execute(&rows).await;
+        world.run_at(at(until)).await;
+        let counts = "select window_start, predictions, labeled, mse from trueup.window_history where cohort = 'all' and model_version is null order by 1";
+        let before = world.db.lines(counts).await;
+        world.db.execute(&format!("delete from public.l using public.p where p.id = l.id and at < '{cut}'; delete from public.p where at < '{cut}'")).await;
+        let published = world.run_at(at(until) + TimeDelta::days(1)).await;
+        assert!(fires(&published).contains(&"source-shrank firing".to_owned()), "{what}: {published:?}");
+        let after = world.db.lines(counts).await;
+        assert_eq!(after[..before.len()], before[..], "{what}");
+    }
+}
+
 /// A table that is loaded again: while it is empty nothing is lost, and afterwards nothing is marked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_comes_back_ends_the_ticket_and_the_marks() {

@@ -65,14 +65,14 @@ async fn what_is_silenced_is_recorded_and_told_when_the_silence_ends() {
     run(&world, 2).await;
     run(&world, 3).await;
     assert_eq!(world.db.lines(TOLD).await, ["firing | high region=b, other all"]);
-    let states = "select cohort, state, told from trueup.alert where rule = 'high' order by 1";
+    let states = "select cohort, state, dispatched from trueup.alert where rule = 'high' order by 1";
     assert_eq!(world.db.lines(states).await, ["region=a | firing | false", "region=b | firing | true"]);
     let reason = world
         .db
         .lines("select reason from trueup.alert_history where cohort = 'region=a' and to_state = 'firing'")
         .await;
     assert!(
-        reason[0].contains("not told while silenced until") && reason[0].contains("a sensor is replaced"),
+        reason[0].contains("suppressed while silenced until") && reason[0].contains("a sensor is replaced"),
         "{reason:?}"
     );
     let listed = trueup(&world, &folder, &["silence", "list", "--output", "json"]).ok();

@@ -133,7 +133,7 @@ async fn when_labels_stop_there_is_one_alert_and_it_is_about_labels() {
     fill(&world, 12, 2, "10", "day < 6").await;
     live(&world, 1..=11).await;
     assert_eq!(told(&world).await, ["firing | mail | labels-stopped | 1"], "{:?}", fired(&world).await);
-    let state = "select rule, state, told from trueup.alert order by rule";
+    let state = "select rule, state, dispatched from trueup.alert order by rule";
     assert_eq!(
         world.db.lines(state).await,
         ["coverage-low | firing | false", "labels-late | firing | false", "labels-stopped | firing | true"]
@@ -159,7 +159,7 @@ async fn an_error_that_is_low_because_labels_are_missing_is_not_believed() {
     assert_eq!(told(&world).await, ["firing | mail | coverage-low | 1"]);
     let reason =
         world.db.lines("select reason from trueup.alert_history where rule = 'collapse' and to_state = 'firing'").await;
-    assert_eq!(reason, ["the newest window is in breach; not told while coverage-low fires"]);
+    assert_eq!(reason, ["the newest window is in breach; suppressed while coverage-low fires"]);
     // The coverage comes back, the error stays: now it is told.
     world.db.execute("insert into public.l select id, predicted, '2024-03-10T12:00Z' from public.p where id not in (select id from public.l)").await;
     world.run_at(day(10) + TimeDelta::hours(2)).await;

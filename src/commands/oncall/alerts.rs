@@ -20,7 +20,7 @@ pub(in crate::commands) async fn run(global: &Global, job: Option<&str>, all: bo
         "id", "state", "severity", "job", "rule", "cohort", "version", "value", "limit", "since", "incident", "told",
     ]);
     for row in rows {
-        let told = match (row.acked_by, row.held, row.told) {
+        let told = match (row.acked_by, row.suppressed_by, row.dispatched) {
             (Some(who), ..) => format!("acknowledged by {who}"),
             (None, Some(why), _) => format!("no: {why}"),
             (None, None, true) if row.waiting.is_empty() => "yes".to_owned(),

@@ -108,7 +108,7 @@ async fn database_when_there(
             Ok(database) => return Ok(Some(database)),
             Err(error) if error.downcast_ref::<Away>().is_some() => {
                 let pause_seconds = pause.as_secs_f64();
-                warn!(pause_seconds, error = format!("{error:#}"), "waiting for the database");
+                warn!(pause_seconds, error = %format_args!("{error:#}"), "waiting for the database");
             }
             Err(error) => return Err(error),
         }
@@ -165,7 +165,7 @@ async fn reload(
                 catalog.replace(jobs);
             }
             // The folder may be in the middle of a replacement; keep serving the current jobs.
-            Err(failure) => error!(error = format!("{failure:#}"), "could not read the job files"),
+            Err(failure) => error!(error = %format_args!("{failure:#}"), "could not read the job files"),
         }
     }
 }

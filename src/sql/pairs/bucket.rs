@@ -75,10 +75,16 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
     group by bucket_start, model_version{grouped}
     having sum(copies) > 0
 ), {cells}, sums as materialized (
-    select n.*, c.id as cell_id
-    from named as n
-    join cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
+    select m.*
+    from (
+        select n.*, c.id as cell_id
+        from named as n
+        {join} join cells as c on c.dimensions = n.dimensions and c.model_version = n.model_version
+        offset 0
+    ) as m
+    where m.bucket_start is not null
 ){histograms}",
+        join = joined(facts.sharded),
         with = continued(&rows.with),
         sums = aggregates(job),
         gathered = form.gathered,
@@ -86,6 +92,12 @@ pub fn from_source(job: &PlannedJob, facts: &SourceFacts, selection: Selection) 
         cells = cell::of("named"),
     );
     insert(job, &with, "")
+}
+
+/// How rows find their cells, which are all there: a full join is always hashed or merged, while an inner
+/// one held every row against every cell where they expected few. A sharded database gathers both first.
+fn joined(sharded: bool) -> &'static str {
+    if sharded { "" } else { "full" }
 }
 
 /// How histograms are built alongside the sums.
@@ -101,6 +113,8 @@ fn histograms_by_name(job: &PlannedJob, dim_list: &str, grouped: &str) -> Histog
     let table = |name: &str| {
         format!(
             r", {name}_histogram as (
+    select m.bucket_start, m.cell_id, m.bins, m.counts
+    from (
     select q.bucket_start, c.id as cell_id, q.bins, q.counts
     from (
         select bucket_start, model_version, array[{dim_list}]::text[] as dimensions, array_agg(bin) as bins,
@@ -113,8 +127,12 @@ fn histograms_by_name(job: &PlannedJob, dim_list: &str, grouped: &str) -> Histog
         ) as n
         group by bucket_start, model_version{grouped}
     ) as q
-    join cells as c on c.dimensions = q.dimensions and c.model_version = q.model_version
-)"
+    {join} join cells as c on c.dimensions = q.dimensions and c.model_version = q.model_version
+    offset 0
+    ) as m
+    where m.bucket_start is not null
+)",
+            join = joined(false),
         )
     };
     HistogramForm { gathered: String::new(), tables: job.histograms().names().map(table).collect() }

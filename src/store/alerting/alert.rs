@@ -101,8 +101,8 @@ pub async fn transition(connection: &mut PgConnection, rule: RuleKey<'_>, change
         on conflict (job_id, rule, cohort, coalesce(model_version, ''), (model_version is null)) do update
         set rule_fingerprint = excluded.rule_fingerprint, severity = excluded.severity, state = excluded.state,
             since = excluded.since, fired_at = excluded.fired_at, about = coalesce($10, known.about), changed_at = clock_timestamp(),
-            -- A new breach is told anew, and nobody is on it yet.
-            told = false, held = null, acked_at = null, acked_by = null
+            -- A new breach is a new notification, and no user has acknowledged it.
+            dispatched = false, suppressed_by = null, acked_at = null, acked_by = null
         returning id
         "#,
         rule.job_id,
@@ -149,8 +149,8 @@ pub struct StandingAlert {
     pub cohort: String,
     pub model_version: Option<String>,
     pub state: String,
-    pub told: bool,
-    pub held: Option<String>,
+    pub dispatched: bool,
+    pub suppressed_by: Option<String>,
     pub fired_at: Option<DateTime<Utc>>,
     pub acked_by: Option<String>,
     pub incident_id: Option<i64>,
@@ -172,7 +172,7 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
     sqlx::query_as!(
         StandingAlert,
         r#"
-        select a.id, a.rule, a.severity, a.cohort, a.model_version, a.state, a.told, a.held, a.fired_at, a.acked_by, a.incident_id,
+        select a.id, a.rule, a.severity, a.cohort, a.model_version, a.state, a.dispatched, a.suppressed_by, a.fired_at, a.acked_by, a.incident_id,
                a.about, last.evidence, newest.window_start as "window_start?", newest.window_end as "window_end?", newest.value,
                newest.limit_value, newest.labeled, newest.coverage
         from trueup.alert a
@@ -188,7 +188,7 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
             order by v.window_end desc, v.id desc
             limit 1
         ) as newest on true
-        where a.job_id = $1 and (a.state = 'firing' or exists (select from trueup.told t where t.alert_id = a.id))
+        where a.job_id = $1 and (a.state = 'firing' or exists (select from trueup.notification_log t where t.alert_id = a.id))
         order by a.id
         "#,
         job_id
@@ -202,9 +202,9 @@ pub async fn standing(connection: &mut PgConnection, job_id: i64) -> sqlx::Resul
 pub async fn has_undispatched(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
-        select exists (select from trueup.alert where job_id = $1 and state = 'firing' and not told)
+        select exists (select from trueup.alert where job_id = $1 and state = 'firing' and not dispatched)
             or exists (
-                select from trueup.told t join trueup.alert a on a.id = t.alert_id where a.job_id = $1 and a.state <> 'firing'
+                select from trueup.notification_log t join trueup.alert a on a.id = t.alert_id where a.job_id = $1 and a.state <> 'firing'
             ) as "untold!"
         "#,
         job_id
@@ -219,7 +219,7 @@ pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i
         r#"
         select job_id as "job_id!" from trueup.alert where state = 'firing'
         union
-        select a.job_id from trueup.told t join trueup.alert a on a.id = t.alert_id
+        select a.job_id from trueup.notification_log t join trueup.alert a on a.id = t.alert_id
         "#
     )
     .fetch_all(connection)
@@ -228,7 +228,7 @@ pub async fn jobs_with_news(connection: &mut PgConnection) -> sqlx::Result<Vec<i
 
 /// Marks alerts as dispatched: their firing notifications are in the outbox.
 pub async fn mark_dispatched(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
-    sqlx::query!("update trueup.alert set told = true, held = null where id = any($1)", ids)
+    sqlx::query!("update trueup.alert set dispatched = true, suppressed_by = null where id = any($1)", ids)
         .execute(connection)
         .await
         .map(drop)
@@ -237,7 +237,7 @@ pub async fn mark_dispatched(connection: &mut PgConnection, ids: &[i64]) -> sqlx
 /// Records that an alert has no receiver.
 pub async fn mark_nobody(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
-        "update trueup.alert set held = 'because no receiver is named' where id = any($1) and held is distinct from 'because no receiver is named'",
+        "update trueup.alert set suppressed_by = 'because no receiver is named' where id = any($1) and suppressed_by is distinct from 'because no receiver is named'",
         ids
     )
     .execute(connection)
@@ -250,10 +250,10 @@ pub async fn mark_suppressed(connection: &mut PgConnection, id: i64, why: &str) 
     sqlx::query!(
         r#"
         with noted as (
-            update trueup.alert set held = $2 where id = $1 and held is null
+            update trueup.alert set suppressed_by = $2 where id = $1 and suppressed_by is null
             returning id
         )
-        update trueup.alert_transition set reason = reason || '; not told ' || $2
+        update trueup.alert_transition set reason = reason || '; suppressed ' || $2
         where id = (select max(t.id) from noted join trueup.alert_transition t on t.alert_id = noted.id)
         "#,
         id,
@@ -262,7 +262,7 @@ pub async fn mark_suppressed(connection: &mut PgConnection, id: i64, why: &str) 
     .execute(&mut *connection)
     .await?;
     // The reason may change while the alert is suppressed; the transition keeps the first one.
-    sqlx::query!("update trueup.alert set held = $2 where id = $1 and held <> $2", id, why)
+    sqlx::query!("update trueup.alert set suppressed_by = $2 where id = $1 and suppressed_by <> $2", id, why)
         .execute(connection)
         .await
         .map(drop)
@@ -343,7 +343,7 @@ pub async fn resolve_by_hand(connection: &mut PgConnection, ids: &[i64], author:
     sqlx::query!(
         r#"
         update trueup.alert a
-        set state = 'resolved', since = null, fired_at = null, acked_at = null, acked_by = null, held = null, changed_at = clock_timestamp(),
+        set state = 'resolved', since = null, fired_at = null, acked_at = null, acked_by = null, suppressed_by = null, changed_at = clock_timestamp(),
             -- A window that ends later is news.
             ignore_until = coalesce((
                 select v.window_end from trueup.verdict v

@@ -15,7 +15,7 @@ pub struct Notified {
     pub notification_id: Uuid,
     pub escalated: bool,
     /// When the notification went out, or will.
-    pub told_at: DateTime<Utc>,
+    pub notified_at: DateTime<Utc>,
 }
 
 /// Returns the notification log of a job's alerts.
@@ -24,8 +24,8 @@ pub async fn of_job(connection: &mut PgConnection, job_id: i64) -> sqlx::Result<
         Notified,
         r#"
         select t.alert_id, t.receiver, t.topic, t.notification_id, t.escalated,
-               greatest(t.told_at, coalesce(n.first_due_at, n.next_attempt_at)) as "told_at!"
-        from trueup.told t
+               greatest(t.notified_at, coalesce(n.first_due_at, n.next_attempt_at)) as "notified_at!"
+        from trueup.notification_log t
         join trueup.alert a on a.id = t.alert_id
         left join trueup.notification n on n.id = t.notification_id
         where a.job_id = $1
@@ -49,7 +49,7 @@ pub async fn add(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        insert into trueup.told (alert_id, receiver, topic, notification_id, escalated)
+        insert into trueup.notification_log (alert_id, receiver, topic, notification_id, escalated)
         select id, $2, $3, $4, $5 from unnest($1::bigint[]) as news(id)
         on conflict (alert_id, receiver) do nothing
         "#,
@@ -66,7 +66,7 @@ pub async fn add(
 
 /// Removes entries: the receiver is notified that these alerts ended.
 pub async fn remove(connection: &mut PgConnection, alerts: &[i64], receiver: &str) -> sqlx::Result<()> {
-    sqlx::query!("delete from trueup.told where alert_id = any($1) and receiver = $2", alerts, receiver)
+    sqlx::query!("delete from trueup.notification_log where alert_id = any($1) and receiver = $2", alerts, receiver)
         .execute(connection)
         .await
         .map(drop)

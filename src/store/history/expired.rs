@@ -81,7 +81,7 @@ pub(crate) async fn alerts(connection: &mut PgConnection, before: DateTime<Utc>,
             from trueup.alert a
             where a.state in ('inactive', 'resolved') and a.changed_at < $1 and a.incident_id is null
               and not exists (select from trueup.incident_evidence e where e.alert_id = a.id)
-              and not exists (select from trueup.told t where t.alert_id = a.id)
+              and not exists (select from trueup.notification_log t where t.alert_id = a.id)
             limit $2
             for update skip locked
         ), transitions as (

@@ -52,6 +52,9 @@ pub async fn stored(
     names: &[String],
     ends: &[DateTime<Utc>],
 ) -> sqlx::Result<Vec<WindowRow>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     sqlx::query_as!(
         WindowRow,
         r#"
@@ -78,13 +81,15 @@ pub async fn settle(
     as_of: DateTime<Utc>,
     final_until: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update trueup.measured_window set judged_at = $2 where id = any($1) and judged_at is null",
-        windows,
-        as_of
-    )
-    .execute(&mut *connection)
-    .await?;
+    if !windows.is_empty() {
+        sqlx::query!(
+            "update trueup.measured_window set judged_at = $2 where id = any($1) and judged_at is null",
+            windows,
+            as_of
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     sqlx::query!(
         "update trueup.measured_window set settled_at = $2, finalized_at = coalesce(finalized_at, $2)
          where job_id = $1 and settled_at is null and window_end <= $3",
@@ -105,6 +110,9 @@ pub async fn upsert(
     starts: &[DateTime<Utc>],
     ends: &[DateTime<Utc>],
 ) -> sqlx::Result<Vec<i64>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     // Before the windows: a window without its month means that the month was dropped.
     months::add(connection, Monthly::Measurement, ends).await?;
     sqlx::query_scalar!(
@@ -131,6 +139,9 @@ pub async fn upsert(
 
 /// Marks windows as final. A final window keeps the time when it first became final.
 pub async fn finalize(connection: &mut PgConnection, windows: &[i64], as_of: DateTime<Utc>) -> sqlx::Result<()> {
+    if windows.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "update trueup.measured_window set finalized_at = $2 where id = any($1) and finalized_at is null",
         windows,

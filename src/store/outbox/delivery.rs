@@ -325,7 +325,7 @@ pub async fn fall_back(
             select $2, job_id, run_id, $3, 'fallback/' || topic, kind, $4 from noted
             returning id, topic
         )
-        insert into trueup.told (alert_id, receiver, topic, notification_id)
+        insert into trueup.notification_log (alert_id, receiver, topic, notification_id)
         select a.id, $3, copied.topic, copied.id
         from copied
         join trueup.alert a on a.id = any($5) and a.state = 'firing'

@@ -113,10 +113,10 @@ pub struct AlertStatus {
     pub state: String,
     pub since: Option<DateTime<Utc>>,
     pub changed_at: DateTime<Utc>,
-    pub told: bool,
+    pub dispatched: bool,
     /// Receivers whose message about it is not delivered yet.
     pub waiting: Vec<String>,
-    pub held: Option<String>,
+    pub suppressed_by: Option<String>,
     pub acked_by: Option<String>,
     pub incident_id: Option<i64>,
     pub value: Option<f64>,
@@ -129,9 +129,9 @@ pub async fn alerts(connection: &mut PgConnection, job: Option<&str>, all: bool)
         AlertStatus,
         r#"
         select a.id, j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.changed_at,
-               a.told, a.held, a.acked_by, a.incident_id,
+               a.dispatched, a.suppressed_by, a.acked_by, a.incident_id,
                array(
-                   select t.receiver from trueup.told t
+                   select t.receiver from trueup.notification_log t
                    where t.alert_id = a.id and exists (
                        select from trueup.notification n where n.id = t.notification_id and n.state in ('pending', 'dead')
                    )

@@ -83,6 +83,12 @@ impl Oracle {
                 kept.extend(differing.iter().filter(inside));
             }
         }
+        for labels in [false, true] {
+            let end = self.forgotten(source, labels);
+            if self.would_shrink(source, i64::MIN..end) {
+                kept.extend(differing.iter().filter(|hour| **hour < end));
+            }
+        }
         // A window without a bucket that shrinks decides nothing.
         for hour in differing.difference(&kept).copied().collect::<Vec<_>>() {
             let (before, after) = (amount(self.known.get(&hour)), amount(source.get(&hour)));
@@ -104,10 +110,28 @@ impl Oracle {
         self.kept = kept;
     }
 
+    /// End of the oldest hours of which the source has no prediction, or no label, any more.
+    fn forgotten(&self, source: &Buckets, labels: bool) -> i64 {
+        let of = |pairs| if labels { amount(pairs).1 } else { amount(pairs).0 };
+        let mut end = i64::MIN;
+        for (hour, pairs) in self.known.iter().filter(|(_, pairs)| of(Some(pairs)) > 0) {
+            let left = of(source.get(hour));
+            if left >= of(Some(pairs)) {
+                break;
+            }
+            end = hour + 1;
+            if left > 0 {
+                break;
+            }
+        }
+        end
+    }
+
     fn would_shrink(&self, source: &Buckets, hours: std::ops::Range<i64>) -> bool {
         let (mut held, mut lost) = ((0, 0), (0, 0));
         let mut shrinks = false;
-        for hour in hours {
+        let all: BTreeSet<i64> = self.known.keys().chain(source.keys()).chain(self.lost.keys()).copied().collect();
+        for hour in all.range(hours).copied() {
             let (before, after) = (amount(self.known.get(&hour)), amount(source.get(&hour)));
             let earlier = self.lost.get(&hour).copied().unwrap_or_default();
             held = (held.0 + before.0 + earlier.0, held.1 + before.1 + earlier.1);

@@ -17,7 +17,7 @@ create table trueup.verdict (
     window_end    timestamptz not null,
     verdict       text not null,
     value         float8,
-    -- Null where none could be told, as without a baseline.
+    -- Null if there was none, as without a baseline.
     limit_value   float8,
     baseline      float8,
     labeled       bigint,
@@ -57,10 +57,10 @@ create table trueup.alert (
     -- End of the first window of the present breach. Null while inactive or resolved.
     since         timestamptz,
     fired_at      timestamptz,
-    -- Whether its receivers know that it fires. One that is inhibited or silenced fires without telling.
-    told          boolean not null default false,
-    -- Why nobody was told, while that is so.
-    held          text,
+    -- True once its notifications are in the outbox. An alert that is inhibited or silenced fires without.
+    dispatched    boolean not null default false,
+    -- Why no notification was dispatched, while that is so.
+    suppressed_by text,
     -- What a message says of the rule, and whom it names: messages are written without the job's file.
     about         jsonb not null,
     incident_id   bigint references trueup.incident (id),
@@ -78,16 +78,16 @@ create unique index alert_is_unique
 create index alert_by_incident on trueup.alert (incident_id);
 create index alert_firing on trueup.alert (job_id) where state = 'firing';
 
--- What receivers believe: that these alerts fire. Gone when they are told of the end.
-create table trueup.told (
+-- Alerts that receivers were notified of, until they are notified that the alert ended.
+create table trueup.notification_log (
     alert_id        bigint not null references trueup.alert (id),
     receiver        text not null,
-    -- The group of messages that it is told in; see notification.
+    -- Group of its notifications; see notification.
     topic           text not null,
-    -- The message that first said so.
+    -- The first notification of it.
     notification_id uuid not null,
     escalated       boolean not null default false,
-    told_at         timestamptz not null default clock_timestamp(),
+    notified_at     timestamptz not null default clock_timestamp(),
     primary key (alert_id, receiver)
 );
 

@@ -79,7 +79,7 @@ async fn remind(world: &World) {
 /// Lets time pass for everything that was told.
 async fn pass(world: &World, time: &str) {
     let sql = format!(
-        "update trueup.told set told_at = told_at - interval '{time}';
+        "update trueup.notification_log set notified_at = notified_at - interval '{time}';
          update trueup.notification set created_at = created_at - interval '{time}', next_attempt_at = next_attempt_at - interval '{time}';"
     );
     world.db.execute(&sql).await;
@@ -116,7 +116,7 @@ async fn four_hundred_cohorts_that_break_at_once_are_one_message_and_complete_in
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     assert!(text.len() < 8_000, "{} bytes", text.len());
-    let alerts: i64 = world.db.scalar("select count(*) from trueup.alert where state = 'firing' and told").await;
+    let alerts: i64 = world.db.scalar("select count(*) from trueup.alert where state = 'firing' and dispatched").await;
     let evidence: i64 = world.db.scalar("select count(*) from trueup.incident_evidence").await;
     assert_eq!((alerts, evidence), (760, 760));
     assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.incident").await, 1);
@@ -131,13 +131,13 @@ async fn what_fires_and_ends_before_anything_went_out_is_not_told() {
     assert_eq!(told(&world).await, ["hook firing first: r all*"]);
     world.run_at(hour(3)).await;
     assert_eq!(told(&world).await, ["hook firing first: r all* (dropped)"]);
-    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.told").await, 0);
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.notification_log").await, 0);
     let states = world.db.lines("select from_state, to_state from trueup.alert_history order by changed_at").await;
     assert_eq!(states, ["inactive | firing", "firing | resolved"], "it is on record all the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flapping_alert_is_told_at_most_once_per_group_interval() {
+async fn a_flapping_alert_is_notified_at_most_once_per_group_interval() {
     // Scheduled runs, as `serve` makes them: those wait for their group.
     let mut world = world(&rule("r", "notify = [\"hook\"]"), 1, 40, "case when hour % 2 = 1 then 9 else 1 end").await;
     world.delivers = false;
@@ -234,10 +234,10 @@ async fn a_page_holds_back_the_ticket_and_the_whole_holds_back_its_cohorts() {
     assert_eq!(told(&world).await, ["hook firing first: page all*"]);
     let held = world
         .db
-        .lines("select rule, cohort, held from trueup.alert where held is not null order by 1, 2 limit 2")
+        .lines("select rule, cohort, suppressed_by from trueup.alert where suppressed_by is not null order by 1, 2 limit 2")
         .await;
     assert_eq!(held, ["each | region=r1 | while page fires for all", "each | region=r2 | while page fires for all"]);
-    let ticket = world.db.lines("select held from trueup.alert where rule = 'ticket'").await;
+    let ticket = world.db.lines("select suppressed_by from trueup.alert where rule = 'ticket'").await;
     assert_eq!(ticket, ["while the page page fires"]);
     // The whole is fine again, and one part is not: now it is told.
     world.run_at(hour(3)).await;
@@ -353,13 +353,13 @@ async fn maintenance_and_warm_up_hold_back_and_tell_afterwards() {
         world.run_at(hour(n)).await;
     }
     assert!(told(&world).await.is_empty());
-    let held: String = world.db.scalar("select held from trueup.alert").await;
+    let held: String = world.db.scalar("select suppressed_by from trueup.alert").await;
     assert!(held.starts_with("during maintenance until ") && held.ends_with("(a move)"), "{held}");
     world.routing.maintenance.clear();
     world.db.execute("insert into trueup.annotation (job, kind, starts_at, suppress_until) values ('hourly', 'deploy', now(), now() + interval '30 minutes')").await;
     remind(&world).await;
     assert!(told(&world).await.is_empty());
-    let held: String = world.db.scalar("select held from trueup.alert").await;
+    let held: String = world.db.scalar("select suppressed_by from trueup.alert").await;
     assert!(held.starts_with("until ") && held.ends_with("after a deploy"), "{held}");
     // Of another job, and over: both hold back nothing.
     world.db.execute("update trueup.annotation set job = 'other'").await;
@@ -471,7 +471,7 @@ async fn whatever_a_flapping_alert_does_the_receiver_believes_in_the_end_what_is
             .lines("select kind from trueup.notification where state = 'sent' order by sequence desc limit 1")
             .await;
         assert_eq!(last == ["firing"], fires, "after {hours} hours: {:#?}", told(&world).await);
-        let believed: i64 = world.db.scalar("select count(*) from trueup.told").await;
+        let believed: i64 = world.db.scalar("select count(*) from trueup.notification_log").await;
         assert_eq!(believed, i64::from(fires), "after {hours} hours");
     }
 }
@@ -514,7 +514,7 @@ async fn what_nobody_hears_keeps_no_page_quiet() {
     for n in 1..=9 {
         world.run_at(hour(n)).await;
     }
-    let states = world.db.lines("select rule, state, held from trueup.alert order by 1").await;
+    let states = world.db.lines("select rule, state, suppressed_by from trueup.alert order by 1").await;
     assert_eq!(states, ["coverage-low | firing | because no receiver is named", "r | firing | -"]);
     assert_eq!(told(&world).await, ["hook firing first: r all*"]);
     // With a fallback it is told, and from then on it is what is told.
@@ -557,7 +557,7 @@ async fn an_end_goes_the_way_of_the_beginning_and_nobody_is_blamed_before_they_w
     for n in 1..=2 {
         world.run_at(hour(n)).await;
     }
-    world.db.execute("update trueup.told set told_at = told_at - interval '5 hours'").await;
+    world.db.execute("update trueup.notification_log set notified_at = notified_at - interval '5 hours'").await;
     remind(&world).await;
     assert_eq!(told(&world).await.len(), 1, "the digest has not gone out: nobody has had the time to acknowledge");
     world.db.execute("update trueup.notification set next_attempt_at = clock_timestamp() - interval '5 hours'").await;
