@@ -182,12 +182,12 @@ pub const CATALOGUE: &[Metric] = &[
         s.squared_error_quantile(0.99)
     })),
     squared(percentile("trimmed_mse", "mean of error^2 without the largest `trim` of them, within 1 %", |s| {
-        s.errors.robust_squares(s.parameters.trim).map_or(f64::NAN, |robust| robust.trimmed)
+        s.robust_square(|robust| robust.trimmed)
     })),
     squared(percentile(
         "winsorised_mse",
         "mean of error^2 where the largest `trim` of them count as the largest that is left, within 1 %",
-        |s| s.errors.robust_squares(s.parameters.trim).map_or(f64::NAN, |robust| robust.winsorised),
+        |s| s.robust_square(|robust| robust.winsorised),
     )),
     Metric {
         name: "within_tolerance",

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::metric::interval::Interval;
 use crate::metric::measurement::Counts;
-use crate::metric::state::histogram::Histogram;
+use crate::metric::state::histogram::{Histogram, Robust};
 use state::{Merge, Sum};
 
 /// A job's settings for its metrics.
@@ -109,13 +109,23 @@ impl Sums<'_> {
         estimate.max(self.get(Sum::LeastAbsError)).min(self.get(Sum::GreatestAbsError))
     }
 
+    /// Clamps an estimate of e² to the least and greatest e².
+    fn between_squares(&self, estimate: f64) -> f64 {
+        self.between_extremes(estimate.sqrt()).powi(2)
+    }
+
+    /// Returns a mean of e² that is robust to a few outliers; NaN if there is none.
+    pub fn robust_square(&self, of: fn(Robust) -> f64) -> f64 {
+        self.errors.robust_squares(self.parameters.trim).map_or(f64::NAN, |robust| self.between_squares(of(robust)))
+    }
+
     /// Returns a quantile of e², interpolated between neighbouring squares; NaN if there is none.
     pub fn squared_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.squared_error, q),
             None => {
                 let estimate = self.errors.quantile_of(q, |e| e * e);
-                estimate.map_or(f64::NAN, |square| self.between_extremes(square.sqrt()).powi(2))
+                estimate.map_or(f64::NAN, |square| self.between_squares(square))
             }
         }
     }

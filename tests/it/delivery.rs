@@ -12,7 +12,9 @@ use trueup::notify::transport::http::Endpoint;
 use trueup::notify::transport::network::AllowedNetworks;
 use trueup::notify::transport::webhook::{SigningSecret, WebhookReceiver};
 
-use crate::support::world::{World, fired_and_resolved};
+use crate::support::database::TestDatabase;
+use crate::support::program::{Folder, Run};
+use crate::support::world::{World, fired_and_resolved, hourly};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -210,4 +212,36 @@ async fn two_senders_never_send_the_same() {
     next_attempts(&world, &receivers).await;
     assert!(sent <= 2);
     assert_eq!(hook.book.all().len(), 2);
+}
+
+/// Webhooks connect to addresses that were checked, so a proxy is not used; a failure behind one says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_environment_is_not_used_and_a_failure_says_so() {
+    let db = TestDatabase::new().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = listener.local_addr().unwrap();
+    drop(listener);
+    let folder = Folder::new("proxy");
+    folder.write("jobs/hourly.toml", &hourly("[windows]\nrolling = [\"6h\"]\n")).write(
+        "trueup.toml",
+        &format!("[receivers.hook]\ntype = \"webhook\"\nurl = \"http://{dead}/\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"),
+    );
+    let tried = |proxy: Option<&str>| {
+        let mut program = folder.trueup(&["notify", "test", "hook"]);
+        program.env("DATABASE_URL", db.url());
+        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            program.env_remove(name);
+        }
+        if let Some(proxy) = proxy {
+            program.env("HTTPS_PROXY", proxy);
+        }
+        let tried = Run::of(program.output().unwrap());
+        assert_eq!(tried.code, Some(1), "{}{}", tried.stdout, tried.stderr);
+        tried.stdout + &tried.stderr
+    };
+    let words = "the proxy in `HTTPS_PROXY` is not used";
+    let with = tried(Some("http://proxy.example.org:3128"));
+    assert!(with.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{with}");
+    let without = tried(None);
+    assert!(!without.contains("HTTPS_PROXY"), "{without}");
 }

@@ -20,6 +20,7 @@ async fn keys_of_types_of_extensions_are_refused_with_a_hint_that_works() {
         "create schema ext; create extension citext schema ext; alter table public.p alter id type ext.citext using 'Key' || id; alter table public.l alter id type ext.citext using 'kEY' || id",
         "create extension ltree; alter table public.p alter id type ltree using ('a.b' || id)::ltree; alter table public.l alter id type ltree using ('a.b' || id)::ltree",
         "create extension hstore; alter table public.p alter id type hstore using hstore('k', id::text); alter table public.l alter id type hstore using hstore('k', id::text)",
+        "create extension seg; alter table public.p alter id type seg using id::text::seg; alter table public.l alter id type seg using id::text::seg",
         "create extension cube; alter table public.p alter id type cube using cube(id); alter table public.l alter id type cube using cube(id)",
     ] {
         let bench = Bench::new(scene).await;

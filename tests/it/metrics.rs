@@ -215,7 +215,8 @@ async fn sketches_keep_their_promise_on_tails_ties_and_zeros() {
     )
     .await;
     // Of each shape 2,000 errors, by a formula that a test in another language could repeat.
-    let shapes: [Shape; 5] = [
+    let shapes: [Shape; 6] = [
+        ("equal", |_| 0.1),
         ("heavy", |u| (1.0 - u).powf(-2.0)),
         ("ties", |u| (u * 5.0).floor()),
         ("zeros", |u| if u < 0.8 { 0.0 } else { u }),
@@ -266,6 +267,9 @@ async fn sketches_keep_their_promise_on_tails_ties_and_zeros() {
                 "{name} {metric}: {}, exactly {exact}",
                 found[metric]
             );
+            let (least, greatest) = (sizes[0].powi(2), sizes[sizes.len() - 1].powi(2));
+            let within = least * (1.0 - 1e-12)..=greatest * (1.0 + 1e-12);
+            assert!(within.contains(&found[metric]), "{name} {metric}: {} beyond the extremes", found[metric]);
         }
     }
 }
