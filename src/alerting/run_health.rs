@@ -159,11 +159,12 @@ pub(crate) async fn judge<'a>(
     ];
     let watched = |rule: &str| origin.job.run_rules.iter().any(|name| name == rule);
     let judge = |(rule, breach, over): (&'static str, Option<&str>, &str)| match breach {
-        Some(words) => watched(rule).then(|| judgements(origin, rule, words, (origin.as_of, true))),
+        Some(words) => judgements(origin, rule, words, (origin.as_of, true)),
         // Recovery is known now, even if the run is about an earlier time.
-        None => Some(judgements(origin, rule, over, (DateTime::<Utc>::MAX_UTC, false))),
+        None => judgements(origin, rule, over, (DateTime::<Utc>::MAX_UTC, false)),
     };
-    Ok(conditions.into_iter().filter_map(judge).collect())
+    // Alerts of rules that are switched off are closed like those of rules that were removed.
+    Ok(conditions.into_iter().filter(|(rule, ..)| watched(rule)).map(judge).collect())
 }
 
 /// Returns the judgement of one condition, at a time.

@@ -330,7 +330,7 @@ impl Work<'_> {
             gone::forget(connection, plan.id, chunk, &[]).await?;
             gone::unmark(connection, self.claim.job_id, chunk).await?;
         } else {
-            let compared = Compared { facts, plan_id: plan.id, as_of, range: chunk, starts: None };
+            let compared = Compared { facts, plan_id: plan.id, as_of, range: chunk, starts: None, is_horizon: false };
             let shrink::Verdict { apply, withheld } =
                 shrink::compare(connection, job, &compared, &shrink::Touched::new()).await?;
             if !withheld.is_empty() {

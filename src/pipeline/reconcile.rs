@@ -36,7 +36,7 @@ pub(super) async fn repair(
     plan::lock_stages(&mut transaction, plan_id).await?;
     fence(&mut transaction, run.claim).await?;
     let range = job.windows.horizon_start(as_of).max(read.built_from)..END_OF_TIME;
-    let compared = Compared { facts: run.facts, plan_id, as_of, range: &range, starts: None };
+    let compared = Compared { facts: run.facts, plan_id, as_of, range: &range, starts: None, is_horizon: true };
     let differing = shrink::compare(&mut transaction, job, &compared, &Touched::new()).await?.apply;
     let recent: Vec<DateTime<Utc>> = differing.iter().copied().filter(|start| *start >= read.residual_from).collect();
     arrivals::reread_buckets(&mut transaction, job, run.facts, plan_id, as_of, &recent, read.generation).await?;

@@ -39,8 +39,8 @@ pub(super) async fn compare(
     let differences = reconcile::differing(connection, job, compared).await?;
     let unexplained: Vec<Difference> =
         differences.iter().map(|d| d.without(changed.get(&d.start).copied().unwrap_or_default())).collect();
-    let compared_from = compared.starts.is_none().then_some(range.start);
-    let withheld = withheld(connection, job, plan_id, compared_from, &unexplained).await?;
+    let horizon_start = compared.is_horizon.then_some(range.start);
+    let withheld = withheld(connection, job, plan_id, horizon_start, &unexplained).await?;
     let (kept, applied): (Vec<&Difference>, Vec<&Difference>) =
         unexplained.iter().partition(|difference| withheld.contains(&difference.start));
     let losses = |of: Vec<&Difference>| {
@@ -62,18 +62,19 @@ async fn withheld(
     connection: &mut PgConnection,
     job: &PlannedJob,
     plan_id: i64,
-    compared_from: Option<DateTime<Utc>>,
+    horizon_start: Option<DateTime<Utc>>,
     differences: &[Difference],
 ) -> Result<BTreeSet<DateTime<Utc>>, RunError> {
     let shrinking = || differences.iter().filter(|difference| difference.shrinks()).map(|difference| difference.start);
     let (Some(first), Some(last)) = (shrinking().min(), shrinking().max()) else { return Ok(BTreeSet::new()) };
     let longest = job.windows.longest();
-    let earliest = compared_from.map_or(first - longest, |from| from.min(first - longest));
+    let earliest = horizon_start.map_or(first - longest, |from| from.min(first - longest));
     let around = earliest..last + longest + job.windows.bucket;
     let buckets = gone::amounts(connection, plan_id, job.windows.grain(), &around).await?;
     let corrected = gone::corrected(connection, plan_id, &around).await?;
     let extents = |of: BTreeMap<DateTime<Utc>, Amount>| of.into_iter().map(|(start, a)| (start, extent(a))).collect();
-    let known = Known { compared_from, buckets: extents(buckets), corrected: extents(corrected) };
+    let kept = gone::kept(connection, plan_id, &around).await?;
+    let known = Known { horizon_start, buckets: extents(buckets), corrected: extents(corrected), kept };
     Ok(shrink::withheld(&job.windows, job.windows.shrink, &known, differences))
 }
 

@@ -197,7 +197,7 @@ async fn build(
         let build = Build { plan_id, as_of: run.as_of, range: range.clone(), from_scratch };
         rebuild::range(connection, run.job, run.facts, &build).await?;
     } else {
-        let compared = Compared { facts: run.facts, plan_id, as_of: run.as_of, range, starts: None };
+        let compared = Compared { facts: run.facts, plan_id, as_of: run.as_of, range, starts: None, is_horizon: true };
         let apply = shrink::compare(connection, run.job, &compared, &Touched::new()).await?.apply;
         rebuild::starts(connection, run.job, run.facts, plan_id, run.as_of, &apply).await?;
         summed.touched.extend(apply);
@@ -232,8 +232,14 @@ async fn rebuild_older(
     let starts: Vec<DateTime<Utc>> = older.keys().copied().collect();
     let (Some(first), Some(last)) = (starts.first(), starts.last()) else { return Ok(Vec::new()) };
     let range = *first..*last + run.job.windows.bucket;
-    let compared =
-        Compared { facts: run.facts, plan_id: run.plan.id, as_of: run.as_of, range: &range, starts: Some(&starts) };
+    let compared = Compared {
+        facts: run.facts,
+        plan_id: run.plan.id,
+        as_of: run.as_of,
+        range: &range,
+        starts: Some(&starts),
+        is_horizon: false,
+    };
     let apply = shrink::compare(connection, run.job, &compared, older).await?.apply;
     rebuild::starts(connection, run.job, run.facts, run.plan.id, run.as_of, &apply).await?;
     Ok(apply)

@@ -80,11 +80,13 @@ impl Difference {
 /// Stored history around the buckets that differ.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Start of the range that was compared, if all of it was: `buckets` then holds everything from there on.
-    pub compared_from: Option<DateTime<Utc>>,
+    /// Start of the horizon, if all of it was compared: `buckets` then holds everything from there on.
+    pub horizon_start: Option<DateTime<Utc>>,
     pub buckets: BTreeMap<DateTime<Utc>, Extent>,
     /// Earlier small losses of the buckets.
     pub corrected: BTreeMap<DateTime<Utc>, Extent>,
+    /// Buckets that an earlier comparison kept unchanged.
+    pub kept: BTreeSet<DateTime<Utc>>,
 }
 
 /// Starts of the buckets that must not change, because a window, or all that is older than some time, would lose more than `share`
@@ -97,27 +99,48 @@ pub fn withheld(windows: &Windows, share: f64, known: &Known, differences: &[Dif
         let (held, lost) = sums.within(slice);
         held.is_shrunk_by(lost, share)
     });
-    let shrunk = merged(shrunk.collect());
+    let shrunk = merged(shrunk.chain(still_kept(windows, known, differences)).collect());
     let is_in = |start: &DateTime<Utc>| shrunk.iter().any(|slice| slice.contains(start));
     differences.iter().map(|difference| difference.start).filter(is_in).collect()
 }
 
-/// The old end of the compared range if the source has nothing of it any more: no prediction, or no label. Retention removes it,
-/// although each window may hold too few rows for its own loss to count.
+/// Calendar windows with a bucket that was kept before and that the source still lacks. As the horizon advances, less and less of a
+/// loss lies within it; the rest must not be taken for a correction.
+fn still_kept(windows: &Windows, known: &Known, differences: &[Difference]) -> Vec<Range<DateTime<Utc>>> {
+    let mut kept = Vec::new();
+    for start in differences.iter().filter(|d| d.shrinks() && known.kept.contains(&d.start)).map(|d| d.start) {
+        kept.push(start..start + windows.bucket);
+        for window in &windows.all {
+            if let WindowKind::Tumbling(grain) = &window.kind {
+                let slice = grain.slice(start, windows.zone);
+                kept.push(slice.start..slice.end);
+            }
+        }
+    }
+    kept
+}
+
+/// The old end of the horizon if the source has nothing of it any more: no prediction, or no label. Retention removes it, although
+/// each window may hold too few rows for its own loss to count.
 fn forgotten(windows: &Windows, known: &Known, differences: &[Difference]) -> Vec<Range<DateTime<Utc>>> {
-    let Some(from) = known.compared_from else { return Vec::new() };
-    let differing: BTreeMap<DateTime<Utc>, &Difference> = differences.iter().map(|d| (d.start, d)).collect();
+    let Some(from) = known.horizon_start else { return Vec::new() };
+    let mut buckets: BTreeMap<DateTime<Utc>, Difference> = BTreeMap::new();
+    for (start, extent) in known.buckets.range(from..) {
+        buckets.insert(*start, Difference { start: *start, before: *extent, after: *extent });
+    }
+    let rewritten: BTreeSet<DateTime<Utc>> = differences.iter().map(|difference| difference.start).collect();
+    buckets.extend(differences.iter().map(|difference| (difference.start, *difference)));
     let old_end = |amount: fn(Extent) -> i64| {
         let mut until = from;
-        for (start, _) in known.buckets.range(from..).filter(|(_, extent)| amount(**extent) > 0) {
-            let Some(difference) = differing.get(start) else { break };
-            if amount(difference.after) >= amount(difference.before) {
-                break;
-            }
-            until = *start + windows.bucket;
-            // The limit of the retention lies in this bucket.
-            if amount(difference.after) > 0 {
-                break;
+        for (start, bucket) in buckets.range(from..) {
+            match (amount(bucket.before), amount(bucket.after)) {
+                (0, 0) => {}
+                (before, 0) if before > 0 => until = *start + windows.bucket,
+                // The limit of the retention lies in this bucket.
+                (before, after) if after < before && until > from => return from..*start + windows.bucket,
+                // Data that moved, or that the source replaced, have not left it by age.
+                _ if rewritten.contains(start) => return from..from,
+                _ => break,
             }
         }
         from..until
@@ -219,7 +242,7 @@ mod tests {
     }
 
     fn known(buckets: impl Iterator<Item = (DateTime<Utc>, Extent)>) -> Known {
-        Known { compared_from: None, buckets: buckets.collect(), corrected: BTreeMap::new() }
+        Known { buckets: buckets.collect(), ..Known::default() }
     }
 
     /// Starts of the withheld buckets, when the hours `gone` of four days with `each` pairs an hour disappear from the source.
@@ -253,8 +276,8 @@ mod tests {
     fn an_old_end_that_is_gone_is_kept_however_little_each_window_loses() {
         let week = [Window::tumbling("1w").expect("a window")];
         let day = |n: i64| hour(24 * n);
-        let of_days = |gone: Range<i64>, partly: Option<i64>, compared_from: Option<DateTime<Utc>>| {
-            let known = Known { compared_from, ..known((0..60).map(|n| (day(n), extent(2)))) };
+        let of_days = |gone: Range<i64>, partly: Option<i64>, horizon_start: Option<DateTime<Utc>>| {
+            let known = Known { horizon_start, ..known((0..60).map(|n| (day(n), extent(2)))) };
             let lost = gone.map(|n| (n, 0)).chain(partly.map(|n| (n, 1)));
             let differences: Vec<Difference> =
                 lost.map(|(n, left)| Difference { start: day(n), before: extent(2), after: extent(left) }).collect();
@@ -263,7 +286,31 @@ mod tests {
         assert_eq!(of_days(0..8, Some(8), Some(hour(0))), 9, "one of the second week is gone, and half a day after it");
         assert_eq!(of_days(0..4, None, Some(hour(0))), 0, "eight of fourteen are a correction");
         assert_eq!(of_days(3..8, None, Some(hour(0))), 0, "the oldest are there");
-        assert_eq!(of_days(0..4, None, None), 0);
+        assert_eq!(of_days(0..0, Some(0), Some(hour(0))), 0, "nothing is gone but half a day");
+        assert_eq!(of_days(0..8, None, None), 0, "another range than the horizon");
+    }
+
+    #[test]
+    fn predictions_that_move_out_of_the_old_end_are_no_loss() {
+        let day = [Window::tumbling("1d").expect("a window")];
+        let known = Known { horizon_start: Some(hour(0)), ..known((0..48).map(|n| (hour(n), extent(20)))) };
+        let difference = |n: i64, after: i64| Difference { start: hour(n), before: extent(20), after: extent(after) };
+        let to_the_next = [difference(0, 0), difference(1, 40)];
+        assert!(withheld(&windows(&day), DEFAULT_SHARE, &known, &to_the_next).is_empty());
+        let all_by_an_hour: Vec<Difference> = (0..48).map(|n| difference(n, if n == 0 { 0 } else { 20 })).collect();
+        assert!(withheld(&windows(&day), DEFAULT_SHARE, &known, &all_by_an_hour).is_empty());
+    }
+
+    #[test]
+    fn what_was_kept_stays_while_the_source_lacks_it() {
+        let week = [Window::tumbling("1w").expect("a window")];
+        let lost = |n: i64| Difference { start: hour(24 * n), before: extent(1), after: extent(0) };
+        let mut known = known((0..30).map(|n| (hour(24 * n), extent(1))));
+        assert!(withheld(&windows(&week), DEFAULT_SHARE, &known, &[lost(5)]).is_empty());
+        known.kept.insert(hour(24 * 5));
+        // Both are of one week, which stays whole; the third is of another.
+        let kept = withheld(&windows(&week), DEFAULT_SHARE, &known, &[lost(5), lost(6), lost(20)]);
+        assert_eq!(kept, BTreeSet::from([hour(24 * 5), hour(24 * 6)]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `check` and `doctor` read the source as a run would, and call nothing fine that they could not look at.
 
-use crate::support::bench::{Bench, with_hints};
+use crate::support::bench::{Bench, with_hints, with_hints_in_queries};
 use crate::support::program::Folder;
 use crate::support::world::hourly;
 
@@ -200,6 +200,16 @@ async fn hints_about_types_are_applied_and_work() {
         assert_eq!(checked.code, Some(1), "{change}: {}", checked.stdout);
         let again = bench.check(&with_hints(&job, &checked.stdout));
         assert_eq!(again.code, Some(0), "{change}: {}\n{}", checked.stdout, again.stdout);
+        bench.run(&RUN).ok();
+        // The same where the source is a query already.
+        let p = "query = '''select \"id\", \"at\", \"predicted\", \"version\", \"region\", \"seen\" from public.p'''";
+        let l = "query = '''select \"id\", \"actual\", \"seen\" from public.l'''";
+        let queries = job.replace("table = \"public.p\"", p).replace("table = \"public.l\"", l);
+        let checked = bench.check(&queries);
+        assert_eq!(checked.code, Some(1), "{change}: {}", checked.stdout);
+        let mended = with_hints_in_queries(&queries, &checked.stdout);
+        let again = bench.check(&mended);
+        assert_eq!(again.code, Some(0), "{change}: {}\n{mended}\n{}", checked.stdout, again.stdout);
         bench.run(&RUN).ok();
     }
 }

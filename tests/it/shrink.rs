@@ -159,7 +159,33 @@ async fn windows_of_few_rows_keep_what_leaves_the_source_by_age() {
         assert!(fires(&published).contains(&"source-shrank firing".to_owned()), "{what}: {published:?}");
         let after = world.db.lines(counts).await;
         assert_eq!(after[..before.len()], before[..], "{what}");
+        // The horizon moves on until it begins after all that is gone: less and less of the loss lies within it.
+        for day in [8, 20, 40, 60] {
+            world.run_at(at(until) + TimeDelta::days(day)).await;
+            assert_eq!(world.db.lines(counts).await[..before.len()], before[..], "{what}, {day} days later");
+        }
     }
+}
+
+/// A backfill may begin anywhere: what its first hour lost is no old end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_of_a_day_corrects_its_first_hour() {
+    let toml = job("").replace("rolling = [\"6h\"]\n", "");
+    let world = World::new(TABLES, &toml).await;
+    world
+        .db
+        .execute(
+            "insert into public.p select n, timestamptz '2024-05-01Z' + n * interval '3 minutes', 100, 'v1', 'a', '2024-05-01Z' from generate_series(0, 2399) n;
+             insert into public.l select id, 99, at from public.p",
+        )
+        .await;
+    world.run_at(at("2024-05-08T00:00:00Z")).await;
+    let gone = "at >= '2024-05-03T00:00:00Z' and at < '2024-05-03T01:00:00Z'";
+    world.db.execute(&format!("delete from public.p where {gone}")).await;
+    let day = at("2024-05-03T00:00:00Z")..at("2024-05-04T00:00:00Z");
+    world.backfill_with(Request { range: day, step: None, accept_loss: false }).await;
+    let counts = "select predictions, source_gone_at is null from trueup.window_history where window_start = '2024-05-03Z' and cohort = 'all' and model_version is null";
+    assert_eq!(world.db.lines(counts).await, ["460 | true"]);
 }
 
 /// A table that is loaded again: while it is empty nothing is lost, and afterwards nothing is marked.

@@ -1,6 +1,6 @@
 //! Buckets that history keeps although the source no longer has their rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -82,6 +82,26 @@ pub async fn corrected(
     .fetch_all(connection)
     .await
     .map(by_start)
+}
+
+/// Returns the buckets of a range that are kept although the source lacks their rows.
+pub async fn kept(
+    connection: &mut PgConnection,
+    plan_id: i64,
+    range: &Range<DateTime<Utc>>,
+) -> sqlx::Result<BTreeSet<DateTime<Utc>>> {
+    let starts = sqlx::query_scalar!(
+        r#"
+        select bucket_start from trueup.gone_bucket
+        where plan_id = $1 and bucket_start >= $2 and bucket_start < $3 and gone_at is not null
+        "#,
+        plan_id,
+        range.start,
+        range.end
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(starts.into_iter().collect())
 }
 
 /// Records losses. With `gone_at`, the buckets are kept as they are; without, they followed the source and losses add up.

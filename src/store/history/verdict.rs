@@ -75,15 +75,26 @@ pub struct Recent {
     pub value: Option<f64>,
 }
 
+/// Verdicts in one statement: a first run may have millions, more than a message to the server may hold.
+const AT_ONCE: usize = 20_000;
+
 /// Stores verdicts of any number of rules of one run, in order.
 pub async fn insert(
     connection: &mut PgConnection,
     (job_id, run_id): (i64, i64),
     verdicts: &[(RuleKey<'_>, &NewVerdict)],
 ) -> sqlx::Result<()> {
-    if verdicts.is_empty() {
-        return Ok(());
+    for some in verdicts.chunks(AT_ONCE) {
+        insert_some(connection, (job_id, run_id), some).await?;
     }
+    Ok(())
+}
+
+async fn insert_some(
+    connection: &mut PgConnection,
+    (job_id, run_id): (i64, i64),
+    verdicts: &[(RuleKey<'_>, &NewVerdict)],
+) -> sqlx::Result<()> {
     let rules: Vec<String> = verdicts.iter().map(|(rule, _)| rule.rule.to_owned()).collect();
     let fingerprints: Vec<String> = verdicts.iter().map(|(rule, _)| rule.fingerprint.to_owned()).collect();
     let severities: Vec<String> = verdicts.iter().map(|(rule, _)| rule.severity.to_owned()).collect();

@@ -22,6 +22,8 @@ pub struct Compared<'a> {
     pub range: &'a Range<DateTime<Utc>>,
     /// Only the buckets that start at these times, all of them in the range.
     pub starts: Option<&'a [DateTime<Utc>]>,
+    /// True if the range is the whole horizon: rows that its old end lacks may have left the source by age.
+    pub is_horizon: bool,
 }
 
 /// Returns the buckets that differ from the source as of a time.
@@ -30,7 +32,7 @@ pub async fn differing(
     job: &PlannedJob,
     compared: &Compared<'_>,
 ) -> sqlx::Result<Vec<Difference>> {
-    let Compared { facts, plan_id, as_of, range, starts } = *compared;
+    let Compared { facts, plan_id, as_of, range, starts, .. } = *compared;
     let mut binds = vec![Bind::Id(plan_id), Bind::Time(as_of), Bind::Time(range.start), Bind::Time(range.end)];
     binds.extend(starts.map(Bind::Times));
     let selection = if starts.is_some() { Selection::Buckets } else { Selection::Range };

@@ -83,6 +83,16 @@ impl Oracle {
                 kept.extend(differing.iter().filter(inside));
             }
         }
+        // What was kept stays while the source lacks it, and with it the windows around.
+        for hour in self.kept.intersection(&differing) {
+            let (before, after) = (amount(self.known.get(hour)), amount(source.get(hour)));
+            if after.0 < before.0 || after.1 < before.1 {
+                for length in TUMBLING {
+                    let start = hour.div_euclid(length) * length;
+                    kept.extend(differing.range(start..start + length));
+                }
+            }
+        }
         for labels in [false, true] {
             let end = self.forgotten(source, labels);
             if self.would_shrink(source, i64::MIN..end) {
@@ -114,15 +124,24 @@ impl Oracle {
     fn forgotten(&self, source: &Buckets, labels: bool) -> i64 {
         let of = |pairs| if labels { amount(pairs).1 } else { amount(pairs).0 };
         let mut end = i64::MIN;
-        for (hour, pairs) in self.known.iter().filter(|(_, pairs)| of(Some(pairs)) > 0) {
-            let left = of(source.get(hour));
-            if left >= of(Some(pairs)) {
-                break;
+        let hours: BTreeSet<i64> = self.known.keys().chain(source.keys()).copied().collect();
+        for hour in hours {
+            let (before, left) = (of(self.known.get(&hour)), of(source.get(&hour)));
+            if before == 0 && left == 0 {
+                continue;
+            }
+            if left > 0 {
+                let is_edge = left < before && end > i64::MIN;
+                let is_same = self.known.get(&hour) == source.get(&hour);
+                return if is_edge {
+                    hour + 1
+                } else if is_same {
+                    end
+                } else {
+                    i64::MIN
+                };
             }
             end = hour + 1;
-            if left > 0 {
-                break;
-            }
         }
         end
     }

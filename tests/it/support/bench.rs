@@ -33,6 +33,30 @@ impl Bench {
     }
 }
 
+/// Puts the conversions of all hints into the queries of their sections, which list each column in double quotes.
+pub fn with_hints_in_queries(job: &str, shown: &str) -> String {
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("help: in the query of ["), "no hint in {shown}");
+    let mut job = job.to_owned();
+    for hint in flat.split("help: in the query of [").skip(1) {
+        let (section, rest) = hint.split_once("], select ").expect("a conversion");
+        // A conversion ends with the name that it gives.
+        let mut rest = rest;
+        while let Some((sql, after)) = rest.split_once(" as \"") {
+            let (column, after) = after.split_once('"').expect("a name");
+            let header = job.find(&format!("[{section}]")).expect("the section");
+            let quoted = format!("\"{column}\"");
+            let at = header + job[header..].find(&quoted).expect("the column");
+            job.replace_range(at..at + quoted.len(), &format!("{sql} as {quoted}"));
+            match after.strip_prefix(", ") {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+    }
+    job
+}
+
 /// Puts the queries of all hints in place of the tables of their sections.
 pub fn with_hints(job: &str, shown: &str) -> String {
     let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
