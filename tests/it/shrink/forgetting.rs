@@ -150,9 +150,9 @@ impl Oracle {
         let (mut held, mut lost) = ((0, 0), (0, 0));
         let mut shrinks = false;
         let all: BTreeSet<i64> = self.known.keys().chain(source.keys()).chain(self.lost.keys()).copied().collect();
-        for hour in all.range(hours).copied() {
-            let (before, after) = (amount(self.known.get(&hour)), amount(source.get(&hour)));
-            let earlier = self.lost.get(&hour).copied().unwrap_or_default();
+        for hour in all.range(hours) {
+            let (before, after) = (amount(self.known.get(hour)), amount(source.get(hour)));
+            let earlier = self.lost.get(hour).copied().unwrap_or_default();
             held = (held.0 + before.0 + earlier.0, held.1 + before.1 + earlier.1);
             lost = (lost.0 + before.0 - after.0 + earlier.0, lost.1 + before.1 - after.1 + earlier.1);
             shrinks |= after.0 < before.0 || after.1 < before.1;
