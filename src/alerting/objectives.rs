@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
 use super::basis::{Basis, BurnBasis};
-use super::transition::{Counts, Judged, Judgements};
+use super::transition::Judgements;
 use super::{RunContext, context, excluded};
 use crate::domain::cohort::Cohort;
 use crate::domain::duration;
@@ -17,7 +17,6 @@ use crate::evaluate::burn::{self, BurnJudgement, Tally};
 use crate::evaluate::verdict::Verdict;
 use crate::plan::PlannedJob;
 use crate::plan::objective::{Burn, Indicator, Slo};
-use crate::plan::rule::{Clearing, Persistence};
 use crate::store::history::slo as store;
 use crate::store::history::slo::{NewEvaluation, WindowValue};
 use crate::store::history::verdict::NewVerdict;
@@ -200,22 +199,13 @@ fn only_totals(job: &PlannedJob, metric: &str) -> PlannedJob {
     totals
 }
 
-/// Alerts of burn rates begin and end with a single evaluation.
-const ONCE: Persistence = Persistence::Windows(1);
-
 /// Returns the judgement of one burn rate.
-fn judgements<'a>(basis: BurnBasis<'a>) -> Judgements<'a> {
+fn judgements(basis: BurnBasis<'_>) -> Judgements<'_> {
     let BurnBasis { job, slo, burn, judged, label_cutoff, .. } = basis;
     let decided = matches!(judged.verdict, Verdict::Ok | Verdict::Breach);
     let window = decided.then_some((label_cutoff, judged.verdict == Verdict::Breach));
-    Judgements {
-        about: context::burn(job, slo, burn),
-        fingerprint: slo.fingerprint(burn),
-        fires: ONCE,
-        clears: Clearing { below: None, above: None, persistence: ONCE },
-        verdicts: vec![new_verdict(&basis)],
-        judged: vec![Judged { target: Target::total(), counts: Counts::Alone(window), basis: Basis::Burn(basis) }],
-    }
+    let verdicts = vec![new_verdict(&basis)];
+    Judgements::single(context::burn(job, slo, burn), slo.fingerprint(burn), verdicts, window, Basis::Burn(basis))
 }
 
 fn new_verdict(basis: &BurnBasis<'_>) -> NewVerdict {

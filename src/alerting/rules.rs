@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::basis::{Basis, WindowBasis};
 use super::judgeable::{self, JudgedWindow, JudgingContext};
-use super::transition::{self, Counts, Judged, Judgements};
+use super::transition::{Counts, Judged, Judgements};
 use super::{RunContext, context, fetch, orphaned};
 use crate::dispatch::compose;
 use crate::domain::target::Target;
@@ -64,7 +64,7 @@ fn of_rule<'a>(
     let targets: BTreeSet<Target> =
         windows.iter().filter(|one| !one.retroactive).map(|one| one.target.clone()).collect();
     let most = rule.fires.most_windows().max(rule.clears.persistence.most_windows());
-    let since = transition::lookback_start(run.origin(), length(run.job, rule).unwrap_or(run.job.windows.bucket), most);
+    let since = lookback_start(run, length(run.job, rule).unwrap_or(run.job.windows.bucket), most);
     let judged_now = judges_each(rule).then_some(targets.len());
     let judged = |target: Target| {
         let newest = judgeable::newest(windows, &target)?;
@@ -96,6 +96,13 @@ fn judges_each(rule: &Rule) -> bool {
 
 fn length(job: &PlannedJob, rule: &Rule) -> Option<TimeDelta> {
     job.windows.all.iter().find(|window| window.name == rule.window).map(Window::longest)
+}
+
+/// Start of the lookback for verdicts that count: as long as late labels may make a window count, plus `most` windows of `length`.
+fn lookback_start(run: &RunContext<'_>, length: TimeDelta, most: i64) -> DateTime<Utc> {
+    let windows = &run.job.windows;
+    let several = length * i32::try_from(most.min(1_000)).unwrap_or(1_000);
+    windows.label_cutoff(run.as_of) - windows.horizon - several - TimeDelta::days(30)
 }
 
 /// Loads, for each rule, the targets that had predictions recently, if the rule takes its targets from the data.

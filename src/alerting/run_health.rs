@@ -6,15 +6,13 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::warn;
 
 use super::basis::{Basis, OperationBasis};
-use super::transition::{self, Counts, Judged, Judgements};
+use super::transition::{self, Judgements};
 use super::{Origin, context};
 use crate::dispatch;
 use crate::domain::duration;
-use crate::domain::target::Target;
 use crate::notify::policy::route::Routing;
 use crate::plan::PlannedJob;
 use crate::plan::build::builtin::{DELIVERY_FAILED, RUN_FAILED, RUN_LATE, SOURCE_SHRANK};
-use crate::plan::rule::{Clearing, Persistence};
 use crate::postgres::held;
 use crate::store::alerting::alert;
 use crate::store::ledger::health::{self, ScheduleHealth};
@@ -169,14 +167,6 @@ pub(crate) async fn judge<'a>(
 
 /// Returns the judgement of one condition, at a time.
 fn judgements<'a>(origin: Origin<'a>, rule: &'static str, note: &str, window: (DateTime<Utc>, bool)) -> Judgements<'a> {
-    let once = Persistence::Windows(1);
     let basis = Basis::Operation(OperationBasis { origin, rule, note: note.to_owned() });
-    Judgements {
-        about: context::built_in(origin.job, rule),
-        fingerprint: rule.to_owned(),
-        fires: once,
-        clears: Clearing { below: None, above: None, persistence: once },
-        verdicts: Vec::new(),
-        judged: vec![Judged { target: Target::total(), counts: Counts::Alone(Some(window)), basis }],
-    }
+    Judgements::single(context::built_in(origin.job, rule), rule.to_owned(), Vec::new(), Some(window), basis)
 }

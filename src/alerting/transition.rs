@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -96,6 +96,22 @@ struct Known {
 impl Default for Known {
     fn default() -> Self {
         Self { state: AlertState::NEVER, ignore_until: None }
+    }
+}
+
+impl<'a> Judgements<'a> {
+    /// The judgement of an alert that begins and ends with a single one: at a time, or undecided.
+    pub(crate) fn single(
+        about: RuleContext,
+        fingerprint: String,
+        verdicts: Vec<NewVerdict>,
+        window: Option<(DateTime<Utc>, bool)>,
+        basis: Basis<'a>,
+    ) -> Self {
+        let once = Persistence::Windows(1);
+        let clears = Clearing { below: None, above: None, persistence: once };
+        let judged = vec![Judged { target: Target::total(), counts: Counts::Alone(window), basis }];
+        Self { about, fingerprint, fires: once, clears, verdicts, judged }
     }
 }
 
@@ -219,11 +235,4 @@ impl States<'_> {
     fn get(&self, rule: &str, target: &Target) -> Option<Known> {
         self.0.get(rule)?.get(target).copied()
     }
-}
-
-/// Start of the lookback for verdicts that count: as long as late labels may make a window count, plus `most` windows of `length`.
-pub(crate) fn lookback_start(origin: Origin<'_>, length: TimeDelta, most: i64) -> DateTime<Utc> {
-    let windows = &origin.job.windows;
-    let several = length * i32::try_from(most.min(1_000)).unwrap_or(1_000);
-    windows.label_cutoff(origin.as_of) - windows.horizon - several - TimeDelta::days(30)
 }
