@@ -2,23 +2,23 @@
 
 mod receivers;
 mod routes;
+mod web;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
-use secrecy::SecretString;
 
 pub use receivers::{Http, ReceiverSettings};
+pub use web::{Login, Proxy, Web, WebDatabase};
 
 use crate::domain::duration;
 use crate::notify::policy::route::Routing;
 use crate::notify::receiver::WATCHDOG;
 use crate::plan::syntax::{Granted, Grants};
 use crate::spec::diagnostic::Diagnostic;
-use crate::spec::receivers::{SecretSpec, SettingsSpec};
+use crate::spec::receivers::SettingsSpec;
 use crate::spec::{Document, Level};
 
 /// Settings of a process.
@@ -50,21 +50,6 @@ pub struct Watchdog {
     pub every: TimeDelta,
     /// Longest time that a message or run may wait before the heartbeat stops.
     pub patience: TimeDelta,
-}
-
-/// Health and metrics over HTTP.
-#[derive(Debug, Clone)]
-pub struct Web {
-    pub listen: SocketAddr,
-    token: Option<SecretSpec>,
-    pub hosts: Vec<String>,
-}
-
-impl Web {
-    /// Fetches the token. The error says that it is missing, never its value.
-    pub fn token(&self) -> Result<Option<SecretString>, String> {
-        self.token.as_ref().map(receivers::secret).transpose()
-    }
 }
 
 /// Settings, or the mistakes in them; with the document, to render the findings.
@@ -175,21 +160,7 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
         }
         None => None,
     };
-    let web = spec.web.as_ref().and_then(|web| match web.listen.parse::<SocketAddr>() {
-        Ok(listen) => {
-            if !listen.ip().is_loopback() && web.token.is_none() {
-                let message = format!("{listen} can be reached from other machines, and no token is required");
-                let finding = document.error("web.listen", "open-web", message);
-                findings.push(finding.hint("add `token = { env = \"NAME\" }`, or listen on 127.0.0.1"));
-            }
-            Some(Web { listen, token: web.token.clone(), hosts: web.hosts.clone().unwrap_or_default() })
-        }
-        Err(_) => {
-            let message = format!("`{}` is not an address and a port", web.listen);
-            findings.push(document.error("web.listen", "bad-listen", message).hint("write `127.0.0.1:9187`"));
-            None
-        }
-    });
+    let web = spec.web.as_ref().and_then(|web| web::build(document, web, &mut findings));
     if keep_rolling < LEAST_ROLLING {
         let message = format!("rolling windows would be kept for {}", duration::format(keep_rolling));
         let hint = format!("use at least {}", duration::format(LEAST_ROLLING));

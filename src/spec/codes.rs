@@ -28,6 +28,11 @@ pub const CODES: &[Code] = &[
     ),
     code("bad-address", "This is not a valid mail address.", "Write `name@example.org`, or `Name <name@example.org>`."),
     code(
+        "bad-base-url",
+        "`base_url` is not the address of a site, or its host is not in `hosts`.",
+        "Write `https://trueup.example.org`, and list its host in `hosts`.",
+    ),
+    code(
         "bad-bucket",
         "`bucket` does not divide all windows and the offsets of the time zone. Windows are sums of whole buckets.",
         "Omit `bucket`, or use one that divides all windows.",
@@ -71,7 +76,16 @@ pub const CODES: &[Code] = &[
     code("bad-limit", "A limit must be a finite number.", "Write a number, such as `250.0`."),
     code("bad-link", "A link must begin with http:// or https://.", "Write the full URL of the runbook."),
     code("bad-listen", "This is not an address with a port.", "Write `127.0.0.1:9187`."),
-    code("bad-max-connections", "`max_connections` must be from 2 to 100.", "Omit it to use the default of 8."),
+    code(
+        "bad-login",
+        "`login` of the pages lacks what it needs: a token, or the networks of the proxy.",
+        "Add `token = { env = \"NAME\" }`, or `proxy` with `from` and `user`.",
+    ),
+    code(
+        "bad-max-connections",
+        "`max_connections` is out of range: 2 to 100 for a runner, 1 to 100 for pages.",
+        "Omit it to use the default.",
+    ),
     code("bad-min-coverage", "`min_coverage` must be a share.", "Use a number from 0 to 1, such as 0.9."),
     code("bad-min-samples", "`min_samples` must be a number of pairs.", "Use a whole number of at least 1."),
     code(
@@ -95,6 +109,7 @@ pub const CODES: &[Code] = &[
         "`of` must be two numbers: `[2, 3]` means two of the last three windows.",
         "Use a first number of at least 1 and at most the second.",
     ),
+    code("bad-origin", "This is not the origin of a site.", "Write `https://portal.example.org`, without a path."),
     code(
         "bad-query",
         "A `query` in place of a table must be a single SELECT.",
@@ -322,7 +337,7 @@ pub const CODES: &[Code] = &[
     code("open-secret", "The settings file contains a secret in plain text.", "Write `{ env = \"NAME\" }`."),
     code(
         "open-web",
-        "The address can be reached from other machines, and no token is required.",
+        "The address can be reached from other machines, and no sign-in is required.",
         "Add `token`, or listen on 127.0.0.1.",
     ),
     code("out-of-range", "The value is out of range.", "Use a value within the range in the hint."),

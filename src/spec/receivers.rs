@@ -150,16 +150,75 @@ pub struct WatchdogSpec {
     pub allow_networks: Option<Vec<String>>,
 }
 
-/// Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
+/// Pages, API, probes and metrics over HTTP.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebSection {
-    /// Address and port, such as `127.0.0.1:9187`. Addresses other than loopback need a `token`.
+    /// Address and port, such as `127.0.0.1:9187`. Addresses other than loopback need a `token` or a `proxy`.
     pub listen: String,
-    /// Token that `/metrics` requires as `Authorization: Bearer ...`.
+    /// Address under which users reach the pages, such as `https://trueup.example.org`: messages link to it. Its host must be in
+    /// `hosts`. Without it, messages carry no links.
+    pub base_url: Option<String>,
+    /// Token that `/metrics` and the API require as `Authorization: Bearer ...`, and that users sign in with.
     pub token: Option<SecretSpec>,
     /// Host names accepted in requests, in addition to those of loopback; `*` for any.
     pub hosts: Option<Vec<String>>,
+    /// How users sign in: `none` (loopback addresses only), `token` (a form asks for the token) or `proxy`. Default: `proxy` if
+    /// `proxy` is set, else `token` if `token` is set, else `none`.
+    pub login: Option<LoginSpec>,
+    /// Reverse proxy that authenticates users.
+    pub proxy: Option<ProxySpec>,
+    /// Database connection of the pages. Default: that of the runner, read-only.
+    pub database: Option<WebDatabaseSpec>,
+    /// Origins of sites that may show pages in a frame, such as `https://portal.example.org`. Default: none.
+    pub embed: Option<Vec<String>>,
+    /// What users see without signing in. Default: nothing.
+    pub public: Option<PublicSpec>,
+    /// Time zone of the pages. Default `UTC`.
+    pub timezone: Option<String>,
+}
+
+/// How users of the pages sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoginSpec {
+    None,
+    Token,
+    Proxy,
+}
+
+/// A reverse proxy that authenticates users and names them in headers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxySpec {
+    /// Networks of the proxy, such as `10.0.0.0/8`. The headers are refused from any other address.
+    pub from: Vec<String>,
+    /// Header with the user, such as `X-Forwarded-Email`.
+    pub user: String,
+    /// Header with the groups of the user, separated by commas.
+    pub groups: Option<String>,
+    /// Groups that may acknowledge, resolve and silence alerts. Default: all users.
+    pub act: Option<Vec<String>>,
+}
+
+/// Database connection of the pages.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebDatabaseSpec {
+    /// Address of the database with a role that may only read.
+    pub url: Option<SecretSpec>,
+    /// Maximum number of connections of the pages. Default 4.
+    pub max_connections: Option<i64>,
+    /// Limit of one statement. Default `2s`.
+    pub timeout: Option<String>,
+}
+
+/// What is shown without signing in.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicSpec {
+    /// Jobs whose badges are public.
+    pub badges: Option<Vec<String>>,
 }
 
 /// Use of the database.

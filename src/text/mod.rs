@@ -1,6 +1,7 @@
-//! Text for people: numbers, times, lines. Pure.
+//! Text for people: numbers, times, lines, links. Pure.
 
 pub mod line;
+pub mod links;
 pub mod number;
 pub mod time;
 pub mod visible;

@@ -43,7 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dispatch", &["notify", "postgres", "store", "warehouse"]),
     ("alerting", &["dispatch", "domain", "evaluate", "metric", "notify", "plan", "postgres", "store", "warehouse"]),
     ("pipeline", &["alerting", "dispatch", "domain", "metric", "notify", "plan", "postgres", "store", "warehouse"]),
-    ("settings", &["domain", "notify", "plan", "spec"]),
+    ("settings", &["domain", "notify", "plan", "spec", "text"]),
     ("telemetry", &["postgres", "store"]),
     ("web", &["postgres", "scheduler", "store", "telemetry"]),
     (

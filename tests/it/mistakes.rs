@@ -537,6 +537,33 @@ hours = { days = ["mon", "tue"], from = "09:00", to = "17:00" }
 #[rstest]
 #[case::address("\"oncall@example.org\"", "\"oncall\"", "bad-address", "`oncall` is not a mail address")]
 #[case::listen("127.0.0.1:9187", "localhost", "bad-listen", "not an address and a port")]
+#[case::base_url(
+    "127.0.0.1:9187\"",
+    "127.0.0.1:9187\"\nbase_url = \"example.org\"",
+    "bad-base-url",
+    "`example.org` is not the address"
+)]
+#[case::unlisted(
+    "127.0.0.1:9187\"",
+    "127.0.0.1:9187\"\nbase_url = \"https://t.example.org\"",
+    "bad-base-url",
+    "which `hosts` does not list"
+)]
+#[case::login("127.0.0.1:9187\"", "127.0.0.1:9187\"\nlogin = \"token\"", "bad-login", "there is no token")]
+#[case::proxy("127.0.0.1:9187\"", "127.0.0.1:9187\"\nlogin = \"proxy\"", "bad-login", "there is no `proxy`")]
+#[case::origin(
+    "127.0.0.1:9187\"",
+    "127.0.0.1:9187\"\nembed = [\"portal\"]",
+    "bad-origin",
+    "`portal` is not the origin"
+)]
+#[case::web_zone(
+    "127.0.0.1:9187\"",
+    "127.0.0.1:9187\"\ntimezone = \"Europe/Berlim\"",
+    "unknown-timezone",
+    "is not a time zone"
+)]
+#[case::open("127.0.0.1:9187", "0.0.0.0:9187", "open-web", "can be reached from other machines")]
 #[case::connections("max_connections = 10", "max_connections = 1", "bad-max-connections", "`max_connections` is 1")]
 #[case::network("url = \"https", "allow_networks = [\"10.0.0.0/40\"]\nurl = \"https", "bad-network", "10.0.0.0/40")]
 #[case::secret("{ env = \"SMTP_PASSWORD\" }", "{ env = \"A\", file = \"/b\" }", "bad-secret", "exactly one of `env`")]
