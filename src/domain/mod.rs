@@ -1,5 +1,6 @@
 //! Nouns of the domain: windows, durations, schedules, names, targets. They import nothing else from the crate.
 
+pub mod about;
 pub mod cohort;
 pub mod duration;
 pub mod name;

@@ -286,6 +286,15 @@ impl JobMetric {
         }
     }
 
+    /// Returns its direction of improvement; that of the job's own expressions is unknown.
+    pub fn better(&self) -> Better {
+        match self {
+            Self::Catalogue(metric) => metric.better,
+            Self::Custom(_) => Better::Neither,
+            Self::Failures(_) => Better::Lower,
+        }
+    }
+
     /// Returns its requirement in addition to pairs.
     pub fn needs(&self) -> Requirement {
         match self {

@@ -1,5 +1,6 @@
 //! One run of a job, stage by stage. Each stage may be killed after any statement and repeated.
 
+mod about;
 pub mod backfill;
 pub mod enter;
 pub mod execute;

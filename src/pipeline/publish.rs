@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, fence, realign, shrink};
+use super::{Outcome, Published, about, fence, realign, shrink};
 use crate::alerting::judgeable::{JudgingContext, MeasuredWindow};
 use crate::alerting::{RunContext, StateChange, objectives, orphaned, rules, run_health, transition};
 use crate::dispatch;
@@ -67,8 +68,14 @@ pub(super) async fn publish(
     if read.gone > 0 {
         plan::purge_removed(&mut transaction, run.plan.id, read.generation).await?;
     }
-    let zone = run.job.windows.zone.name();
-    plan::advance(&mut transaction, run.claim.job_id, run.plan.id, read.generation, progress, zone).await?;
+    let publication = plan::Publication {
+        job_id: run.claim.job_id,
+        plan_id: run.plan.id,
+        generation: read.generation,
+        timezone: run.job.windows.zone.name(),
+        about: &json!(about::describe(run.job)),
+    };
+    plan::advance(&mut transaction, publication, progress).await?;
     if summed.repaired.is_some() || run.plan.progress.is_none() || !run.job.is_incremental() {
         plan::reconciled(&mut transaction, run.plan.id, run.as_of).await?;
     }

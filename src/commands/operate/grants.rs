@@ -66,6 +66,16 @@ pub(in crate::commands) fn sql(global: &Global, roles: &Roles<'_>) -> Result<Str
         "delivery_history",
         "annotation",
         "model_baseline",
+        "job_state",
+        "alert_state",
+        "incident_history",
+        "incident_evidence_history",
+        "incident_note_history",
+        "alert_action_history",
+        "silence_history",
+        "notification_state",
+        "receiver_state",
+        "plan_history",
     ];
     let views: Vec<String> = views.iter().map(|view| format!("trueup.{view}")).collect();
     let _infallible = write!(

@@ -29,7 +29,7 @@ pub(crate) async fn messages(connection: &mut PgConnection, before: DateTime<Utc
     Ok(done.rows_affected())
 }
 
-/// Removes incidents that were closed before `before`, with their evidence.
+/// Removes incidents that were closed before `before`, with their evidence and notes.
 pub(crate) async fn incidents(connection: &mut PgConnection, before: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
@@ -37,6 +37,8 @@ pub(crate) async fn incidents(connection: &mut PgConnection, before: DateTime<Ut
             select id from trueup.incident where closed_at < $1 limit $2
         ), evidence as (
             delete from trueup.incident_evidence where incident_id in (select id from old)
+        ), notes as (
+            delete from trueup.incident_note where incident_id in (select id from old)
         ), alerts as (
             update trueup.alert set incident_id = null where incident_id in (select id from old)
         )

@@ -1,6 +1,7 @@
 //! Plans of a job: their identity, progress, stages and locks, and the raw data that they keep.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
 use sqlx::PgConnection;
 
 /// A definition of what a job measures.
@@ -167,15 +168,21 @@ pub async fn cells(connection: &mut PgConnection, plan_id: i64) -> sqlx::Result<
         .await
 }
 
-/// Records the progress of a plan, and the newest `as_of` that the job published. Residuals up to `generation` are published.
-pub async fn advance(
-    connection: &mut PgConnection,
-    job_id: i64,
-    plan_id: i64,
-    generation: i64,
-    progress: Progress,
-    timezone: &str,
-) -> sqlx::Result<()> {
+/// A publication of a job.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    pub job_id: i64,
+    pub plan_id: i64,
+    /// Residuals up to this generation are published.
+    pub generation: i64,
+    pub timezone: &'a str,
+    /// Description of the job for its pages.
+    pub about: &'a Json,
+}
+
+/// Records the progress of a plan, and the newest `as_of` that the job published.
+pub async fn advance(connection: &mut PgConnection, new: Publication<'_>, progress: Progress) -> sqlx::Result<()> {
+    let Publication { job_id, plan_id, generation, timezone, about } = new;
     sqlx::query!(
         r#"
         update trueup.plan
@@ -193,10 +200,14 @@ pub async fn advance(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "update trueup.job set published_as_of = greatest(published_as_of, $2), published_plan_id = $3 where id = $1",
+        r#"
+        update trueup.job set published_as_of = greatest(published_as_of, $2), published_plan_id = $3, about = $4
+        where id = $1
+        "#,
         job_id,
         progress.measured_as_of,
-        plan_id
+        plan_id,
+        about
     )
     .execute(connection)
     .await

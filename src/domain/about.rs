@@ -1,0 +1,129 @@
+//! Description of a job for people, stored with every publication, so that pages and reports need no job file.
+
+use serde::{Deserialize, Serialize};
+
+/// A job as its pages describe it. Fields are only ever added; a row written by an older version lacks the later ones.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub runbook: Option<String>,
+    /// Unit of the target.
+    pub unit: Option<String>,
+    /// Time zone of calendar windows, as an IANA name.
+    pub timezone: String,
+    /// Usual time between two runs, in seconds.
+    pub interval_seconds: i64,
+    /// Time until a window is final, in seconds.
+    pub label_wait_seconds: i64,
+    pub dimensions: Vec<String>,
+    /// The job declares model versions.
+    pub has_versions: bool,
+    pub windows: Vec<AboutWindow>,
+    pub metrics: Vec<AboutMetric>,
+    pub rules: Vec<AboutRule>,
+    pub slos: Vec<AboutSlo>,
+}
+
+/// A kind of window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutWindow {
+    pub name: String,
+    /// Nominal length in seconds: 24 hours for a day, 31 days for a month.
+    pub seconds: i64,
+    pub is_rolling: bool,
+}
+
+/// A metric of the job.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutMetric {
+    pub name: String,
+    /// Unit of its values, with a leading space; empty if there is none.
+    pub unit: String,
+    /// Direction of improvement.
+    pub better: AboutBetter,
+    /// A share, shown in percent.
+    pub is_ratio: bool,
+}
+
+/// Direction in which a metric improves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AboutBetter {
+    Lower,
+    Higher,
+    Zero,
+    #[default]
+    Neither,
+}
+
+/// A rule, in words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutRule {
+    pub name: String,
+    pub metric: String,
+    pub window: String,
+    /// Such as `above 250`.
+    pub condition: String,
+    /// Such as `for 3 windows in a row`; empty if one is enough.
+    pub lasting: String,
+    pub severity: String,
+    pub owner: Option<String>,
+    pub runbook: Option<String>,
+    pub min_samples: i64,
+    pub min_coverage: f64,
+    pub built_in: bool,
+}
+
+/// An objective.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutSlo {
+    pub name: String,
+    /// Share that should be good.
+    pub objective: f64,
+    pub period_seconds: i64,
+    /// What counts as good, in words.
+    pub good: String,
+    pub burns: Vec<AboutBurn>,
+    pub owner: Option<String>,
+    pub runbook: Option<String>,
+}
+
+/// A burn rate that fires an alert.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutBurn {
+    /// Name of its alert.
+    pub alert: String,
+    pub long_seconds: i64,
+    pub short_seconds: i64,
+    pub factor: f64,
+    pub severity: String,
+}
+
+impl About {
+    /// Returns a metric by name.
+    pub fn metric(&self, name: &str) -> Option<&AboutMetric> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    /// The metric that pages show first: rmse, mse, or the first one.
+    pub fn headline(&self) -> Option<&AboutMetric> {
+        ["rmse", "mse", "mae"].iter().find_map(|name| self.metric(name)).or(self.metrics.first())
+    }
+
+    /// The window that pages show first: that of the first rule of the highest severity, else the first one.
+    pub fn main_window(&self) -> Option<&AboutWindow> {
+        let named = |name: &str| self.windows.iter().find(|window| window.name == name);
+        let rules = || self.rules.iter().filter(|rule| !rule.built_in);
+        let worst = ["page", "ticket", "info"]
+            .iter()
+            .find_map(|severity| rules().find(|rule| rule.severity == *severity && named(&rule.window).is_some()));
+        worst.and_then(|rule| named(&rule.window)).or(self.windows.first())
+    }
+}
