@@ -18,6 +18,38 @@ create table trueup.incident_note (
 );
 create index incident_note_by_incident on trueup.incident_note (incident_id, id);
 
+-- A chart shows how many labels a value rests on, and which run wrote it.
+create or replace view trueup.metric_revisions as
+select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.model_version,
+       metric.key as metric, m.numbers[(metric.value -> 0)::int] as value,
+       m.numbers[(metric.value -> 1)::int] as ci_low, m.numbers[(metric.value -> 2)::int] as ci_high,
+       m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
+       case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
+       m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
+       m.as_of - m.window_end as label_age, w.source_gone_at, m.predictions, m.run_id
+from trueup.measurement m
+join trueup.series t on t.id = m.series_id and t.job = m.job
+left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
+join trueup.metric_set s on s.id = m.metric_set_id
+cross join lateral jsonb_each(s.places) as metric(key, value);
+
+create or replace view trueup.metric_history as
+select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
+       status, revision, computed_at, as_of, label_age, source_gone_at, predictions, run_id
+from trueup.metric_revisions
+where superseded_as_of is null and not removed;
+do $$
+declare
+    view_name text;
+begin
+    foreach view_name in array array['metric_revisions', 'metric_history'] loop
+        execute format('comment on column trueup.%I.predictions is %L', view_name, 'Predictions in the window.');
+        execute format('comment on column trueup.%I.run_id is %L', view_name,
+            'The run that computed it; see run_history, which keeps runs for 13 months.');
+    end loop;
+end
+$$;
+
 create view trueup.alert_state as
 select a.id as alert_id, j.name as job, a.rule, a.severity, a.cohort, a.model_version, a.state, a.since, a.fired_at, a.changed_at,
        a.dispatched, a.suppressed_by, a.acked_at, a.acked_by, a.incident_id, last.value, last.limit_value, a.about

@@ -104,6 +104,15 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log: LogFormat,
     },
+    /// Serve the pages and the API alone, without running jobs: reads only
+    Web {
+        /// Address and port. Default: `[web] listen`, else 127.0.0.1:9187
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<std::net::SocketAddr>,
+        /// Format of the log
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log: LogFormat,
+    },
     /// Show measured metrics
     History(HistoryArgs),
     /// Show the state of each job

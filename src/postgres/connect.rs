@@ -40,7 +40,7 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
     build(
         options,
         max_connections,
-        Patience { idle: Duration::from_secs(3_600), in_transaction: Duration::from_secs(60) },
+        Patience { idle: Duration::from_secs(3_600), in_transaction: Duration::from_secs(60), reading: None },
     )
     .await
 }
@@ -48,14 +48,27 @@ pub async fn pool(options: PgConnectOptions, max_connections: u32) -> Result<PgP
 /// Opens a pool for a process that never leaves a session idle for long: a session that the server finds idle has lost its
 /// client. A runner that freezes inside a transaction keeps its locks no longer than its lease.
 pub async fn serving_pool(options: PgConnectOptions, max_connections: u32, lease: Duration) -> Result<PgPool> {
-    build(options, max_connections, Patience { idle: SERVING_IDLE * 2, in_transaction: lease }).await
+    build(options, max_connections, Patience { idle: SERVING_IDLE * 2, in_transaction: lease, reading: None }).await
 }
+
+/// Opens a pool whose sessions can only read, with a time limit on every statement: what users look at never delays a run.
+pub async fn reading_pool(options: PgConnectOptions, max_connections: u32, statement: Duration) -> Result<PgPool> {
+    let options = options.application_name("trueup web");
+    let patience = Patience { idle: SERVING_IDLE * 2, in_transaction: statement * 4, reading: Some(statement) };
+    build(options, max_connections, patience).await
+}
+
+/// Makes a session read-only, and limits its statements and its waits for locks. Pages have many small statements, which
+/// compilation would only delay.
+const READING: &str = "set default_transaction_read_only = on; set lock_timeout = '200ms'; set jit = off";
 
 /// Time the server waits for the next statement before it ends a session.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     idle: Duration,
     in_transaction: Duration,
+    /// Time limit of a statement, if sessions only read.
+    reading: Option<Duration>,
 }
 
 async fn build(options: PgConnectOptions, max_connections: u32, patience: Patience) -> Result<PgPool> {
@@ -118,9 +131,15 @@ async fn prepare(connection: &mut PgConnection, patience: Patience) -> sqlx::Res
     )
     .bind(patience.idle.as_millis().to_string())
     .bind(patience.in_transaction.as_millis().to_string())
-    .execute(connection)
-    .await
-    .map(drop)
+    .execute(&mut *connection)
+    .await?;
+    let Some(limit) = patience.reading else { return Ok(()) };
+    connection.execute(READING).await?;
+    sqlx::query("select set_config('statement_timeout', $1, false)")
+        .bind(limit.as_millis().to_string())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Runs small statements with a time limit: a connection that does not answer them is given up.

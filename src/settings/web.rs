@@ -65,9 +65,40 @@ pub struct WebDatabase {
 }
 
 impl Web {
+    /// Pages for the user of this machine: on a loopback address, without sign-in.
+    pub fn local(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            links: None,
+            hosts: Vec::new(),
+            login: Login::None,
+            database: WebDatabase::default(),
+            embed: Vec::new(),
+            badges: Vec::new(),
+            timezone: Tz::UTC,
+            token: None,
+        }
+    }
+
+    /// The same at another address. Refuses one that other machines can reach if no sign-in is required.
+    pub fn at(self, listen: SocketAddr) -> Result<Self, String> {
+        if self.login == Login::None && !listen.ip().is_loopback() {
+            return Err(format!(
+                "{listen} can be reached from other machines, and no sign-in is required: set `token` or `proxy` in [web]"
+            ));
+        }
+        Ok(Self { listen, ..self })
+    }
+
     /// Fetches the token. The error says that it is missing, never its value.
     pub fn token(&self) -> Result<Option<SecretString>, String> {
         self.token.as_ref().map(receivers::secret).transpose()
+    }
+}
+
+impl Default for WebDatabase {
+    fn default() -> Self {
+        Self { url: None, max_connections: 4, timeout: Duration::from_secs(2) }
     }
 }
 
@@ -198,7 +229,7 @@ impl Checker<'_> {
     }
 
     fn database(&mut self, spec: Option<&WebDatabaseSpec>) -> Option<WebDatabase> {
-        let default = WebDatabase { url: None, max_connections: 4, timeout: Duration::from_secs(2) };
+        let default = WebDatabase::default();
         let Some(spec) = spec else { return Some(default) };
         let max_connections = match spec.max_connections {
             None => default.max_connections,

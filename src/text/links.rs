@@ -29,6 +29,17 @@ impl Links {
         }
     }
 
+    /// True if the base is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
+    /// Scheme and host, as browsers send them in `Origin`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.is_https() { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
     /// True if the base has no path.
     pub fn is_origin(&self) -> bool {
         self.authority().len() == self.after_scheme().len()

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use hyper::Request;
@@ -52,7 +54,9 @@ pub async fn serve(listener: TcpListener, pages: Router, mut stop: watch::Receiv
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if make_room(&mut open) => open.push_back(answer(stream, pages.clone(), stop.clone())),
+            Ok((stream, peer)) if make_room(&mut open) => {
+                open.push_back(answer((stream, peer), pages.clone(), stop.clone()));
+            }
             Ok(_) => debug!("closed a connection: all others are being answered"),
             Err(error) => {
                 warn!(%error, "could not accept a connection");
@@ -82,16 +86,25 @@ async fn ended(open: &VecDeque<Open>) {
     }
 }
 
-fn answer(stream: TcpStream, pages: Router, stop: watch::Receiver<bool>) -> Open {
+fn answer(client: (TcpStream, SocketAddr), pages: Router, stop: watch::Receiver<bool>) -> Open {
     let is_answered = Arc::new(AtomicBool::new(false));
-    let task = tokio::spawn(connection(stream, pages, stop, Arc::clone(&is_answered))).abort_handle();
+    let task = tokio::spawn(connection(client, pages, stop, Arc::clone(&is_answered))).abort_handle();
     Open { is_answered, task }
 }
 
 /// Serves one connection, from its first request to its last.
-async fn connection(stream: TcpStream, pages: Router, mut stop: watch::Receiver<bool>, is_answered: Arc<AtomicBool>) {
+async fn connection(
+    (stream, peer): (TcpStream, SocketAddr),
+    pages: Router,
+    mut stop: watch::Receiver<bool>,
+    is_answered: Arc<AtomicBool>,
+) {
     let pages = TowerToHyperService::new(pages);
-    let service = service_fn(move |request| request_in_time(pages.clone(), request, Arc::clone(&is_answered)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        // The address of the peer decides whether headers of a proxy count.
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request_in_time(pages.clone(), request, Arc::clone(&is_answered))
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));

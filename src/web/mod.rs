@@ -1,139 +1,103 @@
-//! HTTP pages of `serve` for machines: liveness, readiness and metrics. They change nothing.
+//! Pages for people, the API for programs, and probes. `serve` has all of them; `trueup web` has pages and API alone.
 
 mod access;
+mod assets;
 mod connections;
+mod error;
+mod frame;
+mod guard;
+mod pages;
+mod params;
+mod probes;
+mod reading;
+mod selection;
+mod session;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use chrono_tz::Tz;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tracing::info;
 
-use crate::postgres::held;
-use crate::scheduler::ServedJobs;
-use crate::store::clock;
-use crate::store::read::gauges;
-use crate::telemetry;
+use crate::notify::policy::route::Routing;
+use crate::settings::Login;
+use crate::text::links::Links;
+
+pub use probes::Runner;
 
 /// Resources and settings of the pages.
 pub struct Site {
-    pub pool: PgPool,
-    pub jobs: Arc<ServedJobs>,
-    /// Required by `/metrics`, if set. The other pages need none, because probes carry no secrets.
+    /// Read-only connections.
+    pub reader: PgPool,
+    /// What acts of users need. `None`: the pages only show.
+    pub acts: Option<Acts>,
+    /// The runner in this process, for its probes.
+    pub runner: Option<Runner>,
     pub token: Option<SecretString>,
     /// Host names that requests may be for, in addition to loopback names.
     pub hosts: Vec<String>,
-    /// Without a successful pass over the ledger for longer than this, the scheduler is unhealthy.
-    pub unwell_after: Duration,
+    pub login: Login,
+    /// Name of the user of this machine, for pages without sign-in.
+    pub local_user: String,
+    /// Address under which users reach the pages.
+    pub links: Option<Links>,
+    /// Origins that may show the pages in a frame.
+    pub embed: Vec<String>,
+    /// Jobs whose badges are public.
+    pub badges: Vec<String>,
+    pub zone: Tz,
 }
 
-/// State shared by all requests.
+/// What acknowledging, resolving and silencing needs.
+pub struct Acts {
+    pub pool: PgPool,
+    pub routing: Routing,
+}
+
+/// State shared by all pages.
 struct Shared {
-    site: Site,
-    /// True if other machines can reach the pages.
-    is_open: bool,
-    /// Time of the last database check, and its result.
-    asked: Mutex<Option<(Instant, bool)>>,
+    reader: PgPool,
+    acts: Option<Acts>,
+    sessions: session::Sessions,
+    token: Option<SecretString>,
+    links: Option<Links>,
+    badges: Vec<String>,
+    zone: Tz,
 }
-
-/// A database check is valid for this long, so that any number of probes causes only one in that time.
-const HOLDS: Duration = Duration::from_secs(1);
 
 /// Listens on an address, and serves until `stop`.
 pub async fn listen(address: SocketAddr, site: Site, stop: watch::Receiver<bool>) -> Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let shared = Arc::new(Shared { site, is_open: !bound.ip().is_loopback(), asked: Mutex::default() });
-    let pages = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(numbers))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), admit))
-        .with_state(shared);
+    let router = router(site, !bound.ip().is_loopback())?;
     info!(web.address = %bound, "listening");
-    tokio::spawn(connections::serve(listener, pages, stop));
+    tokio::spawn(connections::serve(listener, router, stop));
     Ok(bound)
 }
 
-/// Refuses requests for unknown host names: a page in a user's browser must not reach this one under a name of its own. Refuses
-/// bodies, which nothing here reads. Without the token, a request from elsewhere learns the status of a page and nothing else.
-async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    if !access::is_known(&request, &shared.site.hosts) {
-        return (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response();
+fn router(site: Site, is_open: bool) -> Result<Router> {
+    let is_https = site.links.as_ref().is_some_and(Links::is_https);
+    let guard = guard::Guard::new(site.hosts, site.links.as_ref(), &site.embed)?;
+    let shared = Arc::new(Shared {
+        reader: site.reader,
+        acts: site.acts,
+        sessions: session::Sessions::new(site.login, site.token.clone(), site.local_user, is_https),
+        token: site.token.clone(),
+        links: site.links,
+        badges: site.badges,
+        zone: site.zone,
+    });
+    let mut router = pages::router(Arc::clone(&shared));
+    if let Some(runner) = site.runner {
+        let probes = probes::Probes { runner, token: site.token, is_open, asked: Mutex::default() };
+        router = router.merge(probes::router(Arc::new(probes)));
     }
-    let length = request.headers().get(header::CONTENT_LENGTH).map(|length| length.as_bytes() != b"0");
-    if length.unwrap_or_default() || request.headers().contains_key(header::TRANSFER_ENCODING) {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted\n").into_response();
-    }
-    let is_trusted = shared.site.token.as_ref().is_none_or(|token| access::has_token(request.headers(), token));
-    let is_probe = request.uri().path() != "/metrics";
-    let answer = next.run(request).await;
-    if !shared.is_open || is_trusted || !is_probe {
-        return answer;
-    }
-    let bare = if answer.status().is_success() { "ok\n" } else { "no\n" };
-    (answer.status(), bare).into_response()
-}
-
-/// 200 while passes over the ledger succeed. A process that has just started is given the same time.
-async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
-    if telemetry::silent_for() > shared.site.unwell_after {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the scheduler cannot query the ledger\n").into_response();
-    }
-    "ok\n".into_response()
-}
-
-/// 200 while the database answers and the scheduler has completed a pass.
-async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    match database_answers(&shared).await {
-        true if telemetry::has_looked() => "ready\n".into_response(),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
-    }
-}
-
-/// True if the database answers, as of at most a second ago. Concurrent callers wait for the same answer.
-async fn database_answers(shared: &Shared) -> bool {
-    let mut asked = shared.asked.lock().await;
-    if let Some((_, answers)) = asked.filter(|(at, _)| at.elapsed() < HOLDS) {
-        return answers;
-    }
-    let ask = held::within(&shared.site.pool, Duration::from_secs(5), async |connection| clock::now(connection).await);
-    let answers = ask.await.is_ok();
-    *asked = Some((Instant::now(), answers));
-    answers
-}
-
-/// Metrics in the text format of Prometheus.
-async fn numbers(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let site = &shared.site;
-    if site.token.as_ref().is_some_and(|token| !access::has_token(request.headers(), token)) {
-        let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, asks, "a token is required\n").into_response();
-    }
-    let names: Vec<String> = site.jobs.current().keys().cloned().collect();
-    let read =
-        held::within(&site.pool, Duration::from_secs(10), async |connection| gauges::read(connection, &names).await);
-    let text = match read.await {
-        Ok(ledger) => telemetry::render(&ledger),
-        // A failed scrape is noticed; partial metrics would look as if all were well.
-        Err(_) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
-        }
-    };
-    match text {
-        Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        None => (StatusCode::NOT_FOUND, "metrics are not collected\n").into_response(),
-    }
+    Ok(guard.protect(router))
 }

@@ -10,3 +10,4 @@ pub mod serve;
 pub mod shell;
 pub mod status;
 pub mod storage;
+pub mod web;

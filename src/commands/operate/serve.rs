@@ -15,13 +15,14 @@ use crate::cli::Global;
 use crate::commands::shared::database::{self, Away, Database};
 use crate::commands::shared::folder::{self, Listing, Stamp};
 use crate::commands::shared::jobs::{self, JobFile};
+use crate::commands::shared::pages;
 use crate::commands::user_error;
 use crate::plan::PlannedJob;
 use crate::scheduler::{Heartbeat, Jobs, Scheduler, ServedJobs};
 use crate::settings::Settings;
 use crate::spec::Level;
 use crate::telemetry;
-use crate::web::{self, Site};
+use crate::web::{self, Acts, Runner};
 
 /// Maximum parallel runs. Each may hold one connection, and now and then another to renew its lease.
 const MOST_PARALLEL: usize = 4;
@@ -56,14 +57,15 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     }
     let catalog = Arc::new(ServedJobs::new(planned));
     if let Some(web) = &settings.web {
-        let token = web.token().map_err(user_error)?;
-        let site = Site {
+        let served = Arc::clone(&catalog);
+        let runner = Runner {
             pool: database.pool.clone(),
-            jobs: Arc::clone(&catalog),
-            token,
-            hosts: web.hosts.clone(),
+            jobs: Box::new(move || served.current().keys().cloned().collect()),
             unwell_after: (settings.lease + settings.poll).to_std().unwrap_or_default() + MARGIN,
         };
+        let acts = Acts { pool: database.pool.clone(), routing: settings.routing.clone() };
+        let options = pages::options(global, web)?.context("DATABASE_URL is set")?;
+        let site = pages::site(web, options, Some(acts), Some(runner)).await?;
         web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     }
     let scheduler = Scheduler {
@@ -122,7 +124,7 @@ async fn database_when_there(
 }
 
 /// Returns a channel that turns true on SIGTERM or Ctrl-C.
-fn stop_signal() -> Result<watch::Receiver<bool>> {
+pub(super) fn stop_signal() -> Result<watch::Receiver<bool>> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;

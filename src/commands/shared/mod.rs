@@ -3,3 +3,4 @@
 pub mod database;
 pub mod folder;
 pub mod jobs;
+pub mod pages;

@@ -4,5 +4,8 @@ pub mod deliveries;
 pub mod doctor;
 pub mod gauges;
 pub mod history;
+pub mod overview;
 pub mod owners;
+pub mod series;
 pub mod storage;
+pub mod window;

@@ -1,0 +1,72 @@
+//! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
+
+mod job;
+mod overview;
+mod sign_in;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use chrono::Utc;
+
+use super::error::PageError;
+use super::session::Identity;
+use super::{Shared, assets};
+use crate::text::links;
+
+/// What a page answers.
+type Page = Result<Response, PageError>;
+
+/// Returns the routes of all pages.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/jobs/{job}", get(job::show))
+        .fallback(missing)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
+        .with_state(Arc::clone(&shared));
+    Router::new()
+        .route("/assets/{name}", get(assets::serve))
+        .route("/login", get(sign_in::form).post(sign_in::sign_in))
+        .route("/logout", axum::routing::post(sign_in::sign_out))
+        .with_state(shared)
+        .merge(pages)
+}
+
+/// Identifies the user, or asks for sign-in.
+async fn identify(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    match shared.sessions.identify(request.headers(), peer, Utc::now()) {
+        Identity::Known(visitor) => {
+            request.extensions_mut().insert(visitor);
+            next.run(request).await
+        }
+        Identity::Forged => {
+            (StatusCode::FORBIDDEN, "the header of the proxy came from another address\n").into_response()
+        }
+        Identity::Unknown if shared.sessions.has_form() => {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            Redirect::to(&links::with_query("/login", &[("next", Some(path))])).into_response()
+        }
+        Identity::Unknown => (StatusCode::UNAUTHORIZED, "the proxy named no user\n").into_response(),
+    }
+}
+
+async fn missing() -> PageError {
+    PageError::NotFound("There is no page at this address.".to_owned())
+}
+
+/// Renders a page.
+fn render(page: &impl Template) -> Page {
+    match page.render() {
+        Ok(html) => Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], Html(html)).into_response()),
+        Err(failure) => Err(PageError::Unavailable(format!("The page could not be rendered: {failure}."))),
+    }
+}

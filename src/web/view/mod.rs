@@ -1,0 +1,7 @@
+//! What templates show, built from rows. Pure.
+
+pub mod job;
+pub mod overview;
+pub mod panel;
+pub mod series;
+pub mod words;
