@@ -5,6 +5,7 @@
 //! notify, and `pipeline` is one run of it all. `ARCHITECTURE.md` describes the rooms.
 
 pub mod alerting;
+pub mod chart;
 pub mod cli;
 pub mod commands;
 pub mod dispatch;

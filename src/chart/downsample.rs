@@ -1,0 +1,1 @@
+//! Fewer points for the same picture.

@@ -1,0 +1,1 @@
+//! All colors of drawings.

@@ -1,0 +1,1 @@
+//! Scales of axes and their ticks.
