@@ -102,6 +102,19 @@ impl Frame {
         }
     }
 
+    /// Writes the labels of columns of equal width: those that fit on a phone, and further ones on wide screens.
+    pub(super) fn labels<'a>(&mut self, labels: impl Iterator<Item = &'a str> + Clone, bottom: f64) {
+        let count = labels.clone().count().max(1);
+        let (few, more) = (count.div_ceil(6), count.div_ceil(18));
+        #[expect(clippy::cast_precision_loss, reason = "a few columns")]
+        let middle = |n: usize| (n as f64 + 0.5) / count as f64;
+        // The finer step divides the coarser one, so that labels have equal distances.
+        let few = few.div_ceil(more) * more;
+        for (n, label) in labels.enumerate().filter(|(n, label)| n % more == 0 && !label.is_empty()) {
+            self.words(middle(n), bottom + 18.0, if n % few == 0 { "" } else { "wide" }, label);
+        }
+    }
+
     /// Writes text around a position on the axis across; near an end it begins or ends there.
     pub(super) fn words(&mut self, share: f64, y: f64, class: &str, words: &str) {
         let anchor = if share < 0.08 {
@@ -120,6 +133,40 @@ impl Frame {
         self.text.text("text", &attributes, words);
     }
 
+    /// Lays invisible targets with tooltips and links over a drawing: at `(x, link, title)`, each as high as the drawing, so that a finger
+    /// meets it. A target without a title is left out.
+    pub(super) fn targets<'a>(
+        &mut self,
+        [top, bottom]: [f64; 2],
+        width: f64,
+        targets: impl Iterator<Item = (f64, Option<&'a str>, &'a str)>,
+    ) {
+        let width = pixels(width);
+        self.plot.open("g", &[("class", &"c-hits"), ("stroke-width", &width)]);
+        for (x, link, title) in targets.filter(|(_, _, title)| !title.is_empty()) {
+            let mut path = Path::default();
+            path.start(x, top);
+            path.line(x, bottom);
+            self.target(link, title, "", &path);
+        }
+        self.plot.close("g");
+    }
+
+    /// Draws a path with a tooltip and a link.
+    pub(super) fn target(&mut self, link: Option<&str>, title: &str, class: &str, path: &Path) {
+        match link {
+            Some(link) => self.plot.open("a", &[("href", &link)]),
+            None => self.plot.open("g", &[]),
+        }
+        self.plot.text("title", &[], title);
+        if class.is_empty() {
+            self.plot.empty("path", &[("d", path)]);
+        } else {
+            self.plot.path(class, path);
+        }
+        self.plot.close(if link.is_some() { "a" } else { "g" });
+    }
+
     /// Fills a range across with a class.
     pub(super) fn fill(&mut self, class: &str, [from, until]: [f64; 2], top: f64, height: f64) {
         let (x, width) = (percent(self.left + from * (1.0 - self.left)), percent((until - from) * (1.0 - self.left)));
@@ -135,7 +182,7 @@ impl Frame {
     }
 
     /// Id of the slanted lines: the same for drawings of the same name, which define it alike.
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         let hash =
             self.label.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         format!("c{hash:08x}")
@@ -186,7 +233,7 @@ impl Frame {
         let id = self.id();
         let (x, width) = (percent(self.left), percent(1.0 - self.left));
         let (height, view) = (pixels(self.height), format!("0 0 {WIDTH} {}", pixels(self.height)));
-        if self.ground.has("url(#") {
+        if self.ground.has("url(#") || self.plot.has("url(#") {
             markup.open("defs", &[]);
             markup.open(
                 "pattern",

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::chart::frame::WIDTH;
 use crate::chart::scale::{Scale, TimeScale, bounds};
-use crate::chart::series::{Point, drawable, slots};
+use crate::chart::series::{Point, Span, drawable, slots};
 
 /// The axis of time, which holds all of the first and last slot, and the slots on it.
 pub(super) fn across(points: &[Point], range: &Range<DateTime<Utc>>) -> (TimeScale, Vec<Range<f64>>) {
@@ -17,6 +17,14 @@ pub(super) fn across(points: &[Point], range: &Range<DateTime<Utc>>) -> (TimeSca
     let place = |at: DateTime<Utc>| time.share(at) * WIDTH;
     let places = slots.iter().map(|slot| place(slot.start)..place(slot.end)).collect();
     (time, places)
+}
+
+/// The range across of a firing, in units of the plot. It begins with the slot of its first window, so that one window is seen.
+pub(super) fn firing(time: &TimeScale, slots: &[Range<f64>], span: &Span) -> [f64; 2] {
+    let (from, until) = (time.share(span.from) * WIDTH, time.share(span.until) * WIDTH);
+    let slot = slots.iter().find(|slot| slot.start <= from && from < slot.end);
+    let from = slot.map_or(from, |slot| slot.start);
+    [from, until.max(from)]
 }
 
 /// The scale of values. An interval of few samples may be a hundred times as wide as everything else, and a first report as

@@ -5,7 +5,7 @@ use tiny_skia::{
 };
 
 use crate::chart::downsample;
-use crate::chart::layout::{across, connected, runs, scale};
+use crate::chart::layout::{across, connected, firing, runs, scale};
 use crate::chart::palette::{Color, LIGHT};
 use crate::chart::scale::Scale;
 use crate::chart::series::{Point, Series, drawable};
@@ -25,7 +25,8 @@ pub fn series(series: &Series) -> Option<Vec<u8>> {
     let mut picture = Picture { pixels: Pixmap::new(WIDTH, HEIGHT)?, scale: scale(points)? };
     picture.pixels.fill(Fill::WHITE);
     for span in &series.firings {
-        picture.ground(place(time.share(span.from)), place(time.share(span.until)), LIGHT.firing);
+        let [from, until] = firing(&time, &slots, span);
+        picture.ground(column(from), column(until), LIGHT.firing);
     }
     for run in runs(points, |point| point.shown().is_none()) {
         picture.hatch(column(slots[run.start].start), column(slots[run.end - 1].end));

@@ -3,7 +3,7 @@
 use super::Parts;
 use super::view::View;
 use crate::chart::frame::{Frame, WIDTH};
-use crate::chart::layout::runs;
+use crate::chart::layout::{firing, runs};
 use crate::chart::markup::Path;
 use crate::chart::series::{Mark, Missing, Series};
 
@@ -14,7 +14,8 @@ const NEAR: f64 = 0.025;
 pub(super) fn draw(frame: &mut Frame, series: &Series, view: &View, parts: &Parts) {
     let height = parts.bottom - parts.top;
     for span in &series.firings {
-        frame.fill("c-firing", [view.time.share(span.from), view.time.share(span.until)], parts.top, height);
+        let range = firing(&view.time, &view.slots, span).map(|x| x / WIDTH);
+        frame.fill("c-firing", range, parts.top, height);
     }
     for span in &series.quiet {
         let range = [view.time.share(span.from), view.time.share(span.until)];

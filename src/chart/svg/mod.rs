@@ -9,7 +9,7 @@ mod view;
 
 use crate::chart::downsample;
 use crate::chart::frame::{Frame, Size, TEXT, value_ticks};
-use crate::chart::markup::{Path, Svg};
+use crate::chart::markup::Svg;
 use crate::chart::palette;
 use crate::chart::series::Series;
 use view::View;
@@ -66,32 +66,15 @@ fn frame(series: &Series, size: &Size, is_linked: bool) -> Frame {
     samples::draw(&mut frame.plot, series, &view, parts.samples);
     strip::draw(&mut frame, series, &view, &parts);
     grounds::marks(&mut frame, series, &view, &parts);
-    hits(&mut frame, series, &view, &parts, is_linked);
+    if series.points.len() <= TITLED {
+        let targets = series.points.iter().map(|point| {
+            let link = point.link.as_deref().filter(|_| is_linked);
+            (view.x(point.end), link, point.title.as_str())
+        });
+        frame.targets([parts.top, parts.strip], view.typical_slot(), targets);
+    }
     frame.across_or_more(&view.time.ticks(size.zone, 4), &view.time.ticks(size.zone, 8), parts.strip);
     frame
-}
-
-/// Lays an invisible target with tooltip and link over each window. The whole column is one, so that a finger meets it.
-fn hits(frame: &mut Frame, series: &Series, view: &View, parts: &Parts, is_linked: bool) {
-    if series.points.len() > TITLED {
-        return;
-    }
-    let width = format!("{:.1}", view.typical_slot());
-    frame.plot.open("g", &[("class", &"c-hits"), ("stroke-width", &width)]);
-    for point in series.points.iter().filter(|point| !point.title.is_empty()) {
-        let mut path = Path::default();
-        path.start(view.x(point.end), parts.top);
-        path.line(view.x(point.end), parts.strip);
-        let link = point.link.as_ref().filter(|_| is_linked);
-        match link {
-            Some(link) => frame.plot.open("a", &[("href", link)]),
-            None => frame.plot.open("g", &[]),
-        }
-        frame.plot.text("title", &[], &point.title);
-        frame.plot.empty("path", &[("d", &path)]);
-        frame.plot.close(if link.is_some() { "a" } else { "g" });
-    }
-    frame.plot.close("g");
 }
 
 #[cfg(test)]

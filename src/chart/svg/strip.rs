@@ -4,7 +4,7 @@ use super::Parts;
 use super::view::View;
 use crate::chart::downsample::COLUMNS;
 use crate::chart::frame::{Frame, WIDTH};
-use crate::chart::layout::chunks;
+use crate::chart::layout::{chunks, firing};
 use crate::chart::markup::Path;
 use crate::chart::series::{Point, Series, Verdict};
 
@@ -27,8 +27,9 @@ pub(super) fn draw(frame: &mut Frame, series: &Series, view: &View, parts: &Part
     if parts.strip > parts.samples {
         let mut path = Path::default();
         for span in &series.firings {
-            path.start(view.x(span.from), parts.strip - 1.0);
-            path.line(view.x(span.until), parts.strip - 1.0);
+            let [from, until] = firing(&view.time, &view.slots, span);
+            path.start(from, parts.strip - 1.0);
+            path.line(until, parts.strip - 1.0);
         }
         frame.plot.path("c-fires", &path);
     }
