@@ -10,9 +10,12 @@ pub mod downsample;
 mod frame;
 pub mod heatmap;
 pub mod histogram;
+mod layout;
 mod markup;
 pub mod palette;
 pub mod png;
+#[cfg(test)]
+mod samples;
 pub mod scale;
 pub mod series;
 pub mod sparkline;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use sqlx::PgConnection;
 
+use crate::chart::sparkline;
 use crate::cli::{Global, HistoryArgs, Output};
-use crate::commands::output::{self, Table, sparkline};
+use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::spec::diagnostic::did_you_mean;
@@ -119,7 +120,7 @@ fn trends(rows: &[MetricRow]) -> Vec<String> {
     let long = series.into_iter().filter(|(_, values)| values.len() >= FEW).take(MOST_LINES);
     let line = |(name, values): (String, Vec<Option<f64>>)| {
         let most = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
-        format!("{} {name}", sparkline::draw(&values, most))
+        format!("{} {name}", sparkline::text(&values, most))
     };
     long.map(line).collect()
 }

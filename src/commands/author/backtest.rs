@@ -8,8 +8,8 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::alerting;
+use crate::chart::{self, Point, Series, Span};
 use crate::cli::{BacktestArgs, BacktestKnowledge, Global, Output};
-use crate::commands::output::chart::Chart;
 use crate::commands::output::{self, Table, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
@@ -203,17 +203,29 @@ fn show(job: &PlannedJob, rule: &Rule, replay: &Replay, range: &Range<DateTime<U
     let mut targets: Vec<&Target> = replay.events.iter().map(|event| &event.target).collect();
     targets.sort_by_key(|target| (std::cmp::Reverse(most(target)), *target));
     let Some(target) = targets.first() else { return Ok(()) };
-    let events = || replay.events.iter().filter(|event| event.target == **target);
-    let breach = |event: &replay::Event| event.judgement.verdict == Verdict::Breach;
-    let values: Vec<(DateTime<Utc>, f64, bool)> =
-        events().filter_map(|event| Some((event.slice.end, event.judgement.value?, breach(event)))).collect();
-    let limits: Vec<(DateTime<Utc>, f64)> =
-        events().filter_map(|event| Some((event.slice.end, event.judgement.limit?))).collect();
-    let firings: Vec<(DateTime<Utc>, DateTime<Utc>)> = replay
-        .firings
-        .iter()
-        .filter(|firing| firing.target == **target)
-        .map(|firing| (firing.from, firing.until.unwrap_or(range.end)))
-        .collect();
-    output::print_lines(&Chart { range: range.clone(), values: &values, limits: &limits, firings: &firings }.draw())
+    output::print_lines(&chart::text::series(&series(replay, target, range)))
+}
+
+/// The series of one target, with the verdicts and firings of the replay.
+fn series(replay: &Replay, target: &Target, range: &Range<DateTime<Utc>>) -> Series {
+    let events = replay.events.iter().filter(|event| event.target == *target);
+    let firings = replay.firings.iter().filter(|firing| firing.target == *target);
+    Series {
+        points: events.map(point).collect(),
+        range: range.clone(),
+        firings: firings.map(|firing| Span { from: firing.from, until: firing.until.unwrap_or(range.end) }).collect(),
+        ..Series::default()
+    }
+}
+
+fn point(event: &replay::Event) -> Point {
+    Point {
+        start: event.slice.start,
+        end: event.slice.end,
+        value: event.judgement.value,
+        limit: event.judgement.limit,
+        baseline: event.judgement.baseline,
+        verdict: chart::Verdict::from_name(event.judgement.verdict.as_str()),
+        ..Point::default()
+    }
 }

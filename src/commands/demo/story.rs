@@ -8,8 +8,9 @@ use super::receivers::{mail_header, plain_text};
 use super::scene::{JOB, Scene};
 use super::{heading, psql};
 use crate::alerting::StateChange;
+use crate::chart::sparkline;
 use crate::cli::Output;
-use crate::commands::output::{self, Table, progress, sparkline};
+use crate::commands::output::{self, Table, progress};
 use crate::evaluate::state::State;
 use crate::postgres::local::{LocalDatabase, LocalServer};
 use crate::store::read::history::{self, HistoryFilter};
@@ -103,7 +104,7 @@ async fn regions(scene: &Scene) -> Result<()> {
             known.clone().reduce(f64::min).into(),
             known.clone().reduce(f64::max).into(),
             known.last().into(),
-            sparkline::draw(&every, 450.0).into(),
+            sparkline::text(&every, 450.0).into(),
         ]);
     }
     output::print_table(&table, Output::Table)

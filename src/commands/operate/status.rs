@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::chart::sparkline;
 use crate::cli::{Global, Output};
-use crate::commands::output::{self, Table, sparkline};
+use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::domain::duration;
 use crate::settings::Settings;
@@ -33,7 +34,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
             row.last_ok_as_of.into(),
             row.next_due_at.into(),
             row.firing.into(),
-            sparkline::draw(&errors, most).into(),
+            sparkline::text(&errors, most).into(),
         ]);
     }
     if !rows.is_empty() {

@@ -2,10 +2,8 @@
 //!
 //! Each function makes hidden characters visible, so that no command can forget to.
 
-pub mod chart;
 pub mod log;
 pub mod progress;
-pub mod sparkline;
 
 use std::io::{ErrorKind, Write as _};
 

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
+use crate::chart::sparkline;
 use crate::cli::{Global, IncidentArgs, Output};
-use crate::commands::output::{self, Table, sparkline};
+use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::notify::message::Point;
@@ -95,7 +96,7 @@ fn show(whole: &Whole) -> Result<()> {
         if points.len() > 1 {
             let values: Vec<Option<f64>> = points.iter().map(|point| point.value).collect();
             let most = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
-            output::print(&format!("  {}  {}", sparkline::draw(&values, most), range(&values)))?;
+            output::print(&format!("  {}  {}", sparkline::text(&values, most), range(&values)))?;
         }
         for (name, rows) in
             [("breakdown", "parts"), ("largest errors", "worst_samples"), ("changes before the alert", "changes")]
