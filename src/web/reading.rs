@@ -48,7 +48,9 @@ fn words(code: Option<&str>, message: &str) -> String {
     tracing::warn!(code = code.unwrap_or_default(), error = message, "a panel could not be read");
     match code {
         Some("57014") => "the query took too long and was cancelled; choose a shorter range".to_owned(),
-        Some("42501") => "the database role of the pages may not read this; see `trueup migrate --print-grants`".to_owned(),
+        Some("42501") => {
+            "the database role of the pages may not read this; see `trueup migrate --print-grants`".to_owned()
+        }
         _ => "the query failed; the log has the reason".to_owned(),
     }
 }

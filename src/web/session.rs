@@ -96,9 +96,10 @@ impl Sessions {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return Err("Write your name: acknowledgements and silences carry it.");
         }
-        let right = self.token.as_ref().is_some_and(|known| {
-            access::same(token.trim().as_bytes(), known.expose_secret().as_bytes())
-        });
+        let right = self
+            .token
+            .as_ref()
+            .is_some_and(|known| access::same(token.trim().as_bytes(), known.expose_secret().as_bytes()));
         if !right {
             return Err("The token is not right.");
         }

@@ -17,8 +17,7 @@ use crate::settings::Web;
 use crate::web;
 
 /// Address of the pages unless settings or command line name one.
-pub(in crate::commands) const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9187);
+pub(in crate::commands) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9187);
 
 pub(in crate::commands) async fn run(global: &Global, listen: Option<SocketAddr>) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -29,7 +28,8 @@ pub(in crate::commands) async fn run(global: &Global, listen: Option<SocketAddr>
     let (options, _server) = database(global, &web).await?;
     let mut stopped = super::serve::stop_signal()?;
     let site = pages::site(&web, options, None, None).await?;
-    let bound = web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
+    let bound =
+        web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     output::note(&format!("pages at http://{bound}/ (read-only; Ctrl-C stops)"));
     // An error means that the sender is gone, and nothing else could stop this.
     let _stopped = stopped.wait_for(|stopped| *stopped).await;

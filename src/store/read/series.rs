@@ -116,11 +116,7 @@ pub struct VerdictRow {
 }
 
 /// Returns the verdicts of some rules on the windows of a range, in the order in which they were given.
-pub async fn verdicts(
-    connection: &mut PgConnection,
-    of: &Selector,
-    rules: &[String],
-) -> sqlx::Result<Vec<VerdictRow>> {
+pub async fn verdicts(connection: &mut PgConnection, of: &Selector, rules: &[String]) -> sqlx::Result<Vec<VerdictRow>> {
     sqlx::query_as!(
         VerdictRow,
         r#"

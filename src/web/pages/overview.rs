@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
 use axum::Extension;
+use axum::extract::State;
 
 use super::{Page, render};
 use crate::store::read::overview as read;
+use crate::web::Shared;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::reading;
 use crate::web::session::Visitor;
 use crate::web::view::overview::{self as view, Filter, Line, STATES};
 use crate::web::view::panel::Panel;
-use crate::web::Shared;
 
 /// Values of a sparkline.
 const RECENT: i64 = 60;

@@ -44,9 +44,7 @@ pub fn tabs(job: &Job, current: &str) -> Vec<Tab> {
     }
     tabs.push(("Debug", "debug", part("debug")));
     tabs.push(("Definition", "definition", part("definition")));
-    tabs.into_iter()
-        .map(|(name, id, link)| Tab { name, link, is_current: id == current })
-        .collect()
+    tabs.into_iter().map(|(name, id, link)| Tab { name, link, is_current: id == current }).collect()
 }
 
 /// The state of the job, where it needs attention.
@@ -202,7 +200,8 @@ pub fn label_facts(metrics: &[MetricRow]) -> Vec<Fact> {
     if let Some(rate) = value("label_arrival_rate") {
         facts.push(Fact { value: words::share(rate), meaning: "of the labels that are due have arrived".to_owned() });
     }
-    for (name, meaning) in [("label_latency_p50", "median label latency"), ("label_latency_p95", "95 % arrive within")] {
+    for (name, meaning) in [("label_latency_p50", "median label latency"), ("label_latency_p95", "95 % arrive within")]
+    {
         if let Some(latency) = value(name) {
             facts.push(Fact { value: seconds(latency), meaning: meaning.to_owned() });
         }

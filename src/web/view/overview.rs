@@ -88,9 +88,7 @@ pub fn shown(jobs: &[Job]) -> Shown {
 
 /// Returns jobs and objectives to read budgets of.
 pub fn objectives(jobs: &[Job]) -> (Vec<String>, Vec<String>) {
-    jobs.iter()
-        .flat_map(|job| job.about.slos.iter().map(|slo| (job.row.job.clone(), slo.name.clone())))
-        .unzip()
+    jobs.iter().flat_map(|job| job.about.slos.iter().map(|slo| (job.row.job.clone(), slo.name.clone()))).unzip()
 }
 
 impl Filter {

@@ -38,11 +38,8 @@ pub struct UsualCorrection {
 
 /// Returns the 10, 50 and 90 % quantiles of final by first; `None` below 20 windows.
 pub fn usual_correction(finished: &[FinishedRow]) -> Option<UsualCorrection> {
-    let mut ratios: Vec<f64> = finished
-        .iter()
-        .map(|row| row.final_value / row.first_value)
-        .filter(|ratio| ratio.is_finite())
-        .collect();
+    let mut ratios: Vec<f64> =
+        finished.iter().map(|row| row.final_value / row.first_value).filter(|ratio| ratio.is_finite()).collect();
     if ratios.len() < FEWEST_FINISHED {
         return None;
     }
@@ -361,7 +358,8 @@ mod tests {
     }
 
     fn about() -> About {
-        let window = crate::domain::about::AboutWindow { name: "tumbling 1h".into(), seconds: 3_600, is_rolling: false };
+        let window =
+            crate::domain::about::AboutWindow { name: "tumbling 1h".into(), seconds: 3_600, is_rolling: false };
         About { windows: vec![window], ..About::default() }
     }
 
@@ -370,12 +368,8 @@ mod tests {
         let revisions = vec![row(1, 1, Some(5.0), true), row(4, 1, Some(6.0), false), row(4, 2, Some(7.0), true)];
         let entries = entries(&selector(), &about(), &Rows { revisions, ..Rows::default() });
         let shown: Vec<_> = entries.iter().map(|entry| (entry.end, entry.value, entry.first_reported)).collect();
-        let expected = [
-            (at(1), Some(5.0), Some(5.0)),
-            (at(2), None, None),
-            (at(3), None, None),
-            (at(4), Some(7.0), Some(6.0)),
-        ];
+        let expected =
+            [(at(1), Some(5.0), Some(5.0)), (at(2), None, None), (at(3), None, None), (at(4), Some(7.0), Some(6.0))];
         assert_eq!(shown, expected);
         assert_eq!(entries[1].missing, Some(Missing::NotMeasured));
     }
@@ -397,12 +391,19 @@ mod tests {
         };
         let rows = Rows {
             revisions: vec![row(1, 1, Some(5.0), true)],
-            verdicts: vec![verdict("a", "breach", false), verdict("a", "ok", false), verdict("b", "insufficient", false),
-                           verdict("a", "breach", true)],
+            verdicts: vec![
+                verdict("a", "breach", false),
+                verdict("a", "ok", false),
+                verdict("b", "insufficient", false),
+                verdict("a", "breach", true),
+            ],
             ..Rows::default()
         };
         let entries = entries(&selector(), &about(), &rows);
-        assert_eq!((entries[0].verdict, entries[0].later_verdict), (Some(Verdict::Insufficient), Some(Verdict::Breach)));
+        assert_eq!(
+            (entries[0].verdict, entries[0].later_verdict),
+            (Some(Verdict::Insufficient), Some(Verdict::Breach))
+        );
         assert_eq!(entries[0].limit, Some(3.0));
     }
 
@@ -428,8 +429,11 @@ mod tests {
             changed_at: at(90),
             window_end: Some(at(end)),
         };
-        let changes = [change("firing", "pending", Some(3), 5), change("resolved", "firing", None, 9),
-                       change("firing", "inactive", Some(20), 20)];
+        let changes = [
+            change("firing", "pending", Some(3), 5),
+            change("resolved", "firing", None, 9),
+            change("firing", "inactive", Some(20), 20),
+        ];
         let spans = firings(&changes, at(4), at(24));
         assert_eq!(spans, [Span { from: at(4), until: at(9) }, Span { from: at(20), until: at(24) }]);
     }

@@ -97,7 +97,10 @@ mod tests {
     #[test]
     fn times_are_shown_in_two_units() {
         let minutes = |n| lasted(TimeDelta::minutes(n));
-        assert_eq!([minutes(0), minutes(5), minutes(60), minutes(192)], ["under a minute", "5 min", "1 h", "3 h 12 min"]);
+        assert_eq!(
+            [minutes(0), minutes(5), minutes(60), minutes(192)],
+            ["under a minute", "5 min", "1 h", "3 h 12 min"]
+        );
         assert_eq!([minutes(1_440), minutes(3_120)], ["1 d", "2 d 4 h"]);
     }
 
