@@ -1,5 +1,5 @@
-//! The boards of `deploy/grafana`: their form, their links, and every query against a database in which the demo's job ran.
-//! No test opens them in a Grafana.
+//! The boards of `deploy/grafana`: their form, their links, and every query against a database in which the demo's job
+//! ran. No test opens them in a Grafana.
 
 mod board;
 mod form;

@@ -1,4 +1,5 @@
-//! The history that the boards are asked about: the demo's job, with a failed run, a run that was not started, late labels and alerts.
+//! The history that the boards are asked about: the demo's job, with a failed run, a run that was not started, late
+//! labels and alerts.
 
 use std::time::{Duration, Instant};
 
