@@ -87,7 +87,7 @@ pub fn ranges() -> [Chosen; 2] {
     [event, Chosen { from: now - TimeDelta::hours(1), to: now + TimeDelta::minutes(1), values }]
 }
 
-/// What a query returned.
+/// Columns and rows of a query.
 pub struct Answer {
     /// Names and types.
     pub columns: Vec<(String, String)>,
