@@ -264,7 +264,7 @@ fn what_packages_name_is_there() {
     let compose = read("docker-compose.yml");
     let mounts: Vec<&str> =
         compose.lines().filter_map(|line| line.trim().strip_prefix("- ./")?.split(':').next()).collect();
-    assert_eq!(mounts.len(), 3, "{mounts:?}");
+    assert_eq!(mounts.len(), 6, "{mounts:?}");
     for mount in mounts {
         assert!(root.join(mount).exists(), "`{mount}` is mounted and not there");
     }

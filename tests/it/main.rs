@@ -24,6 +24,7 @@ mod equality;
 mod faults;
 mod folder;
 mod fuzz;
+mod grafana;
 mod guarded;
 mod history;
 mod hostile;

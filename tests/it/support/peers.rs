@@ -27,6 +27,12 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     missing(all.into_iter().find(has), &format!("Python with {module}"))
 }
 
+/// The folder of packages of npm that has this one.
+pub fn npm_with(package: &str) -> Option<PathBuf> {
+    let modules = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/peers/npm/node_modules");
+    missing(Some(modules).filter(|modules| modules.join(package).is_dir()), &format!("npm's {package}"))
+}
+
 /// A shared library of another program, where Debian puts it.
 pub fn library(name: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
