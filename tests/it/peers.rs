@@ -139,7 +139,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
             ("tls", Json::Bool(true)),
             ("authenticated", Json::Bool(true)),
             ("from", "trueup@example.org".into()),
-            ("subject", "[FIRING] page hourly/rmse-high: rmse 9.000 for all".into()),
+            ("subject", "[PAGE] hourly: rmse 9.000 for all".into()),
             ("references", "<incident-1@trueup>".into()),
             ("auto", "auto-generated".into()),
             ("importance", "high".into()),
@@ -152,7 +152,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         assert_eq!(fired["parts"][2][1], "<chart@trueup>");
         assert!(fired["html"].as_str().unwrap().contains("src=\"cid:chart@trueup\""));
         assert!(fired["text"].as_str().unwrap().contains("Runbook: https://runbooks.example.org/hourly"));
-        assert_eq!(got[1]["subject"], "[RESOLVED] page hourly/rmse-high: rmse 1.283 for all");
+        assert_eq!(got[1]["subject"], "[RESOLVED] hourly: rmse 1.283 for all");
         assert_eq!(got[1]["references"], fired["references"], "one thread");
         assert_ne!(got[1]["id"], fired["id"]);
         // A wrong password is the user's to mend; a server that nobody vouches for, or under another name, is not trusted.
@@ -396,9 +396,18 @@ fn page_of(notice: &trueup::notify::message::Notice) -> String {
     html.replace("</body>", "<script>document.title = document.documentElement.scrollWidth</script></body>")
 }
 
+/// A mail on a screen that is as narrow as they come; a window of the browser is wider.
+fn narrow_page_of(notice: &trueup::notify::message::Notice) -> String {
+    let mail = notice.html(false).replace('&', "&amp;").replace('"', "&quot;");
+    format!(
+        "<!doctype html><body style=\"margin:0\"><iframe style=\"width:320px;height:1800px;border:0\" srcdoc=\"{mail}\"></iframe>\
+         <script>onload = () => document.title = frames[0].document.documentElement.scrollWidth</script></body>"
+    )
+}
+
 #[test]
 fn a_browser_shows_every_kind_of_mail_on_a_phone() {
-    let mut wide = crate::messages::message("group");
+    let mut wide = crate::messages::linked("group");
     for (n, alert) in wide.rules[0].alerts.iter_mut().enumerate() {
         alert.cohort =
             format!("region=r{n}, a rather long dimension=with-an-even-longer-value-that-has-no-space-in-it-{n}");
@@ -431,6 +440,10 @@ fn a_browser_shows_every_kind_of_mail_on_a_phone() {
         let dom = run(&page, &["--dump-dom".to_owned()]);
         let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).expect("a title");
         assert_eq!(title, "500", "{kind}: nothing is wider than the screen");
+        folder.write("narrow.html", &narrow_page_of(notice));
+        let narrow = format!("file://{}", folder.0.join("narrow.html").display());
+        let dom = run(&narrow, &["--dump-dom".to_owned()]);
+        assert!(dom.contains("<title>320</title>"), "{kind}: it does not reflow at 320 pixels");
         let picture = folder.0.join("mail.png");
         run(&page, &[format!("--screenshot={}", picture.display())]);
         let shown = tiny_skia::Pixmap::decode_png(&std::fs::read(&picture).expect("a picture")).expect("a PNG");
@@ -447,6 +460,8 @@ fn a_browser_shows_every_kind_of_mail_on_a_phone() {
         assert_eq!(count((255, 235, 233)) > 500, has_chart, "{kind}: the breach in the chart");
         if let Some(keep) = std::env::var_os("TRUEUP_KEEP_PICTURES") {
             std::fs::copy(&picture, Path::new(&keep).join(format!("{kind}.png"))).expect("to keep it");
+            run(&narrow, &[format!("--screenshot={}", picture.display())]);
+            std::fs::copy(&picture, Path::new(&keep).join(format!("{kind}-narrow.png"))).expect("to keep it");
         }
     }
 }
