@@ -261,7 +261,7 @@ fn a_phone_shows_job_value_cohort_and_start_of_an_alert() {
         (
             "group",
             "[PAGE] load: rmse 412.0 MW for region=r0 and 6 more of 40 cohorts",
-            "More alerts of this job are firing. rmse-high: rmse of rolling 24h has been above 250 for ",
+            "rmse-high: rmse of rolling 24h has been above 250 for 7 of 40 cohorts since 2024-05-02 05:",
         ),
         (
             "digest",

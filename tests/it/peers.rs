@@ -63,8 +63,12 @@ fn certificates(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
+/// Where the pages are, so that messages link to them.
+pub const WEB: &str =
+    "[web]\nlisten = \"127.0.0.1:9187\"\nbase_url = \"https://trueup.example.org\"\nhosts = [\"trueup.example.org\"]\n";
+
 /// A job that pages for 9 against 5 in its second hour, and is well in its third.
-async fn paging(notify: &str) -> World {
+pub async fn paging(notify: &str) -> World {
     let rule = format!(
         "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[alerts]]\nname = \"rmse-high\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [\"{notify}\"]\n"
     );
@@ -111,7 +115,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         let settings = |password: &str, host: &str| {
             format!(
                 "[receivers.mail]\ntype = \"email\"\nto = [\"On Call <oncall@example.org>\", \"lead@example.org\"]\nfrom = \"trueup <trueup@example.org>\"\n\
-                 smtp = {{ host = \"{host}\", port = {port}, tls = \"{mode}\", username = \"trueup\", password = {{ file = \"{password}\" }} }}\n"
+                 smtp = {{ host = \"{host}\", port = {port}, tls = \"{mode}\", username = \"trueup\", password = {{ file = \"{password}\" }} }}\n{WEB}"
             )
         };
         folder.write("trueup.toml", &settings("password", "localhost")).write("jobs/hourly.toml", &world.job.spec);
@@ -152,6 +156,10 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         assert_eq!(fired["parts"][2][1], "<chart@trueup>");
         assert!(fired["html"].as_str().unwrap().contains("src=\"cid:chart@trueup\""));
         assert!(fired["text"].as_str().unwrap().contains("Runbook: https://runbooks.example.org/hourly"));
+        let link = "href=\"https://trueup.example.org/incidents/1\"";
+        assert!(fired["html"].as_str().unwrap().contains(link), "{}", fired["html"]);
+        let line = "\nOpen incident 1: https://trueup.example.org/incidents/1\n";
+        assert!(fired["text"].as_str().unwrap().replace("\r\n", "\n").contains(line), "{}", fired["text"]);
         assert_eq!(got[1]["subject"], "[RESOLVED] hourly: rmse 1.283 for all");
         assert_eq!(got[1]["references"], fired["references"], "one thread");
         assert_ne!(got[1]["id"], fired["id"]);
@@ -181,7 +189,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
 async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_ends() {
     let settings = |address: &str| {
         format!(
-            "[receivers.hook]\ntype = \"alertmanager\"\nurl = \"http://{address}\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"
+            "[receivers.hook]\ntype = \"alertmanager\"\nurl = \"http://{address}\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n{WEB}"
         )
     };
     let folder = Folder::new("alertmanager");
@@ -199,6 +207,7 @@ async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_end
         run(2);
         let posted: Json = serde_json::from_str(&sink.book.all()[0].body).unwrap();
         assert_eq!(posted[0]["annotations"]["runbook_url"], "https://runbooks.example.org/hourly");
+        assert_eq!(posted[0]["generatorURL"], "https://trueup.example.org/alerts/1");
         return;
     };
     let port = peers::free_port();
@@ -227,6 +236,7 @@ async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_end
     assert_eq!(alert["labels"], labels);
     assert_eq!(alert["annotations"]["runbook_url"], "https://runbooks.example.org/hourly");
     assert_eq!(alert["annotations"]["value"], "9.000");
+    assert_eq!(alert["generatorURL"], "https://trueup.example.org/alerts/1");
     assert_eq!(alert["status"]["state"], "active");
     // It ends by itself unless it is sent again.
     let time = |key: &str| alert[key].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();

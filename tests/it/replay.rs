@@ -341,8 +341,7 @@ fn a_fixture_that_fails_says_what_differs() {
             high at 2024-05-01T04:00:00Z for all: value 260.0, limit 250.0, above the limit
               message: `[TICKET] hourly: rmse` is not in
               [PAGE] hourly: rmse 260.0 for all
-              
-              rmse of rolling 24h is above 250 for 3 windows in a row.
+              high: rmse of rolling 24h has been above 250 for 3 windows in a row, since 2024-05-01 02:00 UTC.
               
               Runbook: https://runbooks.example.org/hourly
               

@@ -46,14 +46,18 @@ impl Notice {
             [only] => Some(format!("{}: {}", only.rule.name, only.summary())),
             several => count_of_rules(several),
         };
-        let parts: Vec<String> = [self.why(), about].into_iter().flatten().collect();
-        single_line(&parts.join(" "))
+        // A reason that changes nothing for the reader comes last: a phone shows only the beginning.
+        let parts = match self.reason.as_str() {
+            "new_alerts" | "some_resolved" => [about, self.why()],
+            _ => [self.why(), about],
+        };
+        single_line(&parts.into_iter().flatten().collect::<Vec<String>>().join(" "))
     }
 
     /// Explains why the notification was sent, unless the headline makes it plain.
     fn why(&self) -> Option<String> {
         let reason = match self.reason.as_str() {
-            "repeat" => Some("Repeat: still firing.".to_owned()),
+            "repeat" => Some("Still firing.".to_owned()),
             "escalated" => Some("Not acknowledged in time.".to_owned()),
             "new_alerts" => Some("More alerts of this job are firing.".to_owned()),
             "some_resolved" => Some("Some alerts have resolved; others are still firing.".to_owned()),
