@@ -1,4 +1,4 @@
-//! The subject of a message and the sentence below it, which are all that a phone shows: job, value, cohorts, and since when.
+//! The subject of a message and the sentence below it, which are all that a phone shows: job, value, cohorts and start.
 
 use chrono::{DateTime, Utc};
 

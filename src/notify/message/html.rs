@@ -27,11 +27,11 @@ impl Notice {
             "test" | "acknowledged" | "heartbeat" => "#0550ae",
             _ => "#b42318",
         };
-        let mut html = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-             </head><body style=\"margin:0;padding:16px;max-width:640px;font:15px/1.45 system-ui,sans-serif;color:#1f2328;\
+        let mut html = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"></head>\
+             <body style=\"margin:0;padding:16px;max-width:640px;font:15px/1.45 system-ui,sans-serif;color:#1f2328;\
              overflow-wrap:anywhere\">"
-        );
+            .to_owned();
         let lead = self.lead();
         // Mail clients show the beginning of the text next to the subject, so it must not repeat the subject.
         let preview = escape(&clipped(&lead, LONGEST_PREVIEW));
