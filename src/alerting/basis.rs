@@ -207,6 +207,7 @@ fn bare(target: &Target, state: State, since: Option<DateTime<Utc>>, slice: Slic
     AlertFacts {
         id: None,
         incident: None,
+        url: None,
         is_new: false,
         squared_error_share: None,
         fired_at: None,

@@ -5,15 +5,18 @@ use crate::notify::template::Templates;
 use crate::notify::transport::alertmanager::AlertmanagerReceiver;
 use crate::notify::transport::email::EmailReceiver;
 use crate::notify::transport::webhook::WebhookReceiver;
+use crate::text::links::Links;
 
 /// Reserved name of the receiver of heartbeats.
 pub const WATCHDOG: &str = "watchdog";
 
-/// A transport with the templates of its users.
+/// A transport with the templates of its users and the links that its messages carry.
 #[derive(Debug)]
 pub struct Receiver {
     pub transport: Transport,
     pub templates: Templates,
+    /// Addresses of the pages. `None`: messages carry no links.
+    pub links: Option<Links>,
 }
 
 /// Transport of notifications.
@@ -26,7 +29,7 @@ pub enum Transport {
 
 impl From<Transport> for Receiver {
     fn from(transport: Transport) -> Self {
-        Self { transport, templates: Templates::default() }
+        Self { transport, templates: Templates::default(), links: None }
     }
 }
 
@@ -40,8 +43,11 @@ impl Receiver {
         }
     }
 
-    /// Fills in the texts of a notification from its templates.
+    /// Fills in the links and the texts of a notification.
     pub fn worded(&self, mut notice: Notice) -> Notice {
+        if let Some(links) = &self.links {
+            notice.link(links);
+        }
         self.templates.fill(&mut notice);
         notice
     }

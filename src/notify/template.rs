@@ -112,7 +112,7 @@ mod tests {
         templates.fill(&mut notice);
         assert_eq!(notice.title, "load: 412.3");
         assert!(
-            notice.text.starts_with("[FIRING] page load/rmse-high") && notice.text.ends_with("! rmse-high"),
+            notice.text.starts_with("[PAGE] load: rmse 412.3 MW") && notice.text.ends_with("! rmse-high"),
             "{}",
             notice.text
         );
@@ -124,7 +124,7 @@ mod tests {
             let templates = Templates { title: Some(wrong.into()), ..Templates::default() };
             let mut notice = samples::notice("firing", "all");
             templates.fill(&mut notice);
-            assert!(notice.title.starts_with("[FIRING]"), "{wrong}: {}", notice.title);
+            assert!(notice.title.starts_with("[PAGE]"), "{wrong}: {}", notice.title);
             assert!(notice.text.contains("the template `title` failed"), "{}", notice.text);
         }
         assert!(render("title", "{{ unclosed", &samples::notice("firing", "all")).is_err());

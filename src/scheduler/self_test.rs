@@ -109,6 +109,7 @@ fn notice(id: Uuid, now: DateTime<Utc>, runner: &str) -> Notice {
         as_of: now,
         title: String::new(),
         text: String::new(),
+        url: None,
         group: "heartbeat".to_owned(),
         job: JobFacts { name: "trueup".to_owned(), description: None, owner: None, unit: None },
         rules: Vec::new(),

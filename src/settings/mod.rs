@@ -108,13 +108,15 @@ pub fn load(path: &Path, named: bool) -> Result<Loaded> {
 
 fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Diagnostic>) {
     let mut findings = Vec::new();
+    let web = spec.web.as_ref().and_then(|web| web::build(document, web, &mut findings));
+    let links = web.as_ref().and_then(|web| web.links.as_ref());
     let mut receivers = BTreeMap::new();
     for (name, receiver) in &spec.receivers {
         if name == WATCHDOG {
             let message = "the name `watchdog` is reserved for heartbeats".to_owned();
             findings.push(document.error("receivers.watchdog", "reserved-name", message).hint("use another name"));
         }
-        match receivers::build(document, name, receiver) {
+        match receivers::build(document, name, receiver, links) {
             Ok(settings) => drop(receivers.insert(name.clone(), settings)),
             Err(mistakes) => findings.extend(mistakes),
         }
@@ -160,7 +162,6 @@ fn build(document: &Document, spec: &SettingsSpec) -> (Option<Settings>, Vec<Dia
         }
         None => None,
     };
-    let web = spec.web.as_ref().and_then(|web| web::build(document, web, &mut findings));
     if keep_rolling < LEAST_ROLLING {
         let message = format!("rolling windows would be kept for {}", duration::format(keep_rolling));
         let hint = format!("use at least {}", duration::format(LEAST_ROLLING));

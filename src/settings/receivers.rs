@@ -27,12 +27,14 @@ use crate::spec::receivers::{
     OneOrMany, ReceiverKind, ReceiverSpec, SecretSpec, SmtpSpec, SmtpTls, TemplatesSpec, TextOrSecret, WatchdogSpec,
     WebhookFormat,
 };
+use crate::text::links::Links;
 
 /// A declared and checked receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverSettings {
     kind: Kind,
     templates: Templates,
+    links: Option<Links>,
     /// True if it is notified when an alert resolves.
     pub send_resolved: bool,
     /// How often a firing alert must be sent again, for receivers that expire it otherwise.
@@ -106,7 +108,7 @@ impl ReceiverSettings {
                 Transport::Alertmanager(Box::new(AlertmanagerReceiver { endpoint, resend: *resend }))
             }
         };
-        Ok(Receiver { transport, templates: self.templates.clone() })
+        Ok(Receiver { transport, templates: self.templates.clone(), links: self.links.clone() })
     }
 }
 
@@ -125,9 +127,12 @@ pub(super) fn secret(reference: &SecretSpec) -> Result<SecretString, String> {
 }
 
 /// Returns a sample message of every kind, with the default texts.
-fn messages() -> impl Iterator<Item = (&'static str, Notice)> {
-    ["firing", "resolved", "test"].into_iter().map(|kind| {
+fn messages(links: Option<&Links>) -> impl Iterator<Item = (&'static str, Notice)> {
+    ["firing", "resolved", "test"].into_iter().map(move |kind| {
         let mut notice = samples::notice(kind, "region=north");
+        if let Some(links) = links {
+            notice.link(links);
+        }
         Templates::default().fill(&mut notice);
         (kind, notice)
     })
@@ -159,8 +164,13 @@ fn default_port(security: SmtpSecurity) -> u16 {
 }
 
 /// Builds one receiver, or returns all mistakes in it.
-pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Result<ReceiverSettings, Vec<Diagnostic>> {
-    let mut checker = Checker { document, path: format!("receivers.{name}"), findings: Vec::new() };
+pub(super) fn build(
+    document: &Document,
+    name: &str,
+    spec: &ReceiverSpec,
+    links: Option<&Links>,
+) -> Result<ReceiverSettings, Vec<Diagnostic>> {
+    let mut checker = Checker { document, path: format!("receivers.{name}"), links, findings: Vec::new() };
     let kind = match spec.kind {
         ReceiverKind::Email => checker.email(spec),
         ReceiverKind::Webhook => checker.webhook(spec),
@@ -173,7 +183,8 @@ pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Res
                 Kind::Alertmanager { resend, .. } => Some(*resend),
                 Kind::Email { .. } | Kind::Webhook { .. } => None,
             };
-            Ok(ReceiverSettings { kind, templates, send_resolved: spec.send_resolved.unwrap_or(true), resend })
+            let send_resolved = spec.send_resolved.unwrap_or(true);
+            Ok(ReceiverSettings { kind, templates, links: links.cloned(), send_resolved, resend })
         }
         _ => Err(checker.findings),
     }
@@ -181,7 +192,7 @@ pub(super) fn build(document: &Document, name: &str, spec: &ReceiverSpec) -> Res
 
 /// Checks the address of the heartbeat.
 pub(super) fn watchdog(document: &Document, spec: &WatchdogSpec) -> Result<Http, Vec<Diagnostic>> {
-    let mut checker = Checker { document, path: "watchdog".to_owned(), findings: Vec::new() };
+    let mut checker = Checker { document, path: "watchdog".to_owned(), links: None, findings: Vec::new() };
     let networks = spec.allow_networks.as_deref();
     match checker.http(Some(&spec.url), spec.allow_http, networks, None) {
         Some(http) if checker.findings.is_empty() => Ok(http),
@@ -192,6 +203,7 @@ pub(super) fn watchdog(document: &Document, spec: &WatchdogSpec) -> Result<Http,
 struct Checker<'a> {
     document: &'a Document,
     path: String,
+    links: Option<&'a Links>,
     findings: Vec<Diagnostic>,
 }
 
@@ -420,8 +432,8 @@ impl Checker<'_> {
         let Some(given) = &spec.templates else { return Templates::default() };
         for (name, text) in [("title", &given.title), ("text", &given.text)] {
             let Some(text) = text else { continue };
-            let mut mistakes =
-                messages().filter_map(|(kind, notice)| Some((kind, template::render(name, text, &notice).err()?)));
+            let mut mistakes = messages(self.links)
+                .filter_map(|(kind, notice)| Some((kind, template::render(name, text, &notice).err()?)));
             if let Some((kind, mistake)) = mistakes.next() {
                 let message = format!("the template fails on a `{kind}` message: {mistake}");
                 let hint = "use the one variable `notice`: `{{ notice.title }}`, `{{ notice.job.name }}`, \
@@ -442,9 +454,11 @@ impl Checker<'_> {
             return None;
         }
         let hint = "each text in it is a template: `templates = { body = { text = \"{{ notice.text }}\" } }`";
-        let tried = Body::new(shape).and_then(|body| match messages().find_map(|(_, notice)| body.mistake(&notice)) {
-            Some(mistake) => Err(format!("the body fails on a sample message: {mistake}")),
-            None => Ok(body),
+        let tried = Body::new(shape).and_then(|body| {
+            match messages(self.links).find_map(|(_, notice)| body.mistake(&notice)) {
+                Some(mistake) => Err(format!("the body fails on a sample message: {mistake}")),
+                None => Ok(body),
+            }
         });
         tried.map_err(|message| self.error("templates.body", "bad-template", message, hint)).ok()
     }

@@ -128,8 +128,8 @@ async fn a_greylisting_mail_server_gets_each_alert_once_in_order() {
     let mails: Vec<_> = mail.book.all().into_iter().filter(|m| m.answer == 250).collect();
     let header = |n: usize, name: &str| mail_header(&mails[n].body, name).unwrap_or_default();
     assert_eq!(mails.len(), 2);
-    assert_eq!(header(0, "Subject"), "[FIRING] page hourly/r: rmse 9.000 for all");
-    assert_eq!(header(1, "Subject"), "[RESOLVED] page hourly/r: rmse 1.000 for all");
+    assert_eq!(header(0, "Subject"), "[PAGE] hourly: rmse 9.000 for all");
+    assert_eq!(header(1, "Subject"), "[RESOLVED] hourly: rmse 1.000 for all");
     assert_eq!(header(0, "References"), header(1, "References"), "one thread");
     assert_eq!(header(0, "Auto-Submitted"), "auto-generated");
     let text = plain_text(&mails[0].body);

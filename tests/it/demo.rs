@@ -14,7 +14,7 @@ fn the_demo_tells_its_story_and_can_be_repeated() {
         said("289 runs in");
         said("2025-05-01 09:30  FIRING    rmse-high region=north: rmse 533.1 MW, limit 450 MW");
         said("2025-05-02 00:15  RESOLVED  rmse-high region=north");
-        said("Subject: [FIRING] page load/rmse-high: rmse 533.1 MW for region=north");
+        said("Subject: [PAGE] load: rmse 533.1 MW for region=north");
         said("Runbook: https://runbooks.example.org/load");
         said("webhook-signature: v1,");
         said("\"schema\": \"trueup/v1\"");

@@ -7,6 +7,7 @@ use trueup::notify::message::{Notice, samples};
 use trueup::notify::template::Templates;
 use trueup::notify::transport::http::Endpoint;
 use trueup::notify::transport::network::AllowedNetworks;
+use trueup::text::links::Links;
 
 use crate::support::faulty::{Faulty, HttpFault};
 use crate::support::program::{Folder, Run};
@@ -105,6 +106,16 @@ fn placed(name: &str) -> Vec<Notice> {
         notices.extend([
             place(&|n| n.rules[0].alerts[0].cohort = name.to_owned()),
             place(&|n| n.rules[0].alerts[0].model_version = Some(name.to_owned())),
+            place(&|n| {
+                // Several alerts are a table, whose names link to pages.
+                n.rules[0].alerts[0].cohort = name.to_owned();
+                n.rules[0].alerts[0].unit = format!(" {name}");
+                n.rules[0].alerts[0].acknowledged_by = Some(name.to_owned());
+                n.rules[0].alerts[0].note = Some(name.to_owned());
+                let second = n.rules[0].alerts[0].clone();
+                n.rules[0].alerts.push(second);
+                n.link(&Links::new("https://trueup.example.org").expect("an address"));
+            }),
             place(&|n| n.rules[0].alerts[0].unit = format!(" {name}")),
             place(&|n| n.rules[0].alerts[0].note = Some(name.to_owned())),
             place(&|n| n.rules[0].alerts[0].closed = Some(name.to_owned())),
@@ -199,7 +210,8 @@ fn slack(message: &Json, name: &str) {
         let text = block["text"]["text"].as_str().expect("text");
         assert!(text.chars().count() <= 3_000, "{} characters", text.chars().count());
         for (at, _) in text.match_indices('<') {
-            assert!(text[at..].starts_with("<http") && text.ends_with("|Open the runbook>"), "{text} of {name:?}");
+            let is_ours = text.ends_with("|Open the runbook>") || text.ends_with("|Open incident 3>");
+            assert!(text[at..].starts_with("<http") && is_ours, "{text} of {name:?}");
         }
         let inner = text.trim_start_matches("```").trim_end_matches("```");
         assert!(!inner.contains("```"), "{text}");

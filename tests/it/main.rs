@@ -33,6 +33,7 @@ mod init_columns;
 mod init_csv;
 mod injection;
 mod leads;
+mod linked;
 mod local_postgres;
 mod looking;
 mod messages;

@@ -8,6 +8,7 @@ use trueup::domain::schedule::Cadence;
 use trueup::notify::message::Notice;
 use trueup::notify::policy::matcher::Matcher;
 use trueup::notify::policy::route::{Daily, Escalation, Hours, Maintenance, Route};
+use trueup::text::number::amount;
 
 use crate::support::world::{TABLES, World, at, hourly};
 
@@ -110,9 +111,17 @@ async fn four_hundred_cohorts_that_break_at_once_are_one_message_and_complete_in
     assert_eq!(high.alerts[0].cohort, "region=r380");
     let share: f64 = high.alerts.iter().filter_map(|alert| alert.squared_error_share).sum();
     assert!(share > 0.99 && share < 1.0, "{share}");
-    assert_eq!(notice.headline(), "[FIRING] page hourly: bias (380 of 400 cohorts), high (380 of 400 cohorts)");
+    let worst = amount(notice.rules[0].alerts[0].value, "");
+    let expected = format!(
+        "[PAGE] hourly: mae {worst} for region=r380 and 379 more of 400 cohorts; also high for 380 of 400 cohorts"
+    );
+    assert_eq!(notice.headline(), expected);
     let text = notice.plain_text();
-    for part in ["for 380 of 400 cohorts, 100 % of the total squared error", "and 375 more; see trueup.alert_history"] {
+    for part in [
+        "for 380 of 400 cohorts since",
+        "They cause 100 % of the total squared error.",
+        "and 370 more; see trueup.alert_history",
+    ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     assert!(text.len() < 8_000, "{} bytes", text.len());
@@ -288,7 +297,9 @@ async fn nobody_acknowledges_so_others_are_told_once_and_of_the_end_too() {
     remind(&world).await;
     remind(&world).await;
     assert_eq!(told(&world).await[1..], ["lead firing escalated: r all*"]);
-    assert!(messages(&world).await[1].headline().starts_with("[ESCALATED] page hourly/r"));
+    let escalated = messages(&world).await.remove(1);
+    assert!(escalated.headline().starts_with("[PAGE] hourly: rmse"), "{}", escalated.headline());
+    assert!(escalated.plain_text().contains("\nNot acknowledged in time. r: rmse of "), "{}", escalated.plain_text());
     world.delivered().await;
     pass(&world, "10 minutes").await;
     remind(&world).await;
@@ -329,7 +340,7 @@ async fn an_alert_that_is_resolved_by_hand_stays_so_until_a_later_window() {
     assert_eq!(told(&world).await[1..], ["hook resolved all_resolved: r all ended*"]);
     let text = messages(&world).await[1].plain_text();
     assert!(
-        text.starts_with("[CLOSED] page hourly/r") && text.contains("resolved by kim: the meter was replaced"),
+        text.starts_with("[CLOSED] hourly: rmse") && text.contains("resolved by kim: the meter was replaced"),
         "{text}"
     );
     // The same window again, corrected: it is the one that was declared over.

@@ -63,8 +63,12 @@ fn certificates(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
+/// Where the pages are, so that messages link to them.
+pub const WEB: &str =
+    "[web]\nlisten = \"127.0.0.1:9187\"\nbase_url = \"https://trueup.example.org\"\nhosts = [\"trueup.example.org\"]\n";
+
 /// A job that pages for 9 against 5 in its second hour, and is well in its third.
-async fn paging(notify: &str) -> World {
+pub async fn paging(notify: &str) -> World {
     let rule = format!(
         "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[alerts]]\nname = \"rmse-high\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [\"{notify}\"]\n"
     );
@@ -111,7 +115,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         let settings = |password: &str, host: &str| {
             format!(
                 "[receivers.mail]\ntype = \"email\"\nto = [\"On Call <oncall@example.org>\", \"lead@example.org\"]\nfrom = \"trueup <trueup@example.org>\"\n\
-                 smtp = {{ host = \"{host}\", port = {port}, tls = \"{mode}\", username = \"trueup\", password = {{ file = \"{password}\" }} }}\n"
+                 smtp = {{ host = \"{host}\", port = {port}, tls = \"{mode}\", username = \"trueup\", password = {{ file = \"{password}\" }} }}\n{WEB}"
             )
         };
         folder.write("trueup.toml", &settings("password", "localhost")).write("jobs/hourly.toml", &world.job.spec);
@@ -139,7 +143,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
             ("tls", Json::Bool(true)),
             ("authenticated", Json::Bool(true)),
             ("from", "trueup@example.org".into()),
-            ("subject", "[FIRING] page hourly/rmse-high: rmse 9.000 for all".into()),
+            ("subject", "[PAGE] hourly: rmse 9.000 for all".into()),
             ("references", "<incident-1@trueup>".into()),
             ("auto", "auto-generated".into()),
             ("importance", "high".into()),
@@ -152,7 +156,11 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
         assert_eq!(fired["parts"][2][1], "<chart@trueup>");
         assert!(fired["html"].as_str().unwrap().contains("src=\"cid:chart@trueup\""));
         assert!(fired["text"].as_str().unwrap().contains("Runbook: https://runbooks.example.org/hourly"));
-        assert_eq!(got[1]["subject"], "[RESOLVED] page hourly/rmse-high: rmse 1.283 for all");
+        let link = "href=\"https://trueup.example.org/incidents/1\"";
+        assert!(fired["html"].as_str().unwrap().contains(link), "{}", fired["html"]);
+        let line = "\nOpen incident 1: https://trueup.example.org/incidents/1\n";
+        assert!(fired["text"].as_str().unwrap().replace("\r\n", "\n").contains(line), "{}", fired["text"]);
+        assert_eq!(got[1]["subject"], "[RESOLVED] hourly: rmse 1.283 for all");
         assert_eq!(got[1]["references"], fired["references"], "one thread");
         assert_ne!(got[1]["id"], fired["id"]);
         // A wrong password is the user's to mend; a server that nobody vouches for, or under another name, is not trusted.
@@ -181,7 +189,7 @@ async fn a_mail_server_with_tls_and_a_password_gets_a_mail_that_it_can_parse() {
 async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_ends() {
     let settings = |address: &str| {
         format!(
-            "[receivers.hook]\ntype = \"alertmanager\"\nurl = \"http://{address}\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n"
+            "[receivers.hook]\ntype = \"alertmanager\"\nurl = \"http://{address}\"\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n{WEB}"
         )
     };
     let folder = Folder::new("alertmanager");
@@ -199,6 +207,7 @@ async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_end
         run(2);
         let posted: Json = serde_json::from_str(&sink.book.all()[0].body).unwrap();
         assert_eq!(posted[0]["annotations"]["runbook_url"], "https://runbooks.example.org/hourly");
+        assert_eq!(posted[0]["generatorURL"], "https://trueup.example.org/alerts/1");
         return;
     };
     let port = peers::free_port();
@@ -227,6 +236,7 @@ async fn alertmanager_takes_an_alert_with_its_runbook_and_forgets_it_when_it_end
     assert_eq!(alert["labels"], labels);
     assert_eq!(alert["annotations"]["runbook_url"], "https://runbooks.example.org/hourly");
     assert_eq!(alert["annotations"]["value"], "9.000");
+    assert_eq!(alert["generatorURL"], "https://trueup.example.org/alerts/1");
     assert_eq!(alert["status"]["state"], "active");
     // It ends by itself unless it is sent again.
     let time = |key: &str| alert[key].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
@@ -396,9 +406,18 @@ fn page_of(notice: &trueup::notify::message::Notice) -> String {
     html.replace("</body>", "<script>document.title = document.documentElement.scrollWidth</script></body>")
 }
 
+/// A mail on a screen that is as narrow as they come; a window of the browser is wider.
+fn narrow_page_of(notice: &trueup::notify::message::Notice) -> String {
+    let mail = notice.html(false).replace('&', "&amp;").replace('"', "&quot;");
+    format!(
+        "<!doctype html><body style=\"margin:0\"><iframe style=\"width:320px;height:1800px;border:0\" srcdoc=\"{mail}\"></iframe>\
+         <script>onload = () => document.title = frames[0].document.documentElement.scrollWidth</script></body>"
+    )
+}
+
 #[test]
 fn a_browser_shows_every_kind_of_mail_on_a_phone() {
-    let mut wide = crate::messages::message("group");
+    let mut wide = crate::messages::linked("group");
     for (n, alert) in wide.rules[0].alerts.iter_mut().enumerate() {
         alert.cohort =
             format!("region=r{n}, a rather long dimension=with-an-even-longer-value-that-has-no-space-in-it-{n}");
@@ -431,6 +450,10 @@ fn a_browser_shows_every_kind_of_mail_on_a_phone() {
         let dom = run(&page, &["--dump-dom".to_owned()]);
         let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).expect("a title");
         assert_eq!(title, "500", "{kind}: nothing is wider than the screen");
+        folder.write("narrow.html", &narrow_page_of(notice));
+        let narrow = format!("file://{}", folder.0.join("narrow.html").display());
+        let dom = run(&narrow, &["--dump-dom".to_owned()]);
+        assert!(dom.contains("<title>320</title>"), "{kind}: it does not reflow at 320 pixels");
         let picture = folder.0.join("mail.png");
         run(&page, &[format!("--screenshot={}", picture.display())]);
         let shown = tiny_skia::Pixmap::decode_png(&std::fs::read(&picture).expect("a picture")).expect("a PNG");
@@ -447,6 +470,8 @@ fn a_browser_shows_every_kind_of_mail_on_a_phone() {
         assert_eq!(count((255, 235, 233)) > 500, has_chart, "{kind}: the breach in the chart");
         if let Some(keep) = std::env::var_os("TRUEUP_KEEP_PICTURES") {
             std::fs::copy(&picture, Path::new(&keep).join(format!("{kind}.png"))).expect("to keep it");
+            run(&narrow, &[format!("--screenshot={}", picture.display())]);
+            std::fs::copy(&picture, Path::new(&keep).join(format!("{kind}-narrow.png"))).expect("to keep it");
         }
     }
 }

@@ -253,7 +253,7 @@ name = "three in a row page, and it clears below 220"
 series = [{ window = "rolling 24h", end = "2024-05-01T01:00:00Z", every = "1h", values = { rmse = "200 260x3 _ 230 210", labeled = 95 } }]
 expect = [
     { rule = "high", at = "2024-05-01T03:00:00Z", verdict = "breach", state = "pending" },
-    { rule = "high", at = "2024-05-01T04:00:00Z", verdict = "breach", state = "firing", message = ["[FIRING] page hourly/high", "for 3 windows in a row", "runbooks.example.org"] },
+    { rule = "high", at = "2024-05-01T04:00:00Z", verdict = "breach", state = "firing", message = ["[PAGE] hourly: rmse", "for 3 windows in a row", "runbooks.example.org"] },
     { rule = "high", at = "2024-05-01T06:00:00Z", verdict = "ok", state = "firing" },
 ]
 fires = [{ rule = "high", from = "2024-05-01T04:00:00Z", until = "2024-05-01T07:00:00Z" }]
@@ -332,17 +332,16 @@ fn a_fixture_that_fails_says_what_differs() {
         .replace("verdict = \"ok\", state = \"firing\"", "verdict = \"breach\", state = \"resolved\"")
         .replace("until = \"2024-05-01T07:00:00Z\"", "until = \"2024-05-01T06:00:00Z\"")
         .replace("baseline = 105", "baseline = 106")
-        .replace("\"[FIRING] page", "\"[FIRING] ticket");
+        .replace("\"[PAGE]", "\"[TICKET]");
     folder.write("jobs/hourly.toml", &hourly(JOB)).write("jobs/hourly.test.toml", &wrong);
     let run = folder.run(&["test"]);
     assert_eq!(run.code, Some(1));
     insta::assert_snapshot!(run.stdout, @r#"
     FAILED  jobs/hourly.test.toml: three in a row page, and it clears below 220
             high at 2024-05-01T04:00:00Z for all: value 260.0, limit 250.0, above the limit
-              message: `[FIRING] ticket hourly/high` is not in
-              [FIRING] page hourly/high: rmse 260.0 for all
-              
-              rmse of rolling 24h is above 250 for 3 windows in a row.
+              message: `[TICKET] hourly: rmse` is not in
+              [PAGE] hourly: rmse 260.0 for all
+              high: rmse of rolling 24h has been above 250 for 3 windows in a row, since 2024-05-01 02:00 UTC.
               
               Runbook: https://runbooks.example.org/hourly
               

@@ -67,7 +67,9 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
             Err(user_error(format!("{accepted}: {failure}")))
         }
         "sent" => {
-            output::print(&format!("`{receiver}` accepted the test message {id}"))?;
+            let links = settings.web.as_ref().and_then(|web| web.links.as_ref());
+            let link = links.map_or(String::new(), |links| format!("; it links to {}", links.overview()));
+            output::print(&format!("`{receiver}` accepted the test message {id}{link}"))?;
             Ok(ExitCode::SUCCESS)
         }
         state => {

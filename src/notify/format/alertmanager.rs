@@ -78,7 +78,7 @@ pub(super) fn webhook(notice: &Notice, receiver: &str) -> Option<Json> {
                 "annotations": annotations(notice, section, alert),
                 "startsAt": began(notice, alert).to_rfc3339(),
                 "endsAt": ends,
-                "generatorURL": "",
+                "generatorURL": alert.url.as_deref().unwrap_or_default(),
                 "fingerprint": fingerprint(&labels),
             });
             (labels, body)
@@ -106,7 +106,7 @@ pub(super) fn webhook(notice: &Notice, receiver: &str) -> Option<Json> {
         "groupLabels": { "job": notice.job.name },
         "commonLabels": common_labels,
         "commonAnnotations": common_annotations,
-        "externalURL": "",
+        "externalURL": notice.url.as_deref().unwrap_or_default(),
         "alerts": alerts.into_iter().map(|(_, body)| body).collect::<Vec<_>>(),
     }))
 }
@@ -128,7 +128,7 @@ pub fn posted(notice: &Notice, now: DateTime<Utc>, lasts: TimeDelta) -> Option<J
                 "annotations": annotations(notice, section, alert),
                 "startsAt": began.to_rfc3339(),
                 "endsAt": ends.to_rfc3339(),
-                "generatorURL": "",
+                "generatorURL": alert.url.as_deref().unwrap_or_default(),
             })
         })
         .collect();

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::notify::message::{Notice, Section, rank};
+use crate::notify::message::{Notice, Page, Section, rank};
 use crate::text::line::{clipped, is_web_link};
 use crate::text::number::number;
 
@@ -38,13 +38,13 @@ fn event(notice: &Notice, severity: &str, routing_key: &str) -> Json {
     let worst = mine.first();
     let details: Map<String, Json> =
         mine.iter().map(|section| (section.rule.name.clone(), json!(lines(section)))).collect();
+    let page = page(notice, &mine);
     let runbooks = mine.iter().filter_map(|section| section.rule.runbook.as_deref());
-    let links: Vec<Json> = runbooks
-        .filter(|link| is_web_link(link))
-        .map(|link| json!({ "href": link, "text": "Runbook" }))
-        .take(1)
-        .collect();
-    json!({
+    let runbook =
+        runbooks.filter(|link| is_web_link(link)).map(|link| json!({ "href": link, "text": "Runbook" })).next();
+    let link = page.as_ref().map(|page| json!({ "href": page.url, "text": page.label }));
+    let links: Vec<Json> = link.into_iter().chain(runbook).collect();
+    let mut event = json!({
         "routing_key": routing_key,
         "event_action": action,
         "dedup_key": key,
@@ -63,7 +63,19 @@ fn event(notice: &Notice, severity: &str, routing_key: &str) -> Json {
             "custom_details": details,
         },
         "links": links,
-    })
+    });
+    if let Some(page) = page {
+        event["client"] = json!("trueup");
+        event["client_url"] = json!(page.url);
+    }
+    event
+}
+
+/// Returns the page of the incident of these rules; in a test, the page of the message.
+fn page(notice: &Notice, mine: &[&Section]) -> Option<Page> {
+    let alerts = || mine.iter().flat_map(|section| &section.alerts);
+    let firing = alerts().filter(|alert| alert.is_firing()).chain(alerts()).find_map(|alert| notice.page_of(alert));
+    firing.or_else(|| notice.pages().into_iter().next())
 }
 
 /// Describes the first alerts of a rule, one line each.

@@ -30,6 +30,9 @@ pub struct Notice {
     /// The whole notification as plain text. Filled in when it is sent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// Page of the worst incident; in a test, the overview. Filled in when it is sent; `None` without `[web] base_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Group of notifications on the same subject; a later one updates an earlier one.
     #[serde(default)]
     pub group: String,
@@ -128,6 +131,9 @@ pub struct AlertFacts {
     /// Number of its incident, as `trueup incident` takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<i64>,
+    /// Page of the alert. Filled in when it is sent; `None` without `[web] base_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// `all`, or `region=north`.
     pub cohort: String,
     /// `None`: all versions together.

@@ -11,6 +11,7 @@ pub fn notice(kind: &str, cohort: &str) -> Notice {
     let alert = AlertFacts {
         id: Some(7),
         incident: Some(3),
+        url: None,
         cohort: cohort.to_owned(),
         model_version: Some("v2".to_owned()),
         state: state.to_owned(),
@@ -49,6 +50,7 @@ pub fn notice(kind: &str, cohort: &str) -> Notice {
         as_of: now,
         title: String::new(),
         text: String::new(),
+        url: None,
         group: "load".to_owned(),
         job: JobFacts {
             name: "load".to_owned(),
