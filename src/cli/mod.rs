@@ -216,7 +216,7 @@ pub enum Command {
     Annotate(AnnotateArgs),
     /// Run a demo on made-up data: late labels, revisions, an alert, an email and a webhook
     Demo {
-        /// Keep the database running afterwards
+        /// Serve its pages until Ctrl-C, and keep the database running afterwards
         #[arg(long)]
         keep: bool,
         /// Stop a database that was kept running

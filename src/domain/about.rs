@@ -87,7 +87,7 @@ pub struct AboutSlo {
     /// Share that should be good.
     pub objective: f64,
     pub period_seconds: i64,
-    /// What counts as good, in words.
+    /// Good events, in words.
     pub good: String,
     pub burns: Vec<AboutBurn>,
     pub owner: Option<String>,

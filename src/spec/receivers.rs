@@ -172,7 +172,7 @@ pub struct WebSection {
     pub database: Option<WebDatabaseSpec>,
     /// Origins of sites that may show pages in a frame, such as `https://portal.example.org`. Default: none.
     pub embed: Option<Vec<String>>,
-    /// What users see without signing in. Default: nothing.
+    /// Parts that need no sign-in. Default: none.
     pub public: Option<PublicSpec>,
     /// Time zone of the pages. Default `UTC`.
     pub timezone: Option<String>,
@@ -213,7 +213,7 @@ pub struct WebDatabaseSpec {
     pub timeout: Option<String>,
 }
 
-/// What is shown without signing in.
+/// Parts that need no sign-in.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicSpec {

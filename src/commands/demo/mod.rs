@@ -1,5 +1,6 @@
 //! `demo`: an end-to-end run on made-up data, with a real Postgres, a real SMTP conversation and real HTTP.
 
+mod pages;
 pub mod receivers;
 mod scene;
 mod story;
@@ -23,10 +24,11 @@ pub(super) async fn run(keep: bool) -> Result<ExitCode> {
     let scene = Scene::build(&server).await?;
     story::tell(&scene, &server).await?;
     next_steps(&server, keep)?;
+    output::note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
     if keep {
         server.keep_running()?;
+        pages::keep_open(&server, &scene.pool).await?;
     }
-    output::note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,5 +76,11 @@ fn next_steps(server: &LocalServer, keep: bool) -> Result<()> {
          {trueup} run JOB        run once; --at TIME replays a past moment, --dry-run writes nothing\n  \
          {trueup} backfill JOB --from 2025-01-01 --to 2025-06-01\n  \
          {trueup} serve          run on schedule, with DATABASE_URL set"
-    ))
+    ))?;
+    if !keep {
+        output::print_lines(&format!(
+            "The incident, its charts and what changed since are pages in a browser:\n  {trueup} demo --keep"
+        ))?;
+    }
+    Ok(())
 }

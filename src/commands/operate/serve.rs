@@ -15,7 +15,7 @@ use crate::cli::Global;
 use crate::commands::shared::database::{self, Away, Database};
 use crate::commands::shared::folder::{self, Listing, Stamp};
 use crate::commands::shared::jobs::{self, JobFile};
-use crate::commands::shared::pages;
+use crate::commands::shared::{pages, signals};
 use crate::commands::user_error;
 use crate::plan::PlannedJob;
 use crate::scheduler::{Heartbeat, Jobs, Scheduler, ServedJobs};
@@ -47,7 +47,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
     if planned.is_empty() {
         return Err(user_error(format!("there is no job to serve in `{}`", global.jobs.display())));
     }
-    let stopped = stop_signal()?;
+    let stopped = signals::stop()?;
     let Some(database) = database_when_there(global, &settings, stopped.clone()).await? else {
         return Ok(ExitCode::SUCCESS);
     };
@@ -121,22 +121,6 @@ async fn database_when_there(
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(None)
-}
-
-/// Returns a channel that turns true on SIGTERM or Ctrl-C.
-pub(super) fn stop_signal() -> Result<watch::Receiver<bool>> {
-    let (stop, stopped) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
-        stop.send_replace(true);
-    });
-    Ok(stopped)
 }
 
 /// Reloads job files when they change, or at once on SIGHUP.

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::cli::Global;
 use crate::commands::output;
-use crate::commands::shared::{database, jobs, pages};
+use crate::commands::shared::{database, jobs, pages, signals};
 use crate::commands::user_error;
 use crate::postgres::local::{LocalDatabase, LocalServer};
 use crate::postgres::migrate;
@@ -26,7 +26,7 @@ pub(in crate::commands) async fn run(global: &Global, listen: Option<SocketAddr>
         web = web.at(listen).map_err(user_error)?;
     }
     let (options, _server) = database(global, &web).await?;
-    let mut stopped = super::serve::stop_signal()?;
+    let mut stopped = signals::stop()?;
     let site = pages::site(&web, options, None, None).await?;
     let bound =
         web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;

@@ -4,3 +4,4 @@ pub mod database;
 pub mod folder;
 pub mod jobs;
 pub mod pages;
+pub mod signals;
