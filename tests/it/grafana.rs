@@ -5,4 +5,4 @@ mod board;
 mod form;
 mod queries;
 mod schema;
-mod story;
+pub mod story;

@@ -44,6 +44,7 @@ mod no_postgres;
 mod notifications;
 mod outages;
 mod own_schema;
+mod pages;
 mod peers;
 mod poolers;
 mod queries;

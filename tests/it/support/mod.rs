@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bouncer;
+pub mod browser;
 pub mod cluster;
 pub mod data;
 pub mod database;

@@ -1,0 +1,5 @@
+//! The pages over a real history, in a real browser: every page, every panel's query, every width.
+
+mod crawl;
+mod looks;
+mod site;

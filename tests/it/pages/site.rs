@@ -1,0 +1,108 @@
+//! Pages of a history, served by the program as users start it.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::peers;
+use crate::support::program::{Folder, Process};
+
+/// A running `trueup web` or `serve`.
+pub struct Site {
+    pub port: u16,
+    pub folder: Folder,
+    _process: Process,
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+impl Site {
+    /// Starts the pages of a database. `settings` is the settings file, where `PORT` stands for the port.
+    pub async fn start(url: &str, command: &[&str], settings: &str) -> Self {
+        let folder = Folder::new("pages");
+        let port = peers::free_port();
+        folder.write("trueup.toml", &settings.replace("PORT", &port.to_string()));
+        let mut program = folder.trueup(command);
+        program.env("DATABASE_URL", url).env("TRUEUP_WEB_TOKEN", "s3cret").env("USER", "kim");
+        let log = std::fs::File::create(folder.0.join("log")).expect("a file");
+        let process = Process(program.stdout(Stdio::null()).stderr(log).spawn().expect("the program"));
+        let site = Self { port, folder, _process: process };
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            let log = std::fs::read_to_string(site.folder.0.join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "the pages do not listen\n{log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        site
+    }
+
+    /// Pages alone, without sign-in.
+    pub async fn pages(url: &str) -> Self {
+        Self::start(url, &["web"], "[web]\nlisten = \"127.0.0.1:PORT\"\n").await
+    }
+
+    pub fn address(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Asks for a page without following redirects.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(reqwest::Method::GET, path, &[], None).await
+    }
+
+    /// Sends a request with headers, and a form.
+    pub async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: Option<&[(&str, &str)]>,
+    ) -> Answer {
+        trueup::notify::transport::http::install_tls();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let mut request = client.request(method, self.address(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(form) = form {
+            let fields: Vec<(String, Option<String>)> =
+                form.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
+            let pairs: Vec<(&str, Option<&str>)> =
+                fields.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+            let body = trueup::text::links::with_query("", &pairs);
+            request = request
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body.trim_start_matches('?').to_owned());
+        }
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Answer { status, headers, body: answer.text().await.expect("text") }
+    }
+}
+
+/// All values of an attribute in HTML, unescaped.
+pub fn attributes(html: &str, name: &str) -> Vec<String> {
+    let mark = format!(" {name}=\"");
+    html.split(&mark).skip(1).filter_map(|rest| rest.split('"').next()).map(unescaped).collect()
+}
+
+/// Texts of elements that begin with this mark.
+pub fn texts(html: &str, open: &str, close: &str) -> Vec<String> {
+    html.split(open).skip(1).filter_map(|rest| rest.split(close).next()).map(unescaped).collect()
+}
+
+pub fn unescaped(text: &str) -> String {
+    text.replace("&#39;", "'")
+        .replace("&#34;", "\"")
+        .replace("&quot;", "\"")
+        .replace("&#60;", "<")
+        .replace("&lt;", "<")
+        .replace("&#62;", ">")
+        .replace("&gt;", ">")
+        .replace("&#38;", "&")
+        .replace("&amp;", "&")
+}
