@@ -18,6 +18,7 @@ pub mod png;
 mod samples;
 pub mod scale;
 pub mod series;
+mod shade;
 pub mod sparkline;
 pub mod steps;
 pub mod svg;

@@ -50,7 +50,7 @@ pub const VERSIONS: [Color; 5] =
 
 /// Lines of versions on a dark ground.
 pub const VERSIONS_DARK: [Color; 5] =
-    [[0x6c, 0xb6, 0xff], [0xf5, 0xa5, 0x24], [0xc9, 0x9b, 0xf0], [0x4f, 0xc9, 0xbd], [0xe5, 0xe7, 0xeb]];
+    [[0x6c, 0xb6, 0xff], [0xff, 0xb8, 0x4d], [0xa3, 0x71, 0xf7], [0x0f, 0x9d, 0x8c], [0xe5, 0xe7, 0xeb]];
 
 /// Shades of a heatmap from small to large.
 pub const SHADES: [Color; 7] = ramp([0xf2, 0xf6, 0xfa], [0x7c, 0xa6, 0xc9], [0x0b, 0x3c, 0x66]);
@@ -128,4 +128,155 @@ fn stylesheet(theme: &Theme, versions: [Color; 5]) -> String {
         text = text.replace(&format!("var(--c-usual-{})", n + 1), &hex(usual));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CSS: &str = include_str!("../web/assets/chart.css");
+
+    fn linear(color: Color) -> [f64; 3] {
+        color.map(|part| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    fn luminance([red, green, blue]: [f64; 3]) -> f64 {
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    fn contrast(a: Color, b: Color) -> f64 {
+        let (a, b) = (luminance(linear(a)), luminance(linear(b)));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    fn times(matrix: [[f64; 3]; 3], color: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(color).map(|(a, b)| a * b).sum())
+    }
+
+    fn lab(color: [f64; 3]) -> [f64; 3] {
+        const XYZ: [[f64; 3]; 3] =
+            [[0.412_456, 0.357_576, 0.180_437], [0.212_673, 0.715_152, 0.072_175], [0.019_334, 0.119_192, 0.950_304]];
+        let [x, y, z] = times(XYZ, color);
+        let f = |t: f64| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+        let (x, y, z) = (f(x / 0.950_47), f(y), f(z / 1.088_83));
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    /// The smallest CIE76 distance of two colors for people who see all colors, no red, no green or no blue (Machado 2009).
+    fn distance(a: Color, b: Color) -> f64 {
+        const SIGHTS: [[[f64; 3]; 3]; 4] = [
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            [
+                [0.152_286, 1.052_583, -0.204_868],
+                [0.114_503, 0.786_281, 0.099_216],
+                [-0.003_882, -0.048_116, 1.051_998],
+            ],
+            [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_820, 0.042_940, 0.968_881]],
+            [
+                [1.255_528, -0.076_749, -0.178_779],
+                [-0.078_411, 0.930_809, 0.147_602],
+                [0.004_733, 0.691_367, 0.303_900],
+            ],
+        ];
+        let seen = |sight, color| lab(times(sight, linear(color)).map(|part| part.clamp(0.0, 1.0)));
+        let apart = |sight| {
+            let (a, b) = (seen(sight, a), seen(sight, b));
+            a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+        };
+        SIGHTS.into_iter().map(apart).fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn lines_are_seen_on_their_ground_and_told_apart_by_everyone() {
+        for (theme, apart) in [(&LIGHT, 20.0), (&DARK, 33.0)] {
+            let lines = [theme.value, theme.limit, theme.baseline];
+            for (n, line) in lines.into_iter().enumerate() {
+                for ground in [theme.ground, theme.firing] {
+                    assert!(
+                        contrast(line, ground) >= 4.5,
+                        "{} on {}: {}",
+                        hex(line),
+                        hex(ground),
+                        contrast(line, ground)
+                    );
+                }
+                for other in &lines[n + 1..] {
+                    assert!(
+                        distance(line, *other) >= apart,
+                        "{} {}: {}",
+                        hex(line),
+                        hex(*other),
+                        distance(line, *other)
+                    );
+                }
+            }
+            assert!(contrast(theme.ink, theme.firing) >= 7.0 && contrast(theme.ground, theme.limit) >= 4.5);
+        }
+    }
+
+    #[test]
+    fn versions_differ_from_each_other_and_from_the_ground() {
+        for (colors, ground) in [(VERSIONS, LIGHT.ground), (VERSIONS_DARK, DARK.ground)] {
+            for (n, color) in colors.into_iter().enumerate() {
+                assert!(contrast(color, ground) >= 3.0, "{}", hex(color));
+                for other in &colors[n + 1..] {
+                    assert!(
+                        distance(color, *other) >= 8.0,
+                        "{} {}: {}",
+                        hex(color),
+                        hex(*other),
+                        distance(color, *other)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shades_get_darker_by_steps_that_are_seen() {
+        let lightness = |color| lab(linear(color))[0];
+        let shades = SHADES.map(lightness);
+        assert!(shades[0] > 96.0 && shades[6] < 26.0, "{shades:?}");
+        assert!(shades.windows(2).all(|pair| pair[0] - pair[1] > 7.0), "{shades:?}");
+        let usual = AGAINST_USUAL.map(lightness);
+        assert!(usual[..4].windows(2).all(|pair| pair[1] - pair[0] > 7.0), "{usual:?}");
+        assert!(usual[3..].windows(2).all(|pair| pair[0] - pair[1] > 7.0), "{usual:?}");
+        // Worse cells also carry a white dot, which must be seen on both of their shades.
+        assert!(AGAINST_USUAL[5..].iter().all(|shade| contrast(*shade, [255; 3]) >= 3.0), "{usual:?}");
+    }
+
+    #[test]
+    fn the_style_sheet_has_these_colors() {
+        let light = CSS.split_once("/* rules */").unwrap().0;
+        let dark: Vec<&str> = CSS.split("--c-ground: ").skip(2).collect();
+        assert_eq!(dark.len(), 2, "by preference and by choice");
+        for (name, color) in LIGHT.named() {
+            assert!(light.contains(&format!("--c-{name}: {};", hex(color))), "{name}");
+        }
+        for (n, color) in VERSIONS.into_iter().enumerate() {
+            assert!(light.contains(&format!("--c-version-{}: {};", n + 1, hex(color))), "version {n}");
+        }
+        for (n, (value, usual)) in SHADES.into_iter().zip(AGAINST_USUAL).enumerate() {
+            let has = |name, color| light.contains(&format!("--c-{name}-{}: {};", n + 1, hex(color)));
+            assert!(has("shade", value) && has("usual", usual), "shade {n}");
+        }
+        for part in dark {
+            let part = format!("--c-ground: {part}");
+            for (name, color) in DARK.named() {
+                assert!(part.contains(&format!("--c-{name}: {};", hex(color))), "dark {name}");
+            }
+            for (n, color) in VERSIONS_DARK.into_iter().enumerate() {
+                assert!(part.contains(&format!("--c-version-{}: {};", n + 1, hex(color))), "dark version {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_has_colors_in_place_of_properties() {
+        let css = light_stylesheet();
+        assert!(css.contains("stroke: #0b5cad") && !css.contains("var(") && !css.contains("@media"), "{css}");
+    }
 }

@@ -125,7 +125,20 @@ mod tests {
 
     #[test]
     fn a_text_shows_values_the_limit_gaps_and_when_it_fired() {
-        insta::assert_snapshot!(super::series(&samples::series(128)), @"");
+        insta::assert_snapshot!(super::series(&samples::series(128)), @r#"
+        606.4 │                                                              ○○
+              │                                                             ○
+              │────────────────────────────────────────────────────────────○───
+              │                                                           ◦
+              │               ·           ·                             ◦◦
+              │······      ··· ···      ·· ··        ····      ·····◦◦◦◦
+              │      ······       ·· ···     ··          ······
+              │                     ·
+              │
+            0 │                                //////
+        fires │                                                        ▲▲▲▲▲▲▲▲
+               2026-11-18                                            2026-11-23
+        "#);
     }
 
     #[test]
