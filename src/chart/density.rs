@@ -70,11 +70,7 @@ pub fn svg(density: &Density) -> Svg {
         path.dot(scale.share(dot.predicted) * WIDTH, bottom - scale.share(dot.actual) * HEIGHT);
         frame.target(dot.link.as_deref(), &dot.title, "c-dot c-worst", &path);
     }
-    let mut ticks = scale.ticks(5);
-    if let Some(last) = ticks.last_mut().filter(|_| !density.unit.is_empty()) {
-        last.text = format!("{} {}", last.text, density.unit.trim());
-    }
-    frame.across(&ticks, bottom);
+    frame.across(&scale.ticks(4), bottom);
     frame.page()
 }
 

@@ -143,8 +143,8 @@ fn name(frame: &mut Frame, row: &Row, top: f64) {
 
 /// Draws the shades with the smallest and the largest value.
 fn legend(frame: &mut Frame, steps: &Steps, prefix: &str, unit: &str, y: f64) {
-    const SWATCH: f64 = 40.0;
-    let from = WIDTH * 0.36;
+    const SWATCH: f64 = 36.0;
+    let from = WIDTH * 0.26;
     for n in 0..7_u8 {
         let mut path = Path::default();
         let x = from + f64::from(n) * SWATCH;
@@ -153,14 +153,14 @@ fn legend(frame: &mut Frame, steps: &Steps, prefix: &str, unit: &str, y: f64) {
         frame.plot.band(&format!("{prefix}-{}", n + 1), 10.0, &path);
     }
     let (low, high) = match steps.shades {
-        Shades::AgainstUsual => ("half the usual".to_owned(), "twice the usual".to_owned()),
+        Shades::AgainstUsual => ("half".to_owned(), "twice usual".to_owned()),
         Shades::Value => {
-            let more = if steps.is_clipped { " and more" } else { "" };
+            let more = if steps.is_clipped { "+" } else { "" };
             let unit = if unit.is_empty() { String::new() } else { format!(" {}", unit.trim()) };
-            (number(steps.low), format!("{}{unit}{more}", number(steps.high)))
+            (number(steps.low), format!("{}{more}{unit}", number(steps.high)))
         }
     };
-    for (share, anchor, words) in [(0.35, "end", low), (0.65, "start", high)] {
+    for (share, anchor, words) in [(0.25, "end", low), (0.522, "start", high)] {
         let x = percent(NAMES + share * (1.0 - NAMES));
         frame.text.text("text", &[("x", &x), ("y", &(y + 5.0)), ("text-anchor", &anchor)], &words);
     }

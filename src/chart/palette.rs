@@ -16,6 +16,8 @@ pub struct Theme {
     pub hatch: Color,
     pub grid: Color,
     pub bars: Color,
+    /// The dot of cells that are worse than usual.
+    pub worse: Color,
 }
 
 pub const LIGHT: Theme = Theme {
@@ -29,6 +31,7 @@ pub const LIGHT: Theme = Theme {
     hatch: [0xb6, 0xbd, 0xc5],
     grid: [0xe4, 0xe7, 0xeb],
     bars: [0xc9, 0xd1, 0xd9],
+    worse: [0xff, 0xff, 0xff],
 };
 
 pub const DARK: Theme = Theme {
@@ -42,6 +45,7 @@ pub const DARK: Theme = Theme {
     hatch: [0x4a, 0x54, 0x5e],
     grid: [0x23, 0x2a, 0x32],
     bars: [0x37, 0x40, 0x4a],
+    worse: [0x0f, 0x14, 0x19],
 };
 
 /// Lines of versions.
@@ -57,6 +61,12 @@ pub const SHADES: [Color; 7] = ramp([0xf2, 0xf6, 0xfa], [0x7c, 0xa6, 0xc9], [0x0
 
 /// Shades of a heatmap from better than usual to worse.
 pub const AGAINST_USUAL: [Color; 7] = ramp([0x0b, 0x5c, 0x8c], [0xf3, 0xf3, 0xf3], [0x9a, 0x4a, 0x00]);
+
+/// Shades of a heatmap on a dark ground: small values are near the ground as well.
+pub const SHADES_DARK: [Color; 7] = ramp([0x1a, 0x25, 0x31], [0x2f, 0x6e, 0xa5], [0xd6, 0xea, 0xff]);
+
+/// Shades from better than usual to worse on a dark ground.
+pub const AGAINST_USUAL_DARK: [Color; 7] = ramp([0x6c, 0xb6, 0xff], [0x1f, 0x28, 0x31], [0xff, 0x9a, 0x6b]);
 
 /// Seven steps by way of a color in the middle.
 const fn ramp(from: Color, middle: Color, to: Color) -> [Color; 7] {
@@ -89,7 +99,7 @@ pub fn hex([red, green, blue]: Color) -> String {
 
 impl Theme {
     /// Names of the style sheet with their colors.
-    pub fn named(&self) -> [(&'static str, Color); 10] {
+    pub fn named(&self) -> [(&'static str, Color); 11] {
         [
             ("ground", self.ground),
             ("ink", self.ink),
@@ -101,6 +111,7 @@ impl Theme {
             ("hatch", self.hatch),
             ("grid", self.grid),
             ("bars", self.bars),
+            ("worse", self.worse),
         ]
     }
 }
@@ -190,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_seen_on_their_ground_and_told_apart_by_everyone() {
+    fn lines_are_seen_on_their_ground_and_distinguished_by_everyone() {
         for (theme, apart) in [(&LIGHT, 20.0), (&DARK, 33.0)] {
             let lines = [theme.value, theme.limit, theme.baseline];
             for (n, line) in lines.into_iter().enumerate() {
@@ -238,14 +249,18 @@ mod tests {
     #[test]
     fn shades_get_darker_by_steps_that_are_seen() {
         let lightness = |color| lab(linear(color))[0];
-        let shades = SHADES.map(lightness);
-        assert!(shades[0] > 96.0 && shades[6] < 26.0, "{shades:?}");
-        assert!(shades.windows(2).all(|pair| pair[0] - pair[1] > 7.0), "{shades:?}");
-        let usual = AGAINST_USUAL.map(lightness);
-        assert!(usual[..4].windows(2).all(|pair| pair[1] - pair[0] > 7.0), "{usual:?}");
-        assert!(usual[3..].windows(2).all(|pair| pair[0] - pair[1] > 7.0), "{usual:?}");
-        // Worse cells also carry a white dot, which must be seen on both of their shades.
-        assert!(AGAINST_USUAL[5..].iter().all(|shade| contrast(*shade, [255; 3]) >= 3.0), "{usual:?}");
+        let steps = |shades: &[Color]| -> Vec<f64> {
+            shades.windows(2).map(|pair| lightness(pair[0]) - lightness(pair[1])).collect()
+        };
+        assert!(lightness(SHADES[0]) > 96.0 && lightness(SHADES[6]) < 26.0);
+        assert!(steps(&SHADES).iter().all(|step| *step > 7.0), "{:?}", steps(&SHADES));
+        assert!(steps(&SHADES_DARK).iter().all(|step| *step < -7.0), "{:?}", steps(&SHADES_DARK));
+        for (shades, sign, theme) in [(AGAINST_USUAL, 1.0, &LIGHT), (AGAINST_USUAL_DARK, -1.0, &DARK)] {
+            assert!(steps(&shades[..4]).iter().all(|step| step * sign < -7.0), "{:?}", steps(&shades));
+            assert!(steps(&shades[3..]).iter().all(|step| step * sign > 7.0), "{:?}", steps(&shades));
+            // In grey both ends are alike: worse cells also carry a dot, which must be seen on both of their shades.
+            assert!(shades[5..].iter().all(|shade| contrast(*shade, theme.worse) >= 3.0));
+        }
     }
 
     #[test]
@@ -270,6 +285,10 @@ mod tests {
             }
             for (n, color) in VERSIONS_DARK.into_iter().enumerate() {
                 assert!(part.contains(&format!("--c-version-{}: {};", n + 1, hex(color))), "dark version {n}");
+            }
+            for (n, (value, usual)) in SHADES_DARK.into_iter().zip(AGAINST_USUAL_DARK).enumerate() {
+                let has = |name, color| part.contains(&format!("--c-{name}-{}: {};", n + 1, hex(color)));
+                assert!(has("shade", value) && has("usual", usual), "dark shade {n}");
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::chart::series::{Line, Point};
 pub const MOST: usize = 5;
 
 /// Share of the width for names.
-const NAMES: f64 = 0.14;
+const NAMES: f64 = 0.2;
 
 /// Draws up to five lines, each with its own dash and its name at its end. Further lines are left out.
 pub fn several(lines: &[Line], range: &Range<DateTime<Utc>>, size: &Size) -> Svg {
