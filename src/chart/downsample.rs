@@ -9,7 +9,8 @@ use crate::chart::series::Point;
 /// Most columns that are drawn.
 pub const COLUMNS: usize = 600;
 
-/// Most columns of everything that is not the value itself, such as its interval, where there are more windows than [`COLUMNS`].
+/// Most columns of everything that is not the value itself, such as its interval, where there are more windows than
+/// [`COLUMNS`].
 pub(super) const COARSE: usize = COLUMNS / 2;
 
 /// A first report that differs by more than this share of the value is always drawn.
@@ -17,8 +18,8 @@ const CORRECTION: f64 = 0.05;
 
 /// Returns the indices of the points that are drawn, ascending: all of them up to [`COLUMNS`].
 ///
-/// Above that, M4 of each column, the edges of gaps and changes of status, and M4 of its breaches, between which the others lie. Of the
-/// corrections in a column the largest is kept.
+/// Above that, M4 of each column, the edges of gaps and changes of status, and M4 of its breaches, between which the
+/// others lie. Of the corrections in a column the largest is kept.
 pub fn kept(points: &[Point]) -> Vec<usize> {
     if points.len() <= COLUMNS {
         return (0..points.len()).collect();
@@ -37,8 +38,8 @@ pub fn kept(points: &[Point]) -> Vec<usize> {
     found
 }
 
-/// Returns the indices of the points whose first report is drawn: all that have one up to [`COLUMNS`], and the largest correction of each
-/// of [`COARSE`] columns above that.
+/// Returns the indices of the points whose first report is drawn: all that have one up to [`COLUMNS`], and the
+/// largest correction of each of [`COARSE`] columns above that.
 pub(super) fn corrected(points: &[Point]) -> Vec<usize> {
     if points.len() <= COLUMNS {
         return (0..points.len()).filter(|n| points[*n].ghost().is_some()).collect();

@@ -1,4 +1,5 @@
-//! The frame around a drawing: an outer SVG in CSS pixels with all text, and an inner one that stretches to the width of the page.
+//! The frame around a drawing: an outer SVG in CSS pixels with all text, and an inner one that stretches to the width
+//! of the page.
 
 use std::fmt::Display;
 
@@ -69,7 +70,8 @@ impl Frame {
         self.left = left;
     }
 
-    /// Draws horizontal lines at ticks, between two heights, each with its label above it. The topmost label has the unit.
+    /// Draws horizontal lines at ticks, between two heights, each with its label above it. The topmost label has the
+    /// unit.
     pub(super) fn values(&mut self, ticks: &[Tick], top: f64, bottom: f64, unit: &str) {
         let mut lines = Path::default();
         for (n, tick) in ticks.iter().enumerate() {
@@ -147,8 +149,8 @@ impl Frame {
         self.text.text("text", &attributes, words);
     }
 
-    /// Lays invisible targets with tooltips and links over a drawing: at `(x, link, title)`, each as high as the drawing, so that a finger
-    /// meets it. A target without a title is left out.
+    /// Lays invisible targets with tooltips and links over a drawing: at `(x, link, title)`, each as high as the
+    /// drawing, so that a finger meets it. A target without a title is left out.
     pub(super) fn targets<'a>(
         &mut self,
         [top, bottom]: [f64; 2],

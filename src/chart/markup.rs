@@ -157,7 +157,7 @@ impl Path {
         self.data.push_str("h.01");
         // Not the way back as well: Chromium draws half a circle for that. Ten dots have moved by a tenth.
         self.dots += 1;
-        if self.dots % 10 == 0 {
+        if self.dots.is_multiple_of(10) {
             self.at.0 += 1;
         }
     }

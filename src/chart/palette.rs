@@ -116,8 +116,8 @@ impl Theme {
     }
 }
 
-/// The style sheet of a drawing that is a file of its own: the classes of pages with the colors of the light theme, because many
-/// programs that show such a file know no custom properties.
+/// The style sheet of a drawing that is a file of its own: the classes of pages with the colors of the light theme,
+/// because many programs that show such a file know no custom properties.
 pub fn light_stylesheet() -> String {
     stylesheet(&LIGHT, VERSIONS)
 }
@@ -176,7 +176,8 @@ mod tests {
         [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
     }
 
-    /// The smallest CIE76 distance of two colors for people who see all colors, no red, no green or no blue (Machado 2009).
+    /// The smallest CIE76 distance of two colors for people who see all colors, no red, no green or no blue (Machado
+    /// 2009).
     fn distance(a: Color, b: Color) -> f64 {
         const SIGHTS: [[[f64; 3]; 3]; 4] = [
             [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],

@@ -11,7 +11,8 @@ const HEIGHT: f64 = 24.0;
 /// Most points of a line; more would not be seen.
 const MOST: usize = 60;
 
-/// Draws a line, and the limit if there is one. A missing value is a gap. Screen readers skip it: the numbers are next to it.
+/// Draws a line, and the limit if there is one. A missing value is a gap. Screen readers skip it: the numbers are
+/// next to it.
 pub fn svg(values: &[Option<f64>], limit: Option<f64>) -> Svg {
     let values = thinned(values);
     let limit = drawable(limit);
@@ -63,8 +64,8 @@ fn line(values: &[Option<f64>], y: impl Fn(f64) -> f64) -> (Path, Path) {
     (line, dots)
 }
 
-/// At most [`MOST`] values: of those that share a place, the one that is farthest from the mean of all. A place is a gap if any of
-/// them is missing.
+/// At most [`MOST`] values: of those that share a place, the one that is farthest from the mean of all. A place is a
+/// gap if any of them is missing.
 fn thinned(values: &[Option<f64>]) -> Vec<Option<f64>> {
     let values: Vec<Option<f64>> = values.iter().map(|value| drawable(*value)).collect();
     let known = || values.iter().copied().flatten();
