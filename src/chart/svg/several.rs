@@ -10,7 +10,7 @@ use crate::chart::layout::{across, connected, scale};
 use crate::chart::markup::{Path, Svg};
 use crate::chart::series::{Line, Point};
 
-/// Most lines in one chart: two of more could not be told apart.
+/// Most lines in one chart: nobody could distinguish two of more.
 pub const MOST: usize = 5;
 
 /// Share of the width for names.
