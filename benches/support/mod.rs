@@ -37,7 +37,8 @@ impl LargeHistory {
         let started = Instant::now();
         println!("making about {wanted} measurements");
         make(&mut connection, wanted).await?;
-        let rows: i64 = sqlx::query_scalar("select count(*) from trueup.measurement").fetch_one(&mut connection).await?;
+        let rows: i64 =
+            sqlx::query_scalar("select count(*) from trueup.measurement").fetch_one(&mut connection).await?;
         println!("{rows} measurements and their verdicts, made in {:.0} s\n", started.elapsed().as_secs_f64());
         Ok(history)
     }

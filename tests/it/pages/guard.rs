@@ -54,12 +54,17 @@ async fn requests_from_elsewhere_are_refused() {
     let db = TestDatabase::new().await;
     let site = Site::pages(&db.url()).await;
     assert_eq!(site.ask(Method::GET, "/", &[("host", "evil.example")], None).await.status, 421);
-    for origin in [&[("sec-fetch-site", "cross-site")][..], &[("origin", "https://evil.example")], &[("origin", "null")]] {
+    for origin in
+        [&[("sec-fetch-site", "cross-site")][..], &[("origin", "https://evil.example")], &[("origin", "null")]]
+    {
         let answer = site.ask(Method::POST, "/logout", origin, Some(&[])).await;
         assert_eq!(answer.status, 403, "{origin:?}");
     }
     let own = site.address("");
-    assert_eq!(site.ask(Method::POST, "/logout", &[("origin", own.trim_end_matches('/'))], Some(&[])).await.status, 303);
+    assert_eq!(
+        site.ask(Method::POST, "/logout", &[("origin", own.trim_end_matches('/'))], Some(&[])).await.status,
+        303
+    );
     let page = site.get("/").await;
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
