@@ -18,6 +18,8 @@ pub struct About {
     /// Time until a window is final, in seconds.
     pub label_wait_seconds: i64,
     pub dimensions: Vec<String>,
+    /// Dimensions whose values appear only in SQL.
+    pub hidden: Vec<String>,
     /// The job declares model versions.
     pub has_versions: bool,
     pub windows: Vec<AboutWindow>,

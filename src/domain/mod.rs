@@ -6,5 +6,6 @@ pub mod duration;
 pub mod name;
 pub mod schedule;
 pub mod severity;
+pub mod shown;
 pub mod target;
 pub mod window;

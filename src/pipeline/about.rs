@@ -18,6 +18,7 @@ pub(super) fn describe(job: &PlannedJob) -> About {
         interval_seconds: job.schedule.cadence.usual_gap().num_seconds(),
         label_wait_seconds: job.windows.label_wait.num_seconds(),
         dimensions: job.dimension_names(),
+        hidden: job.hidden.clone(),
         has_versions: job.predictions.version.is_some(),
         windows: job.windows.all.iter().map(window).collect(),
         metrics: job.metrics.iter().map(|known| metric(job, known)).collect(),

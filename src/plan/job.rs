@@ -37,6 +37,8 @@ pub struct PlannedJob {
     /// All dimensions of all cohort sets, by name.
     pub dimensions: Vec<Dimension>,
     pub cohort_sets: Vec<CohortSet>,
+    /// Names of dimensions whose values appear only in SQL.
+    pub hidden: Vec<String>,
     pub metrics: Vec<JobMetric>,
     pub parameters: Parameters,
     /// Values of a pair besides predicted and actual: the weight, if any, then those of custom metrics.

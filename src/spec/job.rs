@@ -197,21 +197,32 @@ pub enum DimensionSpec {
     Expression(NamedExpression),
 }
 
-/// A computed dimension.
+/// A dimension with settings of its own.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedExpression {
     /// Name of the dimension in `cohort`.
     pub name: String,
-    /// One scalar SQL expression over columns of the prediction row.
-    pub expr: String,
+    /// One scalar SQL expression over columns of the prediction row. Default: the column of that name.
+    pub expr: Option<String>,
+    /// Where its values appear: `everywhere`, or only in `sql`; pages, API and badges then show a short code instead. Default
+    /// `everywhere`.
+    pub shown: Option<ShownSpec>,
+}
+
+/// Where the values of a dimension appear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShownSpec {
+    Everywhere,
+    Sql,
 }
 
 /// Groups that are measured separately.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CohortSection {
-    /// Dimensions: column names, or `{ name = "...", expr = "..." }`.
+    /// Dimensions: column names, or `{ name = "...", expr = "...", shown = "sql" }`.
     pub by: Vec<DimensionSpec>,
     /// Number of cohorts kept: those with the most predictions in the window; the rest is `other`. Default 100.
     pub top: Option<i64>,

@@ -4,7 +4,7 @@ use super::findings::Findings;
 use crate::domain::name::Identifier;
 use crate::plan::cohort::{CohortSet, Dimension, DimensionValue};
 use crate::plan::expression::Expression;
-use crate::spec::job::{CohortSection, DimensionSpec};
+use crate::spec::job::{CohortSection, DimensionSpec, ShownSpec};
 
 /// Maximum number of dimensions in one declaration: their values together must fit an index row.
 const MOST_DIMENSIONS: usize = 5;
@@ -82,11 +82,9 @@ fn declaration(index: usize, spec: &CohortSection, findings: &mut Findings<'_>) 
 
 fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
     match spec {
-        DimensionSpec::Column(name) => {
-            let column = Identifier::new(name).map_err(|message| ("bad-column", message))?;
-            Ok(Dimension { name: name.clone(), value: DimensionValue::Column(column) })
-        }
+        DimensionSpec::Column(name) => column(name),
         DimensionSpec::Expression(named) => {
+            let Some(expr) = &named.expr else { return column(&named.name) };
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if named.name.is_empty() || !named.name.chars().all(plain) {
                 return Err((
@@ -94,8 +92,25 @@ fn planned(spec: &DimensionSpec) -> Result<Dimension, (&'static str, String)> {
                     format!("`{}` is not a valid dimension name: use letters, digits and `_`", named.name),
                 ));
             }
-            let expression = Expression::parse(&named.expr).map_err(|message| ("bad-expression", message))?;
+            let expression = Expression::parse(expr).map_err(|message| ("bad-expression", message))?;
             Ok(Dimension { name: named.name.clone(), value: DimensionValue::Expression(expression) })
         }
     }
+}
+
+fn column(name: &str) -> Result<Dimension, (&'static str, String)> {
+    let column = Identifier::new(name).map_err(|message| ("bad-column", message))?;
+    Ok(Dimension { name: name.to_owned(), value: DimensionValue::Column(column) })
+}
+
+/// Names of dimensions whose values appear only in SQL. One declaration that hides a dimension hides it everywhere.
+pub(super) fn hidden(specs: &[CohortSection]) -> Vec<String> {
+    let named = specs.iter().flat_map(|spec| &spec.by).filter_map(|dimension| match dimension {
+        DimensionSpec::Expression(named) if named.shown == Some(ShownSpec::Sql) => Some(named.name.clone()),
+        DimensionSpec::Expression(_) | DimensionSpec::Column(_) => None,
+    });
+    let mut names: Vec<String> = named.collect();
+    names.sort();
+    names.dedup();
+    names
 }

@@ -106,6 +106,7 @@ pub fn plan(
         windows,
         dimensions,
         cohort_sets,
+        hidden: cohorts::hidden(&spec.cohorts),
         sums: metric::sums_of(&metrics.all),
         metrics: metrics.all,
         parameters: metrics.parameters,
