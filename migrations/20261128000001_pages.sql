@@ -60,6 +60,10 @@ left join lateral (
 ) as last on true;
 comment on view trueup.alert_state is 'Every alert as it is now; alert_history has its changes.';
 
+create view trueup.job_about as
+select j.name as job, j.about from trueup.job j;
+comment on view trueup.job_about is 'Description of every job: windows, metrics with units, rules, objectives, dimensions.';
+
 create view trueup.job_state as
 select j.name as job,
        case when firing.alerts > 0 then 'firing'
@@ -218,6 +222,7 @@ begin
             ('job_state', 'published_as_of', 'As_of of the newest published run.'),
             ('job_state', 'next_due_at', 'When the next run is due. Null until a scheduler serves the job.'),
             ('job_state', 'registered_at', 'When the job was first seen.'),
+            ('job_about', 'about', 'Description of the job, as its last publication wrote it.'),
             ('job_state', 'about', 'Description of the job: windows, metrics with units, rules, objectives, dimensions.'),
             ('incident_history', 'opened_at', 'When its first alert fired.'),
             ('incident_history', 'closed_at', 'When its last alert ended. Null while one fires.'),
@@ -276,13 +281,13 @@ begin
         ) as d(view_name, column_name, text)
             on coalesce(d.view_name, c.relname) = c.relname and d.column_name = a.attname
         where c.relnamespace = 'trueup'::regnamespace
-          and c.relname in ('alert_state', 'job_state', 'incident_history', 'incident_evidence_history', 'incident_note_history',
+          and c.relname in ('alert_state', 'job_about', 'job_state', 'incident_history', 'incident_evidence_history', 'incident_note_history',
               'alert_action_history', 'silence_history', 'notification_state', 'receiver_state', 'plan_history')
     loop
         execute format('comment on column trueup.%I.%I is %L', described.relname, described.attname, described.text);
     end loop;
     if exists (select from pg_roles where rolname = 'trueup_reader') then
-        grant select on trueup.alert_state, trueup.job_state, trueup.incident_history, trueup.incident_evidence_history,
+        grant select on trueup.alert_state, trueup.job_about, trueup.job_state, trueup.incident_history, trueup.incident_evidence_history,
             trueup.incident_note_history, trueup.alert_action_history, trueup.silence_history, trueup.notification_state,
             trueup.receiver_state, trueup.plan_history to trueup_reader;
     end if;

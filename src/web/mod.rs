@@ -6,6 +6,7 @@ mod connections;
 mod error;
 mod frame;
 mod guard;
+mod hide;
 mod pages;
 mod params;
 mod probes;
@@ -70,6 +71,8 @@ struct Shared {
     links: Option<Links>,
     badges: Vec<String>,
     zone: Tz,
+    /// Key of the codes that stand for hidden values.
+    hiding_key: Vec<u8>,
 }
 
 /// Listens on an address, and serves until `stop`.
@@ -85,10 +88,14 @@ pub async fn listen(address: SocketAddr, site: Site, stop: watch::Receiver<bool>
 fn router(site: Site, is_open: bool) -> Result<Router> {
     let is_https = site.links.as_ref().is_some_and(Links::is_https);
     let guard = guard::Guard::new(site.hosts, site.links.as_ref(), &site.embed)?;
+    let sessions = session::Sessions::new(site.login, site.token.clone(), site.local_user, is_https);
+    // Without a token there is no secret that replicas share; a code then holds for this process only.
+    let hiding_key = sessions.tag("hidden", "").unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let shared = Arc::new(Shared {
         reader: site.reader,
         acts: site.acts,
-        sessions: session::Sessions::new(site.login, site.token.clone(), site.local_user, is_https),
+        sessions,
+        hiding_key: hiding_key.into_bytes(),
         token: site.token.clone(),
         links: site.links,
         badges: site.badges,

@@ -2,37 +2,73 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 
+use super::Shared;
 use super::error::PageError;
+use super::hide::Hide;
+use crate::domain::shown::Shown;
 use crate::postgres::held;
+use crate::store::read::overview;
 
 /// Time limit of all statements of a page.
 const PAGE: Duration = Duration::from_secs(10);
 
+tokio::task_local! {
+    /// What the transaction of this page hides.
+    static SHOWN: Shown;
+}
+
 /// Runs `work` in a read-only transaction that sees one moment.
 pub async fn snapshot<T>(
-    pool: &PgPool,
+    shared: &Shared,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PageError>,
 ) -> Result<T, PageError> {
-    held::within(pool, PAGE, async |connection| {
+    held::within(&shared.reader, PAGE, async |connection| {
         let mut transaction = connection.begin_with("begin isolation level repeatable read, read only").await?;
-        let read = work(&mut transaction).await;
+        let hidden = overview::hidden(&mut transaction).await?;
+        let shown = Shown::new(hidden, &shared.hiding_key);
+        let read = SHOWN.scope(shown, work(&mut transaction)).await;
         transaction.rollback().await?;
         read
     })
     .await
 }
 
+/// Reads something that the page cannot do without, with values of hidden dimensions replaced.
+pub async fn all<T: Hide>(
+    connection: &mut PgConnection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    let mut read = work(connection).await?;
+    hide(&mut read);
+    Ok(read)
+}
+
+/// True if a text from a request names a value that is hidden: to this page it does not exist.
+pub fn hides(text: &str) -> bool {
+    SHOWN.try_with(|shown| shown.hides(text)).unwrap_or_default()
+}
+
+fn hide(read: &mut impl Hide) {
+    let hid = SHOWN.try_with(|shown| {
+        if !shown.is_all() {
+            read.hide(shown);
+        }
+    });
+    debug_assert!(hid.is_ok(), "pages read within a snapshot");
+}
+
 /// Runs the statements of one panel. If they fail, the panel says so and the others stand; a lost connection fails the page.
-pub async fn panel<T>(
+pub async fn panel<T: Hide>(
     connection: &mut PgConnection,
     work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
 ) -> sqlx::Result<Result<T, String>> {
     let mut savepoint = connection.begin().await?;
     match work(&mut savepoint).await {
-        Ok(read) => {
+        Ok(mut read) => {
             savepoint.commit().await?;
+            hide(&mut read);
             Ok(Ok(read))
         }
         Err(sqlx::Error::Database(refusal)) => {

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::error::PageError;
 use super::params::Params;
+use super::reading;
 use super::view::overview::Job;
 use super::view::series::Rows;
 use super::view::{overview, series};
@@ -41,7 +42,7 @@ impl Selection {
 
 /// Finds a job by name.
 pub async fn job(connection: &mut PgConnection, name: &str) -> Result<Job, PageError> {
-    let rows = jobs::jobs(connection, Some(name)).await?;
+    let rows = reading::all(connection, async |c| jobs::jobs(c, Some(name)).await).await?;
     overview::jobs(rows).pop().ok_or_else(|| {
         let name = crate::text::line::clipped(name, 60);
         PageError::NotFound(format!("There is no job `{name}`. The overview lists all jobs."))
@@ -62,6 +63,9 @@ pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) 
         Some(given) => known(given, job.about.metrics.iter().map(|metric| metric.name.as_str()), "metric")?,
         None => job.about.headline().map(|metric| metric.name.clone()).unwrap_or_default(),
     };
+    if params.get("cohort").is_some_and(reading::hides) {
+        return Err(PageError::NotFound("There is no such cohort on these pages.".to_owned()));
+    }
     let range = range(connection, (name, &window), params, (now, as_of)).await?;
     let of = Selector {
         job: name.to_owned(),

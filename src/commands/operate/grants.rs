@@ -66,6 +66,7 @@ pub(in crate::commands) fn sql(global: &Global, roles: &Roles<'_>) -> Result<Str
         "delivery_history",
         "annotation",
         "model_baseline",
+        "job_about",
         "job_state",
         "alert_state",
         "incident_history",

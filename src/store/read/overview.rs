@@ -25,6 +25,19 @@ pub async fn moment(connection: &mut PgConnection) -> sqlx::Result<Moment> {
     .await
 }
 
+/// Returns the dimensions whose values appear only in SQL, of all jobs.
+pub async fn hidden(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        select distinct d.name as "name!"
+        from trueup.job_about j
+        cross join lateral jsonb_array_elements_text(coalesce(j.about -> 'hidden', '[]')) as d (name)
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// A job as it is now.
 #[derive(Debug, Clone)]
 pub struct JobRow {

@@ -65,7 +65,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &KNOWN, &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let selection = selection::select(connection, &name, &params).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         page(connection, frame.titled(&name), selection, &params).await
@@ -151,7 +151,8 @@ async fn read(
             as_of: of.as_of,
         };
         metrics = labels.take(reading::panel(connection, async |c| window::metrics(c, &key).await).await?);
-        names = read::names(connection, (&of.job, &of.window), end, MOST_NAMES).await?;
+        names =
+            reading::all(connection, async |c| read::names(c, (&of.job, &of.window), end, MOST_NAMES).await).await?;
     }
     let open = reading::panel(connection, async |c| read::open_alerts(c, &of.job).await).await?;
     Ok(Read { rows, names, recent: kinds.take(recent), newest: metrics, open: alerts.take(open) })

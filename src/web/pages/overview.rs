@@ -45,10 +45,10 @@ pub(super) async fn show(
         state: params.one_of("state", &STATES)?.map(str::to_owned),
         severity: params.one_of("severity", &["page", "ticket", "info"])?.map(str::to_owned),
     };
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Overview).await?;
         let mut panel = panel(&params);
-        let all = view::jobs(read::jobs(connection, None).await?);
+        let all = view::jobs(reading::all(connection, async |c| read::jobs(c, None).await).await?);
         let recent = reading::panel(connection, async |c| read::recent(c, &view::shown(&all), RECENT).await).await?;
         let recent = panel.take(recent);
         let (jobs, slos) = view::objectives(&all);
