@@ -16,7 +16,7 @@ pub enum PageError {
     NotFound(String),
     /// The user may not do this.
     Forbidden(String),
-    /// What was shown has changed meanwhile.
+    /// The subject has changed since it was shown.
     Conflict(String),
     /// The database does not answer.
     Unavailable(String),

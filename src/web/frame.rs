@@ -1,4 +1,4 @@
-//! What all pages have in common: navigation, the moment that they show, the user, and a message about what was just done.
+//! The parts that all pages have in common: navigation, the moment that they show, the user, and a message about what was just done.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

@@ -30,7 +30,6 @@ pub struct Guard {
 struct Rules {
     hosts: Vec<String>,
     policy: HeaderValue,
-    permits: Semaphore,
 }
 
 impl Guard {
@@ -45,7 +44,7 @@ impl Guard {
              base-uri 'none'; frame-ancestors {ancestors}"
         );
         let policy = policy.parse().context("an origin in `embed` cannot be a header")?;
-        let rules = Rules { hosts, policy, permits: Semaphore::new(AT_ONCE) };
+        let rules = Rules { hosts, policy };
         Ok(Self { rules: Arc::new(rules), csrf })
     }
 
@@ -60,6 +59,20 @@ impl Guard {
     }
 }
 
+/// Limits the requests that pages answer at once, so that they never wait long for one of few connections. Probes and assets
+/// are not limited.
+pub fn limited(router: Router) -> Router {
+    router.layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(AT_ONCE)), limit))
+}
+
+async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = permits.try_acquire() else {
+        let wait = [(header::RETRY_AFTER, "1")];
+        return (StatusCode::SERVICE_UNAVAILABLE, wait, "too many requests at once\n").into_response();
+    };
+    next.run(request).await
+}
+
 /// Refuses requests for unknown host names: a page in a user's browser must not reach this one under a name of its own. Refuses
 /// bodies of requests that only read.
 async fn admit(State(rules): State<Arc<Rules>>, request: Request, next: Next) -> Response {
@@ -69,10 +82,6 @@ async fn admit(State(rules): State<Arc<Rules>>, request: Request, next: Next) ->
     if request.method() != Method::POST && has_body(request.headers()) {
         return (StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted\n").into_response();
     }
-    let Ok(_permit) = rules.permits.try_acquire() else {
-        let wait = [(header::RETRY_AFTER, "1")];
-        return (StatusCode::SERVICE_UNAVAILABLE, wait, "too many requests at once\n").into_response();
-    };
     let mut answer = next.run(request).await;
     restrict(answer.headers_mut(), &rules.policy);
     answer

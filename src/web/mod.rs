@@ -37,7 +37,7 @@ pub use probes::Runner;
 pub struct Site {
     /// Read-only connections.
     pub reader: PgPool,
-    /// What acts of users need. `None`: the pages only show.
+    /// Resources of users' acts. `None`: the pages only show.
     pub acts: Option<Acts>,
     /// The runner in this process, for its probes.
     pub runner: Option<Runner>,
@@ -56,7 +56,7 @@ pub struct Site {
     pub zone: Tz,
 }
 
-/// What acknowledging, resolving and silencing needs.
+/// Resources for acknowledging, resolving and silencing.
 pub struct Acts {
     pub pool: PgPool,
     pub routing: Routing,
@@ -101,7 +101,7 @@ fn router(site: Site, is_open: bool) -> Result<Router> {
         badges: site.badges,
         zone: site.zone,
     });
-    let mut router = pages::router(Arc::clone(&shared));
+    let mut router = guard::limited(pages::router(Arc::clone(&shared)));
     if let Some(runner) = site.runner {
         let probes = probes::Probes { runner, token: site.token, is_open, asked: Mutex::default() };
         router = router.merge(probes::router(Arc::new(probes)));

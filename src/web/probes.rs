@@ -30,7 +30,7 @@ pub struct Runner {
     pub unwell_after: Duration,
 }
 
-/// What the probes need.
+/// Resources of the probes.
 pub(super) struct Probes {
     pub(super) runner: Runner,
     /// Required by `/metrics`, if set. The other pages need none, because probes carry no secrets.

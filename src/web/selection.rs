@@ -49,8 +49,8 @@ pub async fn job(connection: &mut PgConnection, name: &str) -> Result<Job, PageE
     })
 }
 
-/// Reads the selection from the parameters of a request. What they leave open is chosen: the main window and metric of the
-/// job, everything, and the newest windows.
+/// Reads the selection from the parameters of a request. Defaults: the main window and metric of the job, everything, and the
+/// newest windows.
 pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) -> Result<Selection, PageError> {
     let job = job(connection, name).await?;
     let now = jobs::moment(connection).await?.now;

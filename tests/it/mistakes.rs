@@ -150,9 +150,9 @@ fn case_name() -> String {
 )]
 #[case::odd_dimension(
     "by = [\"region\"]",
-    "by = [{ name = \"x\" }]",
+    "by = [{ expr = \"x\" }]",
     "missing-key",
-    "`cohorts[0].by[0].expr` is missing"
+    "`cohorts[0].by[0].name` is missing"
 )]
 #[case::unknown_metric("metric = \"rmse\"", "metric = \"rsme\"", "unknown-metric", "did you mean `rmse`")]
 #[case::unknown_window(

@@ -56,7 +56,7 @@ pub struct JobRow {
     pub last_run_failure: Option<String>,
     pub published_as_of: Option<DateTime<Utc>>,
     pub next_due_at: Option<DateTime<Utc>>,
-    /// Description; see [`crate::domain::about::About`].
+    /// Description, as its last publication wrote it.
     pub about: Json,
 }
 
@@ -141,7 +141,7 @@ pub struct BudgetRow {
     pub budget_left: Option<f64>,
     pub exhausted_at: Option<DateTime<Utc>>,
     pub burn: Json,
-    /// What was left about a day before.
+    /// Budget that was left about a day before.
     pub left_before: Option<f64>,
 }
 

@@ -49,7 +49,7 @@ struct JobPage {
     open: Vec<AlertLine>,
 }
 
-/// What was read for the page.
+/// Rows of the page.
 struct Read {
     rows: Rows,
     names: Names,

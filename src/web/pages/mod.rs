@@ -21,7 +21,7 @@ use super::session::Identity;
 use super::{Shared, assets};
 use crate::text::links;
 
-/// What a page answers.
+/// Answer of a page.
 type Page = Result<Response, PageError>;
 
 /// Returns the routes of all pages.

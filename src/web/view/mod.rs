@@ -1,4 +1,4 @@
-//! What templates show, built from rows. Pure.
+//! Contents of templates, built from rows. Pure.
 
 pub mod job;
 pub mod overview;

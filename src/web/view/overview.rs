@@ -43,7 +43,7 @@ pub struct Line {
     pub is_late: bool,
 }
 
-/// What is left of a budget.
+/// The budget that is left.
 #[derive(Debug, Clone)]
 pub struct Budget {
     pub slo: String,

@@ -24,7 +24,7 @@ pub struct Rows {
     pub finished: Vec<FinishedRow>,
 }
 
-/// Windows from which a usual correction can be told.
+/// Fewest windows for a usual correction.
 const FEWEST_FINISHED: usize = 20;
 
 /// How the first reports of a kind of window usually end: quantiles of final by first.
