@@ -10,6 +10,7 @@ mod pages;
 mod params;
 mod probes;
 mod reading;
+mod scope;
 mod selection;
 mod session;
 mod view;
