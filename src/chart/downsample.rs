@@ -2,35 +2,54 @@
 //!
 //! Methods that keep the shape on the whole, such as LTTB, may drop the one breach.
 
+use std::ops::Range;
+
 use crate::chart::series::Point;
 
 /// Most columns that are drawn.
 pub const COLUMNS: usize = 600;
+
+/// Most columns of everything that is not the value itself, such as its interval, where there are more windows than
+/// [`COLUMNS`].
+pub(super) const COARSE: usize = COLUMNS / 2;
 
 /// A first report that differs by more than this share of the value is always drawn.
 const CORRECTION: f64 = 0.05;
 
 /// Returns the indices of the points that are drawn, ascending: all of them up to [`COLUMNS`].
 ///
-/// Above that, M4 of each column, and the edges of gaps, changes of status, breaches and large corrections. Of those, a column that has
-/// many keeps its extremes, between which the others lie.
+/// Above that, M4 of each column, the edges of gaps and changes of status, and M4 of its breaches, between which the
+/// others lie. Of the corrections in a column the largest is kept.
 pub fn kept(points: &[Point]) -> Vec<usize> {
     if points.len() <= COLUMNS {
         return (0..points.len()).collect();
     }
     let mut found = Vec::new();
-    for column in 0..COLUMNS {
-        let (from, until) = (column * points.len() / COLUMNS, (column + 1) * points.len() / COLUMNS);
-        let all = || from..until;
+    for column in columns(points, COLUMNS) {
+        let all = || column.clone();
         found.extend(extremes(points, all()));
         found.extend(extremes(points, all().filter(|n| points[*n].is_breach())));
-        found.extend(extremes(points, all().filter(|n| is_corrected(&points[*n]))));
+        found.extend(most_corrected(points, all()));
         found.extend(ends(all().filter(|n| is_edge(points, *n))));
         found.extend(ends(all().filter(|n| is_change(points, *n))));
     }
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Returns the indices of the points whose first report is drawn: all that have one up to [`COLUMNS`], and the
+/// largest correction of each of [`COARSE`] columns above that.
+pub(super) fn corrected(points: &[Point]) -> Vec<usize> {
+    if points.len() <= COLUMNS {
+        return (0..points.len()).filter(|n| points[*n].ghost().is_some()).collect();
+    }
+    columns(points, COARSE).filter_map(|column| most_corrected(points, column)).collect()
+}
+
+fn columns(points: &[Point], count: usize) -> impl Iterator<Item = Range<usize>> {
+    let at = move |column: usize| column * points.len() / count;
+    (0..count).map(move |column| at(column)..at(column + 1))
 }
 
 /// Says what was left out, if anything.
@@ -56,9 +75,15 @@ fn ends(of: impl Iterator<Item = usize>) -> Vec<usize> {
     edges.copied().collect()
 }
 
-fn is_corrected(point: &Point) -> bool {
-    let Some((first, value)) = point.ghost().zip(point.shown()) else { return false };
-    (first - value).abs() > CORRECTION * value.abs()
+/// The point with the largest correction, if that is worth a mark.
+fn most_corrected(points: &[Point], mut of: impl Iterator<Item = usize>) -> Option<usize> {
+    let correction = |n: usize| {
+        let (first, value) = points[n].ghost().zip(points[n].shown())?;
+        Some((first - value).abs() / value.abs()).filter(|share| *share > CORRECTION)
+    };
+    let first = of.find(|n| correction(*n).is_some())?;
+    let by_size = |a: &usize, b: &usize| correction(*a).unwrap_or(0.0).total_cmp(&correction(*b).unwrap_or(0.0));
+    of.chain([first]).max_by(by_size)
 }
 
 /// True next to a gap, and at its first and last window.

@@ -1,4 +1,5 @@
-//! The frame around a drawing: an outer SVG in CSS pixels with all text, and an inner one that stretches to the width of the page.
+//! The frame around a drawing: an outer SVG in CSS pixels with all text, and an inner one that stretches to the width
+//! of the page.
 
 use std::fmt::Display;
 
@@ -56,7 +57,12 @@ pub(super) struct Frame {
 impl Frame {
     pub(super) fn new(label: &str, height: f64) -> Self {
         let (ground, plot, text) = Default::default();
-        Self { ground, plot, text, height, left: 0.0, label: label.to_owned() }
+        Self { ground, plot, text, height, left: 0.0, label: if label.is_empty() { "chart" } else { label }.to_owned() }
+    }
+
+    /// Sets the height of everything, in pixels.
+    pub(super) fn grow(&mut self, height: f64) {
+        self.height = height;
     }
 
     /// Leaves a share of the width on the left for names.
@@ -64,7 +70,8 @@ impl Frame {
         self.left = left;
     }
 
-    /// Draws horizontal lines at ticks, between two heights, each with its label above it. The topmost label has the unit.
+    /// Draws horizontal lines at ticks, between two heights, each with its label above it. The topmost label has the
+    /// unit.
     pub(super) fn values(&mut self, ticks: &[Tick], top: f64, bottom: f64, unit: &str) {
         let mut lines = Path::default();
         for (n, tick) in ticks.iter().enumerate() {
@@ -104,14 +111,23 @@ impl Frame {
 
     /// Writes the labels of columns of equal width: those that fit on a phone, and further ones on wide screens.
     pub(super) fn labels<'a>(&mut self, labels: impl Iterator<Item = &'a str> + Clone, bottom: f64) {
+        // Shares of the width that six characters need on a phone and on a wide screen.
+        let (phone, wide) = (0.19 / (1.0 - self.left), 0.075 / (1.0 - self.left));
         let count = labels.clone().count().max(1);
-        let (few, more) = (count.div_ceil(6), count.div_ceil(18));
         #[expect(clippy::cast_precision_loss, reason = "a few columns")]
         let middle = |n: usize| (n as f64 + 0.5) / count as f64;
-        // The finer step divides the coarser one, so that labels have equal distances.
-        let few = few.div_ceil(more) * more;
-        for (n, label) in labels.enumerate().filter(|(n, label)| n % more == 0 && !label.is_empty()) {
-            self.words(middle(n), bottom + 18.0, if n % few == 0 { "" } else { "wide" }, label);
+        let (mut last_always, mut last) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+        for (n, label) in labels.enumerate().filter(|(_, label)| !label.is_empty()) {
+            let share = middle(n);
+            if share - last < wide {
+                continue;
+            }
+            last = share;
+            let class = if share - last_always < phone { "wide" } else { "" };
+            if class.is_empty() {
+                last_always = share;
+            }
+            self.words(share, bottom + 18.0, class, label);
         }
     }
 
@@ -133,8 +149,8 @@ impl Frame {
         self.text.text("text", &attributes, words);
     }
 
-    /// Lays invisible targets with tooltips and links over a drawing: at `(x, link, title)`, each as high as the drawing, so that a finger
-    /// meets it. A target without a title is left out.
+    /// Lays invisible targets with tooltips and links over a drawing: at `(x, link, title)`, each as high as the
+    /// drawing, so that a finger meets it. A target without a title is left out.
     pub(super) fn targets<'a>(
         &mut self,
         [top, bottom]: [f64; 2],

@@ -19,7 +19,8 @@ pub(super) fn across(points: &[Point], range: &Range<DateTime<Utc>>) -> (TimeSca
     (time, places)
 }
 
-/// The range across of a firing, in units of the plot. It begins with the slot of its first window, so that one window is seen.
+/// The range across of a firing, in units of the plot. It begins with the slot of its first window, so that one
+/// window is seen.
 pub(super) fn firing(time: &TimeScale, slots: &[Range<f64>], span: &Span) -> [f64; 2] {
     let (from, until) = (time.share(span.from) * WIDTH, time.share(span.until) * WIDTH);
     let slot = slots.iter().find(|slot| slot.start <= from && from < slot.end);
@@ -27,8 +28,8 @@ pub(super) fn firing(time: &TimeScale, slots: &[Range<f64>], span: &Span) -> [f6
     [from, until.max(from)]
 }
 
-/// The scale of values. An interval of few samples may be a hundred times as wide as everything else, and a first report as
-/// far away; both are clipped.
+/// The scale of values. An interval of few samples may be a hundred times as wide as everything else, and a first
+/// report as far away; both are clipped.
 pub(super) fn scale(points: &[Point]) -> Option<Scale> {
     let values = || points.iter().filter_map(Point::shown);
     let (low, high) = bounds(values());

@@ -53,6 +53,18 @@ impl Markup {
         }
     }
 
+    /// Writes a path as thick as a row of cells, unless it is empty.
+    pub(super) fn band(&mut self, class: &str, thickness: f64, path: &Path) {
+        if !path.is_empty() {
+            self.empty("path", &[("class", &class), ("stroke-width", &thickness), ("d", path)]);
+        }
+    }
+
+    /// Writes text into the element that is open.
+    pub(super) fn words(&mut self, text: &str) {
+        self.escape(text);
+    }
+
     /// Appends markup that was written before.
     pub(super) fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
@@ -145,7 +157,7 @@ impl Path {
         self.data.push_str("h.01");
         // Not the way back as well: Chromium draws half a circle for that. Ten dots have moved by a tenth.
         self.dots += 1;
-        if self.dots % 10 == 0 {
+        if self.dots.is_multiple_of(10) {
             self.at.0 += 1;
         }
     }

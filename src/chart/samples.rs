@@ -19,7 +19,8 @@ pub fn noise(n: i64) -> f64 {
     (n.sin() * 43_758.547).rem_euclid(1.0)
 }
 
-/// A day-ahead forecast that gets worse: `count` hours, of which the last sixth is provisional, with a gap in the middle.
+/// A day-ahead forecast that gets worse: `count` hours, of which the last sixth is provisional, with a gap in the
+/// middle.
 pub fn series(count: i64) -> Series {
     let points = (0..count).map(|n| point(n, count)).collect();
     Series {

@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// One metric of one kind of window, cohort and version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
-    /// One per expected window, ascending by `end`. A window without a value is a point without one: lines are cut there.
+    /// One per expected window, ascending by `end`. A window without a value is a point without one: lines are cut
+    /// there.
     pub points: Vec<Point>,
     /// The times shown, by the end of windows.
     pub range: Range<DateTime<Utc>>,

@@ -11,8 +11,8 @@ use crate::text::number::number;
 const WIDTH: usize = 64;
 const HEIGHT: usize = 10;
 
-/// Draws a series 80 columns wide. A column shows its largest value, marked if any was in breach and hollow if it is provisional, its
-/// newest limit, and `/` on the lower line where windows have no value.
+/// Draws a series 80 columns wide. A column shows its largest value, marked if any was in breach and hollow if it is
+/// provisional, its newest limit, and `/` on the lower line where windows have no value.
 pub fn series(series: &Series) -> String {
     let columns = columns(series);
     let known = columns.iter().flat_map(|column| [column.value, column.limit]).flatten();
@@ -125,7 +125,20 @@ mod tests {
 
     #[test]
     fn a_text_shows_values_the_limit_gaps_and_when_it_fired() {
-        insta::assert_snapshot!(super::series(&samples::series(128)), @"");
+        insta::assert_snapshot!(super::series(&samples::series(128)), @r#"
+        606.4 │                                                              ○○
+              │                                                             ○
+              │────────────────────────────────────────────────────────────○───
+              │                                                           ◦
+              │               ·           ·                             ◦◦
+              │······      ··· ···      ·· ··        ····      ·····◦◦◦◦
+              │      ······       ·· ···     ··          ······
+              │                     ·
+              │
+            0 │                                //////
+        fires │                                                        ▲▲▲▲▲▲▲▲
+               2026-11-18                                            2026-11-23
+        "#);
     }
 
     #[test]

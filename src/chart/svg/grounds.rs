@@ -1,4 +1,5 @@
-//! Grounds of times in which something holds: an alert fires, a silence lasts, a value is missing. And annotations over them.
+//! Grounds of times in which something holds: an alert fires, a silence lasts, a value is missing. And annotations
+//! over them.
 
 use super::Parts;
 use super::view::View;

@@ -1,8 +1,10 @@
 //! Band, baseline, limit and value of a series, its first reports and where provisional values usually end.
 
+use std::ops::Range;
+
 use super::TITLED;
 use super::view::View;
-use crate::chart::downsample::COLUMNS;
+use crate::chart::downsample::{self, COARSE, COLUMNS};
 use crate::chart::layout::{chunks, connected, runs};
 use crate::chart::markup::{Markup, Path};
 use crate::chart::series::{Point, Series, drawable};
@@ -14,7 +16,7 @@ pub(super) fn draw(plot: &mut Markup, series: &Series, view: &View, kept: &[usiz
     plot.path("c-baseline", &level(points, view, |point| point.baseline));
     plot.path("c-limit", &level(points, view, |point| point.limit));
     whiskers(plot, points, view, kept);
-    ghosts(plot, points, view, kept);
+    ghosts(plot, points, view);
     let (solid, dashed) = values(points, view, kept);
     plot.path("c-line", &solid);
     plot.path("c-line c-open", &dashed);
@@ -26,7 +28,7 @@ fn band(points: &[Point], view: &View) -> Path {
     let mut path = Path::default();
     for run in runs(points, |point| point.band().is_some()) {
         // Where several windows share a column, the band is as wide as the widest of them.
-        let most = if points.len() > COLUMNS { (run.len() * COLUMNS / points.len()).max(2) } else { run.len() };
+        let most = most(points, &run);
         let mut edges: Vec<(f64, f64, f64)> =
             chunks(run.clone(), most).into_iter().map(|part| envelope(&points[part], view, Point::band)).collect();
         let (first, last) = (view.x(points[run.start].end), view.x(points[run.end - 1].end));
@@ -48,6 +50,11 @@ fn band(points: &[Point], view: &View) -> Path {
     path
 }
 
+/// Most parts of a run that are drawn.
+fn most(points: &[Point], run: &Range<usize>) -> usize {
+    if points.len() > COLUMNS { (run.len() * COARSE / points.len()).max(2) } else { run.len() }
+}
+
 /// Position across of the middle of some windows, and their lowest and highest bound.
 fn envelope(points: &[Point], view: &View, pair: fn(&Point) -> Option<(f64, f64)>) -> (f64, f64, f64) {
     let bounds = points.iter().filter_map(pair);
@@ -60,13 +67,16 @@ pub(super) fn level(points: &[Point], view: &View, value: impl Fn(&Point) -> Opt
     let mut path = Path::default();
     let value = |point: &Point| drawable(value(point)).filter(|_| point.shown().is_some());
     for run in runs(points, |point| value(point).is_some()) {
-        let heights: Vec<f64> = points[run.clone()].iter().filter_map(value).map(|value| view.y(value)).collect();
+        let parts = chunks(run.clone(), most(points, &run));
+        // A part shows its newest value.
+        let heights: Vec<f64> =
+            parts.iter().filter_map(|part| value(&points[part.end - 1])).map(|value| view.y(value)).collect();
         path.start(view.slots[run.start].start, heights[0]);
-        for (n, pair) in heights.windows(2).enumerate() {
+        for (pair, part) in heights.windows(2).zip(&parts) {
             // A level that stays is one line.
             if (pair[0] - pair[1]).abs() >= 0.05 {
-                path.line(view.slots[run.start + n].end, pair[0]);
-                path.line(view.slots[run.start + n].end, pair[1]);
+                path.line(view.slots[part.end - 1].end, pair[0]);
+                path.line(view.slots[part.end - 1].end, pair[1]);
             }
         }
         path.line(view.slots[run.end - 1].end, heights[heights.len() - 1]);
@@ -120,9 +130,9 @@ fn dots(plot: &mut Markup, points: &[Point], view: &View, kept: &[usize]) {
 }
 
 /// First reports: a cross, and a stem to the value.
-fn ghosts(plot: &mut Markup, points: &[Point], view: &View, kept: &[usize]) {
+fn ghosts(plot: &mut Markup, points: &[Point], view: &View) {
     let (mut stems, mut arms) = (Path::default(), Path::default());
-    for point in kept.iter().map(|n| &points[*n]) {
+    for point in downsample::corrected(points).into_iter().map(|n| &points[n]) {
         let Some((first, value)) = point.ghost().zip(point.shown()) else { continue };
         let (x, y, to) = (view.x(point.end), view.y(first), view.y(value));
         if (y - to).abs() <= 1.0 {
@@ -143,7 +153,7 @@ fn whiskers(plot: &mut Markup, points: &[Point], view: &View, kept: &[usize]) {
     let (mut stems, mut arms) = (Path::default(), Path::default());
     if points.len() > TITLED {
         for run in runs(points, |point| point.whisker().is_some()) {
-            let most = (run.len() * COLUMNS / points.len()).max(2);
+            let most = most(points, &run);
             let edges: Vec<_> =
                 chunks(run, most).into_iter().map(|part| envelope(&points[part], view, Point::whisker)).collect();
             for edge in [|edge: &(f64, f64, f64)| edge.1, |edge: &(f64, f64, f64)| edge.2] {

@@ -10,11 +10,11 @@ use crate::chart::layout::{across, connected, scale};
 use crate::chart::markup::{Path, Svg};
 use crate::chart::series::{Line, Point};
 
-/// Most lines in one chart: two of more could not be told apart.
+/// Most lines in one chart: nobody could distinguish two of more.
 pub const MOST: usize = 5;
 
 /// Share of the width for names.
-const NAMES: f64 = 0.14;
+const NAMES: f64 = 0.2;
 
 /// Draws up to five lines, each with its own dash and its name at its end. Further lines are left out.
 pub fn several(lines: &[Line], range: &Range<DateTime<Utc>>, size: &Size) -> Svg {
