@@ -17,6 +17,8 @@ pub struct About {
     pub interval_seconds: i64,
     /// Time until a window is final, in seconds.
     pub label_wait_seconds: i64,
+    /// Time for which residuals are kept, in seconds. 0: the job keeps none.
+    pub residuals_keep_seconds: i64,
     pub dimensions: Vec<String>,
     /// Dimensions whose values appear only in SQL.
     pub hidden: Vec<String>,

@@ -17,6 +17,7 @@ pub(super) fn describe(job: &PlannedJob) -> About {
         timezone: job.windows.zone.name().to_owned(),
         interval_seconds: job.schedule.cadence.usual_gap().num_seconds(),
         label_wait_seconds: job.windows.label_wait.num_seconds(),
+        residuals_keep_seconds: if job.is_incremental() { job.keep.num_seconds() } else { 0 },
         dimensions: job.dimension_names(),
         hidden: job.hidden.clone(),
         has_versions: job.predictions.version.is_some(),

@@ -11,6 +11,7 @@ mod pages;
 mod params;
 mod probes;
 mod reading;
+mod scope;
 mod selection;
 mod session;
 mod view;

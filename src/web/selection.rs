@@ -82,6 +82,35 @@ pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) 
     Ok(Selection { job, of, rules })
 }
 
+/// Reads the selection of one kind of window by its name in an address. Its range is empty.
+pub async fn window(
+    connection: &mut PgConnection,
+    name: &str,
+    kind: &str,
+    params: &Params,
+) -> Result<Selection, PageError> {
+    let job = job(connection, name).await?;
+    let now = jobs::moment(connection).await?.now;
+    let window = known(kind, job.about.windows.iter().map(|window| window.name.as_str()), "window")?;
+    let metric = match params.get("metric") {
+        Some(given) => known(given, job.about.metrics.iter().map(|metric| metric.name.as_str()), "metric")?,
+        None => job.about.headline().map(|metric| metric.name.clone()).unwrap_or_default(),
+    };
+    let of = Selector {
+        job: name.to_owned(),
+        window,
+        metric,
+        cohort: params.get("cohort").unwrap_or("all").to_owned(),
+        version: params.get("version").map(str::to_owned),
+        from: now,
+        to: now,
+        as_of: params.time("as_of", now)?,
+    };
+    let rules = job.about.rules.iter().filter(|rule| rule.metric == of.metric && rule.window == of.window);
+    let rules = rules.map(|rule| rule.name.clone()).collect();
+    Ok(Selection { job, of, rules })
+}
+
 /// Returns the range of the ends of windows. Without `from` and `to`: the newest windows of the kind, not a number of hours,
 /// so that a daily job shows three months and a job of quarter hours one day.
 async fn range(

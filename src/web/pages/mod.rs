@@ -1,8 +1,12 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod cohorts;
+mod debug;
 mod job;
 mod overview;
 mod sign_in;
+mod versions;
+mod window;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +33,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/jobs/{job}", get(job::show))
+        .route("/jobs/{job}/windows/{kind}/{end}", get(window::show))
+        .route("/jobs/{job}/cohorts", get(cohorts::show))
+        .route("/jobs/{job}/versions", get(versions::show))
+        .route("/jobs/{job}/debug", get(debug::show))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
         .with_state(Arc::clone(&shared));
