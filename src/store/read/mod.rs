@@ -1,11 +1,17 @@
 //! Queries behind commands, health checks and metrics.
 
+pub mod budget;
 pub mod deliveries;
 pub mod doctor;
+pub mod executive;
+pub mod firings;
 pub mod gauges;
 pub mod history;
+pub mod notifications;
 pub mod overview;
 pub mod owners;
+pub mod plans;
+pub mod runs;
 pub mod series;
 pub mod storage;
 pub mod window;
