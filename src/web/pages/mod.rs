@@ -1,7 +1,9 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod deliveries;
 mod job;
 mod overview;
+mod runs;
 mod sign_in;
 
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use chrono::Utc;
 
 use super::error::PageError;
@@ -29,6 +31,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/jobs/{job}", get(job::show))
+        .route("/runs", get(runs::list))
+        .route("/runs/{id}", get(runs::show))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(deliveries::show))
+        .route("/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/receivers/{name}/test", post(deliveries::test))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
         .with_state(Arc::clone(&shared));
