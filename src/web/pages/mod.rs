@@ -1,8 +1,11 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod budget;
+mod definition;
 mod deliveries;
 mod job;
 mod overview;
+mod rule;
 mod runs;
 mod sign_in;
 
@@ -31,6 +34,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/jobs/{job}", get(job::show))
+        .route("/jobs/{job}/budget/{slo}", get(budget::show))
+        .route("/jobs/{job}/rules/{rule}", get(rule::show))
+        .route("/jobs/{job}/definition", get(definition::show))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
         .route("/deliveries", get(deliveries::list))
