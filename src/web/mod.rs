@@ -10,6 +10,7 @@ mod pages;
 mod params;
 mod probes;
 mod reading;
+mod report;
 mod selection;
 mod session;
 mod view;
@@ -31,6 +32,7 @@ use crate::settings::Login;
 use crate::text::links::Links;
 
 pub use probes::Runner;
+pub use report::{ReportFormat, ReportRange, report};
 
 /// Resources and settings of the pages.
 pub struct Site {

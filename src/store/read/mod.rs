@@ -13,5 +13,6 @@ pub mod owners;
 pub mod plans;
 pub mod runs;
 pub mod series;
+pub mod server;
 pub mod storage;
 pub mod window;

@@ -202,3 +202,28 @@ pub async fn notices(connection: &mut PgConnection, of: &RunRow, most: i64) -> s
     .fetch_all(connection)
     .await
 }
+
+/// A process that ran jobs lately.
+#[derive(Debug, Clone)]
+pub struct RunnerRow {
+    pub runner: String,
+    pub runs: i64,
+    pub last_start: DateTime<Utc>,
+}
+
+/// Returns the processes that ran jobs in the last seven days, newest first.
+pub async fn runners(connection: &mut PgConnection) -> sqlx::Result<Vec<RunnerRow>> {
+    sqlx::query_as!(
+        RunnerRow,
+        r#"
+        select runner as "runner!", count(*) as "runs!", max(started_at) as "last_start!"
+        from trueup.run_history
+        where started_at > clock_timestamp() - interval '7 days' and runner is not null
+        group by runner
+        order by 3 desc
+        limit 100
+        "#
+    )
+    .fetch_all(connection)
+    .await
+}

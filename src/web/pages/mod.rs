@@ -1,8 +1,10 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod about;
 mod budget;
 mod definition;
 mod deliveries;
+mod executive;
 mod job;
 mod overview;
 mod rule;
@@ -37,6 +39,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/jobs/{job}/budget/{slo}", get(budget::show))
         .route("/jobs/{job}/rules/{rule}", get(rule::show))
         .route("/jobs/{job}/definition", get(definition::show))
+        .route("/executive", get(executive::show))
+        .route("/about", get(about::show))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
         .route("/deliveries", get(deliveries::list))
