@@ -293,3 +293,11 @@ begin
     end if;
 end
 $$;
+
+-- Operators ask which processes ran lately.
+create or replace view trueup.run_history as
+select j.name as job, r.scheduled_for, r.trigger, r.state, r.started_at, r.finished_at, r.as_of, r.rows_read,
+       r.buckets_recomputed, r.windows_written, r.failure,
+       r.id as run_id, r.plan_id, r.reason, r.attempt, r.rows_beyond_horizon, r.buckets_repaired, r.claimed_by as runner
+from trueup.run r join trueup.job j on j.id = r.job_id;
+comment on column trueup.run_history.runner is 'The process that claimed it last: its host and number.';

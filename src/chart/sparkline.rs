@@ -14,7 +14,16 @@ const MOST: usize = 60;
 /// Draws a line, and the limit if there is one. A missing value is a gap. Screen readers skip it: the numbers are
 /// next to it.
 pub fn svg(values: &[Option<f64>], limit: Option<f64>) -> Svg {
-    let values = thinned(values);
+    draw(values, &[], limit)
+}
+
+/// Draws a line over the first reports of the same values, in grey.
+pub fn compared(values: &[Option<f64>], first_reported: &[Option<f64>]) -> Svg {
+    draw(values, first_reported, None)
+}
+
+fn draw(values: &[Option<f64>], first_reported: &[Option<f64>], limit: Option<f64>) -> Svg {
+    let (values, first) = (thinned(values), thinned(first_reported));
     let limit = drawable(limit);
     let mut markup = Markup::default();
     markup.open(
@@ -27,7 +36,7 @@ pub fn svg(values: &[Option<f64>], limit: Option<f64>) -> Svg {
             ("viewBox", &format_args!("0 0 {WIDTH} {HEIGHT}")),
         ],
     );
-    if let Some(scale) = Scale::of(values.iter().copied().flatten().chain(limit)) {
+    if let Some(scale) = Scale::of(values.iter().chain(&first).copied().flatten().chain(limit)) {
         let y = |value: f64| HEIGHT - 3.0 - scale.share(value) * (HEIGHT - 6.0);
         let mut level = Path::default();
         if let Some(limit) = limit {
@@ -35,6 +44,7 @@ pub fn svg(values: &[Option<f64>], limit: Option<f64>) -> Svg {
             level.line(WIDTH, y(limit));
         }
         markup.path("c-limit", &level);
+        markup.path("c-stem", &line(&first, y).0);
         let (line, dots) = line(&values, y);
         markup.path("c-line", &line);
         markup.path("c-dot c-small", &dots);
@@ -119,6 +129,14 @@ mod tests {
             let svg = super::svg(&odd, Some(f64::MIN_POSITIVE));
             assert!(!svg.as_str().contains("NaN") && !svg.as_str().contains("inf"), "{svg}");
         }
+    }
+
+    #[test]
+    fn first_reports_are_a_line_of_their_own() {
+        let values = [Some(1.0), Some(2.0), Some(3.0)];
+        assert_eq!(svg(&values, None), compared(&values, &[]), "without first reports it is the same drawing");
+        let both = compared(&values, &[Some(1.0), Some(9.0), None]);
+        assert!(both.as_str().contains("c-stem") && both != compared(&values, &[]), "{both}");
     }
 
     #[test]

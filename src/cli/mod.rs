@@ -2,6 +2,7 @@
 
 mod measuring;
 mod notifications;
+mod reports;
 mod rules;
 mod setup;
 
@@ -17,6 +18,7 @@ pub use notifications::{
     ActArgs, AlertsCommand, AnnotateArgs, AnnotationKind, DeliveriesArgs, DeliveriesCommand, DeliveryState,
     IncidentArgs, NotifyCommand, RouteArgs, SilenceArgs, SilenceCommand,
 };
+pub use reports::{ReportArgs, ReportForm};
 pub use rules::{BacktestArgs, BacktestKnowledge, BaselineArgs, BaselineCommand, SuggestArgs};
 pub use setup::{GuardArgs, InitArgs, MigrateArgs, SchemaKind};
 
@@ -115,6 +117,8 @@ pub enum Command {
     },
     /// Show measured metrics
     History(HistoryArgs),
+    /// Write what was promised and kept in a month or a week, as one page or as Markdown
+    Report(ReportArgs),
     /// Show the state of each job
     Status {
         /// Refresh every few seconds until stopped

@@ -18,7 +18,7 @@ use clap::Parser as _;
 use crate::cli::{BaselineCommand, Cli, Command, Global, GuardArgs, NotifyCommand, Output};
 use crate::postgres::local::guard::{self, GuardOptions};
 use crate::text::visible;
-use analyst::{baseline, history};
+use analyst::{baseline, history, report};
 use author::{backtest, check, errors, explain, init, schema, suggest, test};
 use oncall::{alerts, deliveries, incident, notify, route, silence};
 use operate::{backfill, doctor, migrate, run, runs, serve, shell, status, storage, web};
@@ -74,6 +74,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Serve { .. } => serve::run(&global).await,
         Command::Web { listen, .. } => web::run(&global, listen).await,
         Command::History(args) => again(&global, args.watch, async || history::run(&global, &args).await).await,
+        Command::Report(args) => report::run(&global, &args).await,
         Command::Status { watch, storage: false } => again(&global, watch, async || status::run(&global).await).await,
         Command::Status { watch, storage: true } => again(&global, watch, async || storage::run(&global).await).await,
         Command::Runs { job, limit, watch } => {

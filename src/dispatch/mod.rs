@@ -9,6 +9,7 @@ pub mod compose;
 pub mod repeat;
 pub mod send;
 pub mod suppress;
+pub mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -93,6 +93,8 @@ pub struct AboutSlo {
     pub period_seconds: i64,
     /// Good events, in words.
     pub good: String,
+    /// Metric that is the share of good predictions. `None`: it counts windows.
+    pub metric: Option<String>,
     pub burns: Vec<AboutBurn>,
     pub owner: Option<String>,
     pub runbook: Option<String>,

@@ -2,8 +2,11 @@
 
 pub mod baseline;
 pub mod burn;
+pub mod confirmation;
 pub mod history;
+pub mod long_range;
 pub mod replay;
 pub mod rules;
+pub mod spending;
 pub mod state;
 pub mod verdict;

@@ -77,6 +77,10 @@ fn slo(slo: &Slo) -> AboutSlo {
                 format!("windows of {window} unless {} is {}", metric.name(), condition.describe())
             }
         },
+        metric: match &slo.indicator {
+            Indicator::Predictions { metric, .. } => Some(metric.to_string()),
+            Indicator::Windows { .. } => None,
+        },
         burns: slo
             .burns
             .iter()

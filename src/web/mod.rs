@@ -11,6 +11,7 @@ mod pages;
 mod params;
 mod probes;
 mod reading;
+mod report;
 mod scope;
 mod selection;
 mod session;
@@ -33,6 +34,7 @@ use crate::settings::Login;
 use crate::text::links::Links;
 
 pub use probes::Runner;
+pub use report::{ReportFormat, ReportRange, report};
 
 /// Resources and settings of the pages.
 pub struct Site {

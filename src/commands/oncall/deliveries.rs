@@ -8,6 +8,7 @@ use crate::cli::{DeliveriesArgs, DeliveriesCommand, Global, Output};
 use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
+use crate::store::outbox::retry;
 use crate::store::read::deliveries::{self, DeliveryFilter};
 
 pub(in crate::commands) async fn run(global: &Global, args: &DeliveriesArgs) -> Result<ExitCode> {
@@ -48,7 +49,7 @@ pub(in crate::commands) async fn act(global: &Global, command: &DeliveriesComman
     let settings = jobs::settings(global)?;
     let database = database::database(global, &settings).await?;
     let mut connection = database.pool.acquire().await?;
-    let retried = deliveries::retry(&mut connection, ids, receiver.as_deref()).await?;
+    let retried = retry::retry(&mut connection, ids, receiver.as_deref()).await?;
     drop(connection);
     if retried == 0 {
         return Err(user_error(

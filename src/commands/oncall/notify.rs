@@ -3,18 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::Global;
 use crate::commands::output::{self, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
-use crate::dispatch::send;
-use crate::notify::message::samples;
-use crate::store::clock;
-use crate::store::outbox::queue as messages;
-use crate::store::outbox::queue::NewNotification;
+use crate::dispatch::{send, trial};
 use crate::store::read::deliveries::{self, DeliveryFilter};
 
 pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result<ExitCode> {
@@ -30,29 +24,8 @@ pub(in crate::commands) async fn test(global: &Global, receiver: &str) -> Result
     let database = database::database(global, &settings).await?;
     let receivers = database::receivers(&settings);
     let mut connection = database.pool.acquire().await?;
-    let id = Uuid::new_v4();
-    let mut notice = samples::notice("test", "all");
-    notice.id = id.to_string();
-    notice.as_of = clock::now(&mut connection).await?;
-    notice.group = format!("test/{id}");
-    notice.note = Some("This is a test of the receiver: nothing is wrong, and the numbers are made up.".to_owned());
-    for section in &mut notice.rules {
-        section.alerts.iter_mut().for_each(|alert| (alert.id, alert.incident) = (None, None));
-    }
-    let new = NewNotification {
-        id,
-        job_id: None,
-        run_id: None,
-        receiver: receiver.to_owned(),
-        // A group of its own, so that it waits for nothing.
-        topic: notice.group.clone(),
-        kind: "test",
-        body: json!(notice),
-        due: None,
-    };
-    messages::enqueue(&mut connection, &new).await?;
-    // Try now, even if the receiver is paused after failures.
-    deliveries::try_now(&mut connection, receiver).await?;
+    // It is tried now, even if the receiver is paused after failures.
+    let id = trial::enqueue(&mut connection, receiver).await?;
     drop(connection);
     let spinner = progress::spinner(&format!("notifying {receiver}"));
     send::drain(&database.pool, &receivers, receiver, None, || false).await?;

@@ -1,9 +1,16 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod about;
+mod budget;
 mod cohorts;
 mod debug;
+mod definition;
+mod deliveries;
+mod executive;
 mod job;
 mod overview;
+mod rule;
+mod runs;
 mod sign_in;
 mod versions;
 mod window;
@@ -17,7 +24,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use chrono::Utc;
 
 use super::error::PageError;
@@ -37,6 +44,17 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/jobs/{job}/cohorts", get(cohorts::show))
         .route("/jobs/{job}/versions", get(versions::show))
         .route("/jobs/{job}/debug", get(debug::show))
+        .route("/jobs/{job}/budget/{slo}", get(budget::show))
+        .route("/jobs/{job}/rules/{rule}", get(rule::show))
+        .route("/jobs/{job}/definition", get(definition::show))
+        .route("/executive", get(executive::show))
+        .route("/about", get(about::show))
+        .route("/runs", get(runs::list))
+        .route("/runs/{id}", get(runs::show))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(deliveries::show))
+        .route("/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/receivers/{name}/test", post(deliveries::test))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
         .with_state(Arc::clone(&shared));
