@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod burn;
+pub mod gate;
 pub mod history;
 pub mod replay;
 pub mod rules;

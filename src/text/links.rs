@@ -114,6 +114,25 @@ impl Links {
     pub fn executive(&self) -> String {
         format!("{}/executive", self.base)
     }
+
+    /// Gate of a job, to which `rule` or `slo` are added.
+    pub fn gate(&self, job: &str) -> String {
+        format!("{}/api/v1/jobs/{}/gate", self.base, escaped(job))
+    }
+
+    /// Hook of the gate for programs that send no headers: `promotion` or `rollback`.
+    pub fn hook(&self, job: &str, key: &str, hook: &str) -> String {
+        format!("{}/api/v1/gate/{}/{}/{hook}", self.base, escaped(job), escaped(key))
+    }
+
+    pub fn badge(&self, job: &str) -> String {
+        format!("{}/api/v1/badge/{}.svg", self.base, escaped(job))
+    }
+
+    /// Atom feed of incidents.
+    pub fn feed(&self) -> String {
+        format!("{}/api/v1/incidents.atom", self.base)
+    }
 }
 
 /// A time in a path or query.

@@ -1,14 +1,17 @@
 //! Pages for people, the API for programs, and probes. `serve` has all of them; `trueup web` has pages and API alone.
 
 mod access;
+pub mod api;
 mod assets;
 mod connections;
 mod error;
+mod etag;
 mod frame;
 mod guard;
 mod pages;
 mod params;
 mod probes;
+mod problem;
 mod reading;
 mod selection;
 mod session;
@@ -94,7 +97,7 @@ fn router(site: Site, is_open: bool) -> Result<Router> {
         badges: site.badges,
         zone: site.zone,
     });
-    let mut router = pages::router(Arc::clone(&shared));
+    let mut router = pages::router(Arc::clone(&shared)).nest(api::PATH, api::router(&shared));
     if let Some(runner) = site.runner {
         let probes = probes::Probes { runner, token: site.token, is_open, asked: Mutex::default() };
         router = router.merge(probes::router(Arc::new(probes)));
