@@ -115,23 +115,28 @@ impl Links {
         format!("{}/executive", self.base)
     }
 
+    /// Root of the API.
+    pub fn api(&self) -> String {
+        format!("{}/api/v1", self.base)
+    }
+
     /// Gate of a job, to which `rule` or `slo` are added.
     pub fn gate(&self, job: &str) -> String {
-        format!("{}/api/v1/jobs/{}/gate", self.base, escaped(job))
+        format!("{}/jobs/{}/gate", self.api(), escaped(job))
     }
 
     /// Hook of the gate for programs that send no headers: `promotion` or `rollback`.
     pub fn hook(&self, job: &str, key: &str, hook: &str) -> String {
-        format!("{}/api/v1/gate/{}/{}/{hook}", self.base, escaped(job), escaped(key))
+        format!("{}/gate/{}/{}/{hook}", self.api(), escaped(job), escaped(key))
     }
 
     pub fn badge(&self, job: &str) -> String {
-        format!("{}/api/v1/badge/{}.svg", self.base, escaped(job))
+        format!("{}/badge/{}.svg", self.api(), escaped(job))
     }
 
     /// Atom feed of incidents.
     pub fn feed(&self) -> String {
-        format!("{}/api/v1/incidents.atom", self.base)
+        format!("{}/incidents.atom", self.api())
     }
 }
 

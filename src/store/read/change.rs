@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// State of a job, or of all jobs, from which a change can be told.
+/// State of a job, or of all jobs, in which every change shows.
 #[derive(Debug, Clone, Hash)]
 pub struct Traces {
     /// Names, states, lateness, publications and runs of the jobs.

@@ -80,7 +80,7 @@ pub struct IncidentAlertRow {
     pub acked_by: Option<String>,
     pub acked_at: Option<DateTime<Utc>>,
     pub frozen_at: DateTime<Utc>,
-    /// What was known when it fired.
+    /// The evidence frozen when it fired.
     pub evidence: Json,
 }
 

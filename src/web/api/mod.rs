@@ -58,7 +58,7 @@ async fn missing() -> Problem {
 }
 
 async fn document(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
-    let server = format!("{}{PATH}", shared.links.as_ref().map(|links| links.origin()).unwrap_or_default());
+    let server = shared.links.clone().unwrap_or_default().api();
     call.answer(&shared, &[], None, async |_| call::json(&openapi::document(&operations(), &server))).await
 }
 
@@ -161,7 +161,7 @@ fn of_history() -> Vec<Operation> {
         ),
         Operation::new(
             "/annotations",
-            "What happened to models and data, oldest first, as Grafana reads it",
+            "Events of models and data, oldest first, as Grafana reads them",
             history::ANNOTATIONS,
             json::<Vec<Annotation>>(),
             get(history::annotations),

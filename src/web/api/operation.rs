@@ -21,7 +21,7 @@ pub(super) struct Operation {
     pub(super) handler: MethodRouter<Arc<Shared>>,
 }
 
-/// Who may call an operation.
+/// Callers of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Users.

@@ -77,7 +77,7 @@ impl Parameter {
     /// Its schema, for the OpenAPI document.
     pub fn schema(&self) -> Json {
         match self.kind {
-            Kind::Text => json!({"type": "string", "minLength": 1, "maxLength": 16_384}),
+            Kind::Text => json!({"type": "string", "minLength": 1}),
             Kind::OneOf(words) => json!({"type": "string", "enum": words}),
             Kind::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
             Kind::Time => json!({

@@ -12,8 +12,8 @@ pub struct SignedLink {
     pub address: String,
 }
 
-/// Returns the addresses of a job. They hold until the token changes. Without a token there are no signatures, and the
-/// addresses of the gate for Flagger do not exist.
+/// Returns the addresses of a job. They hold until the token changes. Without a token nothing is signed, and there are no hooks for
+/// Flagger.
 pub fn links(token: Option<&SecretString>, links: &Links, job: &str) -> Vec<SignedLink> {
     let key = |purpose: &str, text: &str| token.and_then(|token| tag(token, purpose, text));
     let link = |name, address| SignedLink { name, address };
