@@ -115,6 +115,11 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log: LogFormat,
     },
+    /// Print the addresses of a job's badge, feed and gate, signed with the token of `[web]`
+    Links {
+        /// Name of the job
+        job: String,
+    },
     /// Show measured metrics
     History(HistoryArgs),
     /// Write what was promised and kept in a month or a week, as one page or as Markdown

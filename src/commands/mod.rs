@@ -21,7 +21,7 @@ use crate::text::visible;
 use analyst::{baseline, history, report};
 use author::{backtest, check, errors, explain, init, schema, suggest, test};
 use oncall::{alerts, deliveries, incident, notify, route, silence};
-use operate::{backfill, doctor, migrate, run, runs, serve, shell, status, storage, web};
+use operate::{backfill, doctor, links, migrate, run, runs, serve, shell, status, storage, web};
 use shared::{database, jobs};
 
 /// A failure on the user's side: exit code 1.
@@ -73,6 +73,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Backfill(args) => backfill::run(&global, &args).await,
         Command::Serve { .. } => serve::run(&global).await,
         Command::Web { listen, .. } => web::run(&global, listen).await,
+        Command::Links { job } => links::run(&global, &job),
         Command::History(args) => again(&global, args.watch, async || history::run(&global, &args).await).await,
         Command::Report(args) => report::run(&global, &args).await,
         Command::Status { watch, storage: false } => again(&global, watch, async || status::run(&global).await).await,

@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod burn;
 pub mod confirmation;
+pub mod gate;
 pub mod history;
 pub mod long_range;
 pub mod replay;

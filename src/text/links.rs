@@ -114,6 +114,30 @@ impl Links {
     pub fn executive(&self) -> String {
         format!("{}/executive", self.base)
     }
+
+    /// Root of the API.
+    pub fn api(&self) -> String {
+        format!("{}/api/v1", self.base)
+    }
+
+    /// Gate of a job, to which `rule` or `slo` are added.
+    pub fn gate(&self, job: &str) -> String {
+        format!("{}/jobs/{}/gate", self.api(), escaped(job))
+    }
+
+    /// Hook of the gate for programs that send no headers: `promotion` or `rollback`.
+    pub fn hook(&self, job: &str, key: &str, hook: &str) -> String {
+        format!("{}/gate/{}/{}/{hook}", self.api(), escaped(job), escaped(key))
+    }
+
+    pub fn badge(&self, job: &str) -> String {
+        format!("{}/badge/{}.svg", self.api(), escaped(job))
+    }
+
+    /// Atom feed of incidents.
+    pub fn feed(&self) -> String {
+        format!("{}/incidents.atom", self.api())
+    }
 }
 
 /// A time in a path or query.

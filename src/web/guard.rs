@@ -14,6 +14,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 
 use super::access;
+use super::problem::Problem;
 use crate::text::links::Links;
 
 /// Largest form, in bytes.
@@ -76,11 +77,20 @@ async fn limit(State(permits): State<Arc<Semaphore>>, request: Request, next: Ne
 /// Refuses requests for unknown host names: a page in a user's browser must not reach this one under a name of its own. Refuses
 /// bodies of requests that only read.
 async fn admit(State(rules): State<Arc<Rules>>, request: Request, next: Next) -> Response {
+    let is_program = request.uri().path().starts_with("/api/");
+    let refuse = |status, words: &'static str| match is_program {
+        true => Problem::new(status, words).into_response(),
+        false => (status, format!("{words}\n")).into_response(),
+    };
     if !access::is_known(&request, &rules.hosts) {
-        return (StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts\n").into_response();
+        return refuse(StatusCode::MISDIRECTED_REQUEST, "this host is not listed in [web] hosts");
     }
     if request.method() != Method::POST && has_body(request.headers()) {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted\n").into_response();
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted");
+    }
+    // No text in Postgres has this character, so no name can, and the server would refuse the statement.
+    if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+        return refuse(StatusCode::BAD_REQUEST, "the address contains the character NUL");
     }
     let mut answer = next.run(request).await;
     restrict(answer.headers_mut(), &rules.policy);

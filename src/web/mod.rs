@@ -1,15 +1,18 @@
 //! Pages for people, the API for programs, and probes. `serve` has all of them; `trueup web` has pages and API alone.
 
 mod access;
+pub mod api;
 mod assets;
 mod connections;
 mod error;
+mod etag;
 mod frame;
 mod guard;
 mod hide;
 mod pages;
 mod params;
 mod probes;
+mod problem;
 mod reading;
 mod report;
 mod scope;
@@ -104,7 +107,8 @@ fn router(site: Site, is_open: bool) -> Result<Router> {
         badges: site.badges,
         zone: site.zone,
     });
-    let mut router = guard::limited(pages::router(Arc::clone(&shared)));
+    let pages = pages::router(Arc::clone(&shared)).nest(api::PATH, api::router(&shared));
+    let mut router = guard::limited(pages);
     if let Some(runner) = site.runner {
         let probes = probes::Probes { runner, token: site.token, is_open, asked: Mutex::default() };
         router = router.merge(probes::router(Arc::new(probes)));

@@ -52,14 +52,17 @@ impl Params {
 
     /// Refuses parameters that the page does not know.
     pub fn expect(&self, known: &[&str]) -> Result<(), PageError> {
-        let names = || known.iter().chain(EVERYWHERE).copied();
-        let Some(unknown) = self.0.keys().find(|name| !names().any(|known| known == name.as_str())) else {
-            return Ok(());
-        };
-        let near = names().map(|name| (strsim::damerau_levenshtein(name, unknown), name)).min();
+        self.expect_only(&[known, EVERYWHERE].concat())
+    }
+
+    /// Refuses all other parameters, also those that every page accepts.
+    pub fn expect_only(&self, known: &[&str]) -> Result<(), PageError> {
+        let Some(unknown) = self.0.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+        let near = known.iter().map(|name| (strsim::damerau_levenshtein(name, unknown), *name)).min();
         let hint = match near {
             Some((distance, name)) if distance <= 2 => format!("did you mean `{name}`?"),
-            _ => format!("this page knows {}", names().collect::<Vec<_>>().join(", ")),
+            Some(_) => format!("this page knows {}", known.join(", ")),
+            None => "this page knows none".to_owned(),
         };
         Err(PageError::BadRequest(format!("unknown parameter `{}`: {hint}", clipped(unknown))))
     }

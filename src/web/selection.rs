@@ -136,8 +136,8 @@ async fn range(
     }
 }
 
-/// A window may be written `rolling 24h` or `rolling-24h`.
-fn known<'a>(given: &str, names: impl Iterator<Item = &'a str> + Clone, noun: &str) -> Result<String, PageError> {
+/// Finds a name that the job declares. A window may be written `rolling 24h` or `rolling-24h`.
+pub fn known<'a>(given: &str, names: impl Iterator<Item = &'a str> + Clone, noun: &str) -> Result<String, PageError> {
     if let Some(name) = names.clone().find(|name| *name == given || name.replace(' ', "-") == given) {
         return Ok(name.to_owned());
     }

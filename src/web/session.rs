@@ -125,14 +125,9 @@ impl Sessions {
         if self.is_https { "__Host-trueup" } else { "trueup" }
     }
 
-    /// Signs a text for a purpose. The key derives from the token: replicas agree, and a new token revokes everything.
+    /// Signs a text for a purpose; `None` without a token.
     pub fn tag(&self, purpose: &str, text: &str) -> Option<String> {
-        let token = self.token.as_ref()?;
-        let mut key = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes()).ok()?;
-        key.update(purpose.as_bytes());
-        let mut tag = Hmac::<Sha256>::new_from_slice(&key.finalize().into_bytes()).ok()?;
-        tag.update(text.as_bytes());
-        Some(URL_SAFE_NO_PAD.encode(tag.finalize().into_bytes()))
+        tag(self.token.as_ref()?, purpose, text)
     }
 
     fn may_try(&self) -> bool {
@@ -144,6 +139,15 @@ impl Sessions {
         }
         free
     }
+}
+
+/// Signs a text for a purpose. The key derives from the token: replicas agree, and a new token revokes everything.
+pub fn tag(token: &SecretString, purpose: &str, text: &str) -> Option<String> {
+    let mut key = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes()).ok()?;
+    key.update(purpose.as_bytes());
+    let mut tag = Hmac::<Sha256>::new_from_slice(&key.finalize().into_bytes()).ok()?;
+    tag.update(text.as_bytes());
+    Some(URL_SAFE_NO_PAD.encode(tag.finalize().into_bytes()))
 }
 
 fn by_proxy(proxy: &Proxy, headers: &HeaderMap, peer: Option<SocketAddr>) -> Identity {

@@ -10,6 +10,7 @@ mod acting;
 mod addresses;
 mod alerts;
 mod alignment;
+mod api;
 mod architecture;
 mod backfill;
 mod changes;

@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod doctor;
 pub mod grants;
+pub mod links;
 pub mod migrate;
 pub mod run;
 pub mod runs;

@@ -1,11 +1,14 @@
 //! Queries behind commands, health checks and metrics.
 
 pub mod budget;
+pub mod change;
+pub mod cohort_values;
 pub mod cohorts;
 pub mod deliveries;
 pub mod doctor;
 pub mod executive;
 pub mod firings;
+pub mod gate;
 pub mod gauges;
 pub mod history;
 pub mod notifications;
@@ -13,6 +16,7 @@ pub mod overview;
 pub mod owners;
 pub mod parts;
 pub mod plans;
+pub mod records;
 pub mod residuals;
 pub mod runs;
 pub mod samples;

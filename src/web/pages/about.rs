@@ -36,7 +36,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &[], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         let mut database = Panel::new("database", "Database", "Where all of this is read.")
             .sql("select current_setting('server_version'), current_database(), current_user;");

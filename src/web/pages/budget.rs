@@ -60,7 +60,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &["from", "to", "as_of"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let job = selection::job(connection, &name).await?;
         let slo = objective(&job.about, &slo)?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;

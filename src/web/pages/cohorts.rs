@@ -61,7 +61,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &["by", "window", "metric", "scale", "top", "from", "to", "as_of"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let selection = selection::select(connection, &name, &params).await?;
         let choice = choice(&selection, &params)?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;

@@ -74,7 +74,7 @@ pub(super) async fn show(
     frame::check(&params, &["from", "to", "cohort", "version", "scale", "pairs"], &shared)?;
     params.one_of("scale", &["linear", "log"])?;
     params.one_of("pairs", &["sample"])?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let selection = selection::select(connection, &name, &params).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         page(connection, frame.titled(format!("{name}, debug")), selection, &params).await

@@ -50,7 +50,7 @@ pub(super) async fn show(
     frame::check(&params, &["plan", "against"], &shared)?;
     let plan = params.number("plan", 1..=i64::MAX)?;
     let against = params.number("against", 1..=i64::MAX)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let job = selection::job(connection, &name).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         page(connection, frame.titled(format!("Definition of {name}")), &job, (plan, against)).await

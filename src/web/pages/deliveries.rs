@@ -63,7 +63,7 @@ pub(super) async fn list(
         before: params.number("before", 1..=i64::MAX)?,
         limit: LISTED + 1,
     };
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Deliveries).await?;
         deliveries_page(connection, frame.titled("Deliveries"), filter, &params).await
     })
@@ -140,7 +140,7 @@ pub(super) async fn show(
 ) -> Page {
     frame::check(&params, &[], &shared)?;
     let id = identifier(&id)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Deliveries).await?;
         delivery_page(connection, frame, id).await
     })
@@ -202,7 +202,7 @@ pub(super) async fn retry(
     let id = identifier(&id)?;
     let retried = held::within(&acts.pool, held::SHORT, async |connection| retry::retry(connection, &[id], None).await);
     if retried.await? == 0 {
-        let known = reading::snapshot(&shared.reader, async |connection| Ok(read::one(connection, id).await?));
+        let known = reading::snapshot(&shared, async |connection| Ok(read::one(connection, id).await?));
         return Err(match known.await? {
             Some(_) => PageError::Conflict("This message needs no other attempt: it was sent or dropped.".to_owned()),
             None => missing(&id.to_string()),
@@ -220,7 +220,7 @@ pub(super) async fn test(
     Path(name): Path<String>,
 ) -> Page {
     let acts = acts(&shared, &visitor)?;
-    let known = reading::snapshot(&shared.reader, async |connection| Ok(read::receivers(connection).await?)).await?;
+    let known = reading::snapshot(&shared, async |connection| Ok(read::receivers(connection).await?)).await?;
     if !known.iter().any(|row| row.receiver == name) {
         let words = format!("There is no receiver `{}` in the last 30 days.", clipped(&name, 60));
         return Err(PageError::NotFound(words));

@@ -38,7 +38,7 @@ pub(super) async fn show(
 ) -> Page {
     frame::check(&params, &["period", "month", "week", "owner"], &shared)?;
     let owner = params.get("owner").map(str::to_owned);
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Executive).await?;
         let period = period(&params, frame.now, frame.zone)?;
         let report = report::read(connection, &period, owner.as_deref(), frame.zone).await?;

@@ -14,6 +14,7 @@ use crate::store::read::series::{self as read, Names, OpenAlertRow};
 use crate::store::read::window::{self, MetricRow, WindowKey};
 use crate::text::links::{Links, with_query};
 use crate::web::error::PageError;
+use crate::web::etag::{self, Asked};
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::selection::{self, KNOWN, Selection};
@@ -62,16 +63,16 @@ pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
+    asked: Asked,
     params: Params,
 ) -> Page {
     frame::check(&params, &KNOWN, &shared)?;
-    let page = reading::snapshot(&shared, async |connection| {
+    etag::answer(&shared, &asked, Some(&name), async |connection| {
         let selection = selection::select(connection, &name, &params).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
-        page(connection, frame.titled(&name), selection, &params).await
+        render(&page(connection, frame.titled(&name), selection, &params).await?)
     })
-    .await?;
-    render(&page)
+    .await
 }
 
 async fn page(

@@ -10,6 +10,7 @@ use axum::extract::State;
 use super::{Page, render};
 use crate::store::read::overview as read;
 use crate::web::Shared;
+use crate::web::etag::{self, Asked};
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::reading;
@@ -36,6 +37,7 @@ struct OverviewPage {
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(visitor): Extension<Visitor>,
+    asked: Asked,
     params: Params,
 ) -> Page {
     frame::check(&params, &["q", "owner", "severity", "state"], &shared)?;
@@ -45,7 +47,7 @@ pub(super) async fn show(
         state: params.one_of("state", &STATES)?.map(str::to_owned),
         severity: params.one_of("severity", &["page", "ticket", "info"])?.map(str::to_owned),
     };
-    let page = reading::snapshot(&shared, async |connection| {
+    etag::answer(&shared, &asked, None, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Overview).await?;
         let mut panel = panel(&params);
         let all = view::jobs(reading::all(connection, async |c| read::jobs(c, None).await).await?);
@@ -69,10 +71,9 @@ pub(super) async fn show(
         let owners = all.iter().filter_map(|job| job.about.owner.clone()).collect();
         panel = panel.empty_if(all.is_empty(), "No job has run yet. `trueup run JOB` or `trueup serve` runs one.");
         panel = panel.empty_if(lines.is_empty(), "No job matches these filters.");
-        Ok(OverviewPage { frame, panel, lines, counts, total: all.len(), owners, filter })
+        render(&OverviewPage { frame, panel, lines, counts, total: all.len(), owners, filter })
     })
-    .await?;
-    render(&page)
+    .await
 }
 
 fn panel(params: &Params) -> Panel {

@@ -57,7 +57,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &["cohort", "version", "from", "to"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let job = selection::job(connection, &name).await?;
         let with_alerts = read::rules(connection, &name).await?;
         let tabs = view::tabs(&name, &job.about, &with_alerts, &rule);

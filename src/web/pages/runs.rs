@@ -60,7 +60,7 @@ pub(super) async fn list(
     params: Params,
 ) -> Page {
     frame::check(&params, &["job", "state", "trigger", "from", "to", "before"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Runs).await?;
         runs_page(connection, frame.titled("Runs"), &params).await
     })
@@ -154,7 +154,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &[], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let missing = || PageError::NotFound(format!("There is no run `{}`.", crate::text::line::clipped(&id, 40)));
         let number: i64 = id.parse().map_err(|_| missing())?;
         let row = read::one(connection, number).await?.ok_or_else(missing)?;

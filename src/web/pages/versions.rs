@@ -72,7 +72,7 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &["version", "against", "cohort", "window", "metric", "from", "to", "as_of"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let selection = selection::select(connection, &name, &params).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         page(connection, frame.titled(format!("{name}, versions")), selection, &params).await

@@ -61,7 +61,7 @@ pub(super) async fn show(
 ) -> Page {
     frame::check(&params, &["cohort", "version", "metric", "as_of"], &shared)?;
     let end = instant_of(&end)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let selection = selection::window(connection, &name, &kind, &params).await?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Elsewhere).await?;
         let frame = frame.titled(format!("{name}, {}", selection.of.window));

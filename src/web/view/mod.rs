@@ -1,6 +1,7 @@
 //! Contents of templates, built from rows. Pure.
 
 pub mod ages;
+pub mod badge;
 pub mod budget;
 pub mod cells;
 pub mod cohorts;
@@ -9,6 +10,7 @@ pub mod debug_sql;
 pub mod definition;
 pub mod deliveries;
 pub mod executive;
+pub mod feed;
 pub mod job;
 pub mod job_title;
 pub mod overview;
