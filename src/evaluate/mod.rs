@@ -2,7 +2,9 @@
 
 pub mod baseline;
 pub mod burn;
+pub mod hindsight;
 pub mod history;
+pub mod moved;
 pub mod replay;
 pub mod rules;
 pub mod state;

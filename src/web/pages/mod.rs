@@ -1,8 +1,13 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
+mod acts;
+mod conflict;
+mod incident;
+mod incidents;
 mod job;
 mod overview;
 mod sign_in;
+mod silences;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +34,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/jobs/{job}", get(job::show))
+        .route("/incidents", get(incidents::show))
+        .route("/incidents/{id}", get(incident::show))
+        .route("/incidents/{id}/postmortem.md", get(incident::postmortem))
+        .route("/alerts/{id}", get(incident::of_alert))
+        .route("/silences", get(silences::show).post(silences::add))
+        .route("/silences/{id}/expire", axum::routing::post(silences::expire))
+        .merge(acts::router())
         .fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
         .with_state(Arc::clone(&shared));
