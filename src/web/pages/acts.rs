@@ -1,4 +1,4 @@
-//! What users do: acknowledge, resolve, note, decide, mark, annotate. Forms by POST alone: programs that follow links act on nothing.
+//! Acts of users: acknowledge, resolve, note, decide, mark, annotate. By POST alone: programs that follow links act on nothing.
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ pub struct Head {
     /// Interval, samples and status of the value.
     pub rests_on: Vec<String>,
     pub is_provisional: bool,
-    /// Who is on it.
+    /// The user who is on it.
     pub acknowledged: String,
     pub is_acknowledged: bool,
     pub runbook: Option<String>,
@@ -120,7 +120,7 @@ fn acknowledged(firings: &[Firing], (is_open, zone): (bool, Tz)) -> (String, boo
     let open: Vec<&Firing> = firings.iter().filter(|one| one.is_firing()).collect();
     let acked: Vec<&&Firing> = open.iter().filter(|one| one.row.acked_by.is_some()).collect();
     match (acked.first(), open.len() - acked.len()) {
-        _ if !is_open => ("closed: nothing to acknowledge".to_owned(), true),
+        _ if !is_open => ("nothing to acknowledge".to_owned(), true),
         (Some(first), rest) => {
             let who = first.row.acked_by.clone().unwrap_or_default();
             let at = first.row.acked_at.map_or(String::new(), |at| format!(", {}", words::when(at, zone).text));

@@ -37,7 +37,7 @@ struct IncidentPage {
     job: String,
     head: Head,
     acts: Addresses,
-    /// What is shown: as known when it fired, or now.
+    /// True if the windows are shown as known when it fired.
     is_then: bool,
     panels: Panels,
     drawing: Option<Svg>,
@@ -190,7 +190,7 @@ impl IncidentPage {
         say(
             changed,
             self.changes.is_empty(),
-            "Nothing was recorded in the week before. Deployments can record themselves with `trueup annotate`.",
+            "Nothing was recorded in the week before. Deployments can record themselves with trueup annotate.",
         );
         say(whom, self.moved.is_empty(), "The window has no cohorts, or no errors to share out.");
         say(canary, self.versions.is_empty(), "The window has no model versions.");

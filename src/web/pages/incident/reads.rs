@@ -1,4 +1,4 @@
-//! What the page of an incident reads: the incident, its main alert, and the windows around the firing.
+//! Reads the page of an incident: the incident, its main alert, and the windows around the firing.
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
