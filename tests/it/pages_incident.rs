@@ -195,6 +195,7 @@ async fn an_acknowledgement_counts_once_and_only_for_what_was_seen() {
     let (_, page) = pages.get("/incidents/1").await;
     // Neither a link nor another site acts.
     assert_eq!(pages.get("/incidents/1/ack").await.0, 405);
+    assert_eq!(pages.get("/silences/1/expire").await.0, 405);
     let foreign = pages.send("/incidents/1/ack", &seen(&page), &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!((foreign.status().as_u16(), count("alert_action").await), (403, 0));
     // Something changed since the page was read.
@@ -246,7 +247,11 @@ async fn notes_decisions_marks_and_changes_are_recorded_with_their_author() {
     ];
     assert_eq!(stored, expected);
     let form = "incident=1&kind=retrain&at=2024-05-01T07%3A50%3A00Z&note=v2&suppress=2h";
-    assert!(pages.post("/jobs/hourly/annotations", form).await.1.contains("The annotation was added"));
+    let (_, annotated) = pages.post("/jobs/hourly/annotations", form).await;
+    assert!(
+        annotated.contains("The annotation was added") && annotated.contains("<strong>retrain</strong>: v2"),
+        "{annotated}"
+    );
     let stored = world.db.lines("select kind, note, author, suppress_until > clock_timestamp() as until from trueup.annotation order by id desc limit 1").await;
     assert_eq!(stored, ["retrain | v2 | kim | true"]);
     for (path, form, hint) in [

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::words::{self, When};
 use crate::chart;
 use crate::evaluate::hindsight::{self, Hindsight, Judged, Newest, Outcome};
-use crate::notify::message::{AlertFacts, ChangeFacts, Point, RuleFacts};
+use crate::notify::message::{AlertFacts, Point, RuleFacts};
 use crate::store::read::firing::{Firings, NewestVerdictRow};
 use crate::store::read::incident::EvidenceRow;
 use crate::text::number::{amount, number};
@@ -25,7 +25,6 @@ pub struct Firing {
     pub as_of: Option<DateTime<Utc>>,
     pub series: Vec<Point>,
     pub samples: Vec<Sample>,
-    pub changes: Vec<ChangeFacts>,
 }
 
 /// A prediction with a large error.
@@ -47,7 +46,6 @@ impl Firing {
             as_of: part(&row, "as_of"),
             series: part(&row, "series").unwrap_or_default(),
             samples: part(&row, "worst_samples").unwrap_or_default(),
-            changes: part(&row, "changes").unwrap_or_default(),
             row,
         }
     }

@@ -7,6 +7,7 @@ pub mod incidents;
 pub mod job;
 pub mod overview;
 pub mod panel;
+pub mod record;
 pub mod series;
 pub mod silences;
 pub mod words;

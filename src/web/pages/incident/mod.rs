@@ -24,7 +24,8 @@ use crate::web::params::Params;
 use crate::web::session::Visitor;
 use crate::web::view::evidence::{self, MovedTable, ShapeLine, VersionLine};
 use crate::web::view::firing::{self, SampleLine, WindowLine};
-use crate::web::view::incident::{self as view, AlertLine, ChangeLine, EventLine, Head, NoteLine, NotifiedLine};
+use crate::web::view::incident::{self as view, Head};
+use crate::web::view::record::{self as lines, AlertLine, ChangeLine, EventLine, NoteLine, NotifiedLine};
 use crate::web::{Shared, reading};
 use panels::Panels;
 use reads::Read;
@@ -47,6 +48,8 @@ struct IncidentPage {
     changes: Vec<ChangeLine>,
     moved: Vec<MovedTable>,
     alerts: Vec<AlertLine>,
+    /// Alerts that are left out.
+    more_alerts: usize,
     versions: Vec<VersionLine>,
     shape: Vec<ShapeLine>,
     samples: Vec<SampleLine>,
@@ -155,16 +158,17 @@ async fn page(
         is_then,
         answer: firing::answer(firing::look_back(main.as_ref().and_then(|main| main.rule.as_ref()), &verdicts)),
         windows: main.as_ref().map(|main| firing::windows(main, &verdicts, zone)).unwrap_or_default(),
-        changes: main.as_ref().map(|main| view::change_lines(main, zone)).unwrap_or_default(),
+        changes: lines::change_lines(&read.recorded, main.as_ref().and_then(|main| Some(main.span()?.0)), zone),
         moved: evidence::moved(&incident.job, &read.window(), &read.shares),
-        alerts: view::alert_lines(firings, &hindsight, zone),
+        alerts: lines::alert_lines(firings, &hindsight, zone),
+        more_alerts: firings.len().saturating_sub(lines::MOST_ALERTS),
         versions: evidence::versions(&about, &read.metric(), &read.versions),
         shape: evidence::shape(&about, &read.metrics),
         samples: main.as_ref().map(|main| firing::samples(main, zone)).unwrap_or_default(),
-        decisions: view::note_lines(&read.notes, &["decision"], zone),
-        judged: view::note_lines(&read.notes, &["useful", "false_alarm"], zone),
-        events: view::event_lines(&read.events, zone),
-        notified: view::notified_lines(&read.notified, zone),
+        decisions: lines::note_lines(&read.notes, &["decision"], zone),
+        judged: lines::note_lines(&read.notes, &["useful", "false_alarm"], zone),
+        events: lines::event_lines(&read.events, zone),
+        notified: lines::notified_lines(&read.notified, zone),
         query: main.as_ref().and_then(|main| Some(main.alert.as_ref()?.query.clone())).unwrap_or_default(),
         rule: main.as_ref().map(|main| main.row.rule.clone()).unwrap_or_default(),
         cohort: main.as_ref().map(|main| main.row.cohort.clone()).unwrap_or_default(),

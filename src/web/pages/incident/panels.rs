@@ -1,6 +1,6 @@
 //! The panels of an incident's page, each with the query behind it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::store::read::series::Selector;
 use crate::text::links::Links;
@@ -30,6 +30,8 @@ pub struct Of<'a> {
     pub id: i64,
     pub job: &'a str,
     pub opened_at: DateTime<Utc>,
+    /// When it was closed, or now.
+    pub until: DateTime<Utc>,
     /// The alert that the page is about.
     pub main: Option<&'a Firing>,
 }
@@ -61,7 +63,12 @@ impl Panels {
                 "The newest verdicts, retroactive ones included.".to_owned(),
                 verdicts(of),
             ),
-            changed: panel("changed", "2 What changed?", "Frozen when it fired.".to_owned(), changes(of)),
+            changed: panel(
+                "changed",
+                "2 What changed?",
+                "Recorded changes, from a week before the breach.".to_owned(),
+                changes(of),
+            ),
             whom: panel("whom", "3 For whom?", whom, windows(shares)),
             alerts: panel(
                 "alerts",
@@ -129,8 +136,21 @@ fn frozen(of: &Of<'_>, list: &str) -> String {
     )
 }
 
+/// The time in which changes matter: from a week before the breach until the incident was closed.
+pub fn recorded_range(of: &Of<'_>) -> (DateTime<Utc>, DateTime<Utc>) {
+    let since = of.main.and_then(Firing::span).map_or(of.opened_at, |(since, _)| since);
+    (since.checked_sub_signed(TimeDelta::days(7)).unwrap_or(since), of.until)
+}
+
 fn changes(of: &Of<'_>) -> String {
-    frozen(of, "changes")
+    let (from, until) = recorded_range(of);
+    format!(
+        "select starts_at, ends_at, kind, note, author\nfrom trueup.annotation\nwhere (job = {} or job is null) and starts_at <= {}\n  \
+         and coalesce(ends_at, starts_at) >= {}\norder by starts_at desc, id desc;",
+        literal(of.job),
+        time_literal(until),
+        time_literal(from)
+    )
 }
 
 fn samples(of: &Of<'_>) -> String {

@@ -9,7 +9,8 @@ use crate::chart::Series;
 use crate::domain::about::About;
 use crate::store::read::firing::{self as windows, MetricRow, Moment, NewestVerdictRow, ShareRow, VersionRow};
 use crate::store::read::incident::{self as read, EventRow, IncidentRow, NoteRow, NotificationRow};
-use crate::store::read::series::{self, Selector};
+use crate::store::read::overview;
+use crate::store::read::series::{self, AnnotationRow, Selector};
 use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::reading;
@@ -39,6 +40,8 @@ pub struct Read {
     verdicts: Vec<NewestVerdictRow>,
     places: Vec<usize>,
     pub shares: Vec<ShareRow>,
+    /// Changes in the week before the breach and since, as recorded by now; oldest first.
+    pub recorded: Vec<AnnotationRow>,
     pub metrics: Vec<MetricRow>,
     pub versions: Vec<VersionRow>,
     pub events: Vec<EventRow>,
@@ -59,7 +62,9 @@ pub async fn read(
         Some(main) => selection_of(connection, &incident.job, main, is_then).await?,
         None => None,
     };
-    let of = panels::Of { id, job: &incident.job, opened_at: incident.opened_at, main: main.as_ref() };
+    let now = overview::moment(connection).await?.now;
+    let until = incident.closed_at.unwrap_or(now);
+    let of = panels::Of { id, job: &incident.job, opened_at: incident.opened_at, until, main: main.as_ref() };
     let mut panels = Panels::of(&of, selection.as_ref().map(|selection| &selection.of), params);
     let (asked, places) = view::judged(&firings);
     let job = incident.job.clone();
@@ -74,22 +79,26 @@ pub async fn read(
         reading::panel(connection, async |c| read::notifications(c, (id, &job), since, MOST_NOTIFICATIONS).await)
             .await?;
     let notified = panels.notified.take(notified);
-    let (rows, shares, metrics, versions) = (Rows::default(), Vec::new(), Vec::new(), Vec::new());
+    let range = panels::recorded_range(&of);
+    let recorded = reading::panel(connection, async |c| series::annotations(c, &job, range, MOST_MARKS).await).await?;
+    let recorded = panels.changed.take(recorded);
     let mut read = Read {
         incident,
-        firings,
-        main,
+        firings: Vec::new(),
+        main: None,
         selection,
-        rows,
+        rows: Rows::default(),
         verdicts,
         places,
-        shares,
-        metrics,
-        versions,
+        shares: Vec::new(),
+        recorded,
+        metrics: Vec::new(),
+        versions: Vec::new(),
         events,
         notes,
         notified,
     };
+    (read.firings, read.main) = (firings, main);
     read.windows(connection, &mut panels, is_then).await?;
     Ok((panels, read))
 }
