@@ -38,71 +38,56 @@ pub struct Of<'a> {
 
 impl Panels {
     pub fn of(of: &Of<'_>, selector: Option<&Selector>, params: &Params) -> Self {
-        let rule = of.main.map_or("", |main| main.row.rule.as_str());
-        let target = of.main.map_or(String::new(), Firing::target);
-        let then = selector.is_some_and(|selector| selector.as_of.is_some());
-        let known = if then { "as it was known when it fired" } else { "as it is known now" };
-        let windows = |sql: fn(&Selector, DateTime<Utc>) -> String| {
-            let end = of.main.and_then(Firing::span).map(|(_, until)| until);
-            selector.zip(end).map(|(selector, end)| sql(selector, end)).unwrap_or_default()
-        };
-        let panel = |id: &'static str, title: &str, says: String, sql: String| {
+        let panel = |id: &'static str, title: &str, says: &str, sql: String| {
             let here = Links::default().incident(of.id);
             Panel::new(id, title, says).sql(sql).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
         };
-        let chart = format!("{rule} for {target}, from 60 windows before the breach, {known}.");
-        let whom =
-            format!("Share of the squared error in the window that fired against the median of 30 before, {known}.");
-        let shape = format!("All metrics of the window for {target} against their medians over 30 before, {known}.");
+        let words = Words::of(of, selector);
+        let end = of.main.and_then(Firing::span).map(|(_, until)| until);
+        let windows = |sql: fn(&Selector, DateTime<Utc>) -> String| {
+            selector.zip(end).map(|(selector, end)| sql(selector, end)).unwrap_or_default()
+        };
+        let chart = selector.map(selection::sql).unwrap_or_default();
+        let changed = "Recorded changes, from a week before the breach.";
+        let timeline_says = "States, acts, changes, messages and notes, by the clock.";
         Self {
-            chart: panel("chart", "What happened", chart, selector.map(selection::sql).unwrap_or_default())
+            chart: panel("chart", "What happened", &words.chart, chart)
                 .download("JSON", format!("/api/v1/incidents/{}", of.id)),
-            real: panel(
-                "real",
-                "1 Is it real?",
-                "The newest verdicts, retroactive ones included.".to_owned(),
-                verdicts(of),
-            ),
-            changed: panel(
-                "changed",
-                "2 What changed?",
-                "Recorded changes, from a week before the breach.".to_owned(),
-                changes(of),
-            ),
-            whom: panel("whom", "3 For whom?", whom, windows(shares)),
-            alerts: panel(
-                "alerts",
-                "Alerts of the incident",
-                "As they fired, and as they are now.".to_owned(),
-                alerts(of),
-            ),
-            canary: panel("canary", "4 Versions", format!("In the same window, {known}."), windows(versions)),
-            shape: panel("shape", "5 Shape of the errors", shape, windows(metrics)),
-            worst: panel(
-                "worst",
-                "6 Worst samples",
-                "The largest errors, frozen when it fired.".to_owned(),
-                samples(of),
-            ),
-            decide: panel("decide", "7 Decision", "What was decided, and by whom.".to_owned(), decisions(of)),
-            timeline: panel(
-                "timeline",
-                "8 Timeline",
-                "States, acts, changes, messages and notes, by the clock.".to_owned(),
-                timeline(of),
-            ),
-            notified: panel(
-                "notified",
-                "Who is notified",
-                "Notifications that name this incident.".to_owned(),
-                notified(of),
-            ),
-            query: panel(
-                "query",
-                "9 Reproduce and report",
-                "The query froze with the alert.".to_owned(),
-                String::new(),
-            ),
+            real: panel("real", "1 Is it real?", "The newest verdicts, retroactive ones included.", verdicts(of)),
+            changed: panel("changed", "2 What changed?", changed, changes(of)),
+            whom: panel("whom", "3 For whom?", &words.whom, windows(shares)),
+            alerts: panel("alerts", "Alerts of the incident", "As they fired, and as they are now.", alerts(of)),
+            canary: panel("canary", "4 Versions", &words.canary, windows(versions)),
+            shape: panel("shape", "5 Shape of the errors", &words.shape, windows(metrics)),
+            worst: panel("worst", "6 Worst samples", "The largest errors, frozen when it fired.", samples(of)),
+            decide: panel("decide", "7 Decision", "What was decided, and by whom.", decisions(of)),
+            timeline: panel("timeline", "8 Timeline", timeline_says, timeline(of)),
+            notified: panel("notified", "Who is notified", "Notifications that name this incident.", notified(of)),
+            query: panel("query", "9 Reproduce and report", "The query froze with the alert.", String::new()),
+        }
+    }
+}
+
+/// Sentences of the panels about windows.
+struct Words {
+    chart: String,
+    whom: String,
+    canary: String,
+    shape: String,
+}
+
+impl Words {
+    fn of(of: &Of<'_>, selector: Option<&Selector>) -> Self {
+        let rule = of.main.map_or("", |main| main.row.rule.as_str());
+        let target = of.main.map_or(String::new(), Firing::target);
+        let is_then = selector.is_some_and(|selector| selector.as_of.is_some());
+        let known = if is_then { "as it was known when it fired" } else { "as it is known now" };
+        let usual = "against the median of 30 windows before";
+        Self {
+            chart: format!("{rule} for {target}, from 60 windows before the breach, {known}."),
+            whom: format!("Share of the squared error in the window that fired {usual}, {known}."),
+            canary: format!("In the same window, {known}."),
+            shape: format!("All metrics of the window for {target} {usual}, {known}."),
         }
     }
 }

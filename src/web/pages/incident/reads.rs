@@ -35,18 +35,24 @@ pub struct Read {
     /// The alert that the page is about.
     pub main: Option<Firing>,
     selection: Option<Selection>,
-    rows: Rows,
     /// Newest verdicts, and the places of their alerts among all.
     verdicts: Vec<NewestVerdictRow>,
     places: Vec<usize>,
-    pub shares: Vec<ShareRow>,
     /// Changes in the week before the breach and since, as recorded by now; oldest first.
     pub recorded: Vec<AnnotationRow>,
-    pub metrics: Vec<MetricRow>,
-    pub versions: Vec<VersionRow>,
+    pub around: Around,
     pub events: Vec<EventRow>,
     pub notes: Vec<NoteRow>,
     pub notified: Vec<NotificationRow>,
+}
+
+/// The windows around the firing of the main alert.
+#[derive(Default)]
+pub struct Around {
+    rows: Rows,
+    pub shares: Vec<ShareRow>,
+    pub metrics: Vec<MetricRow>,
+    pub versions: Vec<VersionRow>,
 }
 
 /// Reads an incident, each panel on its own.
@@ -82,25 +88,14 @@ pub async fn read(
     let range = panels::recorded_range(&of);
     let recorded = reading::panel(connection, async |c| series::annotations(c, &job, range, MOST_MARKS).await).await?;
     let recorded = panels.changed.take(recorded);
-    let mut read = Read {
-        incident,
-        firings: Vec::new(),
-        main: None,
-        selection,
-        rows: Rows::default(),
-        verdicts,
-        places,
-        shares: Vec::new(),
-        recorded,
-        metrics: Vec::new(),
-        versions: Vec::new(),
-        events,
-        notes,
-        notified,
+    let around = match (&selection, &main) {
+        (Some(selection), Some(main)) => around(connection, (selection, main), &mut panels, is_then).await?,
+        _ => Around::default(),
     };
-    (read.firings, read.main) = (firings, main);
-    read.windows(connection, &mut panels, is_then).await?;
-    Ok((panels, read))
+    Ok((
+        panels,
+        Read { incident, firings, main, selection, verdicts, places, recorded, around, events, notes, notified },
+    ))
 }
 
 /// The windows around a firing; `None` if its rule judges no windows.
@@ -131,35 +126,6 @@ async fn selection_of(
 }
 
 impl Read {
-    /// Reads the windows around the firing.
-    async fn windows(
-        &mut self,
-        connection: &mut PgConnection,
-        panels: &mut Panels,
-        is_then: bool,
-    ) -> Result<(), PageError> {
-        let (Some(selection), Some(main)) = (&self.selection, &self.main) else { return Ok(()) };
-        let of = &selection.of;
-        let frozen = is_then.then_some(main.row.frozen_at);
-        let rows = reading::panel(connection, async |c| match frozen {
-            Some(frozen_at) => rows_then(c, selection, frozen_at).await,
-            None => selection::rows(c, selection).await,
-        });
-        self.rows = panels.chart.take(rows.await?);
-        let end = main.span().map_or(of.to, |(_, until)| until);
-        let at = Moment { job: of.job.clone(), window: of.window.clone(), end, as_of: of.as_of };
-        let shares = reading::panel(connection, async |c| windows::shares(c, &at, USUAL).await).await?;
-        self.shares = panels.whom.take(shares);
-        let target = (of.cohort.as_str(), of.version.as_deref());
-        let metrics = reading::panel(connection, async |c| windows::metrics(c, &at, target, USUAL).await).await?;
-        self.metrics = panels.shape.take(metrics);
-        let asked = (of.cohort.as_str(), of.metric.as_str());
-        let versions =
-            reading::panel(connection, async |c| windows::versions(c, &at, asked, MOST_VERSIONS).await).await?;
-        self.versions = panels.canary.take(versions);
-        Ok(())
-    }
-
     pub fn about(&self) -> About {
         self.selection.as_ref().map(|selection| selection.about().clone()).unwrap_or_default()
     }
@@ -200,13 +166,42 @@ impl Read {
 
     /// The chart: from history, or as frozen where the metric has no history of its own.
     pub fn drawing(&self, zone: Tz) -> Series {
-        let drawn = self.selection.as_ref().map(|selection| selection::chart(selection, &self.rows, zone));
+        let drawn = self.selection.as_ref().map(|selection| selection::chart(selection, &self.around.rows, zone));
         match (drawn, &self.main) {
             (Some(series), _) if !series.points.is_empty() => series,
             (_, Some(main)) => view::frozen_chart(main),
             (drawn, None) => drawn.unwrap_or_default(),
         }
     }
+}
+
+/// Reads the windows around a firing.
+async fn around(
+    connection: &mut PgConnection,
+    (selection, main): (&Selection, &Firing),
+    panels: &mut Panels,
+    is_then: bool,
+) -> Result<Around, PageError> {
+    let of = &selection.of;
+    let frozen = is_then.then_some(main.row.frozen_at);
+    let rows = reading::panel(connection, async |c| match frozen {
+        Some(frozen_at) => rows_then(c, selection, frozen_at).await,
+        None => selection::rows(c, selection).await,
+    });
+    let rows = panels.chart.take(rows.await?);
+    let end = main.span().map_or(of.to, |(_, until)| until);
+    let at = Moment { job: of.job.clone(), window: of.window.clone(), end, as_of: of.as_of };
+    let shares = reading::panel(connection, async |c| windows::shares(c, &at, USUAL).await).await?;
+    let target = (of.cohort.as_str(), of.version.as_deref());
+    let metrics = reading::panel(connection, async |c| windows::metrics(c, &at, target, USUAL).await).await?;
+    let asked = (of.cohort.as_str(), of.metric.as_str());
+    let versions = reading::panel(connection, async |c| windows::versions(c, &at, asked, MOST_VERSIONS).await).await?;
+    Ok(Around {
+        rows,
+        shares: panels.whom.take(shares),
+        metrics: panels.shape.take(metrics),
+        versions: panels.canary.take(versions),
+    })
 }
 
 /// The chart as it was when the evidence was frozen: measurements by the time of their run, verdicts by the clock.
