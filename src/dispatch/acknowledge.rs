@@ -34,6 +34,50 @@ pub enum Kind {
     Resolve,
 }
 
+/// Outcome of an action on alerts as a user saw them.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Acted on these.
+    Done(Vec<FiringAlert>),
+    /// All of them were acknowledged before.
+    Already,
+    /// None of them fires.
+    NothingFires,
+    /// An alert has changed since the user saw it; nothing was done.
+    Changed,
+}
+
+/// Acts like [`act`], unless an alert has changed after `seen`. An alert that is acknowledged is not acknowledged again.
+pub async fn act_as_seen(
+    pool: &PgPool,
+    (ids, incidents): (&[i64], &[i64]),
+    seen: Option<DateTime<Utc>>,
+    act: ManualAction<'_>,
+    routing: &Routing,
+) -> Result<Outcome, RunError> {
+    held::within(pool, held::SHORT, async |connection| {
+        let mut transaction = connection.begin().await?;
+        lock(&mut transaction, ids, incidents).await?;
+        let changed = alert::changed_at(&mut transaction, ids, incidents).await?;
+        if seen.is_some_and(|seen| changed.is_some_and(|changed| changed > seen)) {
+            return Ok(Outcome::Changed);
+        }
+        let firing = alert::firing_of(&mut transaction, ids, incidents).await?;
+        if firing.is_empty() {
+            return Ok(Outcome::NothingFires);
+        }
+        let is_due = |found: &&FiringAlert| act.kind == Kind::Resolve || found.acked_by.is_none();
+        let due: Vec<i64> = firing.iter().filter(is_due).map(|found| found.id).collect();
+        if due.is_empty() {
+            return Ok(Outcome::Already);
+        }
+        let acted = act_within(&mut transaction, (&due, &[]), act, routing).await?;
+        transaction.commit().await?;
+        Ok(Outcome::Done(acted))
+    })
+    .await
+}
+
 /// Acts on firing alerts, by number or by incident, and notifies the receivers that know of them. Returns the alerts acted on.
 pub async fn act(
     pool: &PgPool,
@@ -53,28 +97,43 @@ async fn act_on(
     routing: &Routing,
 ) -> Result<Vec<FiringAlert>, RunError> {
     let mut transaction = connection.begin().await?;
-    let jobs = alert::jobs_of(&mut transaction, ids, incidents).await?;
-    // Lock jobs before alerts, in the same order as runs.
+    let seen = act_within(&mut transaction, (ids, incidents), act, routing).await?;
+    transaction.commit().await?;
+    Ok(seen)
+}
+
+/// Locks the jobs of alerts before the alerts, in the same order as runs. Returns the jobs.
+async fn lock(connection: &mut PgConnection, ids: &[i64], incidents: &[i64]) -> Result<Vec<i64>, RunError> {
+    let jobs = alert::jobs_of(connection, ids, incidents).await?;
     for job_id in &jobs {
-        job::lock_published(&mut transaction, *job_id).await?;
+        job::lock_published(connection, *job_id).await?;
     }
-    let seen = alert::firing_of(&mut transaction, ids, incidents).await?;
-    let now = clock::now(&mut transaction).await?;
+    Ok(jobs)
+}
+
+async fn act_within(
+    transaction: &mut PgConnection,
+    (ids, incidents): (&[i64], &[i64]),
+    act: ManualAction<'_>,
+    routing: &Routing,
+) -> Result<Vec<FiringAlert>, RunError> {
+    let jobs = lock(transaction, ids, incidents).await?;
+    let seen = alert::firing_of(transaction, ids, incidents).await?;
+    let now = clock::now(transaction).await?;
     let found_ids: Vec<i64> = seen.iter().map(|found| found.id).collect();
     match act.kind {
-        Kind::Acknowledge => alert::acknowledge(&mut transaction, &found_ids, act.author, act.note).await?,
-        Kind::Resolve => alert::resolve_by_hand(&mut transaction, &found_ids, act.author, act.note).await?,
+        Kind::Acknowledge => alert::acknowledge(transaction, &found_ids, act.author, act.note).await?,
+        Kind::Resolve => alert::resolve_by_hand(transaction, &found_ids, act.author, act.note).await?,
     }
     for job_id in jobs {
         match act.kind {
-            Kind::Acknowledge => acknowledged(&mut transaction, job_id, &found_ids, act, now).await?,
+            Kind::Acknowledge => acknowledged(transaction, job_id, &found_ids, act, now).await?,
             Kind::Resolve => {
                 let trigger = Trigger { job_id, run_id: None, as_of: now, at_once: true };
-                dispatch::changed(&mut transaction, trigger, routing).await?;
+                dispatch::changed(transaction, trigger, routing).await?;
             }
         }
     }
-    transaction.commit().await?;
     Ok(seen)
 }
 

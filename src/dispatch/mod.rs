@@ -6,6 +6,7 @@
 
 pub mod acknowledge;
 pub mod compose;
+pub mod record;
 pub mod repeat;
 pub mod send;
 pub mod suppress;

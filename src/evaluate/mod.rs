@@ -6,6 +6,8 @@ pub mod confirmation;
 pub mod gate;
 pub mod history;
 pub mod long_range;
+pub mod hindsight;
+pub mod moved;
 pub mod replay;
 pub mod rules;
 pub mod spending;

@@ -4,6 +4,7 @@ pub mod chart;
 pub mod format;
 pub mod message;
 pub mod policy;
+pub mod postmortem;
 pub mod receiver;
 pub mod template;
 pub mod transport;

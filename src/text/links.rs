@@ -87,6 +87,16 @@ impl Links {
         format!("{}/incidents/{id}", self.base)
     }
 
+    /// A part of an incident's page or an act on it: `postmortem.md`, `ack`, `notes`.
+    pub fn incident_part(&self, id: i64, part: &str) -> String {
+        format!("{}/{part}", self.incident(id))
+    }
+
+    /// An act on an alert: `ack`, `resolve`, `mark`.
+    pub fn alert_part(&self, id: i64, part: &str) -> String {
+        format!("{}/{part}", self.alert(id))
+    }
+
     pub fn alert(&self, id: i64) -> String {
         format!("{}/alerts/{id}", self.base)
     }
@@ -109,6 +119,10 @@ impl Links {
 
     pub fn silences(&self) -> String {
         format!("{}/silences", self.base)
+    }
+
+    pub fn silence_expire(&self, id: i64) -> String {
+        format!("{}/{id}/expire", self.silences())
     }
 
     pub fn executive(&self) -> String {

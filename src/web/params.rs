@@ -38,6 +38,10 @@ impl Params {
             if value.len() > LONGEST {
                 return Err(PageError::BadRequest(format!("the value of `{}` is too long", clipped(&name))));
             }
+            // The database has no such character.
+            if value.contains('\0') {
+                return Err(PageError::BadRequest(format!("the value of `{}` has a NUL character", clipped(&name))));
+            }
             // An empty field of a form is not a filter.
             if value.is_empty() {
                 continue;

@@ -46,6 +46,7 @@ mod notifications;
 mod outages;
 mod own_schema;
 mod pages;
+mod pages_incident;
 mod peers;
 mod poolers;
 mod queries;

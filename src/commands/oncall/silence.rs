@@ -109,6 +109,7 @@ pub(in crate::commands) async fn annotate(global: &Global, args: &AnnotateArgs) 
         starts_at: args.at,
         ends_at: args.until,
         note: &args.note,
+        author: None,
         suppress: args.suppress,
     };
     let at = annotation::add(&mut *database.pool.acquire().await?, new).await?;

@@ -302,6 +302,21 @@ pub async fn firing_of(
     .await
 }
 
+/// Returns when these alerts last changed, firing or not; `None` if there are none.
+pub async fn changed_at(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    incidents: &[i64],
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select max(changed_at) from trueup.alert where id = any($1) or incident_id = any($2)",
+        ids,
+        incidents
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// A firing alert, as shown to users.
 #[derive(Debug, Clone)]
 pub struct FiringAlert {

@@ -16,6 +16,8 @@ pub struct NewAnnotation<'a> {
     /// `None`: a single moment; for an incident, it is still open.
     pub ends_at: Option<DateTime<Utc>>,
     pub note: &'a str,
+    /// `None`: the role of the database.
+    pub author: Option<&'a str>,
     /// How long alerts are suppressed, counted from the start of the event or from now if that is later.
     pub suppress: Option<TimeDelta>,
 }
@@ -33,8 +35,9 @@ pub struct AnnotationRow {
 pub async fn add(connection: &mut PgConnection, new: NewAnnotation<'_>) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(
         r#"
-        insert into trueup.annotation (job, kind, starts_at, ends_at, note, suppress_until)
-        values ($1, $2, coalesce($3, clock_timestamp()), $4, $5, greatest($3, clock_timestamp()) + $6::interval)
+        insert into trueup.annotation (job, kind, starts_at, ends_at, note, author, suppress_until)
+        values ($1, $2, coalesce($3, clock_timestamp()), $4, $5, coalesce($6, current_user),
+                greatest($3, clock_timestamp()) + $7::interval)
         returning starts_at
         "#,
         new.job,
@@ -42,6 +45,7 @@ pub async fn add(connection: &mut PgConnection, new: NewAnnotation<'_>) -> sqlx:
         new.starts_at,
         new.ends_at,
         new.note,
+        new.author,
         new.suppress.map(interval)
     )
     .fetch_one(connection)

@@ -94,52 +94,6 @@ pub async fn list(connection: &mut PgConnection, job: Option<&str>, all: bool) -
     .await
 }
 
-/// Returns one incident, or `None` if the id is unknown.
-pub async fn find(connection: &mut PgConnection, id: i64) -> sqlx::Result<Option<IncidentRow>> {
-    sqlx::query_as!(
-        IncidentRow,
-        r#"
-        select i.id, j.name as job, i.severity, i.opened_at, i.closed_at,
-               (select count(distinct e.alert_id) from trueup.incident_evidence e where e.incident_id = i.id) as "alerts!"
-        from trueup.incident i
-        join trueup.job j on j.id = i.job_id
-        where i.id = $1
-        "#,
-        id
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-/// Evidence that was frozen when an alert fired.
-#[derive(Debug, Clone)]
-pub struct EvidenceRow {
-    pub alert_id: i64,
-    pub rule: String,
-    pub cohort: String,
-    pub model_version: Option<String>,
-    pub state: String,
-    pub frozen_at: DateTime<Utc>,
-    pub evidence: Json,
-}
-
-/// Returns the evidence of an incident, in the order in which its alerts fired.
-pub async fn evidence(connection: &mut PgConnection, id: i64) -> sqlx::Result<Vec<EvidenceRow>> {
-    sqlx::query_as!(
-        EvidenceRow,
-        r#"
-        select e.alert_id, a.rule, a.cohort, a.model_version, a.state, e.frozen_at, e.evidence
-        from trueup.incident_evidence e
-        join trueup.alert a on a.id = e.alert_id
-        where e.incident_id = $1
-        order by e.id
-        "#,
-        id
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// Returns the evidence frozen when an alert last fired.
 pub async fn frozen(connection: &mut PgConnection, alert: i64) -> sqlx::Result<Option<Json>> {
     sqlx::query_scalar!(
@@ -150,56 +104,36 @@ pub async fn frozen(connection: &mut PgConnection, alert: i64) -> sqlx::Result<O
     .await
 }
 
-/// An event of an incident.
-#[derive(Debug, Clone)]
-pub struct Event {
-    pub at: DateTime<Utc>,
-    pub what: String,
+/// A note of a user about an incident.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNote<'a> {
+    pub incident: i64,
+    /// `None`: about the incident as a whole.
+    pub alert: Option<i64>,
+    /// `note`, `decision`, `useful` or `false_alarm`.
+    pub kind: &'a str,
+    pub author: &'a str,
+    pub text: &'a str,
 }
 
-/// Returns transitions, users' actions, annotations and delivery attempts of an incident, in order of time.
-pub async fn timeline(connection: &mut PgConnection, id: i64) -> sqlx::Result<Vec<Event>> {
-    sqlx::query_as!(
-        Event,
+/// Stores a note. Returns false if the incident is unknown, or the alert never fired in it.
+pub async fn note(connection: &mut PgConnection, new: NewNote<'_>) -> sqlx::Result<bool> {
+    let stored = sqlx::query!(
         r#"
-        with mine as (
-            select i.id, i.job_id, i.opened_at, i.closed_at, j.name as job
-            from trueup.incident i join trueup.job j on j.id = i.job_id
-            where i.id = $1
-        ), alerts as (
-            select distinct e.alert_id as id from trueup.incident_evidence e where e.incident_id = $1
-        )
-        select t.changed_at as "at!",
-               format('%s for %s%s: %s -> %s (%s)', a.rule, a.cohort, coalesce(', version ' || a.model_version, ''), t.from_state, t.to_state, t.reason) as "what!"
-        from alerts
-        join trueup.alert a on a.id = alerts.id
-        join trueup.alert_transition t on t.alert_id = a.id
-        cross join mine
-        where t.changed_at >= mine.opened_at - interval '1 day' and (mine.closed_at is null or t.changed_at <= mine.closed_at + interval '1 minute')
-        union all
-        select x.acted_at, format('%s %s by %s%s', a.rule || ' for ' || a.cohort, x.action, x.author, case when x.note = '' then '' else ': ' || x.note end)
-        from alerts
-        join trueup.alert a on a.id = alerts.id
-        join trueup.alert_action x on x.alert_id = a.id
-        cross join mine
-        where x.acted_at >= mine.opened_at and (mine.closed_at is null or x.acted_at <= mine.closed_at + interval '1 minute')
-        union all
-        select n.starts_at, format('%s%s (%s)', n.kind, case when n.note = '' then '' else ': ' || n.note end, n.author)
-        from trueup.annotation n
-        cross join mine
-        where (n.job is null or n.job = mine.job)
-          and n.starts_at >= mine.opened_at - interval '7 days' and n.starts_at <= coalesce(mine.closed_at, clock_timestamp())
-        union all
-        select d.attempted_at, format('message to %s (%s): %s%s', n.receiver, n.kind, d.outcome, coalesce(', ' || d.failure, ''))
-        from mine
-        join trueup.notification n on n.job_id = mine.job_id and n.created_at >= mine.opened_at
-            and (mine.closed_at is null or n.created_at <= mine.closed_at + interval '1 minute')
-        join trueup.delivery_attempt d on d.notification_id = n.id
-        order by 1
-        limit 500
+        insert into trueup.incident_note (incident_id, alert_id, kind, author, text)
+        select i.id, $2, $3, $4, $5
+        from trueup.incident i
+        where i.id = $1
+          and ($2::bigint is null
+               or exists (select from trueup.incident_evidence e where e.incident_id = i.id and e.alert_id = $2))
         "#,
-        id
+        new.incident,
+        new.alert,
+        new.kind,
+        new.author,
+        new.text
     )
-    .fetch_all(connection)
-    .await
+    .execute(connection)
+    .await?;
+    Ok(stored.rows_affected() == 1)
 }

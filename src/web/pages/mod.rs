@@ -7,6 +7,10 @@ mod debug;
 mod definition;
 mod deliveries;
 mod executive;
+mod acts;
+mod conflict;
+mod incident;
+mod incidents;
 mod job;
 mod overview;
 mod rule;
@@ -14,6 +18,7 @@ mod runs;
 mod sign_in;
 mod versions;
 mod window;
+mod silences;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,6 +60,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/deliveries/{id}", get(deliveries::show))
         .route("/deliveries/{id}/retry", post(deliveries::retry))
         .route("/receivers/{name}/test", post(deliveries::test))
+        .route("/incidents", get(incidents::show))
+        .route("/incidents/{id}", get(incident::show))
+        .route("/incidents/{id}/postmortem.md", get(incident::postmortem))
+        .route("/alerts/{id}", get(incident::of_alert))
+        .route("/silences", get(silences::show).post(silences::add))
+        .route("/silences/{id}/expire", axum::routing::post(silences::expire))
+        .merge(acts::router())
         .fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), identify))
         .with_state(Arc::clone(&shared));

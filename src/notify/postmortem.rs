@@ -1,21 +1,57 @@
-//! Drafts a postmortem: everything on record, and the questions that only people can answer.
+//! Drafts a postmortem: everything on record, and the questions that only people can answer. Pure.
 
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 
-use super::Whole;
-use crate::store::alerting::incident::EvidenceRow;
 use crate::text::number::number;
 use crate::text::visible;
 
-pub(super) fn time(at: DateTime<Utc>) -> String {
+/// An incident with everything on record about it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub id: i64,
+    pub job: String,
+    pub severity: String,
+    pub opened_at: DateTime<Utc>,
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Alerts that fired in it.
+    pub alerts: i64,
+    /// In the order in which the alerts fired.
+    pub evidence: Vec<Frozen>,
+    /// In order of time.
+    pub timeline: Vec<Event>,
+}
+
+/// Evidence that was frozen when an alert fired.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    pub alert_id: i64,
+    pub rule: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    /// State of the alert now.
+    pub state: String,
+    pub frozen_at: DateTime<Utc>,
+    /// The alert, its rule, the series before it, cohorts, worst samples and changes.
+    pub evidence: Json,
+}
+
+/// An event of an record.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub at: DateTime<Utc>,
+    pub what: String,
+}
+
+/// Formats a time to the minute.
+pub fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Formats `rmse-high for region=north: rmse 412.3 MW, limit 250 (firing now)`.
-pub(super) fn alert_line(row: &EvidenceRow) -> String {
+pub fn alert_line(row: &Frozen) -> String {
     let text = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
     let amount = |pointer: &str| row.evidence.pointer(pointer).and_then(Json::as_f64).map(number);
     let version = row.model_version.as_ref().map_or(String::new(), |version| format!(", version {version}"));
@@ -32,7 +68,7 @@ pub(super) fn alert_line(row: &EvidenceRow) -> String {
 }
 
 /// Formats one kind of evidence, an item per line.
-pub(super) fn lines(row: &EvidenceRow, kind: &str) -> Vec<String> {
+pub fn lines(row: &Frozen, kind: &str) -> Vec<String> {
     let rows = row.evidence.get(kind).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     rows.iter().map(|row| visible::line(&line(kind, row))).collect()
 }
@@ -67,29 +103,28 @@ fn line(kind: &str, row: &Json) -> String {
 }
 
 /// Drafts the postmortem in Markdown.
-pub(super) fn draft(whole: &Whole) -> String {
-    let incident = &whole.incident;
-    let mut text = format!("# Postmortem: {}, incident {} ({})\n", incident.job, incident.id, incident.severity);
-    let end = incident.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", time(at)));
-    let first = whole.evidence.first();
-    let instant = |row: Option<&EvidenceRow>, pointer: &str| {
+pub fn draft(record: &Record) -> String {
+    let mut text = format!("# Postmortem: {}, incident {} ({})\n", record.job, record.id, record.severity);
+    let end = record.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", time(at)));
+    let first = record.evidence.first();
+    let instant = |row: Option<&Frozen>, pointer: &str| {
         row.and_then(|row| row.evidence.pointer(pointer)?.as_str()?.parse::<DateTime<Utc>>().ok())
     };
-    let began = whole.evidence.iter().filter_map(|row| instant(Some(row), "/alert/since")).min();
+    let began = record.evidence.iter().filter_map(|row| instant(Some(row), "/alert/since")).min();
     let begin_of_window = instant(first, "/alert/window_start");
     let _infallible = writeln!(
         text,
         "\nStatus: draft. Owner: _name_. Opened {}, {end}{}.",
-        time(incident.opened_at),
-        incident.closed_at.map_or(String::new(), |at| format!(", after {}", lasted(at - incident.opened_at)))
+        time(record.opened_at),
+        record.closed_at.map_or(String::new(), |at| format!(", after {}", lasted(at - record.opened_at)))
     );
     heading(&mut text, "Impact");
-    let _infallible = writeln!(text, "{} alerts fired:\n", incident.alerts);
-    for row in whole.evidence.iter().take(20) {
+    let _infallible = writeln!(text, "{} alerts fired:\n", record.alerts);
+    for row in record.evidence.iter().take(20) {
         let _infallible = writeln!(text, "- {}", escape(&alert_line(row)));
     }
-    if whole.evidence.len() > 20 {
-        let _infallible = writeln!(text, "- and {} more", whole.evidence.len() - 20);
+    if record.evidence.len() > 20 {
+        let _infallible = writeln!(text, "- and {} more", record.evidence.len() - 20);
     }
     text.push_str("\n_Who was affected, and how: users, decisions, money._\n");
     heading(&mut text, "Detection");
@@ -100,13 +135,13 @@ pub(super) fn draft(whole: &Whole) -> String {
              the data and of the job's schedule; late labels delay detection.",
             time(began),
             time(start),
-            time(incident.opened_at),
-            lasted(incident.opened_at - began)
+            time(record.opened_at),
+            lasted(record.opened_at - began)
         );
     }
     text.push_str("\n_Could it have been detected earlier? Were the limit and the runbook right?_\n");
     heading(&mut text, "Timeline");
-    for event in &whole.timeline {
+    for event in &record.timeline {
         let _infallible = writeln!(text, "- {}: {}", time(event.at), escape(&visible::line(&event.what)));
     }
     heading(&mut text, "Evidence");

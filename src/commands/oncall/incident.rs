@@ -1,7 +1,5 @@
 //! `incident`: what happened, what was known then, and a draft of the postmortem.
 
-mod postmortem;
-
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -12,16 +10,11 @@ use crate::cli::{Global, IncidentArgs, Output};
 use crate::commands::output::{self, Table};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
+use crate::dispatch::record;
 use crate::notify::message::Point;
-use crate::store::alerting::incident::{self, Event, EvidenceRow, IncidentRow};
+use crate::notify::postmortem::{self, Frozen, Record};
+use crate::store::alerting::incident::{self, IncidentRow};
 use crate::text::number::number;
-
-/// An incident with its evidence and timeline.
-struct Whole {
-    incident: IncidentRow,
-    evidence: Vec<EvidenceRow>,
-    timeline: Vec<Event>,
-}
 
 pub(in crate::commands) async fn run(global: &Global, args: &IncidentArgs) -> Result<ExitCode> {
     let settings = jobs::settings(global)?;
@@ -31,16 +24,13 @@ pub(in crate::commands) async fn run(global: &Global, args: &IncidentArgs) -> Re
         let rows = incident::list(&mut connection, args.job.as_deref(), args.all).await?;
         return list(global, rows, args.all);
     };
-    let Some(incident) = incident::find(&mut connection, id).await? else {
+    let Some(record) = record::read(&mut connection, id).await? else {
         return Err(user_error(format!("there is no incident {id}; `trueup incident --all` lists them")));
     };
-    let evidence = incident::evidence(&mut connection, id).await?;
-    let timeline = incident::timeline(&mut connection, id).await?;
-    let whole = Whole { incident, evidence, timeline };
     match (global.output, args.postmortem) {
-        (_, true) => output::print_lines(&postmortem::draft(&whole))?,
-        (Output::Json, false) => output::print_json(&as_json(&whole).to_string())?,
-        (Output::Table | Output::Csv | Output::Sarif | Output::Github, false) => show(&whole)?,
+        (_, true) => output::print_lines(&postmortem::draft(&record))?,
+        (Output::Json, false) => output::print_json(&as_json(&record).to_string())?,
+        (Output::Table | Output::Csv | Output::Sarif | Output::Github, false) => show(&record)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,32 +55,31 @@ fn list(global: &Global, rows: Vec<IncidentRow>, all: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(whole: &Whole) -> Json {
+fn as_json(record: &Record) -> Json {
     json!({
-        "id": whole.incident.id, "job": whole.incident.job, "severity": whole.incident.severity,
-        "opened_at": whole.incident.opened_at, "closed_at": whole.incident.closed_at,
-        "evidence": whole.evidence.iter().map(|row| json!({
+        "id": record.id, "job": record.job, "severity": record.severity,
+        "opened_at": record.opened_at, "closed_at": record.closed_at,
+        "evidence": record.evidence.iter().map(|row| json!({
             "alert_id": row.alert_id, "rule": row.rule, "cohort": row.cohort, "model_version": row.model_version,
             "state": row.state, "frozen_at": row.frozen_at, "evidence": row.evidence,
         })).collect::<Vec<_>>(),
-        "timeline": whole.timeline.iter().map(|event| json!({ "at": event.at, "what": event.what })).collect::<Vec<_>>(),
+        "timeline": record.timeline.iter().map(|event| json!({ "at": event.at, "what": event.what })).collect::<Vec<_>>(),
     })
 }
 
 /// Maximum alerts whose evidence is shown; the others are counted.
 const MOST_SHOWN: usize = 5;
 
-fn show(whole: &Whole) -> Result<()> {
-    let incident = &whole.incident;
-    let end = incident.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", postmortem::time(at)));
+fn show(record: &Record) -> Result<()> {
+    let end = record.closed_at.map_or("still open".to_owned(), |at| format!("closed {}", postmortem::time(at)));
     output::print(&format!(
         "Incident {} of {} ({}): opened {}, {end}",
-        incident.id,
-        incident.job,
-        incident.severity,
-        postmortem::time(incident.opened_at)
+        record.id,
+        record.job,
+        record.severity,
+        postmortem::time(record.opened_at)
     ))?;
-    for row in whole.evidence.iter().take(MOST_SHOWN) {
+    for row in record.evidence.iter().take(MOST_SHOWN) {
         output::print_lines(&format!("\n{}", postmortem::alert_line(row)))?;
         let points: Vec<Point> = series(row);
         if points.len() > 1 {
@@ -116,21 +105,21 @@ fn show(whole: &Whole) -> Result<()> {
             }
         }
     }
-    if whole.evidence.len() > MOST_SHOWN {
+    if record.evidence.len() > MOST_SHOWN {
         output::print_lines(&format!(
             "\nand {} more; `--output json` shows all of them",
-            whole.evidence.len() - MOST_SHOWN
+            record.evidence.len() - MOST_SHOWN
         ))?;
     }
     output::print_lines("\nTimeline")?;
-    for event in &whole.timeline {
+    for event in &record.timeline {
         output::print(&format!("  {}  {}", postmortem::time(event.at), event.what))?;
     }
     Ok(())
 }
 
 /// Returns the series that was frozen with an alert.
-fn series(row: &EvidenceRow) -> Vec<Point> {
+fn series(row: &Frozen) -> Vec<Point> {
     let points = row.evidence.get("series").cloned().unwrap_or(Json::Null);
     // An alert about runs has no series.
     serde_json::from_value(points).unwrap_or_default()
