@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod doctor;
 pub mod gauges;
 pub mod history;
+pub mod latency;
 pub mod overview;
 pub mod owners;
 pub mod parts;

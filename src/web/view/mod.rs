@@ -9,6 +9,7 @@ pub mod overview;
 pub mod panel;
 pub mod residual_sql;
 pub mod rhythm;
+pub mod same_keys;
 pub mod series;
 pub mod versions;
 pub mod window;
