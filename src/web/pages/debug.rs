@@ -83,7 +83,7 @@ pub(super) async fn show(
     render(&page)
 }
 
-/// What was read for the page.
+/// Rows of all panels of the page.
 #[derive(Default)]
 struct Read {
     summary: SummaryRow,

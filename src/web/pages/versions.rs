@@ -33,7 +33,7 @@ use crate::web::{Shared, reading, scope};
 /// Windows in the chart, and annotations below it.
 const MOST_ENDS: i64 = 96;
 const MOST_MARKS: i64 = 60;
-/// Lines in the chart: more could not be told apart.
+/// Lines in the chart: more look alike.
 const MOST_LINES: usize = 5;
 
 #[derive(Template)]
@@ -58,7 +58,7 @@ struct VersionsPage {
     same: Option<Same>,
 }
 
-/// What was read for the page.
+/// Rows of all panels of the page.
 #[derive(Default)]
 struct Read {
     total: i64,

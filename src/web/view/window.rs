@@ -171,7 +171,7 @@ pub fn counts(facts: &FactsRow, metric: Option<&MetricRow>) -> Vec<CountLine> {
     lines
 }
 
-/// Whether a metric became better or worse, and an arrow up or down.
+/// The direction of a change: better or worse, and an arrow up or down.
 fn direction(first: Option<f64>, now: Option<f64>, metric: Option<&AboutMetric>) -> (&'static str, &'static str) {
     let Some((first, now)) = first.zip(now).filter(|(first, now)| first.is_finite() && now.is_finite()) else {
         return ("", "");
