@@ -47,6 +47,7 @@ mod outages;
 mod own_schema;
 mod pages;
 mod pages_incident;
+mod pages_explore;
 mod peers;
 mod poolers;
 mod queries;

@@ -15,6 +15,7 @@ pub mod notifications;
 pub mod firing;
 pub mod incident;
 pub mod incidents;
+pub mod latency;
 pub mod overview;
 pub mod owners;
 pub mod parts;

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::residuals::Scope;
-use super::series::Selector;
 
 /// The first window of a version.
 #[derive(Debug, Clone)]
@@ -13,23 +12,27 @@ pub struct FirstRow {
     pub window_start: Option<DateTime<Utc>>,
 }
 
-/// Returns the start of the first window in which each version had predictions.
+/// Returns the start of the first window, of any of some kinds, in which each version had predictions.
 pub async fn first_seen(
     connection: &mut PgConnection,
-    of: &Selector,
+    (job, windows): (&str, &[String]),
     versions: &[String],
 ) -> sqlx::Result<Vec<FirstRow>> {
     sqlx::query_as!(
         FirstRow,
         r#"
         select v.version as "version!",
-               (select h.window_start from trueup.window_history h
-                where h.job = $1 and h.window_name = $2 and h.cohort = 'all' and h.model_version = v.version
-                order by h.window_end limit 1) as window_start
+               (select min(first.window_start)
+                from unnest($2::text[]) as kind (name)
+                cross join lateral (
+                    select h.window_start from trueup.window_history h
+                    where h.job = $1 and h.window_name = kind.name and h.cohort = 'all' and h.model_version = v.version
+                    order by h.window_end limit 1
+                ) as first) as window_start
         from unnest($3::text[]) as v (version)
         "#,
-        of.job,
-        of.window,
+        job,
+        windows,
         versions
     )
     .fetch_all(connection)

@@ -67,7 +67,7 @@ pub async fn metrics(connection: &mut PgConnection, key: &WindowKey) -> sqlx::Re
     .await
 }
 
-/// What is known about a window besides its metrics.
+/// A window without its metrics: counts, state and definition.
 #[derive(Debug, Clone)]
 pub struct FactsRow {
     pub start: DateTime<Utc>,

@@ -34,6 +34,7 @@ const MANY: i64 = 40;
 struct CohortsPage {
     frame: Frame,
     selection: Selection,
+    params: Params,
     tabs: Vec<Tab>,
     /// Dimensions to choose from, and the chosen ones.
     by: Option<String>,
@@ -126,6 +127,7 @@ async fn page(
         frame,
         heat,
         selection,
+        params: params.clone(),
     })
 }
 

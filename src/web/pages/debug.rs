@@ -11,9 +11,8 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::density::CELLS;
 use crate::chart::{Svg, bars, density, heatmap, histogram};
-use crate::store::read::residuals::{
-    self as read, BinRow, CellRow, HourRow, LatencyRow, LeftOutRow, Scope, SliceRow, SummaryRow,
-};
+use crate::store::read::latency::{self, LatencyRow};
+use crate::store::read::residuals::{self as read, BinRow, CellRow, HourRow, LeftOutRow, Scope, SliceRow, SummaryRow};
 use crate::store::read::samples::{self, SampleRow};
 use crate::text::links::{Links, instant};
 use crate::web::error::PageError;
@@ -42,6 +41,7 @@ const MOST_KEYS: i64 = 5;
 struct DebugPage {
     frame: Frame,
     selection: Selection,
+    params: Params,
     tabs: Vec<Tab>,
     from: When,
     to: When,
@@ -83,7 +83,7 @@ pub(super) async fn show(
     render(&page)
 }
 
-/// What was read for the page.
+/// Rows of all panels of the page.
 #[derive(Default)]
 struct Read {
     summary: SummaryRow,
@@ -119,7 +119,7 @@ async fn page(
     let here = Links::default().job_part(&selection.of.job, "debug");
     let (from, to) = (instant(range.0), instant(range.1));
     frame.exact = Some(format!("{here}{}", params.with(&[("from", Some(&from)), ("to", Some(&to))])));
-    Ok(build((frame, selection), range, (sampled, params.get("scale") == Some("log")), read, panels))
+    Ok(build((frame, selection, params.clone()), range, sampled, read, panels))
 }
 
 /// Returns the range of event times: that of the address, or the newest four weeks.
@@ -153,11 +153,11 @@ async fn read_panels(
     if !is_empty {
         read_pairs(connection, (scope, zone), panels, &mut read).await?;
     }
-    let latency = reading::panel(connection, async |c| read::latency(c, scope).await).await?;
-    read.latency = panels.latency.take(latency);
+    let read_latency = reading::panel(connection, async |c| latency::latency(c, scope).await).await?;
+    read.latency = panels.latency.take(read_latency);
     if let Some(bins) = view::latency_bins(&read.latency) {
         let by = (bins.width, bins.last);
-        let rows = reading::panel(connection, async |c| read::latencies(c, scope, by).await).await?;
+        let rows = reading::panel(connection, async |c| latency::latencies(c, scope, by).await).await?;
         read.latencies = panels.latency.take(rows);
     }
     let left_out = reading::panel(connection, async |c| read::left_out(c, scope, MOST_KEYS).await).await?;
@@ -197,13 +197,14 @@ fn zone(selection: &Selection) -> &str {
 }
 
 fn build(
-    (frame, selection): (Frame, Selection),
+    (frame, selection, params): (Frame, Selection, Params),
     range: (DateTime<Utc>, DateTime<Utc>),
-    (sampled, is_log): (String, bool),
+    sampled: String,
     read: Read,
     mut panels: Panels,
 ) -> DebugPage {
     let unit = selection.about().unit.clone().unwrap_or_default();
+    let is_log = params.get("scale") == Some("log");
     let summary = &read.summary;
     let errors = read.bins.map(|bins| view::errors(summary, bins, &read.errors, (&unit, is_log))).unwrap_or_default();
     let width = view::cell_width(summary).unwrap_or((0.0, 1.0));
@@ -240,6 +241,7 @@ fn build(
         panels,
         frame,
         selection,
+        params,
     }
 }
 

@@ -24,7 +24,8 @@ use crate::web::selection::{self, Selection};
 use crate::web::session::Visitor;
 use crate::web::view::job::{self as tabs, Tab};
 use crate::web::view::panel::{Panel, literal};
-use crate::web::view::versions::{self as view, Same, VersionLine, Versions, WindowRow};
+use crate::web::view::same_keys::{self, Same};
+use crate::web::view::versions::{self as view, VersionLine, Versions, WindowRow};
 use crate::web::view::words::{self, When};
 use crate::web::view::{residual_sql, series as series_view};
 use crate::web::{Shared, reading, scope};
@@ -32,7 +33,7 @@ use crate::web::{Shared, reading, scope};
 /// Windows in the chart, and annotations below it.
 const MOST_ENDS: i64 = 96;
 const MOST_MARKS: i64 = 60;
-/// Lines in the chart: more could not be told apart.
+/// Lines in the chart: more look alike.
 const MOST_LINES: usize = 5;
 
 #[derive(Template)]
@@ -40,6 +41,7 @@ const MOST_LINES: usize = 5;
 struct VersionsPage {
     frame: Frame,
     selection: Selection,
+    params: Params,
     tabs: Vec<Tab>,
     names: Vec<String>,
     chosen: Option<String>,
@@ -56,13 +58,12 @@ struct VersionsPage {
     same: Option<Same>,
 }
 
-/// What was read for the page.
+/// Rows of all panels of the page.
 #[derive(Default)]
 struct Read {
     total: i64,
     versions: Versions,
     annotations: Vec<AnnotationRow>,
-    first: Vec<FirstRow>,
 }
 
 pub(super) async fn show(
@@ -100,6 +101,7 @@ async fn page(
     let against = asked.or_else(|| read.versions.incumbent(chosen.as_deref())).unwrap_or_default();
     let chosen = chosen.filter(|chosen| *chosen != against);
     let same = same_pairs(connection, &selection, (&read, chosen.as_deref(), &against), &mut pairs).await?;
+    let first = first_seen(connection, &selection, &names).await?;
     let drawn = drawn(&names, chosen.as_ref(), &against);
     let metric = about.metric(&of.metric);
     let lines = view::chart(&read.versions, &drawn, metric, zone, of);
@@ -120,7 +122,7 @@ async fn page(
         drawing: several(&lines, &range, &size),
         marks: marks(&read.annotations, zone),
         table: view::table(&read.versions, &drawn, (of, about, zone)),
-        lines: view::lines(&read.versions, &names, (chosen.as_deref(), &against), &read.first, (of, about, zone)),
+        lines: view::lines(&read.versions, &names, (chosen.as_deref(), &against), &first, (of, about, zone)),
         tabs: tabs::tabs(&selection.job, "versions"),
         names,
         chosen,
@@ -132,6 +134,7 @@ async fn page(
         same,
         frame,
         selection,
+        params: params.clone(),
     })
 }
 
@@ -182,9 +185,20 @@ async fn read_versions(connection: &mut PgConnection, selection: &Selection) -> 
     let ends: Vec<DateTime<Utc>> = rows.into_iter().map(|row| row.window_end).collect();
     let cells = cells::versions(connection, of, &ends).await?;
     let versions = Versions::new(ends, cells);
-    let first = read::first_seen(connection, of, &versions.names()).await?;
     let annotations = series::annotations(connection, &of.job, (of.from, of.to), MOST_MARKS).await?;
-    Ok(Read { total, versions, annotations, first })
+    Ok(Read { total, versions, annotations })
+}
+
+/// Reads when versions were first seen. Without it the panel stands: in a long history it may take too long.
+async fn first_seen(
+    connection: &mut PgConnection,
+    selection: &Selection,
+    names: &[String],
+) -> Result<Vec<FirstRow>, PageError> {
+    let windows: Vec<String> = selection.about().windows.iter().map(|window| window.name.clone()).collect();
+    let job = &selection.of.job;
+    let first = reading::panel(connection, async |c| read::first_seen(c, (job, &windows), names).await).await?;
+    Ok(first.unwrap_or_default())
 }
 
 /// Compares two versions on the keys that both predicted.
@@ -212,7 +226,7 @@ async fn same_pairs(
     let row = reading::panel(connection, async |c| read::same_pairs(c, &scope, against).await).await?;
     let row: SamePairsRow = panel.take(row);
     let unit = selection.about().unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
-    let same = view::same(&row, (chosen, against), &unit);
+    let same = same_keys::same(&row, (chosen, against), &unit);
     if same.is_none() && panel.empty.is_none() {
         panel.empty = Some(format!(
             "No key in this range has labeled residuals of both {chosen} and {against}: each version saw its own traffic, so the values \

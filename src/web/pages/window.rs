@@ -140,7 +140,7 @@ fn missing(key: &WindowKey) -> PageError {
     ))
 }
 
-/// What was read for the page.
+/// Rows of all panels of the page.
 struct Read {
     metrics: Vec<MetricRow>,
     ages: Vec<AgeRow>,

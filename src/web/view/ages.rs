@@ -34,8 +34,7 @@ pub fn age_lines(
     rows.iter()
         .map(|row| {
             let judged = verdicts.iter().filter(|judged| judged.run_id.is_some() && judged.run_id == row.run_id);
-            let judged: Vec<String> =
-                judged.filter(|judged| rules.contains(&judged.rule)).map(|judged| said(judged)).collect();
+            let judged: Vec<String> = judged.filter(|judged| rules.contains(&judged.rule)).map(said).collect();
             AgeLine {
                 revision: row.revision,
                 at: words::when(row.as_of, zone),

@@ -7,7 +7,8 @@ use super::words;
 use crate::chart::density::{CELLS, Density, Dot};
 use crate::chart::histogram::{Bin, Histogram};
 use crate::domain::about::About;
-use crate::store::read::residuals::{BinRow, CellRow, LatencyRow, LeftOutRow, SummaryRow};
+use crate::store::read::latency::LatencyRow;
+use crate::store::read::residuals::{BinRow, CellRow, LeftOutRow, SummaryRow};
 use crate::store::read::samples::SampleRow;
 
 /// Bars of a histogram, about.

@@ -24,6 +24,7 @@ pub mod residual_sql;
 pub mod rhythm;
 pub mod rule;
 pub mod runs;
+pub mod same_keys;
 pub mod series;
 pub mod versions;
 pub mod window;

@@ -19,7 +19,10 @@ pub fn over(of: &Scope, columns: &str, and: &str, rest: &str) -> String {
     if !and.is_empty() {
         conditions.push_str(&format!("\n  and {and}"));
     }
-    format!("select {columns}\nfrom trueup.residual_history\n{conditions}\n{rest};")
+    if !rest.is_empty() {
+        conditions.push_str(&format!("\n{rest}"));
+    }
+    format!("select {columns}\nfrom trueup.residual_history\n{conditions};")
 }
 
 fn narrowed(cohort: &serde_json::Value, version: Option<&str>) -> String {

@@ -12,7 +12,7 @@ use crate::chart::{Line, Missing, Point};
 use crate::domain::about::{About, AboutBetter, AboutMetric};
 use crate::store::read::cohorts::CellRow;
 use crate::store::read::series::Selector;
-use crate::store::read::versions::{FirstRow, SamePairsRow};
+use crate::store::read::versions::FirstRow;
 use crate::text::links::Links;
 
 /// Versions of one cohort in the windows of a range.
@@ -175,6 +175,8 @@ pub struct VersionLine {
     pub name: String,
     /// The version on the chart of the job.
     pub link: String,
+    /// The errors of its predictions.
+    pub debug: String,
     pub first: Option<When>,
     /// The version that the others are compared with.
     pub is_base: bool,
@@ -212,6 +214,10 @@ pub fn lines(
             link: crate::text::links::with_query(
                 &Links::default().job(&of.job),
                 &[("window", Some(of.window.as_str())), ("metric", Some(of.metric.as_str())), ("version", Some(name))],
+            ),
+            debug: crate::text::links::with_query(
+                &Links::default().job_part(&of.job, "debug"),
+                &[("version", Some(name))],
             ),
             first: seen.map(|at| words::when(at, zone)),
             is_base,
@@ -270,53 +276,6 @@ pub fn table(versions: &Versions, names: &[String], (of, about, zone): (&Selecto
     versions.ends.iter().rev().map(row).collect()
 }
 
-/// The comparison on the same keys, in words.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Same {
-    pub verdict: String,
-    pub pairs: String,
-    pub value: String,
-    pub against: String,
-    pub difference: String,
-    pub interval: String,
-    pub worse: String,
-}
-
-/// Fewest pairs for which the normal approximation of the mean difference is used.
-const FEWEST_PAIRS: i64 = 30;
-
-/// Compares the squared errors of two versions on the same keys; `None` if no key has both.
-pub fn same(row: &SamePairsRow, (name, against): (&str, &str), unit: &str) -> Option<Same> {
-    if row.pairs == 0 {
-        return None;
-    }
-    let with_unit =
-        |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{}{unit}", words::value(Some(v), None)));
-    let square = if unit.is_empty() { String::new() } else { format!("{unit}²") };
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let count = row.pairs as f64;
-    let bounds = row.difference.zip(row.deviation).map(|(mean, deviation)| {
-        let margin = 1.96 * deviation / count.sqrt();
-        (mean - margin, mean + margin)
-    });
-    let verdict = match bounds {
-        _ if row.pairs < FEWEST_PAIRS => format!("Too few to say: {} pairs, {FEWEST_PAIRS} are needed.", row.pairs),
-        Some((low, _)) if low > 0.0 => format!("{name} is worse than {against} on the same predictions."),
-        Some((_, high)) if high < 0.0 => format!("{name} is better than {against} on the same predictions."),
-        _ => format!("No difference between {name} and {against} can be seen on the same predictions."),
-    };
-    Some(Same {
-        verdict,
-        pairs: words::count(row.pairs),
-        value: with_unit(row.rmse),
-        against: with_unit(row.against_rmse),
-        difference: row.difference.map_or("–".to_owned(), |v| format!("{}{square}", words::value(Some(v), None))),
-        interval: bounds.map_or("–".to_owned(), |(low, high)| super::window::interval(Some(low), Some(high))),
-        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-        worse: words::share(row.worse as f64 / count),
-    })
-}
-
 /// The query behind the chart.
 pub fn chart_sql(of: &Selector, names: &[String], (ends, total): (&[DateTime<Utc>], i64)) -> String {
     let is_all = usize::try_from(total).is_ok_and(|total| total == ends.len());
@@ -338,4 +297,56 @@ pub fn chart_sql(of: &Selector, names: &[String], (ends, total): (&[DateTime<Utc
         literal(&of.cohort),
         if names.is_empty() { "null".to_owned() } else { names.join(", ") }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(hour * 3_600, 0).unwrap()
+    }
+
+    fn cell(version: &str, (from, to): (i64, i64), value: Option<f64>, labeled: i64) -> CellRow {
+        CellRow {
+            cohort: "all".to_owned(),
+            model_version: Some(version.to_owned()),
+            window_start: at(from),
+            window_end: at(to),
+            value,
+            ci_low: None,
+            ci_high: None,
+            labeled,
+            predictions: labeled,
+            status: "final".to_owned(),
+        }
+    }
+
+    #[test]
+    fn versions_are_compared_where_both_have_a_value_and_no_pair_counts_twice() {
+        let cells = vec![
+            // Overlaps the next one, and is left out.
+            cell("v1", (0, 6), Some(9.0), 10),
+            cell("v2", (0, 6), Some(9.0), 10),
+            cell("v1", (4, 10), Some(3.0), 1),
+            cell("v2", (4, 10), Some(6.0), 10),
+            cell("v1", (10, 16), Some(5.0), 3),
+            cell("v2", (10, 16), Some(8.0), 30),
+            cell("v1", (16, 22), Some(7.0), 10),
+            cell("v2", (16, 22), None, 0),
+        ];
+        let versions = Versions::new([6, 10, 16, 22].map(at).to_vec(), cells);
+        let rmse = compare(&versions, "rmse", "v2", "v1");
+        assert_eq!((rmse.windows, rmse.labeled, rmse.against_labeled), (2, 40, 4));
+        // sqrt((36 * 10 + 64 * 30) / 40), and sqrt((9 * 1 + 25 * 3) / 4).
+        assert!((rmse.value.unwrap() - 57_f64.sqrt()).abs() < 1e-12, "{rmse:?}");
+        assert!((rmse.against.unwrap() - 21_f64.sqrt()).abs() < 1e-12, "{rmse:?}");
+        let mae = compare(&versions, "mae", "v2", "v1");
+        assert_eq!((mae.value, mae.against), (Some(7.5), Some(4.5)));
+        // A quantile of several windows is none of the quantiles: the newest window that both have.
+        let p95 = compare(&versions, "p95_abs_error", "v2", "v1");
+        assert_eq!((p95.windows, p95.value, p95.against), (1, Some(8.0), Some(5.0)));
+        assert_eq!(compare(&versions, "rmse", "v3", "v1"), Compared::default());
+        assert_eq!(versions.incumbent(Some("v2")).as_deref(), Some("v1"));
+    }
 }

@@ -24,6 +24,8 @@ pub struct Head {
     pub next: Option<String>,
     /// The window on the chart of the job.
     pub chart: String,
+    /// The errors of its predictions.
+    pub debug: String,
     /// The page as it was when the window was first reported.
     pub first: Option<String>,
     /// Sentence about data that the source no longer has.
@@ -62,6 +64,15 @@ pub fn head(
         previous: neighbors.0.map(|end| link(key, metric, end, key.as_of)),
         next: neighbors.1.map(|end| link(key, metric, end, key.as_of)),
         chart,
+        debug: with_query(
+            &Links::default().job_part(&key.job, "debug"),
+            &[
+                ("from", Some(&links::instant(facts.start))),
+                ("to", Some(&links::instant(key.end))),
+                ("cohort", (key.cohort != "all").then_some(key.cohort.as_str())),
+                ("version", key.version.as_deref()),
+            ],
+        ),
         first: None,
         kept: facts.source_gone_at.map(|at| {
             format!("The source no longer has all of this data (found {}); the numbers stay as they were.", when(at))
@@ -160,7 +171,7 @@ pub fn counts(facts: &FactsRow, metric: Option<&MetricRow>) -> Vec<CountLine> {
     lines
 }
 
-/// Whether a metric became better or worse, and an arrow up or down.
+/// The direction of a change: better or worse, and an arrow up or down.
 fn direction(first: Option<f64>, now: Option<f64>, metric: Option<&AboutMetric>) -> (&'static str, &'static str) {
     let Some((first, now)) = first.zip(now).filter(|(first, now)| first.is_finite() && now.is_finite()) else {
         return ("", "");
@@ -282,4 +293,31 @@ pub fn sample_lines(rows: &[SampleRow], unit: Option<&str>, zone: Tz) -> Vec<Sam
             label: row.label_at.map(|at| words::when(at, zone)),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_in_percent_unless_the_sign_changes() {
+        assert_eq!(change(Some(100.0), Some(151.0)), "+51 %");
+        assert_eq!(change(Some(100.0), Some(98.0)), "−2.0 %");
+        assert_eq!(change(Some(-4.0), Some(-2.0)), "+50 %");
+        assert_eq!(change(Some(-4.0), Some(2.0)), "+6.000");
+        assert_eq!(change(Some(0.0), Some(2.0)), "+2.000");
+        assert_eq!(change(Some(3.0), Some(3.0)), "unchanged");
+        assert_eq!([change(None, Some(1.0)), change(Some(f64::NAN), Some(1.0))], ["–", "–"]);
+    }
+
+    #[test]
+    fn a_bias_is_worse_farther_from_zero() {
+        let metric = |better| AboutMetric { better, ..AboutMetric::default() };
+        let of = |first, now, better| direction(Some(first), Some(now), Some(&metric(better)));
+        assert_eq!(of(-3.0, 2.0, AboutBetter::Zero), ("better", "↑"));
+        assert_eq!(of(2.0, -3.0, AboutBetter::Zero), ("worse", "↓"));
+        assert_eq!(of(0.5, 0.6, AboutBetter::Higher), ("better", "↑"));
+        assert_eq!(of(5.0, 5.0, AboutBetter::Lower), ("", ""));
+        assert_eq!(of(5.0, 6.0, AboutBetter::Neither), ("", "↑"));
+    }
 }
