@@ -140,9 +140,8 @@ pub async fn report(pool: &PgPool, range: &ReportRange, format: ReportFormat, zo
                 Period::month(&Period::last_month(now, zone), zone)
             }
         };
-        let period = period.ok_or_else(|| {
-            PageError::BadRequest("a month is written `2026-10`, a week `2026-W41`".to_owned())
-        })?;
+        let period = period
+            .ok_or_else(|| PageError::BadRequest("a month is written `2026-10`, a week `2026-W41`".to_owned()))?;
         read(connection, &period, None, zone).await
     });
     let report = read.await.map_err(|failure| failure.words().to_owned())?;

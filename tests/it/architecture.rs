@@ -46,7 +46,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline", &["alerting", "dispatch", "domain", "metric", "notify", "plan", "postgres", "store", "warehouse"]),
     ("settings", &["domain", "notify", "plan", "spec", "text"]),
     ("telemetry", &["postgres", "store"]),
-    ("web", &["chart", "dispatch", "domain", "evaluate", "notify", "postgres", "settings", "store", "telemetry", "text"]),
+    (
+        "web",
+        &["chart", "dispatch", "domain", "evaluate", "notify", "postgres", "settings", "store", "telemetry", "text"],
+    ),
     (
         "scheduler",
         &["alerting", "dispatch", "domain", "notify", "pipeline", "plan", "postgres", "spec", "store", "telemetry"],

@@ -42,6 +42,7 @@ mod no_postgres;
 mod notifications;
 mod outages;
 mod own_schema;
+mod pages_operate;
 mod peers;
 mod poolers;
 mod queries;

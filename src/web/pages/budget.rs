@@ -106,13 +106,18 @@ async fn page(
     let drawing = view::drawing(&read.left, &read.adjustments, zone, label);
     let coming_back = newest.and_then(|row| {
         let allowed = spending::allowed(row.objective, row.total);
-        let back = spending::coming_back(&view::spent(&read.days), (row.period_start, row.period_start + view::SOON), allowed)?;
+        let back = spending::coming_back(
+            &view::spent(&read.days),
+            (row.period_start, row.period_start + view::SOON),
+            allowed,
+        )?;
         Some(view::coming_back_words(back, allowed, zone))
     });
     let metric = slo.metric.as_deref().unwrap_or_default();
     let links = Links::default();
     let others = job.about.slos.iter();
-    let others = others.map(|one| (one.name.clone(), links.budget(&range.job, &one.name), one.name == slo.name)).collect();
+    let others =
+        others.map(|one| (one.name.clone(), links.budget(&range.job, &one.name), one.name == slo.name)).collect();
     let gate = format!("/api/v1/jobs/{}/gate?slo={}", escaped(&range.job), escaped(&slo.name));
     Ok(BudgetPage {
         title: job_title(job, "budget", slo.owner.as_deref(), slo.runbook.as_deref()),
@@ -126,7 +131,8 @@ async fn page(
         burns: burns.empty_if(rates.is_empty(), "The objective has no burn rate that fires an alert."),
         rates,
         by_day: view::days(&read.days, (&range.job, window.unwrap_or_default(), metric), zone),
-        bars: (!read.days.is_empty()).then(|| bars::svg(&view::bars(&read.days, zone, "bad predictions by day".to_owned()))),
+        bars: (!read.days.is_empty())
+            .then(|| bars::svg(&view::bars(&read.days, zone, "bad predictions by day".to_owned()))),
         days: days.empty_if(read.days.is_empty(), why_no_days(&slo, window)),
         coming_back,
         by_cohort: view::cohorts(&read.cohorts, &range.job),

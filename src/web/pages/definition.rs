@@ -117,7 +117,10 @@ fn panels(job: &str, plan: Option<i64>, against: Option<i64>) -> [Panel; 3] {
     let job = literal(job);
     let specs = |ids: &[Option<i64>]| {
         let ids: Vec<String> = ids.iter().flatten().map(i64::to_string).collect();
-        format!("select plan_id, spec\nfrom trueup.plan_history\nwhere job = {job} and plan_id in ({});", ids.join(", "))
+        format!(
+            "select plan_id, spec\nfrom trueup.plan_history\nwhere job = {job} and plan_id in ({});",
+            ids.join(", ")
+        )
     };
     let list = Panel::new("plans", "Definitions", "Each change of the job file that changed what is measured or judged, newest first.")
         .sql(format!(
@@ -126,7 +129,8 @@ fn panels(job: &str, plan: Option<i64>, against: Option<i64>) -> [Panel; 3] {
         ))
         .alone(alone("plans"));
     let mut difference = Panel::new("difference", "What changed", "By key, and by line.").alone(alone("difference"));
-    let mut file = Panel::new("file", "Job file", "As it was when this definition was first used.").alone(alone("file"));
+    let mut file =
+        Panel::new("file", "Job file", "As it was when this definition was first used.").alone(alone("file"));
     if plan.is_some() {
         difference = difference.sql(specs(&[plan, against]));
         file = file.sql(specs(&[plan]));

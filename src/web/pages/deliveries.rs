@@ -88,10 +88,11 @@ async fn deliveries_page(
              = 'pending'\ngroup by n.receiver, h.failures, h.open_until, h.gone\norder by n.receiver;",
         )
         .alone(alone("receivers"));
-    let mut list = Panel::new("list", "Messages", "Newest first. Heartbeats are listed only if their receiver is chosen.")
-        .sql(view::sql(&filter))
-        .download("JSON", format!("/api/v1/deliveries{query}"))
-        .alone(alone("list"));
+    let mut list =
+        Panel::new("list", "Messages", "Newest first. Heartbeats are listed only if their receiver is chosen.")
+            .sql(view::sql(&filter))
+            .download("JSON", format!("/api/v1/deliveries{query}"))
+            .alone(alone("list"));
     let known = reading::panel(connection, async |c| read::receivers(c).await).await?;
     let known = view::receivers(&receivers.take(known), (frame.now, frame.zone));
     let rows = reading::panel(connection, async |c| read::list(c, &filter).await).await?;
@@ -157,10 +158,11 @@ fn missing(id: &str) -> PageError {
 
 async fn delivery_page(connection: &mut PgConnection, frame: Frame, id: Uuid) -> Result<DeliveryPage, PageError> {
     let found = read::one(connection, id).await?.ok_or_else(|| missing(&id.to_string()))?;
-    let mut attempts = Panel::new("attempts", "Attempts", "Newest first. The id is the same on every attempt.").sql(format!(
-        "select attempt, attempted_at, outcome, status_code, failure, next_attempt_at, duration_ms\nfrom \
+    let mut attempts =
+        Panel::new("attempts", "Attempts", "Newest first. The id is the same on every attempt.").sql(format!(
+            "select attempt, attempted_at, outcome, status_code, failure, next_attempt_at, duration_ms\nfrom \
          trueup.delivery_history\nwhere notification_id = '{id}'\norder by attempted_at desc;"
-    ));
+        ));
     let message = Panel::new("message", "Message", "The text as a mail carries it, and the body as a webhook does.")
         .sql(format!("select body\nfrom trueup.notification_state\nwhere notification_id = '{id}';"));
     let tried = reading::panel(connection, async |c| read::attempts(c, id, MOST_ATTEMPTS).await).await?;
@@ -207,7 +209,8 @@ pub(super) async fn retry(
         });
     }
     tracing::info!(user = %visitor.name, notification.id = %id, "a message was made due again");
-    Ok(Redirect::to(&with_query(&Links::default().delivery(&id.to_string()), &[("did", Some("retried"))])).into_response())
+    Ok(Redirect::to(&with_query(&Links::default().delivery(&id.to_string()), &[("did", Some("retried"))]))
+        .into_response())
 }
 
 /// Sends a test message to a receiver that had messages lately.
@@ -224,5 +227,6 @@ pub(super) async fn test(
     }
     let id = held::within(&acts.pool, held::SHORT, async |connection| trial::enqueue(connection, &name).await).await?;
     tracing::info!(user = %visitor.name, receiver = %name, notification.id = %id, "a test message was enqueued");
-    Ok(Redirect::to(&with_query(&Links::default().delivery(&id.to_string()), &[("did", Some("tested"))])).into_response())
+    Ok(Redirect::to(&with_query(&Links::default().delivery(&id.to_string()), &[("did", Some("tested"))]))
+        .into_response())
 }

@@ -63,7 +63,8 @@ fn period(params: &Params, now: DateTime<Utc>, zone: Tz) -> Result<Period, PageE
     if given > 1 {
         return Err(PageError::BadRequest("choose one of `period`, `month` and `week`".to_owned()));
     }
-    let wrong = |name: &str, hint: &str| PageError::BadRequest(format!("`{name}` is not a {name}; write one such as `{hint}`"));
+    let wrong =
+        |name: &str, hint: &str| PageError::BadRequest(format!("`{name}` is not a {name}; write one such as `{hint}`"));
     if let Some(month) = params.get("month") {
         return Period::month(month, zone).ok_or_else(|| wrong("month", "2026-10"));
     }

@@ -195,7 +195,8 @@ async fn run_page(connection: &mut PgConnection, frame: Frame, row: &RunRow) -> 
         times: times.into_iter().filter_map(|(name, at)| Some((name, words::when(at?, zone)))).collect(),
         facts: view::facts(row),
         definition: plan.map(|plan| crate::text::links::with_query(&definition, &[("plan", Some(&plan))])),
-        effects: effects.empty_if(changes.is_empty() && notices.is_empty(), "It changed no alert and wrote no message."),
+        effects: effects
+            .empty_if(changes.is_empty() && notices.is_empty(), "It changed no alert and wrote no message."),
         changes,
         notices,
         before: link(before),

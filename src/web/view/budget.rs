@@ -11,14 +11,18 @@ use crate::domain::about::AboutSlo;
 use crate::evaluate::spending::{self, ComingBack, Spent};
 use crate::store::read::budget::{AdjustmentRow, CohortRow, DayRow, EvaluationRow, LeftRow};
 use crate::text::links::{Links, with_query};
-use crate::text::number::number;
 
 /// Days in which a part of the budget comes back.
 pub const SOON: TimeDelta = TimeDelta::days(7);
 
 /// The objective in words.
 pub fn promise(slo: &AboutSlo) -> String {
-    format!("{} of {} over {}", words::share(slo.objective), slo.good, words::lasted(TimeDelta::seconds(slo.period_seconds)))
+    format!(
+        "{} of {} over {}",
+        words::share(slo.objective),
+        slo.good,
+        words::lasted(TimeDelta::seconds(slo.period_seconds))
+    )
 }
 
 /// What is left now.
@@ -41,7 +45,9 @@ pub fn now(row: &EvaluationRow, now: DateTime<Utc>, zone: Tz) -> Now {
     let pace = match (row.budget_left, row.exhausted_at) {
         (None, _) => "nothing was counted in this period".to_owned(),
         (Some(left), _) if left <= 0.0 => "the budget is spent".to_owned(),
-        (Some(_), Some(at)) if at <= now => format!("at the recent pace it was spent by {}", words::when(at, zone).text),
+        (Some(_), Some(at)) if at <= now => {
+            format!("at the recent pace it was spent by {}", words::when(at, zone).text)
+        }
         (Some(_), Some(at)) => {
             format!("at the recent pace it is spent on {}, in {}", words::when(at, zone).text, words::lasted(at - now))
         }
@@ -57,9 +63,9 @@ pub fn now(row: &EvaluationRow, now: DateTime<Utc>, zone: Tz) -> Now {
             words::count(row.bad),
             words::count(row.total),
             words::share(1.0 - row.objective),
-            number(allowed),
+            words::plain(allowed),
             words::count(row.bad),
-            number(allowed)
+            words::plain(allowed)
         ),
         left,
     }
@@ -114,7 +120,7 @@ pub fn burns(job: &str, slo: &AboutSlo, row: &EvaluationRow) -> Vec<BurnLine> {
             windows: format!("{} and {}", burn.long, burn.short),
             long: rate(burn.long_burn),
             short: rate(burn.short_burn),
-            factor: format!("{}×", number(burn.factor)),
+            factor: format!("{}×", words::plain(burn.factor)),
             severity: burn.severity,
             verdict,
             kind,
@@ -228,7 +234,11 @@ pub fn bars(rows: &[DayRow], zone: Tz, label: String) -> Bars {
         let day = row.window_start.with_timezone(&zone).format("%d %b").to_string();
         let value = bad(row.share, row.labeled);
         Bar {
-            title: format!("{day}: {} bad of {}", value.map_or("–".to_owned(), number), row.labeled.map_or("–".to_owned(), words::count)),
+            title: format!(
+                "{day}: {} bad of {}",
+                value.map_or("–".to_owned(), words::plain),
+                row.labeled.map_or("–".to_owned(), words::count)
+            ),
             label: if n.is_multiple_of(every) { day } else { String::new() },
             value,
             first_reported: bad(row.first_share, row.first_labeled),
@@ -244,7 +254,7 @@ pub fn coming_back_words(back: ComingBack, allowed: f64, zone: Tz) -> String {
     format!(
         "Coming back in 7 days: {} of the {} allowed, {} ({} to {} leave the period).",
         words::count(back.bad),
-        number(allowed),
+        words::plain(allowed),
         words::share(back.share),
         day(back.from),
         day(back.until - TimeDelta::seconds(1))
@@ -264,7 +274,8 @@ pub struct CohortLine {
 /// Returns who spent the budget.
 pub fn cohorts(rows: &[CohortRow], job: &str) -> Vec<CohortLine> {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let share = |part: i64, whole: i64| (whole > 0).then(|| words::share(part as f64 / whole as f64)).unwrap_or_default();
+    let share =
+        |part: i64, whole: i64| (whole > 0).then(|| words::share(part as f64 / whole as f64)).unwrap_or_default();
     let line = |row: &CohortRow| CohortLine {
         link: with_query(&Links::default().job(job), &[("cohort", Some(&row.cohort))]),
         cohort: row.cohort.clone(),
@@ -331,7 +342,13 @@ mod tests {
         let left = LeftRow { period_end: at(1), bad: 1, total: 10, budget_left: Some(0.9) };
         let adjustment = AdjustmentRow { period_end: at(1), as_of: at(3), bad: -2, total: 40 };
         let steps = drawing(&[left], std::slice::from_ref(&adjustment), Tz::UTC, String::new()).steps;
-        assert_eq!(steps.iter().map(|step| (step.value, step.letter)).collect::<Vec<_>>(), [(Some(0.9), None), (Some(0.9), Some('A'))]);
-        assert_eq!(adjustment_words(&adjustment, Tz::UTC), "1970-01-02 00:00: later labels gave back 2, 40 more counted");
+        assert_eq!(
+            steps.iter().map(|step| (step.value, step.letter)).collect::<Vec<_>>(),
+            [(Some(0.9), None), (Some(0.9), Some('A'))]
+        );
+        assert_eq!(
+            adjustment_words(&adjustment, Tz::UTC),
+            "1970-01-02 00:00: later labels gave back 2, 40 more counted"
+        );
     }
 }

@@ -129,7 +129,9 @@ fn keys(text: &str) -> Option<BTreeMap<String, String>> {
 
 fn collect(path: &str, value: &toml::Value, found: &mut BTreeMap<String, String>) {
     match value {
-        toml::Value::Table(table) => table.iter().for_each(|(key, value)| collect(&format!("{path}.{key}"), value, found)),
+        toml::Value::Table(table) => {
+            table.iter().for_each(|(key, value)| collect(&format!("{path}.{key}"), value, found))
+        }
         toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
             for (place, value) in list.iter().enumerate() {
                 let name = value.get("name").and_then(toml::Value::as_str);
@@ -169,7 +171,8 @@ mod tests {
 
     #[test]
     fn changes_are_named_by_their_key() {
-        let after = BEFORE.replace("450.0", "400.0").replace("name = \"load\"", "name = \"load\"\nunit = \"MW\"") + "for = 2\n";
+        let after =
+            BEFORE.replace("450.0", "400.0").replace("name = \"load\"", "name = \"load\"\nunit = \"MW\"") + "for = 2\n";
         assert_eq!(
             changes(BEFORE, &after),
             ["alerts.high.above: 450.0 → 400.0", "alerts.high.for: added, 2", "job.unit: added, \"MW\""]

@@ -45,7 +45,11 @@ fn receiver(row: &ReceiverRow, (now, zone): (DateTime<Utc>, Tz)) -> (u8, Receive
         _ if row.is_gone => (0, "gone: it answered that it exists no more".to_owned(), "x", "bad"),
         Some(until) => (
             1,
-            format!("paused until {} after {}", words::when(until, zone).text, words::plural(row.failures.into(), "failure")),
+            format!(
+                "paused until {} after {}",
+                words::when(until, zone).text,
+                words::plural(row.failures.into(), "failure")
+            ),
             "!",
             "unsure",
         ),
@@ -165,7 +169,8 @@ pub fn text(message: &Notification) -> (String, String) {
 
 /// The query behind the list.
 pub fn sql(filter: &NotificationFilter) -> String {
-    let equal = |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
+    let equal =
+        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
     let filters = conditions([
         equal("job", &filter.job),
         equal("receiver", &filter.receiver),
@@ -203,7 +208,13 @@ mod tests {
         let hour = chrono::TimeDelta::hours(1);
         let rows = [
             row("calm"),
-            ReceiverRow { failures: 3, open_until: Some(now + hour), pending: 2, oldest_pending: Some(now - hour), ..row("rests") },
+            ReceiverRow {
+                failures: 3,
+                open_until: Some(now + hour),
+                pending: 2,
+                oldest_pending: Some(now - hour),
+                ..row("rests")
+            },
             // A pause that is over is none.
             ReceiverRow { failures: 1, open_until: Some(now - hour), ..row("tries") },
             ReceiverRow { is_gone: true, ..row("a/b") },

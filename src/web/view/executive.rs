@@ -88,7 +88,6 @@ pub struct Line {
     pub job: String,
     pub link: String,
     pub owner: Option<String>,
-    pub description: Option<String>,
     pub promise: String,
     pub kept: String,
     pub kept_before: String,
@@ -140,7 +139,6 @@ fn line(job: &Job, rows: &Rows) -> ((u8, f64), Line) {
         job: name.clone(),
         link: links.job(name),
         owner: about.owner.clone(),
-        description: about.description.clone(),
         trend: (values.iter().flatten().count() > 1).then(|| sparkline::compared(&values, &first)),
         metric: metric.to_owned(),
         error: now.map_or("–".to_owned(), |value| amount(value, about, unit.map(|metric| metric.unit.as_str()))),
@@ -198,9 +196,16 @@ fn promise(job: &Job, rows: &Rows) -> Kept {
         };
     }
     let Some(rule) = job.about.rules.iter().find(|rule| !rule.built_in) else {
-        return Kept { words: "no promise".to_owned(), kept: "–".to_owned(), before: "–".to_owned(), is_kept: None, left: None };
+        return Kept {
+            words: "no promise".to_owned(),
+            kept: "–".to_owned(),
+            before: "–".to_owned(),
+            is_kept: None,
+            left: None,
+        };
     };
-    let find = |rows: &[KeptRow]| rows.iter().find(|row| row.job == *name).and_then(|row| share(row.ok, row.ok + row.breach));
+    let find =
+        |rows: &[KeptRow]| rows.iter().find(|row| row.job == *name).and_then(|row| share(row.ok, row.ok + row.breach));
     let kept = find(&rows.kept);
     Kept {
         words: format!("{} of {} never {}", rule.metric, rule.window, rule.condition),
@@ -229,7 +234,8 @@ fn cohorts(job: &str, rows: &[PooledRow]) -> Vec<(String, String)> {
         });
     let whole = mine.get(&true).and_then(|all| all.first()).map_or(0.0, |row| row.weighed);
     let parts = mine.get(&false).into_iter().flatten();
-    let named = parts.filter_map(|row| Some((row.cohort.clone(), words::share(long_range::share(row.weighed, whole)?))));
+    let named =
+        parts.filter_map(|row| Some((row.cohort.clone(), words::share(long_range::share(row.weighed, whole)?))));
     named.take(TOP).collect()
 }
 
@@ -239,7 +245,9 @@ pub fn markdown(period: &str, range: &str, lines: &[Line]) -> String {
     // A bar would end the cell, a bracket could begin a link.
     let cell = |text: &str| {
         let text = crate::text::visible::line(text);
-        ["\\", "|", "<", ">", "[", "]", "*", "_", "`"].iter().fold(text, |text, sign| text.replace(sign, &format!("\\{sign}")))
+        ["\\", "|", "<", ">", "[", "]", "*", "_", "`"]
+            .iter()
+            .fold(text, |text, sign| text.replace(sign, &format!("\\{sign}")))
     };
     let mut text = format!("# trueup: {period}\n\n{range}\n\n");
     text.push_str("| Job | Promise | Kept | Before | Budget left | Error | Change | Pages | Top cohorts |\n");
@@ -251,7 +259,8 @@ pub fn markdown(period: &str, range: &str, lines: &[Line]) -> String {
             Some(false) => format!("{} (not kept)", line.kept),
             _ => line.kept.clone(),
         };
-        let cells = [&line.job, &line.promise, &kept, &line.kept_before, &line.budget, &error, &line.change, &line.pages];
+        let cells =
+            [&line.job, &line.promise, &kept, &line.kept_before, &line.budget, &error, &line.change, &line.pages];
         let cells: Vec<String> = cells.into_iter().map(|text| cell(text)).chain([cell(&cohorts.join(", "))]).collect();
         let _infallible = writeln!(text, "| {} |", cells.join(" | "));
     }
@@ -267,11 +276,18 @@ mod tests {
     use crate::store::read::overview::JobRow;
 
     fn job(name: &str) -> Job {
-        let metric = |name: &str, unit: &str| AboutMetric { name: name.into(), unit: unit.into(), ..AboutMetric::default() };
+        let metric =
+            |name: &str, unit: &str| AboutMetric { name: name.into(), unit: unit.into(), ..AboutMetric::default() };
         let about = About {
             windows: vec![AboutWindow { name: "tumbling 1d".into(), seconds: 86_400, is_rolling: false }],
             metrics: vec![metric("mse", " MW²"), metric("rmse", " MW")],
-            slos: vec![AboutSlo { name: "near".into(), objective: 0.95, good: "good ones".into(), period_seconds: 2_592_000, ..AboutSlo::default() }],
+            slos: vec![AboutSlo {
+                name: "near".into(),
+                objective: 0.95,
+                good: "good ones".into(),
+                period_seconds: 2_592_000,
+                ..AboutSlo::default()
+            }],
             ..About::default()
         };
         let row = JobRow {
@@ -318,8 +334,10 @@ mod tests {
             ..Rows::default()
         };
         let lines = lines(&jobs, &rows);
-        let shown: Vec<(&str, &str, &str, Option<bool>)> =
-            lines.iter().map(|line| (line.job.as_str(), line.error.as_str(), line.change.as_str(), line.is_kept)).collect();
+        let shown: Vec<(&str, &str, &str, Option<bool>)> = lines
+            .iter()
+            .map(|line| (line.job.as_str(), line.error.as_str(), line.change.as_str(), line.is_kept))
+            .collect();
         assert_eq!(
             shown,
             [

@@ -73,9 +73,15 @@ mod tests {
         let month = Period::month("2026-10", zone).unwrap();
         assert_eq!(month.name, "October 2026");
         // Daylight saving time ends within this month.
-        assert_eq!((month.from.to_rfc3339(), month.to.to_rfc3339()), ("2026-09-30T21:00:00+00:00".into(), "2026-10-31T22:00:00+00:00".into()));
+        assert_eq!(
+            (month.from.to_rfc3339(), month.to.to_rfc3339()),
+            ("2026-09-30T21:00:00+00:00".into(), "2026-10-31T22:00:00+00:00".into())
+        );
         let week = Period::week("2026-W41", Tz::UTC).unwrap();
-        assert_eq!((week.from.to_rfc3339(), week.name.as_str()), ("2026-10-05T00:00:00+00:00".into(), "week 41 of 2026"));
+        assert_eq!(
+            (week.from.to_rfc3339(), week.name.as_str()),
+            ("2026-10-05T00:00:00+00:00".into(), "week 41 of 2026")
+        );
         assert_eq!((week.from - week.before).num_days(), 7);
         for wrong in ["2026-13", "10-2026", "", "2026-10-01", "99999-01"] {
             assert_eq!(Period::month(wrong, zone), None, "{wrong}");

@@ -34,11 +34,7 @@ pub fn tabs(job: &str, about: &About, with_alerts: &[String], current: &str) -> 
         }
     }
     let links = Links::default();
-    let tab = |name: &str| RuleTab {
-        name: name.to_owned(),
-        link: links.rule(job, name),
-        is_current: name == current,
-    };
+    let tab = |name: &str| RuleTab { name: name.to_owned(), link: links.rule(job, name), is_current: name == current };
     names.into_iter().map(tab).collect()
 }
 
@@ -54,7 +50,7 @@ pub fn condition(about: &About, name: &str) -> String {
             format!(
                 "Fires when the budget of {} burns faster than {}× over {} and over {}; {}.",
                 slo.name,
-                number(burn.factor),
+                words::plain(burn.factor),
                 lasted(burn.long_seconds),
                 lasted(burn.short_seconds),
                 burn.severity
@@ -73,7 +69,8 @@ fn condition_of(rule: &AboutRule) -> String {
     if rule.min_coverage > 0.0 {
         needs.push(format!("{} coverage", words::share(rule.min_coverage)));
     }
-    let needs = if needs.is_empty() { String::new() } else { format!(" A window is judged from {} on.", needs.join(" and ")) };
+    let needs =
+        if needs.is_empty() { String::new() } else { format!(" A window is judged from {} on.", needs.join(" and ")) };
     let built_in = if rule.built_in { " Built in." } else { "" };
     format!(
         "Fires when {} of {} is {}{lasting}; {}.{needs}{built_in}",
@@ -88,7 +85,8 @@ pub fn strip(job: &str, rows: &[StripRow], of: (&str, Option<&str>), zone: Tz) -
         let (then, later) = (known(&row.verdict), known(&row.later_verdict));
         let (letter, kind) = of_verdict(then.or(later));
         let changed = later.is_some() && then.is_some() && later != then;
-        let later = later.filter(|_| changed).map_or(String::new(), |later| format!("; by later labels {}", later.label()));
+        let later =
+            later.filter(|_| changed).map_or(String::new(), |later| format!("; by later labels {}", later.label()));
         let said = then.map_or("judged later only", Shown::label);
         let value = row.value.map_or(String::new(), |value| format!(", {}", number(value)));
         let limit = row.limit_value.map_or(String::new(), |limit| format!(" (limit {})", number(limit)));
@@ -106,7 +104,8 @@ pub fn strip(job: &str, rows: &[StripRow], of: (&str, Option<&str>), zone: Tz) -
 /// Counts of verdicts, as facts.
 pub fn counts(rows: &[StripRow]) -> Vec<(String, &'static str)> {
     let newest = |row: &&StripRow| row.verdict.as_deref().or(row.later_verdict.as_deref()).and_then(Shown::from_name);
-    let count = |wanted: &[Shown]| rows.iter().filter(|row| newest(row).is_some_and(|one| wanted.contains(&one))).count();
+    let count =
+        |wanted: &[Shown]| rows.iter().filter(|row| newest(row).is_some_and(|one| wanted.contains(&one))).count();
     let unsure = count(&[Shown::Insufficient, Shown::NoData, Shown::Error]);
     let text = |count: usize| words::count(i64::try_from(count).unwrap_or(i64::MAX));
     #[expect(clippy::cast_precision_loss, reason = "a few hundred windows")]
@@ -199,7 +198,11 @@ pub fn quality_facts(quality: Quality) -> Vec<(String, String)> {
         (words::count(quality.firings), "firings".to_owned()),
         (
             quality.precision().map_or("–".to_owned(), words::share),
-            format!("confirmed by later labels: {} of {} decided", words::count(quality.confirmed), words::count(decided)),
+            format!(
+                "confirmed by later labels: {} of {} decided",
+                words::count(quality.confirmed),
+                words::count(decided)
+            ),
         ),
         (words::count(quality.taken_back), "taken back".to_owned()),
         (words::count(quality.undecided), "undecided".to_owned()),
@@ -261,7 +264,10 @@ mod tests {
              coverage on."
         );
         assert!(condition(&about, "gone").starts_with("The job file has no such rule"));
-        let names: Vec<String> = tabs("a", &about, &["gone".to_owned(), "rmse-high".to_owned()], "gone").into_iter().map(|tab| tab.name).collect();
+        let names: Vec<String> = tabs("a", &about, &["gone".to_owned(), "rmse-high".to_owned()], "gone")
+            .into_iter()
+            .map(|tab| tab.name)
+            .collect();
         assert_eq!(names, ["rmse-high", "gone"]);
     }
 
@@ -284,8 +290,14 @@ mod tests {
         ];
         let cells = strip("a", &rows, ("region=x", None), Tz::UTC);
         assert_eq!(cells[0].0.title, "1970-01-01 06:00: breach, 533 (limit 450); by later labels ok");
-        assert_eq!(cells[0].0.link.as_deref(), Some("/jobs/a/windows/rolling-6h/1970-01-01T06:00:00Z?cohort=region%3Dx"));
-        assert_eq!(cells.iter().map(|(cell, changed)| (cell.letter, *changed)).collect::<Vec<_>>(), [("B", true), ("?", false), ("B", false)]);
+        assert_eq!(
+            cells[0].0.link.as_deref(),
+            Some("/jobs/a/windows/rolling-6h/1970-01-01T06:00:00Z?cohort=region%3Dx")
+        );
+        assert_eq!(
+            cells.iter().map(|(cell, changed)| (cell.letter, *changed)).collect::<Vec<_>>(),
+            [("B", true), ("?", false), ("B", false)]
+        );
         assert_eq!(cells[1].0.link, None);
         assert_eq!(counts(&rows)[3], ("33 %".to_owned(), "could not be judged"));
     }

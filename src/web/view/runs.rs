@@ -69,7 +69,12 @@ fn cell(row: &RunRow, interval: TimeDelta, (now, zone): (DateTime<Utc>, Tz)) -> 
     let late = if is_late { ", late" } else { "" };
     let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let at = words::when(row.scheduled_for, zone).text;
-    Cell { letter, kind, title: format!("{at}: {}{late}{why}", row.state), link: Some(Links::default().run(row.run_id)) }
+    Cell {
+        letter,
+        kind,
+        title: format!("{at}: {}{late}{why}", row.state),
+        link: Some(Links::default().run(row.run_id)),
+    }
 }
 
 /// True if a scheduled run began, or waits, more than an interval after it was due.
@@ -84,11 +89,12 @@ fn took(row: &RunRow, now: DateTime<Utc>) -> Option<TimeDelta> {
     row.started_at.zip(until).map(|(from, until)| until - from)
 }
 
-/// `0.8 s`, `42 s`, `3 min 5 s`, `2 h 4 min`.
+/// `80 ms`, `4.2 s`, `42 s`, `3 min 5 s`, `2 h 4 min`.
 pub fn seconds(time: TimeDelta) -> String {
     let milliseconds = time.num_milliseconds().max(0);
     match milliseconds {
-        0..10_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..10_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
         10_000..60_000 => format!("{} s", milliseconds / 1_000),
         60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1_000 % 60),
         _ => words::lasted(time),
@@ -154,7 +160,11 @@ pub fn facts(row: &RunRow) -> Vec<Fact> {
     vec![
         fact("rows read", count(row.rows_read), "predictions that were new or changed"),
         fact("buckets recomputed", count(row.buckets_recomputed), "time slices whose sums were recomputed"),
-        fact("buckets repaired", count(row.buckets_repaired), "slices that differed from the source; – if not compared"),
+        fact(
+            "buckets repaired",
+            count(row.buckets_repaired),
+            "slices that differed from the source; – if not compared",
+        ),
         fact("measurements written", count(row.windows_written), "first reports and revisions"),
         fact("rows beyond the horizon", count(row.rows_beyond_horizon), "not in history until a backfill covers them"),
         fact("claims", row.attempt.to_string(), "more than one: another runner took over"),
@@ -191,7 +201,8 @@ pub fn notices(rows: &[NoticeRow]) -> Vec<Effect> {
 
 /// The query behind the list.
 pub fn sql(filter: &RunFilter) -> String {
-    let equal = |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
+    let equal =
+        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
     let filters = conditions([
         equal("job", &filter.job),
         equal("state", &filter.state),
@@ -280,7 +291,7 @@ mod tests {
     #[test]
     fn times_of_runs_are_short() {
         let all = [340, 9_999, 42_000, 185_000, 7_440_000].map(|ms| seconds(TimeDelta::milliseconds(ms)));
-        assert_eq!(all, ["0.3 s", "9.9 s", "42 s", "3 min 5 s", "2 h 4 min"]);
+        assert_eq!(all, ["340 ms", "9.9 s", "42 s", "3 min 5 s", "2 h 4 min"]);
     }
 
     #[test]
@@ -293,7 +304,10 @@ mod tests {
             ..RunFilter::default()
         };
         let sql = sql(&filter);
-        assert!(sql.contains("where job = 'it''s'\n  and state = 'failed'\n  and (scheduled_for, run_id) < ('1970"), "{sql}");
+        assert!(
+            sql.contains("where job = 'it''s'\n  and state = 'failed'\n  and (scheduled_for, run_id) < ('1970"),
+            "{sql}"
+        );
         assert!(sql.ends_with("limit 50;"));
     }
 }
