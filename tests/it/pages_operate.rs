@@ -30,7 +30,7 @@ async fn world() -> World {
     let mut time = at("2024-05-01T12:00:00Z");
     while time <= at("2024-05-10T12:00:00Z") {
         if time == at("2024-05-08T00:00:00Z") {
-            world.job = plan_job(&toml.replace("above = 1.5", "above = 2.5"));
+            world.job = plan_job(&toml.replace("above = 1.5", "above = 2.5").replace("<= 1.5", "<= 1.6"));
         }
         world.run_at(time).await;
         time += TimeDelta::hours(6);
@@ -144,7 +144,13 @@ async fn the_pages_of_a_job_show_what_the_views_say() {
              where metric = 'slo_near' and window_name = 'tumbling 1d' and cohort = 'region=b' and h.window_start >= p.period_start and h.window_end <= p.period_end"
         ))
         .await;
-    let row = budget.split("region=b</a></th><td class=\"n\">").nth(1).expect("the cohort").split('<').next().unwrap();
+    let row = budget
+        .split("region=b</a></th><td class=\"n\" data-name=\"Bad\">")
+        .nth(1)
+        .expect("the cohort")
+        .split('<')
+        .next()
+        .unwrap();
     assert_eq!(row, count(spent), "the cohort that spent it");
 
     let rule = pages.page("/jobs/hourly/rules/rmse-high").await;
