@@ -1,4 +1,4 @@
-//! What was promised and kept over a long range, over the public views.
+//! Promises kept over a long range, over the public views.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

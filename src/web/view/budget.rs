@@ -25,7 +25,7 @@ pub fn promise(slo: &AboutSlo) -> String {
     )
 }
 
-/// What is left now.
+/// The budget now.
 #[derive(Debug, Clone)]
 pub struct Now {
     pub left: String,
@@ -59,10 +59,10 @@ pub fn now(row: &EvaluationRow, now: DateTime<Utc>, zone: Tz) -> Now {
         until: words::when(row.period_end, zone),
         pace,
         arithmetic: format!(
-            "{} bad of {}; allowed {} = {}; left 1 − {}/{} = {left}",
+            "{} bad of {}; allowed {} % = {}; left 1 − {}/{} = {left}",
             words::count(row.bad),
             words::count(row.total),
-            words::share(1.0 - row.objective),
+            words::plain((1.0 - row.objective) * 100.0),
             words::plain(allowed),
             words::count(row.bad),
             words::plain(allowed)
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn the_arithmetic_is_printed() {
         let shown = now(&evaluation(138, Some(1.0 - 138.0 / 144.0)), at(34), Tz::UTC);
-        assert_eq!(shown.arithmetic, "138 bad of 2\u{202f}880; allowed 5.0 % = 144; left 1 − 138/144 = 4.2 %");
+        assert_eq!(shown.arithmetic, "138 bad of 2\u{202f}880; allowed 5 % = 144; left 1 − 138/144 = 4.2 %");
         assert_eq!(shown.pace, "at the recent pace it is spent on 1970-02-10 00:00, in 6 d");
         assert!(shown.is_low);
         assert_eq!(now(&evaluation(150, Some(-0.04)), at(34), Tz::UTC).pace, "the budget is spent");

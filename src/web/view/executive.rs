@@ -16,7 +16,7 @@ use crate::text::links::Links;
 /// Cohorts that are named.
 const TOP: usize = 3;
 
-/// What is read of each job: windows that do not overlap and their error, objectives, and rules.
+/// Selects for each job: windows that do not overlap and their error, objectives, and rules.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The headline metric of each job by day, or by the windows that it keeps.
@@ -69,7 +69,7 @@ fn mean_metric(about: &About) -> Option<&'static str> {
     ["mse", "mae"].into_iter().find(|name| about.metric(name).is_some())
 }
 
-/// What was read.
+/// The rows of all jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     pub days: Vec<DayRow>,
@@ -169,7 +169,7 @@ fn pages_words(quality: Quality) -> String {
     }
 }
 
-/// What was promised, and what of it was kept.
+/// A promise, and how much of it was kept.
 struct Kept {
     words: String,
     kept: String,
@@ -341,9 +341,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                ("broken", "1 MW", "no period to compare", Some(false)),
-                ("worse", "4 MW", "33 % higher", Some(true)),
-                ("calm", "2 MW", "unchanged", Some(true)),
+                ("broken", "1.000 MW", "no period to compare", Some(false)),
+                ("worse", "4.000 MW", "33 % higher", Some(true)),
+                ("calm", "2.000 MW", "unchanged", Some(true)),
             ]
         );
         assert_eq!(lines[1].cohorts, [("region=a|b".to_owned(), "75 %".to_owned())]);
