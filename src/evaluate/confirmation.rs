@@ -1,4 +1,4 @@
-//! Alert quality: firings that the labels confirmed later, and time until somebody acknowledged them.
+//! Alert quality: firings that the labels confirmed later, and the time until a user acknowledged them.
 
 use chrono::TimeDelta;
 
