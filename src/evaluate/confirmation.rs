@@ -1,10 +1,10 @@
-//! Alert quality: firings that the labels confirmed later, and time until somebody acknowledged them.
+//! Alert quality: firings that the labels confirmed later, and the time until a user acknowledged them.
 
 use chrono::TimeDelta;
 
 use crate::evaluate::verdict::Verdict;
 
-/// What the newest verdicts say of the windows that made an alert fire.
+/// Result of the newest verdicts on the windows that made an alert fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confirmation {
     /// All of them are in breach: it would still fire.

@@ -48,6 +48,7 @@ mod own_schema;
 mod pages;
 mod pages_incident;
 mod pages_explore;
+mod pages_operate;
 mod peers;
 mod poolers;
 mod queries;

@@ -55,7 +55,7 @@ pub async fn newest(
     .await
 }
 
-/// What was left at a time.
+/// The rest of a budget at a time.
 #[derive(Debug, Clone)]
 pub struct LeftRow {
     pub period_end: DateTime<Utc>,

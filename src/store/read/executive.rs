@@ -1,4 +1,4 @@
-//! What was promised and kept over a long range, over the public views.
+//! Promises kept over a long range, over the public views.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -152,7 +152,7 @@ pub struct KeptRow {
     pub breach: i64,
 }
 
-/// Returns, for one rule of each job, on how many windows of a range it was kept over everything, by the newest verdicts.
+/// Returns, for one rule of each job, on how many windows of a range it was kept, by the newest verdicts on all that it judges.
 pub async fn kept(
     connection: &mut PgConnection,
     (jobs, rules): (&[String], &[String]),
@@ -164,10 +164,9 @@ pub async fn kept(
         select s.job as "job!", count(*) filter (where v.verdict = 'ok') as "ok!", count(*) filter (where v.verdict = 'breach') as "breach!"
         from unnest($1::text[], $2::text[]) as s (job, rule)
         cross join lateral (
-            select distinct on (h.window_end) h.verdict from trueup.verdict_history h
-            where h.job = s.job and h.rule = s.rule and h.cohort = 'all' and h.model_version is null
-              and h.window_end > $3 and h.window_end <= $4
-            order by h.window_end, h.evaluated_at desc
+            select distinct on (h.window_end, h.cohort, h.model_version) h.verdict from trueup.verdict_history h
+            where h.job = s.job and h.rule = s.rule and h.window_end > $3 and h.window_end <= $4
+            order by h.window_end, h.cohort, h.model_version, h.evaluated_at desc
         ) as v
         group by s.job
         "#,

@@ -41,7 +41,8 @@ pub struct FiringRow {
     pub verdicts: Vec<String>,
 }
 
-/// Returns the newest firings that began in a range, newest first.
+/// Returns the newest firings whose window ended in a range, newest first. Those of runs and deliveries have no window; their
+/// own time counts.
 pub async fn list(connection: &mut PgConnection, filter: &FiringFilter) -> sqlx::Result<Vec<FiringRow>> {
     sqlx::query_as!(
         FiringRow,
@@ -86,7 +87,8 @@ pub async fn list(connection: &mut PgConnection, filter: &FiringFilter) -> sqlx:
         ) as judged on true
         where h.job = any($1) and ($2::text is null or h.rule = $2) and ($3::text is null or h.severity = $3)
           and ($4::text is null or h.cohort = $4) and ($5::text is null or h.model_version = $5)
-          and h.to_state = 'firing' and h.from_state <> 'firing' and h.changed_at > $6 and h.changed_at <= $7
+          and h.to_state = 'firing' and h.from_state <> 'firing' and coalesce((h.evidence ->> 'window_end')::timestamptz, h.since, h.changed_at) > $6
+          and coalesce((h.evidence ->> 'window_end')::timestamptz, h.since, h.changed_at) <= $7
         order by h.changed_at desc, h.alert_id desc
         limit $8
         "#,
@@ -188,6 +190,28 @@ pub async fn targets(connection: &mut PgConnection, job: &str, rule: &str, most:
     )
     .fetch_all(connection)
     .await
+}
+
+/// Returns a cohort and version that a rule judges: everything, if it judges that, else any of its newest window.
+pub async fn judged_target(
+    connection: &mut PgConnection,
+    job: &str,
+    rule: &str,
+) -> sqlx::Result<Option<(String, Option<String>)>> {
+    let row = sqlx::query!(
+        r#"
+        select cohort as "cohort!", model_version
+        from trueup.verdict_history
+        where job = $1 and rule = $2
+        order by window_end desc, (cohort = 'all') desc, cohort, model_version
+        limit 1
+        "#,
+        job,
+        rule
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.cohort, row.model_version)))
 }
 
 /// Returns the names of rules that have alerts of a job, those without a definition now included.

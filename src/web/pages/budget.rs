@@ -79,7 +79,7 @@ fn objective(about: &About, name: &str) -> Result<AboutSlo, PageError> {
     })
 }
 
-/// What was read for the page.
+/// The rows of the page.
 #[derive(Default)]
 struct Read {
     newest: Option<EvaluationRow>,

@@ -122,7 +122,7 @@ fn panels(job: &str, plan: Option<i64>, against: Option<i64>) -> [Panel; 3] {
             ids.join(", ")
         )
     };
-    let list = Panel::new("plans", "Definitions", "Each change of the job file that changed what is measured or judged, newest first.")
+    let list = Panel::new("plans", "Definitions", "Each change of what is measured, newest first. A change of rules alone is no new definition.")
         .sql(format!(
             "select plan_id, created_at, used_at, measured_as_of, is_current\nfrom trueup.plan_history\nwhere job = {job}\norder by \
              created_at desc;"

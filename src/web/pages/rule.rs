@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::{self, Size, Svg};
 use crate::domain::about::About;
-use crate::store::read::firings::{self as read, FiringFilter, StripFilter};
+use crate::store::read::firings::{self as read, FiringFilter, StripFilter, TargetRow};
 use crate::text::line::clipped;
 use crate::text::links::Links;
 use crate::web::error::PageError;
@@ -23,6 +23,7 @@ use crate::web::view::job_title::{JobTitle, job_title};
 use crate::web::view::overview::Job;
 use crate::web::view::panel::{Panel, equals, literal, time_literal};
 use crate::web::view::rule::{self as view, FiringLine, RuleTab, TargetLink};
+use crate::web::view::words;
 use crate::web::{Shared, reading};
 
 /// Windows of the strip, firings, and targets that are shown.
@@ -39,6 +40,7 @@ struct RulePage {
     condition: String,
     tabs: Vec<RuleTab>,
     of: String,
+    with_alerts: String,
     targets: Vec<TargetLink>,
     verdicts: Panel,
     drawing: Option<Svg>,
@@ -81,7 +83,11 @@ async fn page(
     params: &Params,
 ) -> Result<RulePage, PageError> {
     let name = &job.row.job;
-    let strip = strip_filter((name, rule), params, &frame)?;
+    let targets = read::targets(connection, name, rule, MOST_TARGETS).await?;
+    let mut strip = strip_filter((name, rule), params, &frame)?;
+    if params.get("cohort").is_none() && params.get("version").is_none() {
+        (strip.cohort, strip.version) = usual_target(connection, (name, rule), &targets).await?;
+    }
     let firing = firing_filter(&strip, params, &frame);
     let [mut verdicts, mut firings] = panels(&strip, &firing, params);
     let judged = reading::panel(connection, async |c| read::strip(c, &strip).await).await?;
@@ -93,7 +99,6 @@ async fn page(
     fired.truncate(most);
     let drawing = reading::panel(connection, async |c| Ok(drawing(c, job, &strip, params, frame.zone).await)).await?;
     let drawing = verdicts.take(drawing);
-    let targets = read::targets(connection, name, rule, MOST_TARGETS).await?;
     let about = job.about.rules.iter().find(|one| one.name == rule);
     let slo = job.about.slos.iter().find(|slo| slo.burns.iter().any(|burn| burn.alert == rule));
     let owner = about.and_then(|rule| rule.owner.as_deref()).or(slo.and_then(|slo| slo.owner.as_deref()));
@@ -105,6 +110,7 @@ async fn page(
         rule: rule.to_owned(),
         tabs,
         of: crate::web::view::job::target(of.0, of.1),
+        with_alerts: words::plural(i64::try_from(targets.len()).unwrap_or(i64::MAX), "target"),
         targets: view::targets(name, rule, &targets),
         strip: view::strip(name, &judged, of, frame.zone),
         counts: view::counts(&judged),
@@ -116,6 +122,20 @@ async fn page(
         has_more,
         frame,
     })
+}
+
+/// The target that is shown unless one is chosen: an open alert, else everything or what the rule judges instead.
+async fn usual_target(
+    connection: &mut PgConnection,
+    (job, rule): (&str, &str),
+    targets: &[TargetRow],
+) -> sqlx::Result<(String, Option<String>)> {
+    let open = targets.iter().find(|target| target.state == "firing" || target.state == "pending");
+    if let Some(open) = open {
+        return Ok((open.cohort.clone(), open.model_version.clone()));
+    }
+    let judged = read::judged_target(connection, job, rule).await?;
+    Ok(judged.unwrap_or_else(|| ("all".to_owned(), None)))
 }
 
 fn strip_filter((job, rule): (&str, &str), params: &Params, frame: &Frame) -> Result<StripFilter, PageError> {
@@ -141,7 +161,7 @@ fn firing_filter(strip: &StripFilter, params: &Params, frame: &Frame) -> FiringF
         rule: Some(strip.rule.clone()),
         severity: None,
         cohort: params.get("cohort").map(str::to_owned),
-        version: strip.version.clone(),
+        version: params.get("version").map(str::to_owned),
         from: strip.from.unwrap_or_default(),
         to: strip.to.unwrap_or(frame.now),
         limit: MOST_FIRINGS + 1,
@@ -173,7 +193,13 @@ async fn selected(
 ) -> Option<Selection> {
     let rule = about.rules.iter().find(|one| one.name == strip.rule)?;
     about.metric(&rule.metric)?;
-    let chosen = params.with(&[("window", Some(&rule.window)), ("metric", Some(&rule.metric)), ("panel", None)]);
+    let chosen = params.with(&[
+        ("window", Some(&rule.window)),
+        ("metric", Some(&rule.metric)),
+        ("cohort", Some(&strip.cohort)),
+        ("version", strip.version.as_deref()),
+        ("panel", None),
+    ]);
     let chosen = Params::parse(chosen.trim_start_matches('?')).ok()?;
     let mut selection = selection::select(connection, &strip.job, &chosen).await.ok()?;
     selection.rules.retain(|name| *name == strip.rule);
@@ -197,14 +223,15 @@ fn panels(strip: &StripFilter, firing: &FiringFilter, params: &Params) -> [Panel
              window_end desc, evaluated_at;"
         ))
         .alone(alone("verdicts"));
+    let event_time = "coalesce((evidence ->> 'window_end')::timestamptz, since, changed_at)";
     let fired = conditions([
         Some(format!("job = {}", literal(&strip.job))),
         Some(format!("rule = {}", literal(&strip.rule))),
         Some("to_state = 'firing' and from_state <> 'firing'".to_owned()),
         firing.cohort.as_ref().map(|cohort| format!("cohort = {}", literal(cohort))),
         firing.version.as_ref().map(|version| format!("model_version = {}", literal(version))),
-        strip.from.map(|at| format!("changed_at > {}", time_literal(at))),
-        strip.to.map(|at| format!("changed_at <= {}", time_literal(at))),
+        strip.from.map(|at| format!("{event_time} > {}", time_literal(at))),
+        strip.to.map(|at| format!("{event_time} <= {}", time_literal(at))),
     ]);
     let firings = Panel::new(
         "firings",

@@ -11,7 +11,6 @@ use crate::domain::about::AboutSlo;
 use crate::evaluate::spending::{self, ComingBack, Spent};
 use crate::store::read::budget::{AdjustmentRow, CohortRow, DayRow, EvaluationRow, LeftRow};
 use crate::text::links::{Links, with_query};
-use crate::text::number::number;
 
 /// Days in which a part of the budget comes back.
 pub const SOON: TimeDelta = TimeDelta::days(7);
@@ -26,7 +25,7 @@ pub fn promise(slo: &AboutSlo) -> String {
     )
 }
 
-/// What is left now.
+/// The budget now.
 #[derive(Debug, Clone)]
 pub struct Now {
     pub left: String,
@@ -60,13 +59,13 @@ pub fn now(row: &EvaluationRow, now: DateTime<Utc>, zone: Tz) -> Now {
         until: words::when(row.period_end, zone),
         pace,
         arithmetic: format!(
-            "{} bad of {}; allowed {} = {}; left 1 − {}/{} = {left}",
+            "{} bad of {}; allowed {} % = {}; left 1 − {}/{} = {left}",
             words::count(row.bad),
             words::count(row.total),
-            words::share(1.0 - row.objective),
-            number(allowed),
+            words::plain((1.0 - row.objective) * 100.0),
+            words::plain(allowed),
             words::count(row.bad),
-            number(allowed)
+            words::plain(allowed)
         ),
         left,
     }
@@ -121,7 +120,7 @@ pub fn burns(job: &str, slo: &AboutSlo, row: &EvaluationRow) -> Vec<BurnLine> {
             windows: format!("{} and {}", burn.long, burn.short),
             long: rate(burn.long_burn),
             short: rate(burn.short_burn),
-            factor: format!("{}×", number(burn.factor)),
+            factor: format!("{}×", words::plain(burn.factor)),
             severity: burn.severity,
             verdict,
             kind,
@@ -238,6 +237,7 @@ pub fn bars(rows: &[DayRow], zone: Tz, label: String) -> Bars {
             title: format!(
                 "{day}: {} bad of {}",
                 value.map_or("–".to_owned(), number),
+                value.map_or("–".to_owned(), words::plain),
                 row.labeled.map_or("–".to_owned(), words::count)
             ),
             label: if n.is_multiple_of(every) { day } else { String::new() },
@@ -255,7 +255,7 @@ pub fn coming_back_words(back: ComingBack, allowed: f64, zone: Tz) -> String {
     format!(
         "Coming back in 7 days: {} of the {} allowed, {} ({} to {} leave the period).",
         words::count(back.bad),
-        number(allowed),
+        words::plain(allowed),
         words::share(back.share),
         day(back.from),
         day(back.until - TimeDelta::seconds(1))
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn the_arithmetic_is_printed() {
         let shown = now(&evaluation(138, Some(1.0 - 138.0 / 144.0)), at(34), Tz::UTC);
-        assert_eq!(shown.arithmetic, "138 bad of 2\u{202f}880; allowed 5.0 % = 144; left 1 − 138/144 = 4.2 %");
+        assert_eq!(shown.arithmetic, "138 bad of 2\u{202f}880; allowed 5 % = 144; left 1 − 138/144 = 4.2 %");
         assert_eq!(shown.pace, "at the recent pace it is spent on 1970-02-10 00:00, in 6 d");
         assert!(shown.is_low);
         assert_eq!(now(&evaluation(150, Some(-0.04)), at(34), Tz::UTC).pace, "the budget is spent");

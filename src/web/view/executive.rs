@@ -16,7 +16,7 @@ use crate::text::links::Links;
 /// Cohorts that are named.
 const TOP: usize = 3;
 
-/// What is read of each job: windows that do not overlap and their error, objectives, and rules.
+/// Selects for each job: windows that do not overlap and their error, objectives, and rules.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The headline metric of each job by day, or by the windows that it keeps.
@@ -69,7 +69,7 @@ fn mean_metric(about: &About) -> Option<&'static str> {
     ["mse", "mae"].into_iter().find(|name| about.metric(name).is_some())
 }
 
-/// What was read.
+/// The rows of all jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     pub days: Vec<DayRow>,
@@ -88,7 +88,6 @@ pub struct Line {
     pub job: String,
     pub link: String,
     pub owner: Option<String>,
-    pub description: Option<String>,
     pub promise: String,
     pub kept: String,
     pub kept_before: String,
@@ -140,7 +139,6 @@ fn line(job: &Job, rows: &Rows) -> ((u8, f64), Line) {
         job: name.clone(),
         link: links.job(name),
         owner: about.owner.clone(),
-        description: about.description.clone(),
         trend: (values.iter().flatten().count() > 1).then(|| sparkline::compared(&values, &first)),
         metric: metric.to_owned(),
         error: now.map_or("–".to_owned(), |value| amount(value, about, unit.map(|metric| metric.unit.as_str()))),
@@ -171,7 +169,7 @@ fn pages_words(quality: Quality) -> String {
     }
 }
 
-/// What was promised, and what of it was kept.
+/// A promise, and how much of it was kept.
 struct Kept {
     words: String,
     kept: String,
@@ -343,9 +341,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                ("broken", "1 MW", "no period to compare", Some(false)),
-                ("worse", "4 MW", "33 % higher", Some(true)),
-                ("calm", "2 MW", "unchanged", Some(true)),
+                ("broken", "1.000 MW", "no period to compare", Some(false)),
+                ("worse", "4.000 MW", "33 % higher", Some(true)),
+                ("calm", "2.000 MW", "unchanged", Some(true)),
             ]
         );
         assert_eq!(lines[1].cohorts, [("region=a|b".to_owned(), "75 %".to_owned())]);

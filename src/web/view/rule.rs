@@ -50,7 +50,7 @@ pub fn condition(about: &About, name: &str) -> String {
             format!(
                 "Fires when the budget of {} burns faster than {}× over {} and over {}; {}.",
                 slo.name,
-                number(burn.factor),
+                words::plain(burn.factor),
                 lasted(burn.long_seconds),
                 lasted(burn.short_seconds),
                 burn.severity
@@ -290,6 +290,7 @@ mod tests {
         ];
         let cells = strip("a", &rows, ("region=x", None), Tz::UTC);
         assert_eq!(cells[0].0.title, "1970-01-01 06:00: breach, 533 (limit 450); by later labels ok");
+        assert_eq!(cells[0].0.title, "1970-01-01 06:00: breach, 533.0 (limit 450.0); by later labels ok");
         assert_eq!(
             cells[0].0.link.as_deref(),
             Some("/jobs/a/windows/rolling-6h/1970-01-01T06:00:00Z?cohort=region%3Dx")

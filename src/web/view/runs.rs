@@ -89,11 +89,12 @@ fn took(row: &RunRow, now: DateTime<Utc>) -> Option<TimeDelta> {
     row.started_at.zip(until).map(|(from, until)| until - from)
 }
 
-/// `0.8 s`, `42 s`, `3 min 5 s`, `2 h 4 min`.
+/// `80 ms`, `4.2 s`, `42 s`, `3 min 5 s`, `2 h 4 min`.
 pub fn seconds(time: TimeDelta) -> String {
     let milliseconds = time.num_milliseconds().max(0);
     match milliseconds {
-        0..10_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..10_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
         10_000..60_000 => format!("{} s", milliseconds / 1_000),
         60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1_000 % 60),
         _ => words::lasted(time),
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn times_of_runs_are_short() {
         let all = [340, 9_999, 42_000, 185_000, 7_440_000].map(|ms| seconds(TimeDelta::milliseconds(ms)));
-        assert_eq!(all, ["0.3 s", "9.9 s", "42 s", "3 min 5 s", "2 h 4 min"]);
+        assert_eq!(all, ["340 ms", "9.9 s", "42 s", "3 min 5 s", "2 h 4 min"]);
     }
 
     #[test]

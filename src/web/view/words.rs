@@ -75,6 +75,12 @@ pub fn count(count: i64) -> String {
     if count < 0 { format!("−{text}") } else { text }
 }
 
+/// A number with at most two decimals: `144`, `14.4`, `0.93`.
+pub fn plain(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A ratio as a change: `6 % higher`, `2 % lower`, `unchanged`.
 pub fn change(ratio: f64) -> String {
     let in_percent = (ratio - 1.0) * 100.0;
@@ -110,6 +116,7 @@ mod tests {
             [0.0, 0.004, 0.61, 0.971, 0.9971, 1.0, 1.5].map(share),
             ["0 %", "0.4 %", "61 %", "97 %", "99.7 %", "100 %", "150 %"]
         );
+        assert_eq!([144.0, 14.4, 0.933, 100.0, 0.0].map(plain), ["144", "14.4", "0.93", "100", "0"]);
         assert_eq!([count(0), count(1_234_567), count(-1_000)], ["0", "1\u{202f}234\u{202f}567", "−1\u{202f}000"]);
     }
 }
