@@ -79,6 +79,21 @@ impl Server {
         self.json(&format!("/jobs/hourly/gate?{query}")).await["data"].clone()
     }
 
+    /// Signs a user in.
+    async fn cookie(&self, name: &str) -> String {
+        trueup::notify::transport::http::install_tls();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let signed_in = client
+            .post(self.url("/login"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("name={name}&token=s3cret&next=%2F"))
+            .send()
+            .await
+            .expect("an answer");
+        let cookie = signed_in.headers()["set-cookie"].to_str().expect("text");
+        cookie.split(';').next().expect("a pair").to_owned()
+    }
+
     /// Addresses that `trueup links` prints, by their use.
     fn links(&self) -> std::collections::BTreeMap<String, String> {
         let printed = self.folder.run(&["links", "hourly"]).ok().stdout;
@@ -216,16 +231,7 @@ async fn nobody_reads_the_api_without_the_token_a_session_or_a_signature() {
         assert_eq!(server.refusal(bare(path)).await.0, 401, "{path}");
         assert_eq!(server.refusal(bare(path).bearer_auth("s3cre")).await, (401, "the token is not right".to_owned()));
     }
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let form = "name=kim&token=s3cret&next=%2F";
-    let signed_in = client
-        .post(server.url("/login"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(form)
-        .send()
-        .await
-        .unwrap();
-    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let cookie = server.cookie("kim").await;
     assert_eq!(bare("/api/v1/jobs").header("cookie", &cookie).send().await.unwrap().status().as_u16(), 200);
     let links = server.links();
     let badge = bare(&links["badge"]).send().await.unwrap();
@@ -318,6 +324,29 @@ async fn an_unchanged_answer_is_a_304_until_anything_changes() {
     assert_eq!(past.headers()["cache-control"], "private, max-age=3600");
     let relative = server.ask("/jobs/hourly/series?as_of=now-1d").send().await.unwrap();
     assert_eq!(relative.headers()["cache-control"], "private, no-cache");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_page_is_a_304_for_the_same_user() {
+    let world = world().await;
+    world.run_at(at("2024-05-01T02:00:00Z")).await;
+    world.db.execute(ON_TIME).await;
+    world.db.execute("update trueup.incident set closed_at = clock_timestamp() where closed_at is null").await;
+    let server = Server::start(&world).await;
+    let (kim, lee) = (server.cookie("kim").await, server.cookie("lee").await);
+    let ask = async |path: &str, cookie: &str, tag: &str| {
+        let request = peers::client().get(server.url(path)).header("cookie", cookie).header("if-none-match", tag);
+        let answer = request.send().await.unwrap();
+        let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+        (answer.status().as_u16(), tag, answer.text().await.unwrap())
+    };
+    for path in ["/", "/jobs/hourly"] {
+        let (status, tag, text) = ask(path, &kim, "\"none\"").await;
+        assert!(status == 200 && text.contains("hourly"), "{path}: {status}");
+        let (status, same, text) = ask(path, &kim, &tag).await;
+        assert_eq!((status, &same, text.as_str()), (304, &tag, ""), "{path}");
+        assert_eq!(ask(path, &lee, &tag).await.0, 200, "the page carries the name of its user");
+    }
 }
 
 /// The paths of the document with parameters that exist.

@@ -7,8 +7,8 @@ use crate::chart::palette::{LIGHT, hex};
 /// Longest text of a part, in characters.
 const LONGEST: usize = 40;
 /// Width of a character and of the margins, in pixels.
-const CHARACTER: usize = 7;
-const MARGIN: usize = 12;
+const CHARACTER: usize = 6;
+const MARGIN: usize = 14;
 /// Width of the shape with its margin.
 const SHAPE: usize = 18;
 
