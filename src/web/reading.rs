@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::Shared;
 use super::error::PageError;
@@ -24,10 +24,19 @@ pub async fn snapshot<T>(
     shared: &Shared,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PageError>,
 ) -> Result<T, PageError> {
-    held::within(&shared.reader, PAGE, async |connection| {
+    snapshot_of(&shared.reader, &shared.hiding_key, work).await
+}
+
+/// Like [`snapshot`], for a report without pages. The key makes the codes of hidden values.
+pub async fn snapshot_of<T>(
+    pool: &PgPool,
+    hiding_key: &[u8],
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PageError>,
+) -> Result<T, PageError> {
+    held::within(pool, PAGE, async |connection| {
         let mut transaction = connection.begin_with("begin isolation level repeatable read, read only").await?;
         let hidden = overview::hidden(&mut transaction).await?;
-        let shown = Shown::new(hidden, &shared.hiding_key);
+        let shown = Shown::new(hidden, hiding_key);
         let read = SHOWN.scope(shown, work(&mut transaction)).await;
         transaction.rollback().await?;
         read

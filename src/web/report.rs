@@ -42,7 +42,7 @@ pub(super) async fn read(
     owner: Option<&str>,
     zone: Tz,
 ) -> Result<Report, PageError> {
-    let all = overview::jobs(jobs::jobs(connection, None).await?);
+    let all = overview::jobs(reading::all(connection, async |c| jobs::jobs(c, None).await).await?);
     let mut owners: Vec<String> = all.iter().filter_map(|job| job.about.owner.clone()).collect();
     owners.sort();
     owners.dedup();
@@ -77,13 +77,13 @@ async fn rows(connection: &mut PgConnection, mine: &[Job], period: &Period) -> s
         ..FiringFilter::default()
     };
     Ok(Rows {
-        days: read::days(connection, &wanted.trend, now, MOST_DAYS).await?,
-        pooled: read::pooled(connection, &wanted.pooled, now, MOST_COHORTS).await?,
-        pooled_before: read::pooled(connection, &wanted.pooled, before, 1).await?,
+        days: reading::all(connection, async |c| read::days(c, &wanted.trend, now, MOST_DAYS).await).await?,
+        pooled: reading::all(connection, async |c| read::pooled(c, &wanted.pooled, now, MOST_COHORTS).await).await?,
+        pooled_before: reading::all(connection, async |c| read::pooled(c, &wanted.pooled, before, 1).await).await?,
         promises: read::promises(connection, slos, now).await?,
         promises_before: read::promises(connection, slos, before).await?,
-        kept: read::kept(connection, rules, now).await?,
-        kept_before: read::kept(connection, rules, before).await?,
+        kept: reading::all(connection, async |c| read::kept(c, rules, now).await).await?,
+        kept_before: reading::all(connection, async |c| read::kept(c, rules, before).await).await?,
         pages: firings::list(connection, &pages).await?,
     })
 }
@@ -131,7 +131,8 @@ impl askama::filters::HtmlSafe for Css {}
 ///
 /// In words: the range is none, or the database could not be read.
 pub async fn report(pool: &PgPool, range: &ReportRange, format: ReportFormat, zone: Tz) -> Result<String, String> {
-    let read = reading::snapshot(pool, async |connection| {
+    let key = uuid::Uuid::new_v4();
+    let read = reading::snapshot_of(pool, key.as_bytes(), async |connection| {
         let period = match range {
             ReportRange::Month(month) => Period::month(month, zone),
             ReportRange::Week(week) => Period::week(week, zone),

@@ -14,6 +14,7 @@ use crate::store::read::overview::{self, BudgetRow};
 use crate::store::read::records;
 use crate::web::Shared;
 use crate::web::error::PageError;
+use crate::web::reading;
 use crate::web::selection;
 
 pub(super) const PARAMETERS: &[Parameter] = &[FROM, TO];
@@ -46,8 +47,9 @@ async fn read(
     url: String,
 ) -> Result<Budget, PageError> {
     let newest = newest(connection, job, &slo.name).await?;
-    let firing = records::firing(connection, Some(job), MOST).await?;
-    let history = records::evaluations(connection, (job, &slo.name), range, MOST).await?;
+    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
+    let history =
+        reading::all(connection, async |c| records::evaluations(c, (job, &slo.name), range, MOST).await).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let allowed = newest.as_ref().map(|row| (1.0 - row.objective) * row.total as f64);
     let is_burn = |rule: &str| slo.burns.iter().any(|burn| burn.alert == rule);

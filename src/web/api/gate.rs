@@ -118,11 +118,11 @@ async fn by_rule(
     about: &About,
     (rule, version): (&str, Option<&str>),
 ) -> sqlx::Result<gate::Gate> {
-    let firing = records::firing(connection, Some(job), MOST).await?;
+    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
     let concerns = |alert: &&FiringRow| {
         alert.rule == rule && version.is_none_or(|version| alert.model_version.as_deref() == Some(version))
     };
-    let rows = read::newest_verdicts(connection, (job, rule), version, MOST).await?;
+    let rows = reading::all(connection, async |c| read::newest_verdicts(c, (job, rule), version, MOST).await).await?;
     let needed = about.rules.iter().find(|known| known.name == rule).map(|rule| rule.min_samples);
     Ok(gate::by_rule(&RuleEvidence {
         judged: rows
@@ -155,14 +155,14 @@ async fn by_rule(
 }
 
 async fn by_budget(connection: &mut PgConnection, job: &str, about: &About, slo: &str) -> sqlx::Result<gate::Gate> {
-    let newest = budget::newest(connection, job, slo).await?;
+    let newest = reading::all(connection, async |c| budget::newest(c, job, slo).await).await?;
     let burns: Vec<&str> = about
         .slos
         .iter()
         .filter(|known| known.name == slo)
         .flat_map(|slo| slo.burns.iter().map(|burn| burn.alert.as_str()))
         .collect();
-    let firing = records::firing(connection, Some(job), MOST).await?;
+    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
     Ok(gate::by_budget(&BudgetEvidence {
         left: newest.as_ref().and_then(|row| row.budget_left),
         total: newest.as_ref().map(|row| row.total),

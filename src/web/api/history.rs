@@ -16,6 +16,7 @@ use crate::store::read::records::{self, IncidentFilter, IncidentRow, Notificatio
 use crate::text::links::Links;
 use crate::web::Shared;
 use crate::web::error::PageError;
+use crate::web::reading;
 
 pub(super) const INCIDENTS: &[Parameter] = &[JOB, INCIDENT_STATE, SEVERITY, LIMIT, BEFORE];
 pub(super) const RUNS: &[Parameter] = &[JOB, RUN_STATE, TRIGGER, FROM, TO, LIMIT, BEFORE];
@@ -34,7 +35,8 @@ pub(super) async fn incidents(State(shared): State<Arc<Shared>>, call: Call) -> 
             severity: text(&call, "severity"),
             is_open: call.params.get("state").map(|state| state == "open"),
         };
-        let rows = records::incidents(connection, &filter, &page(&call)?).await?;
+        let page = page(&call)?;
+        let rows = reading::all(connection, async |c| records::incidents(c, &filter, &page).await).await?;
         let links = shared.links.clone().unwrap_or_default();
         call.page(rows.into_iter().map(|row| incident(row, &links)).collect(), |row| row.incident_id)
     })
@@ -46,9 +48,12 @@ pub(super) async fn incident_detail(State(shared): State<Arc<Shared>>, Path(id):
         let missing = || PageError::NotFound("There is no such incident; `/api/v1/incidents` lists all.".to_owned());
         let id: i64 = id.parse().map_err(|_| missing())?;
         let filter = IncidentFilter { id: Some(id), ..IncidentFilter::default() };
-        let row = records::incidents(connection, &filter, &Page { before: None, most: 1 }).await?.pop();
-        let alerts = records::incident_alerts(connection, id, MOST_PARTS).await?;
-        let notes = records::notes(connection, id, MOST_PARTS).await?;
+        let row =
+            reading::all(connection, async |c| records::incidents(c, &filter, &Page { before: None, most: 1 }).await)
+                .await?
+                .pop();
+        let alerts = reading::all(connection, async |c| records::incident_alerts(c, id, MOST_PARTS).await).await?;
+        let notes = reading::all(connection, async |c| records::notes(c, id, MOST_PARTS).await).await?;
         json(&IncidentDetail {
             incident: incident(row.ok_or_else(missing)?, &shared.links.clone().unwrap_or_default()),
             firings: alerts
@@ -107,7 +112,8 @@ pub(super) async fn runs(State(shared): State<Arc<Shared>>, call: Call) -> Answe
             from: call.params.time("from", now)?,
             to: call.params.time("to", now)?,
         };
-        let rows = records::runs(connection, &filter, &page(&call)?).await?;
+        let page = page(&call)?;
+        let rows = reading::all(connection, async |c| records::runs(c, &filter, &page).await).await?;
         let entries = rows.into_iter().map(|row| Run {
             run_id: row.run_id,
             job: row.job,
@@ -135,7 +141,8 @@ pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) ->
             receiver: text(&call, "receiver"),
             state: text(&call, "state"),
         };
-        let rows = records::notifications(connection, &filter, &page(&call)?).await?;
+        let page = page(&call)?;
+        let rows = reading::all(connection, async |c| records::notifications(c, &filter, &page).await).await?;
         let entries = rows.into_iter().map(|row| Delivery {
             notification_id: row.notification_id.to_string(),
             sequence: row.sequence,
@@ -157,7 +164,10 @@ pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) ->
 pub(super) async fn silences(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
     call.answer(&shared, SILENCES, None, async |connection| {
         let in_force = call.params.get("state").map(|state| state == "in_force");
-        let rows = records::silences(connection, (call.params.get("job"), in_force), &page(&call)?).await?;
+        let page = page(&call)?;
+        let rows =
+            reading::all(connection, async |c| records::silences(c, (call.params.get("job"), in_force), &page).await)
+                .await?;
         let entries = rows.into_iter().map(|row| Silence {
             silence_id: row.silence_id,
             job: row.job,
@@ -180,7 +190,9 @@ pub(super) async fn annotations(State(shared): State<Arc<Shared>>, call: Call) -
         let now = overview::moment(connection).await?.now;
         let range = (call.params.time("from", now)?, call.params.time("to", now)?);
         let most = i64::try_from(call.most()?).unwrap_or(i64::MAX);
-        let rows = records::annotations(connection, call.params.get("job"), range, most).await?;
+        let rows =
+            reading::all(connection, async |c| records::annotations(c, call.params.get("job"), range, most).await)
+                .await?;
         let entries = rows.into_iter().map(|row| Annotation {
             time: row.starts_at.timestamp_millis(),
             time_end: row.ends_at.map(|at| at.timestamp_millis()),

@@ -14,6 +14,7 @@ use crate::store::read::records::{self, FiringRow};
 use crate::text::links::Links;
 use crate::web::Shared;
 use crate::web::error::PageError;
+use crate::web::reading;
 use crate::web::selection;
 use crate::web::view::overview::{self as view, Filter};
 
@@ -60,7 +61,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<Str
 async fn jobs(connection: &mut PgConnection, shared: &Shared, call: &Call) -> Result<Vec<Job>, PageError> {
     let text = |name: &str| call.params.get(name).map(str::to_owned);
     let filter = Filter { owner: text("owner"), state: text("state"), ..Filter::default() };
-    let all = view::jobs(read::jobs(connection, None).await?);
+    let all = view::jobs(reading::all(connection, async |c| read::jobs(c, None).await).await?);
     complete(connection, shared, all.into_iter().filter(|job| filter.admits(job)).collect()).await
 }
 
@@ -70,10 +71,10 @@ async fn complete(connection: &mut PgConnection, shared: &Shared, jobs: Vec<view
         [one] => Some(one.row.job.clone()),
         _ => None,
     };
-    let firing = records::firing(connection, only.as_deref(), MOST_FIRING).await?;
+    let firing = reading::all(connection, async |c| records::firing(c, only.as_deref(), MOST_FIRING).await).await?;
     let late = records::late(connection, only.as_deref()).await?;
     let (names, slos) = view::objectives(&jobs);
-    let budgets = read::budgets(connection, &names, &slos).await?;
+    let budgets = reading::all(connection, async |c| read::budgets(c, &names, &slos).await).await?;
     let links = shared.links.clone().unwrap_or_default();
     Ok(jobs.into_iter().map(|job| answer(job, (&firing, &budgets, &late), &links)).collect())
 }

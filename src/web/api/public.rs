@@ -65,7 +65,7 @@ pub(super) async fn incidents(State(shared): State<Arc<Shared>>, guest: Guest, c
     guest.admit(&shared, call.params.get("k"), ("atom", "incidents"))?;
     let page = Page { before: None, most: ENTRIES };
     let rows = reading::snapshot(&shared, async |connection| {
-        Ok(records::incidents(connection, &IncidentFilter::default(), &page).await?)
+        Ok(reading::all(connection, async |c| records::incidents(c, &IncidentFilter::default(), &page).await).await?)
     })
     .await?;
     let text = rendered(feed::feed(&rows, &shared.links.clone().unwrap_or_default()).render())?;

@@ -16,6 +16,7 @@ use crate::store::read::window::{self, WindowKey};
 use crate::text::links::{Links, instant};
 use crate::web::Shared;
 use crate::web::error::PageError;
+use crate::web::reading;
 use crate::web::selection;
 
 pub(super) const OF_WINDOW: &[Parameter] = &[COHORT, VERSION, AS_OF];
@@ -64,7 +65,7 @@ pub(super) async fn show(
 }
 
 async fn read_window(connection: &mut PgConnection, key: WindowKey, links: &Links) -> Result<Window, PageError> {
-    let rows = window::metrics(connection, &key).await?;
+    let rows = reading::all(connection, async |c| window::metrics(c, &key).await).await?;
     let Some(first) = rows.first() else {
         return Err(PageError::NotFound("There is no such window of this cohort and version.".to_owned()));
     };
@@ -132,7 +133,7 @@ async fn cohort_entries(connection: &mut PgConnection, job: &str, call: &Call) -
         as_of: selected.as_of,
     };
     let most = i64::try_from(MOST_VALUES).unwrap_or(i64::MAX);
-    let rows = read::values(connection, &of, most + 1).await?;
+    let rows = reading::all(connection, async |c| read::values(c, &of, most + 1).await).await?;
     if rows.len() > MOST_VALUES {
         let words =
             format!("The range has more than {MOST_VALUES} values, up to {}; choose a shorter one.", instant(to));

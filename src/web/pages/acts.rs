@@ -88,7 +88,7 @@ struct Subject {
 async fn of_incident((State(shared), Extension(visitor), Path(id), body): Asked, kind: Kind) -> Page {
     let acts = allowed(&shared, &visitor)?;
     let id = number(&id, "incident")?;
-    reading::snapshot(&shared.reader, async |connection| known(connection, id).await).await?;
+    reading::snapshot(&shared, async |connection| known(connection, id).await).await?;
     let back = Links::default().incident(id);
     let subject = Subject { incident: Some(id), alert: None, back, anchor: String::new() };
     act((&shared, &visitor, acts), subject, kind, &body).await
@@ -97,7 +97,7 @@ async fn of_incident((State(shared), Extension(visitor), Path(id), body): Asked,
 async fn of_alert((State(shared), Extension(visitor), Path(id), body): Asked, kind: Kind) -> Page {
     let acts = allowed(&shared, &visitor)?;
     let id = number(&id, "alert")?;
-    let (job, incident) = reading::snapshot(&shared.reader, async |connection| alert(connection, id).await).await?;
+    let (job, incident) = reading::snapshot(&shared, async |connection| alert(connection, id).await).await?;
     let links = Links::default();
     let back = incident.map_or_else(|| links.job(&job), |incident| links.incident(incident));
     let subject = Subject { incident: None, alert: Some(id), back, anchor: format!("#alert-{id}") };
@@ -204,7 +204,7 @@ async fn mark_incident((State(shared), Extension(visitor), Path(id), body): Aske
 async fn mark_alert((State(shared), Extension(visitor), Path(id), body): Asked) -> Page {
     let acts = allowed(&shared, &visitor)?;
     let id = number(&id, "alert")?;
-    let (_, incident) = reading::snapshot(&shared.reader, async |connection| alert(connection, id).await).await?;
+    let (_, incident) = reading::snapshot(&shared, async |connection| alert(connection, id).await).await?;
     let never = || PageError::BadRequest(format!("alert {id} has never fired: there is nothing to judge"));
     mark((acts, &visitor), (incident.ok_or_else(never)?, Some(id)), &body).await
 }
@@ -234,7 +234,7 @@ async fn annotate((State(shared), Extension(visitor), Path(job), body): Asked) -
     let acts = allowed(&shared, &visitor)?;
     let form = Params::parse(&body)?;
     form.expect(&["kind", "at", "note", "suppress", "incident"])?;
-    let now = reading::snapshot(&shared.reader, async |connection| {
+    let now = reading::snapshot(&shared, async |connection| {
         selection::job(connection, &job).await?;
         Ok(crate::store::read::overview::moment(connection).await?.now)
     })

@@ -37,10 +37,10 @@ pub(super) async fn show(
     (says, back): (&'static str, String),
 ) -> Page {
     let params = Params::default();
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (shared, visitor, &params), Section::Incidents).await?;
         let after = seen.unwrap_or(DateTime::UNIX_EPOCH);
-        let rows = read::changes_after(connection, (incident, alert), after).await?;
+        let rows = reading::all(connection, async |c| read::changes_after(c, (incident, alert), after).await).await?;
         let line = |row: read::ChangeRow| Line {
             at: words::when(row.changed_at, frame.zone),
             what: format!("{} for {} is {}: {}", row.rule, row.cohort, row.to_state, row.reason),

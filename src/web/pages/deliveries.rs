@@ -157,7 +157,8 @@ fn missing(id: &str) -> PageError {
 }
 
 async fn delivery_page(connection: &mut PgConnection, frame: Frame, id: Uuid) -> Result<DeliveryPage, PageError> {
-    let found = read::one(connection, id).await?.ok_or_else(|| missing(&id.to_string()))?;
+    let found =
+        reading::all(connection, async |c| read::one(c, id).await).await?.ok_or_else(|| missing(&id.to_string()))?;
     let mut attempts =
         Panel::new("attempts", "Attempts", "Newest first. The id is the same on every attempt.").sql(format!(
             "select attempt, attempted_at, outcome, status_code, failure, next_attempt_at, duration_ms\nfrom \
@@ -202,7 +203,9 @@ pub(super) async fn retry(
     let id = identifier(&id)?;
     let retried = held::within(&acts.pool, held::SHORT, async |connection| retry::retry(connection, &[id], None).await);
     if retried.await? == 0 {
-        let known = reading::snapshot(&shared, async |connection| Ok(read::one(connection, id).await?));
+        let known = reading::snapshot(&shared, async |connection| {
+            Ok(reading::all(connection, async |c| read::one(c, id).await).await?)
+        });
         return Err(match known.await? {
             Some(_) => PageError::Conflict("This message needs no other attempt: it was sent or dropped.".to_owned()),
             None => missing(&id.to_string()),

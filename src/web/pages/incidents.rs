@@ -39,7 +39,7 @@ pub(super) async fn show(
 ) -> Page {
     frame::check(&params, &["state", "job", "severity", "after"], &shared)?;
     let wanted = wanted(&params)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Incidents).await?;
         let mut panel = panel(&params, &wanted);
         let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);

@@ -1,14 +1,14 @@
 //! The pages, one file each: read, build the view, render. Nothing below this room knows HTTP.
 
 mod about;
+mod acts;
 mod budget;
 mod cohorts;
+mod conflict;
 mod debug;
 mod definition;
 mod deliveries;
 mod executive;
-mod acts;
-mod conflict;
 mod incident;
 mod incidents;
 mod job;
@@ -16,9 +16,9 @@ mod overview;
 mod rule;
 mod runs;
 mod sign_in;
+mod silences;
 mod versions;
 mod window;
-mod silences;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

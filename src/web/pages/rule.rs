@@ -23,6 +23,7 @@ use crate::web::view::job_title::{JobTitle, job_title};
 use crate::web::view::overview::Job;
 use crate::web::view::panel::{Panel, equals, literal, time_literal};
 use crate::web::view::rule::{self as view, FiringLine, RuleTab, TargetLink};
+use crate::web::view::series::Rows;
 use crate::web::view::words;
 use crate::web::{Shared, reading};
 
@@ -83,7 +84,9 @@ async fn page(
     params: &Params,
 ) -> Result<RulePage, PageError> {
     let name = &job.row.job;
-    let targets = read::targets(connection, name, rule, MOST_TARGETS).await?;
+    let mut targets = read::targets(connection, name, rule, MOST_TARGETS).await?;
+    // A cohort that is hidden has no verdicts of its own here.
+    targets.retain(|target| !reading::hides(&target.cohort));
     let mut strip = strip_filter((name, rule), params, &frame)?;
     if params.get("cohort").is_none() && params.get("version").is_none() {
         (strip.cohort, strip.version) = usual_target(connection, (name, rule), &targets).await?;
@@ -97,8 +100,11 @@ async fn page(
     let most = usize::try_from(MOST_FIRINGS).unwrap_or_default();
     let has_more = fired.len() > most;
     fired.truncate(most);
-    let drawing = reading::panel(connection, async |c| Ok(drawing(c, job, &strip, params, frame.zone).await)).await?;
-    let drawing = verdicts.take(drawing);
+    let mut drawing = None;
+    if let Some(selection) = selected(connection, &job.about, &strip, params).await {
+        let rows = reading::panel(connection, async |c| selection::rows(c, &selection).await).await?;
+        drawing = draw(&selection, &verdicts.take(rows), frame.zone);
+    }
     let about = job.about.rules.iter().find(|one| one.name == rule);
     let slo = job.about.slos.iter().find(|slo| slo.burns.iter().any(|burn| burn.alert == rule));
     let owner = about.and_then(|rule| rule.owner.as_deref()).or(slo.and_then(|slo| slo.owner.as_deref()));
@@ -169,16 +175,8 @@ fn firing_filter(strip: &StripFilter, params: &Params, frame: &Frame) -> FiringF
 }
 
 /// Draws the metric that the rule judges, if pages show it.
-async fn drawing(
-    connection: &mut PgConnection,
-    job: &Job,
-    strip: &StripFilter,
-    params: &Params,
-    zone: chrono_tz::Tz,
-) -> Option<Svg> {
-    let selection = selected(connection, &job.about, strip, params).await?;
-    let rows = selection::rows(connection, &selection).await.ok()?;
-    let series = selection::chart(&selection, &rows, zone);
+fn draw(selection: &Selection, rows: &Rows, zone: chrono_tz::Tz) -> Option<Svg> {
+    let series = selection::chart(selection, rows, zone);
     let of = &selection.of;
     let unit = selection.about().metric(&of.metric).map_or(String::new(), |metric| metric.unit.trim().to_owned());
     let label = format!("{} of {}, {}", of.metric, of.window, of.cohort);

@@ -71,7 +71,7 @@ pub(super) async fn list(
 async fn runs_page(connection: &mut PgConnection, frame: Frame, params: &Params) -> Result<RunsPage, PageError> {
     let filter = filter(params, frame.now)?;
     let here = Links::default().runs();
-    let all = overview::jobs(jobs::jobs(connection, None).await?);
+    let all = overview::jobs(reading::all(connection, async |c| jobs::jobs(c, None).await).await?);
     let names: Vec<String> = all.iter().map(|job| job.row.job.clone()).collect();
     let shown: Vec<String> =
         names.iter().filter(|name| filter.job.as_ref().is_none_or(|job| job == *name)).cloned().collect();
@@ -157,7 +157,7 @@ pub(super) async fn show(
     let page = reading::snapshot(&shared, async |connection| {
         let missing = || PageError::NotFound(format!("There is no run `{}`.", crate::text::line::clipped(&id, 40)));
         let number: i64 = id.parse().map_err(|_| missing())?;
-        let row = read::one(connection, number).await?.ok_or_else(missing)?;
+        let row = reading::all(connection, async |c| read::one(c, number).await).await?.ok_or_else(missing)?;
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Runs).await?;
         run_page(connection, frame.titled(format!("Run {number}")), &row).await
     })

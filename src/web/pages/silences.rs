@@ -97,9 +97,8 @@ pub(super) async fn show(
     params: Params,
 ) -> Page {
     frame::check(&params, &["state", "job", "before"], &shared)?;
-    let page = reading::snapshot(&shared.reader, async |connection| {
-        page(connection, (&shared, &visitor), &params, None).await
-    });
+    let page =
+        reading::snapshot(&shared, async |connection| page(connection, (&shared, &visitor), &params, None).await);
     render(&page.await?)
 }
 
@@ -187,7 +186,7 @@ pub(super) async fn add(
     let given = Given::read(&form)?;
     let is_preview = form.one_of("preview", &["1"])?.is_some();
     let params = Params::default();
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         // A pattern may match jobs that do not exist yet.
         if let Some(job) = given.job.as_deref().filter(|job| !job.contains('*')) {
             selection::job(connection, job).await.map_err(|_| {

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::svg::several;
 use crate::chart::{Size, Svg};
+use crate::domain::shown::Shown;
 use crate::store::read::cohorts as cells;
 use crate::store::read::residuals::Scope;
 use crate::store::read::series::{self, AnnotationRow};
@@ -19,6 +20,7 @@ use crate::store::read::versions::{self as read, FirstRow, SamePairsRow};
 use crate::text::links::{Links, instant};
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
+use crate::web::hide::Hide;
 use crate::web::params::Params;
 use crate::web::selection::{self, Selection};
 use crate::web::session::Visitor;
@@ -64,6 +66,12 @@ struct Read {
     total: i64,
     versions: Versions,
     annotations: Vec<AnnotationRow>,
+}
+
+impl Hide for Read {
+    fn hide(&mut self, shown: &Shown) {
+        self.annotations.hide(shown);
+    }
 }
 
 pub(super) async fn show(

@@ -96,7 +96,7 @@ async fn page(
         version: of.version.clone(),
         as_of: of.as_of,
     };
-    let facts = read::facts(connection, &key).await?.ok_or_else(|| missing(&key))?;
+    let facts = reading::all(connection, async |c| read::facts(c, &key).await).await?.ok_or_else(|| missing(&key))?;
     let neighbors = read::neighbors(connection, &key).await?;
     let mut panels = Panels::new(&selection, &key, params);
     let read = read_panels(connection, &selection, (&key, &facts), &mut panels).await?;

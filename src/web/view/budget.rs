@@ -236,7 +236,6 @@ pub fn bars(rows: &[DayRow], zone: Tz, label: String) -> Bars {
         Bar {
             title: format!(
                 "{day}: {} bad of {}",
-                value.map_or("–".to_owned(), number),
                 value.map_or("–".to_owned(), words::plain),
                 row.labeled.map_or("–".to_owned(), words::count)
             ),

@@ -21,11 +21,6 @@ pub fn when(at: DateTime<Utc>, zone: Tz) -> When {
     }
 }
 
-/// Day and minute without the year, for dense tables.
-pub fn short(at: DateTime<Utc>, zone: Tz) -> When {
-    When { text: at.with_timezone(&zone).format("%d %b %H:%M").to_string(), ..when(at, zone) }
-}
-
 /// `3 h 12 min`, `2 d 4 h`: the two largest units.
 pub fn lasted(time: TimeDelta) -> String {
     let minutes = time.num_minutes().max(0);

@@ -124,7 +124,7 @@ pub(super) async fn show(
     frame::check(&params, &["believed"], &shared)?;
     let id = number(&id, "incident")?;
     let is_then = params.one_of("believed", &["then", "now"])? == Some("then");
-    let page = reading::snapshot(&shared.reader, async |connection| {
+    let page = reading::snapshot(&shared, async |connection| {
         let frame = Frame::read(connection, (&shared, &visitor, &params), Section::Incidents).await?;
         let link = shared.links.as_ref().map(|links| links.incident(id));
         page(connection, (id, is_then), frame, (&params, link.as_deref())).await
@@ -215,8 +215,8 @@ impl IncidentPage {
 pub(super) async fn postmortem(State(shared): State<Arc<Shared>>, Path(id): Path<String>, params: Params) -> Page {
     params.expect(&[])?;
     let id = number(&id, "incident")?;
-    let record = reading::snapshot(&shared.reader, async |connection| {
-        record::read(connection, id).await?.ok_or_else(|| unknown(id))
+    let record = reading::snapshot(&shared, async |connection| {
+        reading::all(connection, async |c| record::read(c, id).await).await?.ok_or_else(|| unknown(id))
     })
     .await?;
     let kind = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
@@ -227,8 +227,7 @@ pub(super) async fn postmortem(State(shared): State<Arc<Shared>>, Path(id): Path
 pub(super) async fn of_alert(State(shared): State<Arc<Shared>>, Path(id): Path<String>, params: Params) -> Page {
     frame::check(&params, &["believed"], &shared)?;
     let id = number(&id, "alert")?;
-    let address =
-        reading::snapshot(&shared.reader, async |connection| alert_address(connection, id, &params).await).await?;
+    let address = reading::snapshot(&shared, async |connection| alert_address(connection, id, &params).await).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, address)]).into_response())
 }
 

@@ -62,7 +62,8 @@ pub async fn read(
     params: &Params,
 ) -> Result<(Panels, Read), PageError> {
     let incident = read::find(connection, id).await?.ok_or_else(|| super::unknown(id))?;
-    let firings: Vec<Firing> = read::evidence(connection, id).await?.into_iter().map(Firing::read).collect();
+    let firings: Vec<Firing> =
+        reading::all(connection, async |c| read::evidence(c, id).await).await?.into_iter().map(Firing::read).collect();
     let main = view::main(&firings).cloned();
     let selection = match &main {
         Some(main) => selection_of(connection, &incident.job, main, is_then).await?,

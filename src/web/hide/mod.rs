@@ -1,14 +1,11 @@
 //! Keeps values of hidden dimensions away from pages and API: everything that is read passes here before it can be shown.
 
+mod rows;
+
+use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 
 use crate::domain::shown::Shown;
-use crate::store::read::overview::{BudgetRow, JobRow, RecentRow};
-use crate::store::read::series::{
-    AnnotationRow, FinishedRow, Names, OpenAlertRow, QuietRow, RevisionRow, TransitionRow, VerdictRow,
-};
-use crate::store::read::window::MetricRow;
-use crate::web::view::series::Rows;
 
 /// Something that was read and may name cohorts.
 pub trait Hide {
@@ -43,6 +40,13 @@ impl<A: Hide, B: Hide> Hide for (A, B) {
     }
 }
 
+/// Times and numbers name no cohort.
+impl<T: Hide> Hide for (Vec<DateTime<Utc>>, i64, Vec<T>) {
+    fn hide(&mut self, shown: &Shown) {
+        self.2.hide(shown);
+    }
+}
+
 /// Every text in it; keys are ours. A cohort as an object has the dimension as its key.
 impl Hide for Json {
     fn hide(&mut self, shown: &Shown) {
@@ -62,33 +66,4 @@ impl Hide for Json {
             Self::Null | Self::Bool(_) | Self::Number(_) => {}
         }
     }
-}
-
-/// Rows whose fields may name cohorts, and rows that never do.
-macro_rules! rows {
-    ($($row:ty: $($field:ident),* ;)*) => {
-        $(impl Hide for $row {
-            #[allow(unused_variables, reason = "rows without such fields")]
-            fn hide(&mut self, shown: &Shown) {
-                $(self.$field.hide(shown);)*
-            }
-        })*
-    };
-}
-
-rows! {
-    JobRow: unsure_reason, last_run_failure;
-    RecentRow:;
-    BudgetRow: burn;
-    RevisionRow:;
-    VerdictRow: reason;
-    TransitionRow: reason;
-    AnnotationRow: note;
-    QuietRow: cohort;
-    FinishedRow:;
-    Names: cohorts;
-    OpenAlertRow: cohort, about;
-    MetricRow:;
-    Rows: verdicts, transitions, annotations, silences;
-    i64:;
 }
