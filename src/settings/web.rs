@@ -159,7 +159,8 @@ impl Checker<'_> {
     fn links(&mut self, url: &str, hosts: &[String]) -> Option<Links> {
         let Some(links) = Links::new(url) else {
             let message = format!("`{url}` is not the address of a site");
-            self.error("web.base_url", "bad-base-url", message, "write `https://trueup.example.org`");
+            let hint = "write the full address, as in https://trueup.example.org, and list its host in `hosts`";
+            self.error("web.base_url", "bad-base-url", message, hint);
             return None;
         };
         let host = links.host();

@@ -15,7 +15,7 @@ use crate::store::read::overview;
 const PAGE: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
-    /// What the transaction of this page hides.
+    /// Values that the transaction of this page hides.
     static SHOWN: Shown;
 }
 

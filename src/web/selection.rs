@@ -63,15 +63,12 @@ pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) 
         Some(given) => known(given, job.about.metrics.iter().map(|metric| metric.name.as_str()), "metric")?,
         None => job.about.headline().map(|metric| metric.name.clone()).unwrap_or_default(),
     };
-    if params.get("cohort").is_some_and(reading::hides) {
-        return Err(PageError::NotFound("There is no such cohort on these pages.".to_owned()));
-    }
     let range = range(connection, (name, &window), params, (now, as_of)).await?;
     let of = Selector {
         job: name.to_owned(),
         window,
         metric,
-        cohort: params.get("cohort").unwrap_or("all").to_owned(),
+        cohort: cohort(params)?,
         version: params.get("version").map(str::to_owned),
         from: range.0,
         to: range.1,
@@ -80,6 +77,15 @@ pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) 
     let rules = job.about.rules.iter().filter(|rule| rule.metric == of.metric && rule.window == of.window);
     let rules = rules.map(|rule| rule.name.clone()).collect();
     Ok(Selection { job, of, rules })
+}
+
+/// Returns the cohort that a request names. One with a hidden value does not exist on pages.
+pub fn cohort(params: &Params) -> Result<String, PageError> {
+    let cohort = params.get("cohort").unwrap_or("all");
+    if reading::hides(cohort) {
+        return Err(PageError::NotFound("There is no such cohort on these pages.".to_owned()));
+    }
+    Ok(cohort.to_owned())
 }
 
 /// Reads the selection of one kind of window by its name in an address. Its range is empty.
@@ -100,7 +106,7 @@ pub async fn window(
         job: name.to_owned(),
         window,
         metric,
-        cohort: params.get("cohort").unwrap_or("all").to_owned(),
+        cohort: cohort(params)?,
         version: params.get("version").map(str::to_owned),
         from: now,
         to: now,

@@ -2,5 +2,6 @@
 
 mod crawl;
 mod guard;
+mod hidden;
 mod looks;
 mod site;

@@ -55,7 +55,7 @@ pub(super) async fn show(
             job: job.clone(),
             window,
             end,
-            cohort: call.params.get("cohort").unwrap_or("all").to_owned(),
+            cohort: selection::cohort(&call.params)?,
             version: call.params.get("version").map(str::to_owned),
             as_of: call.params.time("as_of", Utc::now())?,
         };

@@ -152,7 +152,7 @@ fn strip_filter((job, rule): (&str, &str), params: &Params, frame: &Frame) -> Re
     Ok(StripFilter {
         job: job.to_owned(),
         rule: rule.to_owned(),
-        cohort: params.get("cohort").unwrap_or("all").to_owned(),
+        cohort: selection::cohort(params)?,
         version: params.get("version").map(str::to_owned),
         from,
         to,

@@ -219,7 +219,7 @@ impl Panels {
     fn new(selection: &Selection, key: &WindowKey, params: &Params) -> Self {
         let metric = &selection.of.metric;
         let here = Links::default().window(&key.job, &key.window, key.end);
-        let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
+        let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("metric", None)]);
         let panel = |id: &'static str, title: &str, says: &str| {
             Panel::new(id, title, says).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
         };

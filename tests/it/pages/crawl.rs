@@ -23,7 +23,7 @@ fn kind(path: &str) -> String {
 }
 
 /// Visits pages breadth first, at most a few of each kind with the same parameters.
-async fn crawl(site: &Site) -> BTreeMap<String, String> {
+pub async fn crawl(site: &Site) -> BTreeMap<String, String> {
     let mut waiting = vec!["/".to_owned()];
     let mut seen: BTreeSet<String> = waiting.iter().cloned().collect();
     let mut visited: BTreeMap<String, usize> = BTreeMap::new();

@@ -7,8 +7,27 @@ use crate::grafana::story;
 use crate::support::browser::{Browser, Screen};
 use crate::support::peers;
 
-/// One page of each kind. `{incident}` and others are looked up.
-const PAGES: &[&str] = &["/", "/jobs/load", "/jobs/load?cohort=region%3Dnorth&window=rolling+6h"];
+/// One page of each kind.
+const PAGES: &[&str] = &[
+    "/",
+    "/jobs/load",
+    "/jobs/load?cohort=region%3Dnorth&window=rolling+6h",
+    "/jobs/load/cohorts",
+    "/jobs/load/windows/rolling-6h/2025-05-02T10:00:00Z?cohort=region%3Dnorth",
+    "/jobs/load/rules/rmse-high?cohort=region%3Dnorth",
+    "/jobs/load/budget/near",
+    "/jobs/load/versions",
+    "/jobs/load/debug",
+    "/jobs/load/definition",
+    "/incidents",
+    "/incidents/1",
+    "/runs",
+    "/runs/1",
+    "/deliveries",
+    "/silences",
+    "/executive",
+    "/about",
+];
 
 /// Source of axe, which checks the rules of accessibility.
 fn axe() -> Option<String> {
