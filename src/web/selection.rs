@@ -83,7 +83,7 @@ pub async fn select(connection: &mut PgConnection, name: &str, params: &Params) 
 pub fn cohort(params: &Params) -> Result<String, PageError> {
     let cohort = params.get("cohort").unwrap_or("all");
     if reading::hides(cohort) {
-        return Err(PageError::NotFound("There is no such cohort on these pages.".to_owned()));
+        return Err(PageError::NotFound("The values of this dimension are shown in SQL only.".to_owned()));
     }
     Ok(cohort.to_owned())
 }
