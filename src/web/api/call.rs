@@ -44,7 +44,7 @@ impl Call {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<Response, PageError>,
     ) -> Answer {
         parameter::check(&self.params, known)?;
-        let mut response = etag::answer(&shared, &self.asked, job, work).await?;
+        let mut response = etag::answer(shared, &self.asked, job, work).await?;
         let headers = response.headers_mut();
         let cache = if self.is_of_the_past() { "private, max-age=3600" } else { "private, no-cache" };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));

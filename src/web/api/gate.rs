@@ -77,7 +77,7 @@ async fn signed(shared: &Shared, job: &str, signature: &str, params: &Params) ->
         return Err(Problem::new(StatusCode::FORBIDDEN, words));
     }
     parameter::check(params, PARAMETERS)?;
-    let gate = reading::snapshot(&shared, async |connection| decide(connection, shared, job, params).await).await?;
+    let gate = reading::snapshot(shared, async |connection| decide(connection, shared, job, params).await).await?;
     Ok(gate)
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn show(
     (says, back): (&'static str, String),
 ) -> Page {
     let params = Params::default();
-    let page = reading::snapshot(&shared, async |connection| {
+    let page = reading::snapshot(shared, async |connection| {
         let frame = Frame::read(connection, (shared, visitor, &params), Section::Incidents).await?;
         let after = seen.unwrap_or(DateTime::UNIX_EPOCH);
         let rows = reading::all(connection, async |c| read::changes_after(c, (incident, alert), after).await).await?;

@@ -89,7 +89,10 @@ async fn page(
     targets.retain(|target| !reading::hides(&target.cohort));
     let mut strip = strip_filter((name, rule), params, &frame)?;
     if params.get("cohort").is_none() && params.get("version").is_none() {
-        (strip.cohort, strip.version) = usual_target(connection, (name, rule), &targets).await?;
+        let (cohort, version) = usual_target(connection, (name, rule), &targets).await?;
+        if !reading::hides(&cohort) {
+            (strip.cohort, strip.version) = (cohort, version);
+        }
     }
     let firing = firing_filter(&strip, params, &frame);
     let [mut verdicts, mut firings] = panels(&strip, &firing, params);

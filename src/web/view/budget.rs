@@ -275,7 +275,7 @@ pub struct CohortLine {
 pub fn cohorts(rows: &[CohortRow], job: &str) -> Vec<CohortLine> {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let share =
-        |part: i64, whole: i64| (whole > 0).then(|| words::share(part as f64 / whole as f64)).unwrap_or_default();
+        |part: i64, whole: i64| if whole > 0 { words::share(part as f64 / whole as f64) } else { String::new() };
     let line = |row: &CohortRow| CohortLine {
         link: with_query(&Links::default().job(job), &[("cohort", Some(&row.cohort))]),
         cohort: row.cohort.clone(),

@@ -52,7 +52,9 @@ pub fn share(share: f64) -> String {
         return format!("{} %", number(in_percent));
     }
     match in_percent.abs() {
-        size if size >= 99.0 && size < 100.0 || size < 10.0 && size > 0.0 => format!("{in_percent:.1} %"),
+        size if (99.0..100.0).contains(&size) || (0.0..10.0).contains(&size) && size > 0.0 => {
+            format!("{in_percent:.1} %")
+        }
         _ => percent(share),
     }
 }

@@ -31,6 +31,7 @@ pub async fn crawl(site: &Site) -> BTreeMap<String, String> {
     let mut seen: BTreeSet<String> = waiting.iter().cloned().collect();
     let mut visited: BTreeMap<String, usize> = BTreeMap::new();
     let mut pages = BTreeMap::new();
+    let mut linked_by: BTreeMap<String, String> = BTreeMap::new();
     while let Some(path) = waiting.pop() {
         let names = path.split('?').nth(1).unwrap_or_default();
         let names: Vec<&str> = names.split('&').filter_map(|pair| pair.split('=').next()).collect();
@@ -47,12 +48,15 @@ pub async fn crawl(site: &Site) -> BTreeMap<String, String> {
             }
             continue;
         }
-        assert_eq!(answer.status, 200, "{path}\n{}", answer.body);
+        let parent = linked_by.get(&path);
+        assert_eq!(answer.status, 200, "{path}, linked by {parent:?}\n{}", answer.body);
+        let linking = path.clone();
         for link in attributes(&answer.body, "href") {
             let path = link.split('#').next().unwrap_or_default().to_owned();
             // The code of a hidden value leads to a page that says so, with 404.
             let is_code = path.contains("%28hidden%20");
             if path.starts_with('/') && !path.starts_with("//") && !is_code && seen.insert(path.clone()) {
+                linked_by.insert(path.clone(), linking.clone());
                 waiting.insert(0, path);
             }
         }

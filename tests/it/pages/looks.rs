@@ -96,6 +96,19 @@ async fn pages_fit_narrow_screens_and_need_no_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_executive_page_prints_on_one_sheet() {
+    let world = story::story().await;
+    let site = Site::pages(&world.db.url()).await;
+    let screen = Screen { width: 1_280, is_dark: true, ..Screen::default() };
+    let Some(browser) = Browser::start(screen).await else { return };
+    browser.open(&site.address("/executive?month=2025-05")).await;
+    let printed = browser.print().await;
+    let text = String::from_utf8_lossy(&printed);
+    let pages = text.matches("/Type /Page\n").count() + text.matches("/Type /Page/").count();
+    assert_eq!((&printed[..5], pages), (&b"%PDF-"[..], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_keyboard_leads_from_the_overview_to_a_job() {
     let world = story::story().await;
     let site = Site::pages(&world.db.url()).await;
