@@ -200,6 +200,15 @@ fn arguments(command: &str) -> Option<Vec<Vec<&'static str>>> {
         ]],
         // Logs of both formats are tested below.
         "serve" => vec![vec!["serve", "--log", HOSTILE], vec!["serve", "--jobs", HOSTILE]],
+        // Pages are tested in `pages::`: a browser obeys other characters.
+        "web" => vec![vec!["web", "--log", HOSTILE], vec!["web", "--listen", HOSTILE]],
+        "links" => vec![vec!["links", "hourly"], vec!["links", HOSTILE]],
+        "report" => vec![
+            vec!["report"],
+            vec!["report", "--format", "md"],
+            vec!["report", "--month", HOSTILE],
+            vec!["report", "--week", HOSTILE],
+        ],
         _ => return None,
     })
 }
@@ -220,7 +229,7 @@ fn commands() -> Vec<String> {
 
 /// What a terminal would obey or hide of an output, and whether data began a line of it.
 fn obeyed(what: &[&str], said: &str) -> Option<String> {
-    let documents = ["completions", "man", "explain", "csv"].iter().any(|word| what.contains(word));
+    let documents = ["completions", "man", "explain", "report", "csv"].iter().any(|word| what.contains(word));
     let allowed = |c: char| c == '\n' || (c == '\t' && documents);
     let seen: String = said.chars().filter(|c| !allowed(*c)).collect();
     if visible::has_hidden(&seen) {
