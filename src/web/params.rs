@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::error::PageError;
@@ -141,6 +141,11 @@ fn time(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.to_utc()).filter(in_reach);
     }
+    // As people type it into a form, in UTC.
+    let typed = text.trim_end_matches('Z').replace(' ', "T");
+    if let Ok(at) = NaiveDateTime::parse_from_str(&typed, "%Y-%m-%dT%H:%M") {
+        return Some(at.and_utc()).filter(in_reach);
+    }
     text.parse().ok().and_then(DateTime::from_timestamp_millis).filter(in_reach)
 }
 
@@ -182,6 +187,8 @@ mod tests {
         assert_eq!(read("now-1d").as_deref(), Some("2026-11-27T12:00:00+00:00"));
         assert_eq!(read("2026-10-31").as_deref(), Some("2026-10-31T00:00:00+00:00"));
         assert_eq!(read("2026-10-31T02:00:00+02:00").as_deref(), Some("2026-10-31T00:00:00+00:00"));
+        assert_eq!(read("2026-10-31 09:30").as_deref(), Some("2026-10-31T09:30:00+00:00"));
+        assert_eq!(read("2026-10-31T09:30Z").as_deref(), Some("2026-10-31T09:30:00+00:00"));
         assert_eq!(read("0").as_deref(), Some("1970-01-01T00:00:00+00:00"));
         for wrong in ["", "yesterday", "now-", "now-999999999d", "99999999999999999", "2026-13-01", "-0001-01-01"] {
             assert_eq!(read(wrong), None, "{wrong}");

@@ -26,7 +26,7 @@ pub fn lasted(time: TimeDelta) -> String {
     let minutes = time.num_minutes().max(0);
     let (days, hours, rest) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
     match (days, hours) {
-        (0, 0) if minutes == 0 => "under a minute".to_owned(),
+        (0, 0) if minutes == 0 => "less than a minute".to_owned(),
         (0, 0) => format!("{rest} min"),
         (0, _) if rest == 0 => format!("{hours} h"),
         (0, _) => format!("{hours} h {rest} min"),
@@ -102,7 +102,7 @@ mod tests {
         let minutes = |n| lasted(TimeDelta::minutes(n));
         assert_eq!(
             [minutes(0), minutes(5), minutes(60), minutes(192)],
-            ["under a minute", "5 min", "1 h", "3 h 12 min"]
+            ["less than a minute", "5 min", "1 h", "3 h 12 min"]
         );
         assert_eq!([minutes(1_440), minutes(3_120)], ["1 d", "2 d 4 h"]);
     }
