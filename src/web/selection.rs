@@ -21,6 +21,8 @@ pub const KNOWN: [&str; 7] = ["window", "metric", "cohort", "version", "from", "
 const WINDOWS: i64 = 96;
 /// Most windows that are read for one chart.
 pub const MOST_WINDOWS: usize = 40_000;
+/// Most revisions that are read: the first and the one that counts of each window, and one more, to know that there are more.
+pub const MOST_REVISIONS: i64 = 80_001;
 /// Annotations and windows of the usual correction that are read.
 const MOST_MARKS: i64 = 60;
 const FINISHED: i64 = 30;
@@ -157,7 +159,7 @@ pub async fn rows(connection: &mut PgConnection, selection: &Selection) -> sqlx:
     let of = &selection.of;
     let range = (of.from, of.to);
     Ok(Rows {
-        revisions: read::revisions(connection, of).await?,
+        revisions: read::revisions(connection, of, MOST_REVISIONS).await?,
         verdicts: read::verdicts(connection, of, &selection.rules).await?,
         transitions: read::transitions(connection, of, &selection.rules).await?,
         annotations: read::annotations(connection, &of.job, range, MOST_MARKS).await?,

@@ -66,8 +66,8 @@ pub async fn newest(
     Ok(row.first_end.zip(row.last_end))
 }
 
-/// Returns, for each window of the range, the revision that counts and the first report, in order of time.
-pub async fn revisions(connection: &mut PgConnection, of: &Selector) -> sqlx::Result<Vec<RevisionRow>> {
+/// Returns, for each window of the range, the revision that counts and the first report, in order of time: at most `most` rows.
+pub async fn revisions(connection: &mut PgConnection, of: &Selector, most: i64) -> sqlx::Result<Vec<RevisionRow>> {
     sqlx::query_as!(
         RevisionRow,
         r#"
@@ -85,6 +85,7 @@ pub async fn revisions(connection: &mut PgConnection, of: &Selector) -> sqlx::Re
           and as_of <= coalesce($8, 'infinity'::timestamptz)
           and (first_reported or superseded_as_of is null or superseded_as_of > coalesce($8, 'infinity'::timestamptz))
         order by window_end, revision
+        limit $9
         "#,
         of.job,
         of.window,
@@ -93,7 +94,8 @@ pub async fn revisions(connection: &mut PgConnection, of: &Selector) -> sqlx::Re
         of.version,
         of.from,
         of.to,
-        of.as_of
+        of.as_of,
+        most
     )
     .fetch_all(connection)
     .await

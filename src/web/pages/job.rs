@@ -17,7 +17,7 @@ use crate::web::error::PageError;
 use crate::web::etag::{self, Asked};
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
-use crate::web::selection::{self, KNOWN, Selection};
+use crate::web::selection::{self, KNOWN, MOST_WINDOWS, Selection};
 use crate::web::session::Visitor;
 use crate::web::view::job::{self as view, AlertLine, Fact, Kind, Tab, TableRow};
 use crate::web::view::panel::Panel;
@@ -137,7 +137,11 @@ async fn read(
 ) -> Result<Read, PageError> {
     let of = &selection.of;
     let rows = reading::panel(connection, async |c| selection::rows(c, selection).await).await?;
-    let rows = chart.take(rows);
+    let mut rows = chart.take(rows);
+    if rows.revisions.len() > 2 * MOST_WINDOWS {
+        let words = format!("There are more than {MOST_WINDOWS} windows. Choose a shorter range, or a longer window.");
+        (rows, chart.empty) = (Rows::default(), Some(words));
+    }
     let shown = shown(selection);
     let recent = reading::panel(connection, async |c| jobs::recent(c, &shown, RECENT).await).await?;
     let newest = rows.revisions.last().map(|row| row.window_end);

@@ -14,7 +14,7 @@ use crate::store::read::series::{self, AnnotationRow, Selector};
 use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::reading;
-use crate::web::selection::{self, Selection};
+use crate::web::selection::{self, MOST_REVISIONS, Selection};
 use crate::web::view::firing::{self as view, Firing};
 use crate::web::view::series::Rows;
 
@@ -214,7 +214,7 @@ async fn rows_then(
     let of = &selection.of;
     let judged = Selector { as_of: Some(frozen_at), ..of.clone() };
     Ok(Rows {
-        revisions: series::revisions(connection, of).await?,
+        revisions: series::revisions(connection, of, MOST_REVISIONS).await?,
         verdicts: series::verdicts(connection, &judged, &selection.rules).await?,
         transitions: series::transitions(connection, &judged, &selection.rules).await?,
         annotations: series::annotations(connection, &of.job, (of.from, of.to), MOST_MARKS).await?,
