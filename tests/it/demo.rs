@@ -1,6 +1,10 @@
 //! The demo tells its whole story, twice, and leaves nothing running.
 
-use crate::support::program::{Folder, Run, has_program};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::peers;
+use crate::support::program::{Folder, Process, Run, has_program};
 
 #[test]
 fn the_demo_tells_its_story_and_can_be_repeated() {
@@ -28,4 +32,22 @@ fn the_demo_tells_its_story_and_can_be_repeated() {
         }
         assert!(!run.stdout.contains('\u{1b}'), "NO_COLOR is honoured");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_that_is_kept_serves_its_pages_until_it_is_stopped() {
+    let folder = Folder::new("kept");
+    let mut child = folder.trueup(&["demo", "--keep"]).stdout(Stdio::piped()).spawn().expect("the program");
+    let said = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut demo = Process(child);
+    let is_link = |line: &String| line.trim().starts_with("http://127.0.0.1:");
+    let link = said.lines().map(|line| line.expect("text")).find(is_link).expect("a link to the pages");
+    let page = peers::client().get(link.trim()).send().await.expect("an answer");
+    assert_eq!(page.status().as_u16(), 200);
+    let html = page.text().await.expect("text");
+    assert!(html.contains("Day-ahead load forecast by region") && html.contains("<svg"), "{html}");
+    demo.signal("INT");
+    assert!(demo.0.wait().expect("its end").success());
+    let stopped = folder.run(&["demo", "--stop"]).ok();
+    assert!(stopped.stdout.contains("stopping the demo database"), "{}", stopped.stdout);
 }

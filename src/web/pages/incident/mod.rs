@@ -194,7 +194,7 @@ impl IncidentPage {
         say(
             changed,
             self.changes.is_empty(),
-            "Nothing was recorded in the week before. Deployments can record themselves with trueup annotate.",
+            "No change was reported in the week before. Pages know only reported ones: let deployments run trueup annotate.",
         );
         say(whom, self.moved.is_empty(), "The window has no cohorts, or no errors to share out.");
         say(canary, self.versions.is_empty(), "The window has no model versions.");
