@@ -236,7 +236,9 @@ fn obeyed(what: &[&str], said: &str) -> Option<String> {
         let hidden: String = seen.chars().filter(|c| visible::has_hidden(&c.to_string())).collect();
         return Some(format!("{what:?} printed {hidden:?}"));
     }
-    let forged = said.lines().any(|line| line.starts_with("FORGED")) && !what.contains(&"csv");
+    // A break within HTML begins no line of the page; Markdown and everything else is read by lines.
+    let is_html = what.contains(&"report") && !what.contains(&"md");
+    let forged = said.lines().any(|line| line.starts_with("FORGED")) && !what.contains(&"csv") && !is_html;
     forged.then(|| format!("{what:?} let data begin a line"))
 }
 
