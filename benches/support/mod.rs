@@ -66,7 +66,7 @@ async fn make(connection: &mut PgConnection, wanted: i64) -> Result<()> {
     for sql in [
         "set synchronous_commit = off".to_owned(),
         format!("insert into trueup.job (name) select case when n = 1 then 'load' else 'job-' || n end from generate_series(1, {JOBS}) as n"),
-        "insert into trueup.plan (job_id, fingerprint, spec, dimensions) select id, 'f', '', array['region'] from trueup.job".to_owned(),
+        "insert into trueup.plan (job_id, fingerprint, spec, source, dimensions) select id, 'f', '', '', array['region'] from trueup.job".to_owned(),
         "insert into trueup.run (job_id, plan_id, scheduled_for, trigger, state, finished_at) select id, id, now(), 'schedule', 'ok', now() from trueup.job".to_owned(),
         format!("select trueup.add_months(t, array(select generate_series(timestamptz '{END}' - interval '{DAYS} days', '{END}', interval '1 day')))
             from (values ('measurement'), ('verdict')) as v (t)"),
