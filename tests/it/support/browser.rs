@@ -3,6 +3,8 @@
 //! The protocol is a few requests of JSON. A client library would turn on features of serde_json for every test, and the
 //! program under test would write its JSON in another order than the one that is released.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -111,6 +113,22 @@ impl Browser {
 
     async fn post(&self, path: &str, body: Json) -> Json {
         post(&self.client, &format!("{}/{path}", self.session), &body).await
+    }
+}
+
+impl Drop for Browser {
+    /// Ends the session, which closes the browser: killing only the driver would leave it running.
+    fn drop(&mut self) {
+        let rest = self.session.trim_start_matches("http://");
+        let Some((host, path)) = rest.split_once('/') else { return };
+        let Ok(mut stream) = TcpStream::connect(host) else { return };
+        let request = format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        drop(stream.set_read_timeout(Some(Duration::from_secs(20))));
+        if stream.write_all(request.as_bytes()).is_ok() {
+            // The answer comes once the browser has ended; the driver keeps the connection open.
+            let mut answer = [0; 1_024];
+            drop(stream.read(&mut answer));
+        }
     }
 }
 
