@@ -3,11 +3,11 @@
 use sqlx::PgConnection;
 
 use crate::notify::postmortem::{Event, Frozen, Record};
-use crate::store::read::incident;
+use crate::store::read::{incident, incidents};
 
 /// Reads an incident with its evidence and timeline, over the public views; `None` if the number is unknown.
 pub async fn read(connection: &mut PgConnection, id: i64) -> sqlx::Result<Option<Record>> {
-    let Some(row) = incident::find(connection, id).await? else { return Ok(None) };
+    let Some(row) = incidents::find(connection, id).await? else { return Ok(None) };
     let evidence = incident::evidence(connection, id).await?.into_iter().map(|row| Frozen {
         alert_id: row.alert_id,
         rule: row.rule,

@@ -162,7 +162,7 @@ pub async fn rows(connection: &mut PgConnection, selection: &Selection) -> sqlx:
         revisions: read::revisions(connection, of, MOST_REVISIONS).await?,
         verdicts: read::verdicts(connection, of, &selection.rules).await?,
         transitions: read::transitions(connection, of, &selection.rules).await?,
-        annotations: read::annotations(connection, &of.job, range, MOST_MARKS).await?,
+        annotations: read::annotations(connection, Some(&of.job), (Some(of.from), Some(of.to)), MOST_MARKS).await?,
         silences: read::silences(connection, &of.job, range).await?,
         finished: read::finished(connection, of, FINISHED).await?,
     })

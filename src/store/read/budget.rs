@@ -17,6 +17,8 @@ pub struct BudgetRange {
 /// An evaluation of an objective.
 #[derive(Debug, Clone)]
 pub struct EvaluationRow {
+    /// `evaluation`, or `adjustment`: a correction by labels that came later, whose counts are differences.
+    pub kind: String,
     pub period_start: DateTime<Utc>,
     pub period_end: DateTime<Utc>,
     pub objective: f64,
@@ -24,6 +26,7 @@ pub struct EvaluationRow {
     pub total: i64,
     pub budget_left: Option<f64>,
     pub exhausted_at: Option<DateTime<Utc>>,
+    pub evaluated_at: DateTime<Utc>,
     /// An object for each burn rate: `long`, `short`, `factor`, `severity`, `long_burn`, `short_burn`, `verdict`, `reason`.
     pub burn: Json,
 }
@@ -38,8 +41,8 @@ pub async fn newest(
     sqlx::query_as!(
         EvaluationRow,
         r#"
-        select period_start as "period_start!", period_end as "period_end!", objective as "objective!", bad as "bad!",
-               total as "total!", budget_left, exhausted_at, burn as "burn!"
+        select kind as "kind!", period_start as "period_start!", period_end as "period_end!", objective as "objective!",
+               bad as "bad!", total as "total!", budget_left, exhausted_at, evaluated_at as "evaluated_at!", burn as "burn!"
         from trueup.slo_history
         where job = $1 and slo = $2 and kind = 'evaluation' and period_end <= coalesce($3, 'infinity'::timestamptz)
           and as_of <= coalesce($4, 'infinity'::timestamptz)
@@ -53,6 +56,35 @@ pub async fn newest(
     )
     .fetch_optional(connection)
     .await
+}
+
+/// Returns the newest evaluations and adjustments of an objective whose periods end in a range, oldest first.
+pub async fn evaluations(
+    connection: &mut PgConnection,
+    (job, slo): (&str, &str),
+    (from, to): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    most: i64,
+) -> sqlx::Result<Vec<EvaluationRow>> {
+    let mut rows = sqlx::query_as!(
+        EvaluationRow,
+        r#"
+        select kind as "kind!", period_start as "period_start!", period_end as "period_end!", objective as "objective!",
+               bad as "bad!", total as "total!", budget_left, exhausted_at, evaluated_at as "evaluated_at!", burn as "burn!"
+        from trueup.slo_history
+        where job = $1 and slo = $2 and ($3::timestamptz is null or period_end > $3) and ($4::timestamptz is null or period_end <= $4)
+        order by period_end desc, evaluated_at desc
+        limit $5
+        "#,
+        job,
+        slo,
+        from,
+        to,
+        most
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// The rest of a budget at a time.

@@ -4,33 +4,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use sqlx::PgConnection;
 
-/// An incident.
-#[derive(Debug, Clone)]
-pub struct IncidentRow {
-    pub job: String,
-    pub severity: String,
-    pub opened_at: DateTime<Utc>,
-    pub closed_at: Option<DateTime<Utc>>,
-    pub alerts: i64,
-    pub decision: Option<String>,
-    /// `useful` or `false_alarm`.
-    pub judged: Option<String>,
-}
-
-/// Returns one incident; `None` if the number is unknown.
-pub async fn find(connection: &mut PgConnection, id: i64) -> sqlx::Result<Option<IncidentRow>> {
-    sqlx::query_as!(
-        IncidentRow,
-        r#"
-        select job as "job!", severity as "severity!", opened_at as "opened_at!", closed_at, alerts as "alerts!", decision, judged
-        from trueup.incident_history where incident_id = $1
-        "#,
-        id
-    )
-    .fetch_optional(connection)
-    .await
-}
-
 /// Evidence that was frozen when an alert fired, with the alert as it is now.
 #[derive(Debug, Clone)]
 pub struct EvidenceRow {
@@ -143,6 +116,8 @@ pub struct NoteRow {
     pub kind: String,
     pub author: String,
     pub text: String,
+    /// `None`: about the incident as a whole.
+    pub alert_id: Option<i64>,
     pub noted_at: DateTime<Utc>,
 }
 
@@ -151,7 +126,7 @@ pub async fn notes(connection: &mut PgConnection, id: i64, most: i64) -> sqlx::R
     let mut rows = sqlx::query_as!(
         NoteRow,
         r#"
-        select kind as "kind!", author as "author!", text as "text!", noted_at as "noted_at!"
+        select kind as "kind!", author as "author!", text as "text!", alert_id, noted_at as "noted_at!"
         from trueup.incident_note_history where incident_id = $1 order by note_id desc limit $2
         "#,
         id,

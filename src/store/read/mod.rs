@@ -20,7 +20,6 @@ pub mod overview;
 pub mod owners;
 pub mod parts;
 pub mod plans;
-pub mod records;
 pub mod residuals;
 pub mod runs;
 pub mod samples;

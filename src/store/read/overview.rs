@@ -44,6 +44,8 @@ pub struct JobRow {
     pub job: String,
     /// `firing`, `late`, `unsure`, `pending` or `ok`.
     pub state: String,
+    /// True if no run has published for two intervals; a job that fires may be late, too.
+    pub is_late: bool,
     pub pages: i64,
     pub tickets: i64,
     pub infos: i64,
@@ -65,7 +67,7 @@ pub async fn jobs(connection: &mut PgConnection, job: Option<&str>) -> sqlx::Res
     sqlx::query_as!(
         JobRow,
         r#"
-        select job as "job!", state as "state!", pages as "pages!", tickets as "tickets!", infos as "infos!", pending as "pending!",
+        select job as "job!", state as "state!", is_late as "is_late!", pages as "pages!", tickets as "tickets!", infos as "infos!", pending as "pending!",
                unacknowledged as "unacknowledged!", firing_since, unsure_rule, unsure_reason, last_run_state as "last_run_state?",
                last_run_failure, published_as_of, next_due_at, about as "about!"
         from trueup.job_state
@@ -168,6 +170,41 @@ pub async fn budgets(connection: &mut PgConnection, jobs: &[String], slos: &[Str
         "#,
         jobs,
         slos
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// An alert that fires.
+#[derive(Debug, Clone)]
+pub struct FiringRow {
+    pub job: String,
+    pub alert_id: i64,
+    pub rule: String,
+    pub severity: String,
+    pub cohort: String,
+    pub model_version: Option<String>,
+    pub since: Option<DateTime<Utc>>,
+    pub value: Option<f64>,
+    pub limit_value: Option<f64>,
+    pub acked_by: Option<String>,
+    pub incident_id: Option<i64>,
+}
+
+/// Returns the alerts that fire of a job, or of all jobs, severe ones first within a job.
+pub async fn firing(connection: &mut PgConnection, job: Option<&str>, most: i64) -> sqlx::Result<Vec<FiringRow>> {
+    sqlx::query_as!(
+        FiringRow,
+        r#"
+        select job as "job!", alert_id as "alert_id!", rule as "rule!", severity as "severity!", cohort as "cohort!", model_version, since,
+               value as "value?", limit_value as "limit_value?", acked_by, incident_id
+        from trueup.alert_state
+        where ($1::text is null or job = $1) and state = 'firing'
+        order by job, array_position(array['page', 'ticket', 'info'], severity), since, rule, cohort, alert_id
+        limit $2
+        "#,
+        job,
+        most
     )
     .fetch_all(connection)
     .await

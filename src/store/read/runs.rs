@@ -37,8 +37,17 @@ pub struct RunRow {
     pub buckets_repaired: Option<i64>,
     pub windows_written: Option<i64>,
     pub rows_beyond_horizon: Option<i64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+}
+
+impl RunRow {
     /// Why it failed, or was skipped.
-    pub why: Option<String>,
+    pub fn why(&self) -> Option<&str> {
+        self.failure.as_deref().or(self.reason.as_deref())
+    }
 }
 
 /// Returns runs, newest first.
@@ -49,7 +58,7 @@ pub async fn list(connection: &mut PgConnection, filter: &RunFilter) -> sqlx::Re
         r#"
         select run_id as "run_id!", job as "job!", scheduled_for as "scheduled_for!", trigger as "trigger!", state as "state!",
                started_at, finished_at, as_of, plan_id, attempt as "attempt!", rows_read, buckets_recomputed, buckets_repaired,
-               windows_written, rows_beyond_horizon, coalesce(failure, reason) as why
+               windows_written, rows_beyond_horizon, failure, reason
         from trueup.run_history
         where ($1::text is null or job = $1) and ($2::text is null or state = $2) and ($3::text is null or trigger = $3)
           and scheduled_for >= coalesce($4, '-infinity'::timestamptz) and scheduled_for < coalesce($5, 'infinity'::timestamptz)
@@ -70,6 +79,37 @@ pub async fn list(connection: &mut PgConnection, filter: &RunFilter) -> sqlx::Re
     .await
 }
 
+/// Returns runs with numbers below `before`, the largest number first. The place in the filter does not count.
+pub async fn numbered(
+    connection: &mut PgConnection,
+    filter: &RunFilter,
+    before: Option<i64>,
+) -> sqlx::Result<Vec<RunRow>> {
+    sqlx::query_as!(
+        RunRow,
+        r#"
+        select run_id as "run_id!", job as "job!", scheduled_for as "scheduled_for!", trigger as "trigger!", state as "state!",
+               started_at, finished_at, as_of, plan_id, attempt as "attempt!", rows_read, buckets_recomputed, buckets_repaired,
+               windows_written, rows_beyond_horizon, failure, reason
+        from trueup.run_history
+        where ($1::text is null or job = $1) and ($2::text is null or state = $2) and ($3::text is null or trigger = $3)
+          and ($4::timestamptz is null or scheduled_for >= $4) and ($5::timestamptz is null or scheduled_for < $5)
+          and ($6::bigint is null or run_id < $6)
+        order by run_id desc
+        limit $7
+        "#,
+        filter.job,
+        filter.state,
+        filter.trigger,
+        filter.from,
+        filter.to,
+        before,
+        filter.limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Returns the newest runs of each job, oldest first within a job.
 pub async fn recent(
     connection: &mut PgConnection,
@@ -83,7 +123,7 @@ pub async fn recent(
         select r.run_id as "run_id!", r.job as "job!", r.scheduled_for as "scheduled_for!", r.trigger as "trigger!",
                r.state as "state!", r.started_at, r.finished_at, r.as_of, r.plan_id, r.attempt as "attempt!", r.rows_read,
                r.buckets_recomputed, r.buckets_repaired, r.windows_written, r.rows_beyond_horizon,
-               coalesce(r.failure, r.reason) as why
+               r.failure, r.reason
         from unnest($1::text[]) with ordinality as s (job, place)
         cross join lateral (
             select h.* from trueup.run_history h
@@ -107,7 +147,7 @@ pub async fn one(connection: &mut PgConnection, run_id: i64) -> sqlx::Result<Opt
         r#"
         select run_id as "run_id!", job as "job!", scheduled_for as "scheduled_for!", trigger as "trigger!", state as "state!",
                started_at, finished_at, as_of, plan_id, attempt as "attempt!", rows_read, buckets_recomputed, buckets_repaired,
-               windows_written, rows_beyond_horizon, coalesce(failure, reason) as why
+               windows_written, rows_beyond_horizon, failure, reason
         from trueup.run_history
         where run_id = $1
         "#,

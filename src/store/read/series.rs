@@ -186,6 +186,8 @@ pub async fn transitions(
 /// Something that happened to the model or its data.
 #[derive(Debug, Clone)]
 pub struct AnnotationRow {
+    /// `None`: all jobs.
+    pub job: Option<String>,
     pub kind: String,
     pub starts_at: DateTime<Utc>,
     pub ends_at: Option<DateTime<Utc>>,
@@ -193,19 +195,20 @@ pub struct AnnotationRow {
     pub author: String,
 }
 
-/// Returns the newest annotations of a range, oldest first: those of the job and those of all jobs.
+/// Returns the newest annotations that overlap a range, oldest first: of a job those of all jobs as well.
 pub async fn annotations(
     connection: &mut PgConnection,
-    job: &str,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    job: Option<&str>,
+    (from, to): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
     most: i64,
 ) -> sqlx::Result<Vec<AnnotationRow>> {
     let mut rows = sqlx::query_as!(
         AnnotationRow,
         r#"
-        select kind, starts_at, ends_at, note, author
+        select job, kind, starts_at, ends_at, note, author
         from trueup.annotation
-        where (job = $1 or job is null) and starts_at <= $3 and coalesce(ends_at, starts_at) >= $2
+        where ($1::text is null or job is null or job = $1)
+          and ($2::timestamptz is null or coalesce(ends_at, starts_at) >= $2) and ($3::timestamptz is null or starts_at <= $3)
         order by starts_at desc, id desc
         limit $4
         "#,

@@ -18,28 +18,37 @@ pub struct SilenceRow {
     pub in_force: bool,
 }
 
-/// Returns at most `most` silences with numbers below `before`, the newest first.
-pub async fn list(
-    connection: &mut PgConnection,
-    (in_force, job): (Option<bool>, Option<&str>),
-    before: Option<i64>,
-    most: i64,
-) -> sqlx::Result<Vec<SilenceRow>> {
+/// Selects silences. `None` admits everything.
+#[derive(Debug, Clone, Default)]
+pub struct SilenceFilter {
+    pub in_force: Option<bool>,
+    /// Silences that name this job.
+    pub job: Option<String>,
+    /// With a job: also silences that name none.
+    pub with_general: bool,
+    /// Only smaller numbers.
+    pub before: Option<i64>,
+    pub limit: i64,
+}
+
+/// Returns silences, the newest first.
+pub async fn list(connection: &mut PgConnection, filter: &SilenceFilter) -> sqlx::Result<Vec<SilenceRow>> {
     sqlx::query_as!(
         SilenceRow,
         r#"
         select silence_id as "silence_id!", job, rule, cohort, severity, starts_at as "starts_at!", ends_at as "ends_at!",
                reason as "reason!", author as "author!", in_force as "in_force!"
         from trueup.silence_history
-        where ($1::boolean is null or in_force = $1) and ($2::text is null or job = $2)
-          and ($3::bigint is null or silence_id < $3)
+        where ($1::boolean is null or in_force = $1) and ($2::text is null or job = $2 or $3 and job is null)
+          and ($4::bigint is null or silence_id < $4)
         order by silence_id desc
-        limit $4
+        limit $5
         "#,
-        in_force,
-        job,
-        before,
-        most
+        filter.in_force,
+        filter.job,
+        filter.with_general,
+        filter.before,
+        filter.limit
     )
     .fetch_all(connection)
     .await

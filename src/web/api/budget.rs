@@ -10,8 +10,8 @@ use super::call::{Answer, Call, finite, json};
 use super::parameter::{FROM, Parameter, TO};
 use super::types::{Budget, Evaluation};
 use crate::domain::about::AboutSlo;
+use crate::store::read::budget;
 use crate::store::read::overview::{self, BudgetRow};
-use crate::store::read::records;
 use crate::web::Shared;
 use crate::web::error::PageError;
 use crate::web::reading;
@@ -47,9 +47,9 @@ async fn read(
     url: String,
 ) -> Result<Budget, PageError> {
     let newest = newest(connection, job, &slo.name).await?;
-    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
+    let firing = reading::all(connection, async |c| overview::firing(c, Some(job), MOST).await).await?;
     let history =
-        reading::all(connection, async |c| records::evaluations(c, (job, &slo.name), range, MOST).await).await?;
+        reading::all(connection, async |c| budget::evaluations(c, (job, &slo.name), range, MOST).await).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let allowed = newest.as_ref().map(|row| (1.0 - row.objective) * row.total as f64);
     let is_burn = |rule: &str| slo.burns.iter().any(|burn| burn.alert == rule);

@@ -12,14 +12,14 @@ use super::call::{Answer, Call, finite, json};
 use super::identity::is_signed;
 use super::parameter::{self, AGAINST, Parameter, RULE, SLO, VERSION};
 use super::types::{Gate, GateData};
-use crate::domain::about::About;
 use crate::evaluate::gate::{self, BudgetEvidence, Decision, Firing, Judged, RuleEvidence};
 use crate::evaluate::verdict::Verdict;
 use crate::store::read::gate as read;
-use crate::store::read::records::{self, FiringRow};
+use crate::store::read::overview::{self, FiringRow};
 use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::problem::Problem;
+use crate::web::view::overview::Job;
 use crate::web::{Shared, reading, selection};
 
 pub(super) const PARAMETERS: &[Parameter] = &[RULE, SLO, VERSION, AGAINST];
@@ -91,20 +91,21 @@ async fn decide(
     if params.get("against").is_some() {
         return refuse("versions are not compared yet: leave out `against`, and the rule's limit decides");
     }
-    let about = selection::job(connection, name).await?.about;
+    let job = selection::job(connection, name).await?;
+    let about = &job.about;
     let version = params.get("version");
     let links = shared.links.clone().unwrap_or_default();
     let (decided, url) = match (params.get("rule"), params.get("slo")) {
         (Some(rule), None) => {
             let rule = selection::known(rule, about.rules.iter().map(|rule| rule.name.as_str()), "rule")?;
-            (by_rule(connection, name, &about, (&rule, version)).await?, links.rule(name, &rule))
+            (by_rule(connection, &job, (&rule, version)).await?, links.rule(name, &rule))
         }
         (None, Some(_)) if version.is_some() => {
             return refuse("an objective counts all versions together: leave out `version`, or name a `rule`");
         }
         (None, Some(slo)) => {
             let slo = selection::known(slo, about.slos.iter().map(|slo| slo.name.as_str()), "objective")?;
-            (by_budget(connection, name, &about, &slo).await?, links.budget(name, &slo))
+            (by_budget(connection, &job, &slo).await?, links.budget(name, &slo))
         }
         (Some(_), Some(_)) => return refuse("name a `rule` or an `slo`, not both"),
         (None, None) => return refuse("name the `rule` or the `slo` that decides"),
@@ -114,11 +115,11 @@ async fn decide(
 
 async fn by_rule(
     connection: &mut PgConnection,
-    job: &str,
-    about: &About,
+    of: &Job,
     (rule, version): (&str, Option<&str>),
 ) -> sqlx::Result<gate::Gate> {
-    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
+    let (job, about) = (of.row.job.as_str(), &of.about);
+    let firing = reading::all(connection, async |c| overview::firing(c, Some(job), MOST).await).await?;
     let concerns = |alert: &&FiringRow| {
         alert.rule == rule && version.is_none_or(|version| alert.model_version.as_deref() == Some(version))
     };
@@ -149,12 +150,13 @@ async fn by_rule(
                 limit: alert.limit_value,
             })
             .collect(),
-        is_late: is_late(connection, job).await?,
+        is_late: of.row.is_late,
         needed: needed.filter(|needed| *needed > 0),
     }))
 }
 
-async fn by_budget(connection: &mut PgConnection, job: &str, about: &About, slo: &str) -> sqlx::Result<gate::Gate> {
+async fn by_budget(connection: &mut PgConnection, of: &Job, slo: &str) -> sqlx::Result<gate::Gate> {
+    let (job, about) = (of.row.job.as_str(), &of.about);
     let newest = reading::all(connection, async |c| budget::newest(c, job, slo).await).await?;
     let burns: Vec<&str> = about
         .slos
@@ -162,18 +164,14 @@ async fn by_budget(connection: &mut PgConnection, job: &str, about: &About, slo:
         .filter(|known| known.name == slo)
         .flat_map(|slo| slo.burns.iter().map(|burn| burn.alert.as_str()))
         .collect();
-    let firing = reading::all(connection, async |c| records::firing(c, Some(job), MOST).await).await?;
+    let firing = reading::all(connection, async |c| overview::firing(c, Some(job), MOST).await).await?;
     Ok(gate::by_budget(&BudgetEvidence {
         left: newest.as_ref().and_then(|row| row.budget_left),
         total: newest.as_ref().map(|row| row.total),
         period_end: newest.as_ref().map(|row| row.period_end),
         burning: firing.into_iter().map(|alert| alert.rule).filter(|rule| burns.contains(&rule.as_str())).collect(),
-        is_late: is_late(connection, job).await?,
+        is_late: of.row.is_late,
     }))
-}
-
-async fn is_late(connection: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
-    Ok(!records::late(connection, Some(job)).await?.is_empty())
 }
 
 fn data(decided: gate::Gate, url: String) -> GateData {

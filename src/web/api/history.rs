@@ -11,8 +11,11 @@ use super::parameter::{
     TO, TRIGGER,
 };
 use super::types::{Annotation, Delivery, Incident, IncidentAlert, IncidentDetail, Note, Run, Silence};
-use crate::store::read::overview;
-use crate::store::read::records::{self, IncidentFilter, IncidentRow, NotificationFilter, Page, RunFilter};
+use crate::store::read::incidents::{self, IncidentRow, Numbered};
+use crate::store::read::notifications::{self, NotificationFilter};
+use crate::store::read::runs::{self as run_rows, RunFilter};
+use crate::store::read::silences::{self as silence_rows, SilenceFilter};
+use crate::store::read::{incident as parts, overview, series};
 use crate::text::links::Links;
 use crate::web::Shared;
 use crate::web::error::PageError;
@@ -25,18 +28,19 @@ pub(super) const SILENCES: &[Parameter] = &[JOB, SILENCE_STATE, LIMIT, BEFORE];
 pub(super) const ANNOTATIONS: &[Parameter] = &[JOB, FROM, TO, LIMIT];
 
 /// Most alerts and notes of an incident.
-const MOST_PARTS: i64 = 1_000;
+const MOST_PARTS: usize = 1_000;
+const MOST_NOTES: i64 = 1_000;
 
 pub(super) async fn incidents(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
     call.answer(&shared, INCIDENTS, None, async |connection| {
-        let filter = IncidentFilter {
-            id: None,
+        let wanted = Numbered {
+            is_open: call.params.get("state").map(|state| state == "open"),
             job: text(&call, "job"),
             severity: text(&call, "severity"),
-            is_open: call.params.get("state").map(|state| state == "open"),
+            before: before(&call)?,
         };
-        let page = page(&call)?;
-        let rows = reading::all(connection, async |c| records::incidents(c, &filter, &page).await).await?;
+        let most = one_more(&call)?;
+        let rows = reading::all(connection, async |c| incidents::newest(c, &wanted, most).await).await?;
         let links = shared.links.clone().unwrap_or_default();
         call.page(rows.into_iter().map(|row| incident(row, &links)).collect(), |row| row.incident_id)
     })
@@ -47,13 +51,10 @@ pub(super) async fn incident_detail(State(shared): State<Arc<Shared>>, Path(id):
     call.answer(&shared, &[], None, async |connection| {
         let missing = || PageError::NotFound("There is no such incident; `/api/v1/incidents` lists all.".to_owned());
         let id: i64 = id.parse().map_err(|_| missing())?;
-        let filter = IncidentFilter { id: Some(id), ..IncidentFilter::default() };
-        let row =
-            reading::all(connection, async |c| records::incidents(c, &filter, &Page { before: None, most: 1 }).await)
-                .await?
-                .pop();
-        let alerts = reading::all(connection, async |c| records::incident_alerts(c, id, MOST_PARTS).await).await?;
-        let notes = reading::all(connection, async |c| records::notes(c, id, MOST_PARTS).await).await?;
+        let row = reading::all(connection, async |c| incidents::find(c, id).await).await?;
+        let mut alerts = reading::all(connection, async |c| parts::evidence(c, id).await).await?;
+        alerts.truncate(MOST_PARTS);
+        let notes = reading::all(connection, async |c| parts::notes(c, id, MOST_NOTES).await).await?;
         json(&IncidentDetail {
             incident: incident(row.ok_or_else(missing)?, &shared.links.clone().unwrap_or_default()),
             firings: alerts
@@ -111,9 +112,11 @@ pub(super) async fn runs(State(shared): State<Arc<Shared>>, call: Call) -> Answe
             trigger: text(&call, "trigger"),
             from: call.params.time("from", now)?,
             to: call.params.time("to", now)?,
+            before: None,
+            limit: one_more(&call)?,
         };
-        let page = page(&call)?;
-        let rows = reading::all(connection, async |c| records::runs(c, &filter, &page).await).await?;
+        let before = before(&call)?;
+        let rows = reading::all(connection, async |c| run_rows::numbered(c, &filter, before).await).await?;
         let entries = rows.into_iter().map(|row| Run {
             run_id: row.run_id,
             job: row.job,
@@ -140,9 +143,10 @@ pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) ->
             job: text(&call, "job"),
             receiver: text(&call, "receiver"),
             state: text(&call, "state"),
+            before: before(&call)?,
+            limit: one_more(&call)?,
         };
-        let page = page(&call)?;
-        let rows = reading::all(connection, async |c| records::notifications(c, &filter, &page).await).await?;
+        let rows = reading::all(connection, async |c| notifications::list(c, &filter).await).await?;
         let entries = rows.into_iter().map(|row| Delivery {
             notification_id: row.notification_id.to_string(),
             sequence: row.sequence,
@@ -163,11 +167,14 @@ pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) ->
 
 pub(super) async fn silences(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
     call.answer(&shared, SILENCES, None, async |connection| {
-        let in_force = call.params.get("state").map(|state| state == "in_force");
-        let page = page(&call)?;
-        let rows =
-            reading::all(connection, async |c| records::silences(c, (call.params.get("job"), in_force), &page).await)
-                .await?;
+        let filter = SilenceFilter {
+            in_force: call.params.get("state").map(|state| state == "in_force"),
+            job: text(&call, "job"),
+            with_general: true,
+            before: before(&call)?,
+            limit: one_more(&call)?,
+        };
+        let rows = reading::all(connection, async |c| silence_rows::list(c, &filter).await).await?;
         let entries = rows.into_iter().map(|row| Silence {
             silence_id: row.silence_id,
             job: row.job,
@@ -191,7 +198,7 @@ pub(super) async fn annotations(State(shared): State<Arc<Shared>>, call: Call) -
         let range = (call.params.time("from", now)?, call.params.time("to", now)?);
         let most = i64::try_from(call.most()?).unwrap_or(i64::MAX);
         let rows =
-            reading::all(connection, async |c| records::annotations(c, call.params.get("job"), range, most).await)
+            reading::all(connection, async |c| series::annotations(c, call.params.get("job"), range, most).await)
                 .await?;
         let entries = rows.into_iter().map(|row| Annotation {
             time: row.starts_at.timestamp_millis(),
@@ -209,10 +216,14 @@ fn text(call: &Call, name: &str) -> Option<String> {
     call.params.get(name).map(str::to_owned)
 }
 
-/// The page that a request asks for, with one entry more, which says that there is a next one.
-fn page(call: &Call) -> Result<Page, PageError> {
-    let most = i64::try_from(call.most()?).unwrap_or(i64::MAX);
-    Ok(Page { before: call.params.number("before", 1..=i64::MAX)?, most: most + 1 })
+/// Only entries with smaller numbers: the last number of the page before.
+fn before(call: &Call) -> Result<Option<i64>, PageError> {
+    call.params.number("before", 1..=i64::MAX)
+}
+
+/// Entries that are read: one more than are shown, which says that there is a next page.
+fn one_more(call: &Call) -> Result<i64, PageError> {
+    Ok(i64::try_from(call.most()?).unwrap_or(i64::MAX - 1) + 1)
 }
 
 fn number(evidence: &Json, place: &str) -> Option<f64> {

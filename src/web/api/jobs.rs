@@ -9,8 +9,7 @@ use super::call::{Answer, Call, file, finite, json};
 use super::csv::{self, Cell};
 use super::parameter::{JOB_STATE, OWNER, Parameter};
 use super::types::{BudgetLeft, Firing, Job};
-use crate::store::read::overview::{self as read, BudgetRow};
-use crate::store::read::records::{self, FiringRow};
+use crate::store::read::overview::{self as read, BudgetRow, FiringRow};
 use crate::text::links::Links;
 use crate::web::Shared;
 use crate::web::error::PageError;
@@ -71,21 +70,20 @@ async fn complete(connection: &mut PgConnection, shared: &Shared, jobs: Vec<view
         [one] => Some(one.row.job.clone()),
         _ => None,
     };
-    let firing = reading::all(connection, async |c| records::firing(c, only.as_deref(), MOST_FIRING).await).await?;
-    let late = records::late(connection, only.as_deref()).await?;
+    let firing = reading::all(connection, async |c| read::firing(c, only.as_deref(), MOST_FIRING).await).await?;
     let (names, slos) = view::objectives(&jobs);
     let budgets = reading::all(connection, async |c| read::budgets(c, &names, &slos).await).await?;
     let links = shared.links.clone().unwrap_or_default();
-    Ok(jobs.into_iter().map(|job| answer(job, (&firing, &budgets, &late), &links)).collect())
+    Ok(jobs.into_iter().map(|job| answer(job, (&firing, &budgets), &links)).collect())
 }
 
-fn answer(job: view::Job, (firing, budgets, late): (&[FiringRow], &[BudgetRow], &[String]), links: &Links) -> Job {
+fn answer(job: view::Job, (firing, budgets): (&[FiringRow], &[BudgetRow]), links: &Links) -> Job {
     let name = job.row.job.clone();
     let names = |names: Vec<&String>| names.into_iter().cloned().collect();
     Job {
         url: links.job(&name),
         state: job.row.state,
-        is_late: late.contains(&name),
+        is_late: job.row.is_late,
         firing: firing.iter().filter(|alert| alert.job == name).map(alert).collect(),
         budget: budgets.iter().filter(|budget| budget.job == name).map(left).collect(),
         published_as_of: job.row.published_as_of,

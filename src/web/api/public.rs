@@ -11,8 +11,8 @@ use sqlx::PgConnection;
 use super::call::{Answer, Call, file};
 use super::identity::Guest;
 use super::parameter::{self, KEY, METRIC, Parameter, WINDOW};
+use crate::store::read::incidents::{self as read, Numbered};
 use crate::store::read::overview::{self, Shown};
-use crate::store::read::records::{self, IncidentFilter, Page};
 use crate::web::error::PageError;
 use crate::web::view::badge::Badge;
 use crate::web::view::{feed, words};
@@ -63,9 +63,8 @@ async fn read_badge(connection: &mut PgConnection, job: &str, call: &Call) -> Re
 pub(super) async fn incidents(State(shared): State<Arc<Shared>>, guest: Guest, call: Call) -> Answer {
     parameter::check(&call.params, FEED)?;
     guest.admit(&shared, call.params.get("k"), ("atom", "incidents"))?;
-    let page = Page { before: None, most: ENTRIES };
     let rows = reading::snapshot(&shared, async |connection| {
-        Ok(reading::all(connection, async |c| records::incidents(c, &IncidentFilter::default(), &page).await).await?)
+        Ok(reading::all(connection, async |c| read::newest(c, &Numbered::default(), ENTRIES).await).await?)
     })
     .await?;
     let text = rendered(feed::feed(&rows, &shared.links.clone().unwrap_or_default()).render())?;

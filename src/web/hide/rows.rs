@@ -40,6 +40,7 @@ rows! {
     read::notifications::NotificationRow: failure;
     read::notifications::ReceiverRow: ;
     read::overview::BudgetRow: burn;
+    read::overview::FiringRow: cohort;
     read::overview::JobRow: unsure_reason, last_run_failure;
     read::overview::RecentRow: ;
     read::parts::PartRow: cohort;
@@ -51,7 +52,7 @@ rows! {
     read::residuals::SummaryRow: ;
     read::runs::ChangeRow: cohort, reason;
     read::runs::NoticeRow: ;
-    read::runs::RunRow: why;
+    read::runs::RunRow: failure, reason;
     read::runs::RunnerRow: ;
     read::samples::SampleRow: ;
     read::series::AnnotationRow: note;
@@ -80,18 +81,9 @@ rows! {
     read::incident::ChangeRow: cohort, reason;
     read::incident::EvidenceRow: cohort, suppressed_by, evidence;
     read::notifications::Notification: row, body, recipients;
-    read::records::IncidentRow: decision;
-    read::records::FiringRow: cohort;
     read::window::FactsRow: cohort_values;
     notify::postmortem::Record: evidence, timeline;
     read::cohort_values::CohortRow: cohort;
-    read::records::NoteRow: text;
-    read::records::RunRow: failure, reason;
-    read::records::NotificationRow: failure;
-    read::records::SilenceRow: cohort, reason;
-    read::records::AnnotationRow: note;
-    read::records::EvaluationRow: burn;
-    read::records::IncidentAlertRow: cohort, evidence;
     notify::postmortem::Frozen: cohort, evidence;
     notify::postmortem::Event: what;
     Rows: verdicts, transitions, annotations, silences;

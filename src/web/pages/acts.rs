@@ -17,7 +17,7 @@ use crate::domain::duration;
 use crate::postgres::held;
 use crate::store::alerting::annotation::{self, NewAnnotation};
 use crate::store::alerting::incident::{self, NewNote};
-use crate::store::read::incident as read;
+use crate::store::read::{incident as read, incidents};
 use crate::text::links::{Links, with_query};
 use crate::web::error::PageError;
 use crate::web::params::Params;
@@ -105,7 +105,7 @@ async fn of_alert((State(shared), Extension(visitor), Path(id), body): Asked, ki
 }
 
 async fn known(connection: &mut PgConnection, id: i64) -> Result<(), PageError> {
-    read::find(connection, id).await?.map(drop).ok_or_else(|| unknown(id))
+    incidents::find(connection, id).await?.map(drop).ok_or_else(|| unknown(id))
 }
 
 async fn alert(connection: &mut PgConnection, id: i64) -> Result<(String, Option<i64>), PageError> {

@@ -16,7 +16,7 @@ use crate::domain::duration;
 use crate::notify::policy::matcher::Matcher;
 use crate::postgres::held;
 use crate::store::alerting::silence::{self, NewSilence};
-use crate::store::read::silences::{self as read, FiredRow, SilenceRow};
+use crate::store::read::silences::{self as read, FiredRow, SilenceFilter, SilenceRow};
 use crate::text::links::Links;
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
@@ -115,8 +115,14 @@ async fn page(
     let job = params.get("job");
     let before = params.number("before", 1..=i64::MAX)?;
     let mut panel = panel(params, (in_force, job), before);
-    let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
-    let rows = reading::panel(connection, async |c| read::list(c, (in_force, job), before, most).await).await?;
+    let filter = SilenceFilter {
+        in_force,
+        job: job.map(str::to_owned),
+        with_general: false,
+        before,
+        limit: i64::try_from(MOST + 1).unwrap_or(i64::MAX),
+    };
+    let rows = reading::panel(connection, async |c| read::list(c, &filter).await).await?;
     let mut rows = panel.take(rows);
     let more = more(params, &mut rows);
     let range = range(&rows, frame.now);

@@ -193,7 +193,7 @@ async fn read_versions(connection: &mut PgConnection, selection: &Selection) -> 
     let ends: Vec<DateTime<Utc>> = rows.into_iter().map(|row| row.window_end).collect();
     let cells = cells::versions(connection, of, &ends).await?;
     let versions = Versions::new(ends, cells);
-    let annotations = series::annotations(connection, &of.job, (of.from, of.to), MOST_MARKS).await?;
+    let annotations = series::annotations(connection, Some(&of.job), (Some(of.from), Some(of.to)), MOST_MARKS).await?;
     Ok(Read { total, versions, annotations })
 }
 

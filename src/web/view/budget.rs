@@ -296,6 +296,8 @@ mod tests {
 
     fn evaluation(bad: i64, left: Option<f64>) -> EvaluationRow {
         EvaluationRow {
+            kind: "evaluation".to_owned(),
+            evaluated_at: at(0),
             period_start: at(0),
             period_end: at(30),
             objective: 0.95,

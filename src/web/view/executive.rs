@@ -293,6 +293,7 @@ mod tests {
         let row = JobRow {
             job: name.to_owned(),
             state: "ok".to_owned(),
+            is_late: false,
             pages: 0,
             tickets: 0,
             infos: 0,

@@ -3,7 +3,7 @@
 use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::store::read::records::IncidentRow;
+use crate::store::read::incidents::IncidentRow;
 use crate::text::line::single_line;
 use crate::text::links::Links;
 

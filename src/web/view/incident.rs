@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use super::firing::{self, Firing};
 use super::words;
-use crate::store::read::incident::IncidentRow;
+use crate::store::read::incidents::IncidentRow;
 use crate::text::line::is_web_link;
 use crate::text::number::percent;
 
@@ -194,13 +194,17 @@ mod tests {
 
     fn incident() -> IncidentRow {
         IncidentRow {
+            incident_id: 17,
             job: "load".to_owned(),
             severity: "page".to_owned(),
             opened_at: at(20),
             closed_at: None,
             alerts: 2,
+            rules: None,
+            acked_at: None,
             decision: None,
             judged: None,
+            noted_at: None,
         }
     }
 

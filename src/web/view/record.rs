@@ -168,6 +168,7 @@ mod tests {
     #[test]
     fn a_change_stands_with_its_distance() {
         let row = |minute, kind: &str| AnnotationRow {
+            job: None,
             kind: kind.to_owned(),
             starts_at: at(minute),
             ends_at: None,

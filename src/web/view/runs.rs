@@ -67,7 +67,7 @@ fn cell(row: &RunRow, interval: TimeDelta, (now, zone): (DateTime<Utc>, Tz)) -> 
         _ => ("·", "none"),
     };
     let late = if is_late { ", late" } else { "" };
-    let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let why = row.why().map_or(String::new(), |why| format!(": {why}"));
     let at = words::when(row.scheduled_for, zone).text;
     Cell {
         letter,
@@ -141,7 +141,7 @@ pub fn line(row: &RunRow, (now, zone): (DateTime<Utc>, Tz)) -> RunLine {
         rows: count(row.rows_read),
         written: count(row.windows_written),
         attempt: row.attempt,
-        why: row.why.clone().unwrap_or_default(),
+        why: row.why().unwrap_or_default().to_owned(),
     }
 }
 
@@ -243,7 +243,8 @@ mod tests {
             buckets_repaired: None,
             windows_written: None,
             rows_beyond_horizon: None,
-            why: (state == "failed").then(|| "the source is <gone>".to_owned()),
+            failure: (state == "failed").then(|| "the source is <gone>".to_owned()),
+            reason: None,
         }
     }
 
@@ -251,6 +252,7 @@ mod tests {
         crate::store::read::overview::JobRow {
             job: "load".to_owned(),
             state: "ok".to_owned(),
+            is_late: false,
             pages: 0,
             tickets: 0,
             infos: 0,

@@ -8,7 +8,8 @@ use super::panels::{self, Panels};
 use crate::chart::Series;
 use crate::domain::about::About;
 use crate::store::read::firing::{self as windows, MetricRow, Moment, NewestVerdictRow, ShareRow, VersionRow};
-use crate::store::read::incident::{self as read, EventRow, IncidentRow, NoteRow, NotificationRow};
+use crate::store::read::incident::{self as read, EventRow, NoteRow, NotificationRow};
+use crate::store::read::incidents::{self, IncidentRow};
 use crate::store::read::overview;
 use crate::store::read::series::{self, AnnotationRow, Selector};
 use crate::web::error::PageError;
@@ -61,7 +62,7 @@ pub async fn read(
     (id, is_then): (i64, bool),
     params: &Params,
 ) -> Result<(Panels, Read), PageError> {
-    let incident = read::find(connection, id).await?.ok_or_else(|| super::unknown(id))?;
+    let incident = incidents::find(connection, id).await?.ok_or_else(|| super::unknown(id))?;
     let firings: Vec<Firing> =
         reading::all(connection, async |c| read::evidence(c, id).await).await?.into_iter().map(Firing::read).collect();
     let main = view::main(&firings).cloned();
@@ -86,8 +87,10 @@ pub async fn read(
         reading::panel(connection, async |c| read::notifications(c, (id, &job), since, MOST_NOTIFICATIONS).await)
             .await?;
     let notified = panels.notified.take(notified);
-    let range = panels::recorded_range(&of);
-    let recorded = reading::panel(connection, async |c| series::annotations(c, &job, range, MOST_MARKS).await).await?;
+    let (from, to) = panels::recorded_range(&of);
+    let range = (Some(from), Some(to));
+    let recorded =
+        reading::panel(connection, async |c| series::annotations(c, Some(&job), range, MOST_MARKS).await).await?;
     let recorded = panels.changed.take(recorded);
     let around = match (&selection, &main) {
         (Some(selection), Some(main)) => around(connection, (selection, main), &mut panels, is_then).await?,
@@ -217,7 +220,7 @@ async fn rows_then(
         revisions: series::revisions(connection, of, MOST_REVISIONS).await?,
         verdicts: series::verdicts(connection, &judged, &selection.rules).await?,
         transitions: series::transitions(connection, &judged, &selection.rules).await?,
-        annotations: series::annotations(connection, &of.job, (of.from, of.to), MOST_MARKS).await?,
+        annotations: series::annotations(connection, Some(&of.job), (Some(of.from), Some(of.to)), MOST_MARKS).await?,
         silences: Vec::new(),
         finished: Vec::new(),
     })
