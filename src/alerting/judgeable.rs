@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use crate::domain::target::Target;
+use crate::domain::verdict::Verdict;
 use crate::evaluate::baseline::Past;
 use crate::evaluate::rules::{self, Evidence};
-use crate::evaluate::verdict::{Judgement, Reason, Verdict};
+use crate::evaluate::verdict::{Judgement, Reason};
 use crate::metric::measurement::{Measurement, Sample};
 use crate::plan::rule::{CohortChoice, Rule, VersionChoice};
 use crate::warehouse::windows::DueWindow;

@@ -114,7 +114,7 @@ fn grouped(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::series::Verdict;
+    use crate::domain::verdict::Verdict;
 
     fn many(count: u32) -> Vec<Point> {
         let value = |n: u32| Some(100.0 + f64::from((n * 7_919) % 101));

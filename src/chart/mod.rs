@@ -27,4 +27,4 @@ pub mod text;
 
 pub use frame::Size;
 pub use markup::Svg;
-pub use series::{Line, Mark, Missing, Point, Series, Span, Verdict};
+pub use series::{Line, Mark, Missing, Point, Series, Span};

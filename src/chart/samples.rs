@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::chart::series::{Mark, Missing, Point, Series, Span, Verdict};
+use crate::chart::series::{Mark, Missing, Point, Series, Span};
+use crate::domain::verdict::Verdict;
 
 pub fn start() -> DateTime<Utc> {
     "2026-11-18T12:00:00Z".parse().unwrap()

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::verdict::Verdict;
+
 /// One metric of one kind of window, cohort and version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
@@ -46,58 +48,6 @@ pub struct Point {
     pub link: Option<String>,
     /// Tooltip.
     pub title: String,
-}
-
-/// Verdict of a rule about a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    Ok,
-    Breach,
-    Insufficient,
-    NoData,
-    Error,
-}
-
-impl Verdict {
-    pub const ALL: [Self; 5] = [Self::Ok, Self::Breach, Self::Insufficient, Self::NoData, Self::Error];
-
-    /// Reads a name of `verdict_history`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
-    }
-
-    /// The name in `verdict_history`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Breach => "breach",
-            Self::Insufficient => "insufficient",
-            Self::NoData => "no_data",
-            Self::Error => "error",
-        }
-    }
-
-    /// One or two characters for a verdict strip.
-    pub fn letter(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Breach => "B",
-            Self::Insufficient => "??",
-            Self::NoData => "--",
-            Self::Error => "!",
-        }
-    }
-
-    /// Words for people.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Breach => "breach",
-            Self::Insufficient => "too little to say",
-            Self::NoData => "no data",
-            Self::Error => "error",
-        }
-    }
 }
 
 /// The reason why a window has no value.

@@ -8,4 +8,5 @@ pub mod schedule;
 pub mod severity;
 pub mod shown;
 pub mod target;
+pub mod verdict;
 pub mod window;

@@ -1,6 +1,7 @@
 //! Computes baselines from past windows.
 
 use crate::domain::window::Slice;
+use crate::evaluate::quantile::median;
 use crate::evaluate::verdict::Reason;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits};
@@ -79,7 +80,7 @@ pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Cente
         });
     }
     let windows = values.len();
-    let value = median(&mut values);
+    let Some(value) = median(&mut values) else { return Err(Reason::NoBaseline { found: 0, needed: 1 }) };
     Ok(Center { value, deviation: Some(spread(&values, value)), windows })
 }
 
@@ -96,19 +97,12 @@ const ROUNDING: f64 = 1e-9;
 fn spread(values: &[f64], center: f64) -> f64 {
     let mut deviations: Vec<f64> = values.iter().map(|one| (one - center).abs()).collect();
     let rounding = ROUNDING * center.abs();
-    let found = median(&mut deviations);
+    let found = median(&mut deviations).unwrap_or_default();
     if found > rounding {
         return found;
     }
     let count = u32::try_from(deviations.len()).map_or(1.0, f64::from);
     (MEDIAN_OF_MEAN * deviations.iter().sum::<f64>() / count).max(rounding)
-}
-
-/// Median of at least one number; the mean of the middle two if their count is even.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
 #[cfg(test)]

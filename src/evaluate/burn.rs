@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::evaluate::verdict::Verdict;
+use crate::domain::verdict::Verdict;
 use crate::plan::objective::{Burn, Slo, seconds};
 
 /// Good and total events of a period. Shares are computed from these sums, never as means of shares.

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::evaluate::verdict::Verdict;
+use crate::domain::verdict::Verdict;
 
 /// Answer of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

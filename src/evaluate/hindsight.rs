@@ -1,30 +1,13 @@
 //! Looks back at a firing with later labels: would the alert still fire?
 
+use crate::domain::verdict::Verdict;
+
 /// A window that made an alert fire, by its newest verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
-    pub verdict: Newest,
+    /// Retroactive verdicts included. `None`: a word of a later version.
+    pub verdict: Option<Verdict>,
     pub is_final: bool,
-}
-
-/// The newest verdict on a window, retroactive ones included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Newest {
-    Breach,
-    Ok,
-    /// Insufficient samples, no data, or an error.
-    Unclear,
-}
-
-impl Newest {
-    /// Reads a name of `verdict_history`.
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "breach" => Self::Breach,
-            "ok" => Self::Ok,
-            _ => Self::Unclear,
-        }
-    }
 }
 
 /// The answer.
@@ -36,6 +19,17 @@ pub enum Outcome {
     TakenBack,
     /// The windows say too little.
     Undecided,
+}
+
+impl Outcome {
+    /// Words for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::TakenBack => "taken back",
+            Self::Undecided => "undecided",
+        }
+    }
 }
 
 /// The answer and the windows behind it.
@@ -54,8 +48,8 @@ pub struct Hindsight {
 /// Judges a firing again. `persistence` is the number of windows in breach that the rule needs; `None` if it needs a duration,
 /// that is all of them.
 pub fn look_back(windows: &[Judged], persistence: Option<usize>) -> Hindsight {
-    let count = |verdict| windows.iter().filter(|window| window.verdict == verdict).count();
-    let (in_breach, ok) = (count(Newest::Breach), count(Newest::Ok));
+    let count = |verdict| windows.iter().filter(|window| window.verdict == Some(verdict)).count();
+    let (in_breach, ok) = (count(Verdict::Breach), count(Verdict::Ok));
     let needed = persistence.unwrap_or(windows.len()).clamp(1, windows.len().max(1));
     let outcome = if in_breach >= needed {
         Outcome::Confirmed
@@ -76,9 +70,9 @@ mod tests {
         let windows: Vec<Judged> = verdicts
             .chars()
             .map(|letter| match letter {
-                'B' => Newest::Breach,
-                'o' => Newest::Ok,
-                _ => Newest::Unclear,
+                'B' => Some(Verdict::Breach),
+                'o' => Some(Verdict::Ok),
+                _ => Some(Verdict::Insufficient),
             })
             .map(|verdict| Judged { verdict, is_final: true })
             .collect();
@@ -109,9 +103,23 @@ mod tests {
 
     #[test]
     fn the_answer_is_final_when_all_windows_are() {
-        let window = |is_final| Judged { verdict: Newest::Breach, is_final };
+        let window = |is_final| Judged { verdict: Some(Verdict::Breach), is_final };
         assert!(look_back(&[window(true), window(true)], Some(2)).is_final);
         assert!(!look_back(&[window(true), window(false)], Some(2)).is_final);
         assert!(!look_back(&[], None).is_final);
+    }
+
+    #[test]
+    fn without_a_number_a_firing_is_confirmed_if_all_its_windows_still_are_in_breach() {
+        let judged = |words: &[&str]| {
+            let windows = words.iter().map(|word| Judged { verdict: Verdict::parse(word), is_final: true });
+            look_back(&windows.collect::<Vec<_>>(), None).outcome
+        };
+        assert_eq!(judged(&["breach", "breach", "breach"]), Outcome::Confirmed);
+        assert_eq!(judged(&["breach", "ok", "breach"]), Outcome::TakenBack);
+        assert_eq!(judged(&["insufficient", "ok"]), Outcome::TakenBack);
+        assert_eq!(judged(&["breach", "insufficient", "breach"]), Outcome::Undecided);
+        assert_eq!(judged(&["breach", "a word of a later version"]), Outcome::Undecided);
+        assert_eq!(judged(&[]), Outcome::Undecided);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::evaluate::quantile::median;
+
 /// Squared error of one cohort in one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
@@ -74,15 +76,6 @@ pub fn moved(parts: &[Part]) -> Vec<Moved> {
     moved
 }
 
-/// The median; of an even number of values the mean of the middle two. Sorts the values.
-pub fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    let lower = if values.len().is_multiple_of(2) { values[middle - 1] } else { upper };
-    Some(f64::midpoint(lower, upper))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +116,5 @@ mod tests {
             moved(&parts)[0],
             Moved { dimension: "region".into(), cohort: "region=a".into(), share: 0.0, usual: None, labeled: 10 }
         );
-        assert_eq!(median(&mut [3.0, 1.0, 2.0, 10.0]), Some(2.5));
-        assert_eq!(median(&mut []), None);
     }
 }

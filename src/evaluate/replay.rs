@@ -8,12 +8,13 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::target::Target;
+use crate::domain::verdict::Verdict;
 use crate::domain::window::{Slice, Window};
 use crate::evaluate::baseline::Past;
 use crate::evaluate::history::{History, Point};
 use crate::evaluate::rules::{self, Evidence};
 use crate::evaluate::state::{AlertState, DecidedWindow, State};
-use crate::evaluate::verdict::{Judgement, Verdict};
+use crate::evaluate::verdict::Judgement;
 use crate::metric::measurement::Sample;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Limits, Rule, Test};

@@ -1,8 +1,9 @@
 //! Compares measurements with the limits of a rule. Metrics are compared only here.
 
+use crate::domain::verdict::Verdict;
 use crate::domain::window::Slice;
 use crate::evaluate::baseline::{self, Past};
-use crate::evaluate::verdict::{Judgement, Reason, Verdict};
+use crate::evaluate::verdict::{Judgement, Reason};
 use crate::metric::measurement::Sample;
 use crate::plan::rule::{Condition, Rule, Test, When};
 

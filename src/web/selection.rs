@@ -9,8 +9,9 @@ use super::params::Params;
 use super::reading;
 use super::view::overview::Job;
 use super::view::series::Rows;
-use super::view::{overview, series};
+use super::view::{drawing, overview};
 use crate::domain::about::About;
+use crate::domain::name::text_literal;
 use crate::store::read::overview as jobs;
 use crate::store::read::series::{self as read, Selector};
 
@@ -170,7 +171,7 @@ pub async fn rows(connection: &mut PgConnection, selection: &Selection) -> sqlx:
 
 /// The query behind the chart, for analysts.
 pub fn sql(of: &Selector) -> String {
-    use super::view::panel::{equals, literal, time_literal};
+    use super::view::panel::{equals, time_literal};
     let source = match of.as_of {
         Some(at) => format!("trueup.metric_history_as_of({})", time_literal(at)),
         None => "trueup.metric_history".to_owned(),
@@ -178,10 +179,10 @@ pub fn sql(of: &Selector) -> String {
     format!(
         "select window_end, value, ci_low, ci_high, labeled, coverage, status, revision\nfrom {source}\nwhere job = {} and \
          window_name = {} and metric = {}\n  and cohort = {} and {}\n  and window_end > {} and window_end <= {}\norder by window_end;",
-        literal(&of.job),
-        literal(&of.window),
-        literal(&of.metric),
-        literal(&of.cohort),
+        text_literal(&of.job),
+        text_literal(&of.window),
+        text_literal(&of.metric),
+        text_literal(&of.cohort),
         equals("model_version", of.version.as_deref()),
         time_literal(of.from),
         time_literal(of.to)
@@ -190,5 +191,5 @@ pub fn sql(of: &Selector) -> String {
 
 /// Builds the drawing of the selection.
 pub fn chart(selection: &Selection, rows: &Rows, zone: Tz) -> crate::chart::Series {
-    series::chart(&selection.of, selection.about(), rows, zone)
+    drawing::chart(&selection.of, selection.about(), rows, zone)
 }

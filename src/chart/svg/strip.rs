@@ -6,7 +6,8 @@ use crate::chart::downsample::COLUMNS;
 use crate::chart::frame::{Frame, WIDTH};
 use crate::chart::layout::{chunks, firing};
 use crate::chart::markup::Path;
-use crate::chart::series::{Point, Series, Verdict};
+use crate::chart::series::{Point, Series};
+use crate::domain::verdict::Verdict;
 
 /// Height of a row and the gap above all rows, in pixels.
 pub(super) const ROW: f64 = 20.0;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::chart::samples::{hour, noise, series as sample};
-use crate::chart::series::{Line, Mark, Point, Verdict};
+use crate::chart::series::{Line, Mark, Point};
+use crate::domain::verdict::Verdict;
 
 fn size() -> Size {
     Size { unit: "MW".into(), label: "RMSE of ro-load".into(), ..Size::default() }

@@ -15,9 +15,9 @@ use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
 use crate::domain::duration;
 use crate::domain::target::Target;
+use crate::domain::verdict::Verdict;
 use crate::domain::window::{Slice, Window};
 use crate::evaluate::replay::{self, AsOf, Firing, Overlap, Replay};
-use crate::evaluate::verdict::Verdict;
 use crate::plan::PlannedJob;
 use crate::plan::rule::Rule;
 use crate::store::history::replay as store;
@@ -225,7 +225,7 @@ fn point(event: &replay::Event) -> Point {
         value: event.judgement.value,
         limit: event.judgement.limit,
         baseline: event.judgement.baseline,
-        verdict: chart::Verdict::from_name(event.judgement.verdict.as_str()),
+        verdict: Some(event.judgement.verdict),
         ..Point::default()
     }
 }

@@ -9,7 +9,7 @@ use super::call::{Answer, Call, file, finite, json};
 use super::csv::{self, Cell};
 use super::parameter::SELECTION;
 use super::types::SeriesEntry;
-use crate::chart::{self, Missing, Size, Verdict};
+use crate::chart::{self, Missing, Size};
 use crate::web::Shared;
 use crate::web::error::PageError;
 use crate::web::selection::{self, MOST_WINDOWS, Selection};
@@ -106,22 +106,10 @@ fn entry(entry: &Entry) -> SeriesEntry {
         first_reported: finite(entry.first_reported),
         limit: finite(entry.limit),
         baseline: finite(entry.baseline),
-        verdict: entry.verdict.map(word),
-        later_verdict: entry.later_verdict.map(word),
+        verdict: entry.verdict.map(|verdict| verdict.as_str().to_owned()),
+        later_verdict: entry.later_verdict.map(|verdict| verdict.as_str().to_owned()),
         missing: entry.missing.map(|missing| Missing::label(missing).to_owned()),
     }
-}
-
-/// The word that is stored, which programs compare.
-fn word(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Ok => "ok",
-        Verdict::Breach => "breach",
-        Verdict::Insufficient => "insufficient",
-        Verdict::NoData => "no_data",
-        Verdict::Error => "error",
-    }
-    .to_owned()
 }
 
 fn cells(entry: &SeriesEntry) -> [Cell; 16] {

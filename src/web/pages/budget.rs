@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::{Svg, bars, steps};
 use crate::domain::about::{About, AboutSlo};
+use crate::domain::name::text_literal;
 use crate::evaluate::spending;
 use crate::store::read::budget::{self as read, AdjustmentRow, BudgetRange, DayRow, EvaluationRow, LeftRow};
 use crate::text::line::clipped;
@@ -22,7 +23,7 @@ use crate::web::session::Visitor;
 use crate::web::view::budget::{self as view, BurnLine, CohortLine, DayLine, Now};
 use crate::web::view::job_title::{JobTitle, job_title};
 use crate::web::view::overview::Job;
-use crate::web::view::panel::{Panel, literal, time_literal};
+use crate::web::view::panel::{Panel, time_literal};
 use crate::web::{Shared, reading, selection};
 
 /// Steps of the line, adjustments and cohorts that are shown.
@@ -203,7 +204,7 @@ fn panels(range: &BudgetRange, slo: &AboutSlo, window: Option<&str>, params: &Pa
     let here = Links::default().budget(&range.job, &range.slo);
     let alone = |id: &str| format!("{here}{}", params.with(&[("panel", Some(id))]));
     let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
-    let of = format!("where job = {} and slo = {}", literal(&range.job), literal(&range.slo));
+    let of = format!("where job = {} and slo = {}", text_literal(&range.job), text_literal(&range.slo));
     let known = range.as_of.map_or(String::new(), |at| format!(" and as_of <= {}", time_literal(at)));
     let left = Panel::new("left", "Left over time", "By the end of the period; labels had their time for everything before it.")
         .sql(format!(
@@ -223,9 +224,9 @@ fn panels(range: &BudgetRange, slo: &AboutSlo, window: Option<&str>, params: &Pa
         .alone(alone("burns"));
     let source = format!(
         "where job = {} and window_name = {} and metric = {} and model_version is null",
-        literal(&range.job),
-        literal(window.unwrap_or_default()),
-        literal(slo.metric.as_deref().unwrap_or_default())
+        text_literal(&range.job),
+        text_literal(window.unwrap_or_default()),
+        text_literal(slo.metric.as_deref().unwrap_or_default())
     );
     let counts = "sum(labeled - round(coalesce(value, 0) * labeled))::bigint as bad, sum(labeled)::bigint as total";
     let until = instant(range.to);

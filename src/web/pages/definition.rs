@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use sqlx::PgConnection;
 
 use super::{Page, render};
+use crate::domain::name::text_literal;
 use crate::store::read::plans::{self as read, PlanRow};
 use crate::text::links::Links;
 use crate::text::visible;
@@ -18,7 +19,7 @@ use crate::web::session::Visitor;
 use crate::web::view::definition::{self as view, DiffKind, DiffLine, PlanLine};
 use crate::web::view::job_title::{JobTitle, job_title};
 use crate::web::view::overview::Job;
-use crate::web::view::panel::{Panel, literal};
+use crate::web::view::panel::Panel;
 use crate::web::{Shared, reading, selection};
 
 /// Definitions that are listed.
@@ -114,7 +115,7 @@ async fn text_if(connection: &mut PgConnection, job: &str, plan: Option<i64>) ->
 fn panels(job: &str, plan: Option<i64>, against: Option<i64>) -> [Panel; 3] {
     let here = Links::default().job_part(job, "definition");
     let alone = |id: &str| crate::text::links::with_query(&here, &[("panel", Some(id))]);
-    let job = literal(job);
+    let job = text_literal(job);
     let specs = |ids: &[Option<i64>]| {
         let ids: Vec<String> = ids.iter().flatten().map(i64::to_string).collect();
         format!(

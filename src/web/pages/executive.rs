@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{Page, render};
+use crate::domain::name::text_literal;
 use crate::text::links::Links;
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::report::{self, Report};
 use crate::web::session::Visitor;
-use crate::web::view::panel::{Panel, literal, time_literal};
+use crate::web::view::panel::{Panel, time_literal};
 use crate::web::view::period::{LENGTHS, Period};
 use crate::web::{Shared, reading};
 
@@ -92,7 +93,7 @@ fn periods(params: &Params) -> Vec<(&'static str, String, bool)> {
 fn panel(period: &Period, owner: Option<&str>, params: &Params) -> Panel {
     let here = Links::default().executive();
     let owner = owner.map_or(String::new(), |owner| {
-        format!("\n  and job in (select job from trueup.job_state where owner = {})", literal(owner))
+        format!("\n  and job in (select job from trueup.job_state where owner = {})", text_literal(owner))
     });
     Panel::new("promises", "Promises", "Broken promises first, then what got worse against the period before.")
         .sql(format!(

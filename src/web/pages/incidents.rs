@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 
 use super::{Page, render};
+use crate::domain::name::text_literal;
 use crate::store::read::incidents::{self as read, IncidentRow, Wanted};
 use crate::text::links::Links;
 use crate::web::error::PageError;
@@ -14,7 +15,7 @@ use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::session::Visitor;
 use crate::web::view::incidents::{self as view, Line};
-use crate::web::view::panel::{Panel, literal};
+use crate::web::view::panel::Panel;
 use crate::web::{Shared, reading};
 
 /// Incidents on a page.
@@ -85,10 +86,10 @@ fn panel(params: &Params, wanted: &Wanted) -> Panel {
         conditions.push(format!("closed_at is {}null", if is_open { "" } else { "not " }));
     }
     if let Some(job) = &wanted.job {
-        conditions.push(format!("job = {}", literal(job)));
+        conditions.push(format!("job = {}", text_literal(job)));
     }
     if let Some(severity) = &wanted.severity {
-        conditions.push(format!("severity = {}", literal(severity)));
+        conditions.push(format!("severity = {}", text_literal(severity)));
     }
     if let Some((is_open, id)) = wanted.after {
         conditions.push(format!("(closed_at is null, incident_id) < ({is_open}, {id})"));

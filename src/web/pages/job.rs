@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 
 use super::{Page, render};
 use crate::chart::{self, Size, Svg};
+use crate::domain::name::text_literal;
 use crate::store::read::overview::{self as jobs, RecentRow, Shown};
 use crate::store::read::series::{self as read, Names, OpenAlertRow};
 use crate::store::read::window::{self, MetricRow, WindowKey};
@@ -100,7 +101,7 @@ async fn page(
         banner: view::banner(&selection.job, &read.open, frame.now),
         table: view::table(&selection, &series::entries(of, selection.about(), &read.rows), zone),
         marks: series.marks,
-        usual: series::usual_correction(&read.rows.finished).map(view::usual_words),
+        usual: read.rows.usual_correction().map(view::usual_words),
         small: view::kinds(&selection, &read.recent),
         facts: view::label_facts(&read.newest),
         open: view::alert_lines(&read.open, frame.now),
@@ -175,7 +176,7 @@ fn shown(selection: &Selection) -> Shown {
 
 fn panels(selection: &Selection, params: &Params) -> [Panel; 4] {
     let of = &selection.of;
-    let job = crate::web::view::panel::literal(&of.job);
+    let job = text_literal(&of.job);
     let here = Links::default().job(&of.job);
     let alone = |id: &str| format!("{here}{}", params.with(&[("panel", Some(id))]));
     let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
@@ -190,7 +191,7 @@ fn panels(selection: &Selection, params: &Params) -> [Panel; 4] {
         .sql(format!(
             "select window_name, window_end, value, status\nfrom trueup.metric_history\nwhere job = {job} and metric = {} and cohort = \
              'all' and model_version is null\norder by window_name, window_end desc;",
-            crate::web::view::panel::literal(&of.metric)
+            text_literal(&of.metric)
         ))
         .alone(alone("kinds"));
     let labels = Panel::new("labels", "Labels", "How much the newest window rests on.")

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::{self, Size, Svg};
 use crate::domain::about::About;
+use crate::domain::name::text_literal;
 use crate::store::read::firings::{self as read, FiringFilter, StripFilter, TargetRow};
 use crate::text::line::clipped;
 use crate::text::links::Links;
@@ -21,7 +22,7 @@ use crate::web::session::Visitor;
 use crate::web::view::cells::{Cell, conditions};
 use crate::web::view::job_title::{JobTitle, job_title};
 use crate::web::view::overview::Job;
-use crate::web::view::panel::{Panel, equals, literal, time_literal};
+use crate::web::view::panel::{Panel, equals, time_literal};
 use crate::web::view::rule::{self as view, FiringLine, RuleTab, TargetLink};
 use crate::web::view::series::Rows;
 use crate::web::view::words;
@@ -211,9 +212,9 @@ fn panels(strip: &StripFilter, firing: &FiringFilter, params: &Params) -> [Panel
     let here = Links::default().rule(&strip.job, &strip.rule);
     let alone = |id: &str| format!("{here}{}", params.with(&[("panel", Some(id))]));
     let judged = conditions([
-        Some(format!("job = {}", literal(&strip.job))),
-        Some(format!("rule = {}", literal(&strip.rule))),
-        Some(format!("cohort = {}", literal(&strip.cohort))),
+        Some(format!("job = {}", text_literal(&strip.job))),
+        Some(format!("rule = {}", text_literal(&strip.rule))),
+        Some(format!("cohort = {}", text_literal(&strip.cohort))),
         Some(equals("model_version", strip.version.as_deref())),
         strip.from.map(|at| format!("window_end > {}", time_literal(at))),
         strip.to.map(|at| format!("window_end <= {}", time_literal(at))),
@@ -226,11 +227,11 @@ fn panels(strip: &StripFilter, firing: &FiringFilter, params: &Params) -> [Panel
         .alone(alone("verdicts"));
     let event_time = "coalesce((evidence ->> 'window_end')::timestamptz, since, changed_at)";
     let fired = conditions([
-        Some(format!("job = {}", literal(&strip.job))),
-        Some(format!("rule = {}", literal(&strip.rule))),
+        Some(format!("job = {}", text_literal(&strip.job))),
+        Some(format!("rule = {}", text_literal(&strip.rule))),
         Some("to_state = 'firing' and from_state <> 'firing'".to_owned()),
-        firing.cohort.as_ref().map(|cohort| format!("cohort = {}", literal(cohort))),
-        firing.version.as_ref().map(|version| format!("model_version = {}", literal(version))),
+        firing.cohort.as_ref().map(|cohort| format!("cohort = {}", text_literal(cohort))),
+        firing.version.as_ref().map(|version| format!("model_version = {}", text_literal(version))),
         strip.from.map(|at| format!("{event_time} > {}", time_literal(at))),
         strip.to.map(|at| format!("{event_time} <= {}", time_literal(at))),
     ]);

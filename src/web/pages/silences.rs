@@ -13,6 +13,7 @@ use super::acts::{allowed, lasting, needed, to};
 use super::incident::number;
 use super::{Page, render};
 use crate::domain::duration;
+use crate::domain::name::text_literal;
 use crate::notify::policy::matcher::Matcher;
 use crate::postgres::held;
 use crate::store::alerting::silence::{self, NewSilence};
@@ -22,7 +23,7 @@ use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::session::Visitor;
-use crate::web::view::panel::{Panel, literal};
+use crate::web::view::panel::Panel;
 use crate::web::view::silences::{self as view, Line, MutedLine};
 use crate::web::{Shared, reading, selection};
 
@@ -163,7 +164,7 @@ fn more(params: &Params, rows: &mut Vec<SilenceRow>) -> Option<String> {
 fn panel(params: &Params, (in_force, job): (Option<bool>, Option<&str>), before: Option<i64>) -> Panel {
     let conditions = [
         in_force.map(|in_force| if in_force { "in_force".to_owned() } else { "not in_force".to_owned() }),
-        job.map(|job| format!("job = {}", literal(job))),
+        job.map(|job| format!("job = {}", text_literal(job))),
         before.map(|before| format!("silence_id < {before}")),
     ];
     let conditions: Vec<String> = conditions.into_iter().flatten().collect();

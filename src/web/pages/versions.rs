@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use super::{Page, render};
 use crate::chart::svg::several;
 use crate::chart::{Size, Svg};
+use crate::domain::name::text_literal;
 use crate::domain::shown::Shown;
 use crate::store::read::cohorts as cells;
 use crate::store::read::residuals::Scope;
@@ -25,11 +26,11 @@ use crate::web::params::Params;
 use crate::web::selection::{self, Selection};
 use crate::web::session::Visitor;
 use crate::web::view::job::{self as tabs, Tab};
-use crate::web::view::panel::{Panel, literal};
+use crate::web::view::panel::Panel;
 use crate::web::view::same_keys::{self, Same};
 use crate::web::view::versions::{self as view, VersionLine, Versions, WindowRow};
 use crate::web::view::words::{self, When};
-use crate::web::view::{residual_sql, series as series_view};
+use crate::web::view::{drawing, residual_sql};
 use crate::web::{Shared, reading, scope};
 
 /// Windows in the chart, and annotations below it.
@@ -148,7 +149,7 @@ async fn page(
 
 /// Annotations with their times: the chart of several lines draws none.
 fn marks(annotations: &[AnnotationRow], zone: Tz) -> Vec<(When, String)> {
-    let marks = series_view::marks(annotations).into_iter();
+    let marks = drawing::marks(annotations).into_iter();
     marks.map(|mark| (words::when(mark.at, zone), mark.words)).collect()
 }
 
@@ -246,15 +247,16 @@ async fn same_pairs(
 
 fn same_sql(of: &Scope, chosen: &str, against: &str) -> String {
     let both = Scope { version: None, ..of.clone() };
-    let versions = format!("model_version in ({}, {}) and outcome = 'pair'", literal(chosen), literal(against));
+    let versions =
+        format!("model_version in ({}, {}) and outcome = 'pair'", text_literal(chosen), text_literal(against));
     let pair = residual_sql::over(&both, "prediction_key, model_version, error", &versions, "");
     let pair = pair.trim_end_matches(['\n', ';']).replace('\n', "\n    ");
     format!(
         "with pair as (\n    {pair}\n)\nselect count(*) as pairs, sqrt(avg(a.error * a.error)) as rmse, sqrt(avg(b.error * b.error)) as \
          against_rmse,\n       avg(a.error * a.error - b.error * b.error) as difference\nfrom pair a\njoin pair b using \
          (prediction_key)\nwhere a.model_version = {} and b.model_version = {};",
-        literal(chosen),
-        literal(against)
+        text_literal(chosen),
+        text_literal(against)
     )
 }
 

@@ -5,9 +5,9 @@ use chrono_tz::Tz;
 
 use super::window::interval;
 use super::words::{self, When};
-use crate::chart::Verdict;
 use crate::chart::steps::{Across, Step, Steps, Up};
 use crate::domain::about::{About, AboutMetric};
+use crate::domain::verdict::Verdict;
 use crate::store::read::window::{AgeRow, JudgedRow, RunRow, WindowKey};
 use crate::text::links::Links;
 
@@ -51,7 +51,7 @@ pub fn age_lines(
 
 /// `rmse-high: breach`.
 fn said(judged: &JudgedRow) -> String {
-    let verdict = Verdict::from_name(&judged.verdict).map_or("unknown", Verdict::label);
+    let verdict = Verdict::parse(&judged.verdict).map_or("unknown", Verdict::label);
     format!("{}: {verdict}", judged.rule)
 }
 
@@ -112,7 +112,7 @@ pub fn verdict_lines(key: &WindowKey, about: &About, rows: &[JudgedRow], zone: T
         .map(|row| {
             let rule = about.rules.iter().find(|rule| rule.name == row.rule);
             let metric = rule.and_then(|rule| about.metric(&rule.metric));
-            let verdict = Verdict::from_name(&row.verdict);
+            let verdict = Verdict::parse(&row.verdict);
             VerdictLine {
                 at: words::when(row.evaluated_at, zone),
                 rule: row.rule.clone(),

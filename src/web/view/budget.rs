@@ -8,6 +8,7 @@ use super::words::{self, When};
 use crate::chart::bars::{Bar, Bars};
 use crate::chart::steps::{Across, Step, Steps, Up};
 use crate::domain::about::AboutSlo;
+use crate::domain::verdict::Verdict;
 use crate::evaluate::spending::{self, ComingBack, Spent};
 use crate::store::read::budget::{AdjustmentRow, CohortRow, DayRow, EvaluationRow, LeftRow};
 use crate::text::links::{Links, with_query};
@@ -109,9 +110,9 @@ pub fn burns(job: &str, slo: &AboutSlo, row: &EvaluationRow) -> Vec<BurnLine> {
         let seconds = |text: &str| crate::domain::duration::parse(text).map(|time| time.num_seconds()).ok();
         let (long, short) = (seconds(&burn.long), seconds(&burn.short));
         let known = slo.burns.iter().find(|one| Some(one.long_seconds) == long && Some(one.short_seconds) == short);
-        let (verdict, kind, letter) = match crate::chart::Verdict::from_name(&burn.verdict) {
-            Some(crate::chart::Verdict::Breach) => ("too fast", "bad", "B"),
-            Some(crate::chart::Verdict::Ok) => ("within the factor", "calm", "✓"),
+        let (verdict, kind, letter) = match Verdict::parse(&burn.verdict) {
+            Some(Verdict::Breach) => ("too fast", "bad", "B"),
+            Some(Verdict::Ok) => ("within the factor", "calm", "✓"),
             Some(other) => (other.label(), "unsure", "?"),
             None => ("not known", "unsure", "?"),
         };

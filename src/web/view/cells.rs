@@ -1,6 +1,6 @@
 //! Small squares with a letter each: verdicts through time, runs of a job.
 
-use crate::chart::Verdict;
+use crate::domain::verdict::Verdict;
 
 /// A square.
 #[derive(Debug, Clone, PartialEq, Eq)]

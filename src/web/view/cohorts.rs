@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::panel::{literal, time_literal};
-use super::series::window_link;
+use super::drawing::window_link;
+use super::panel::time_literal;
 use super::words::{self, When};
 use crate::chart::heatmap::{Cell, Heatmap, Row, Shades};
 use crate::domain::about::{About, AboutMetric};
+use crate::domain::name::text_literal;
 use crate::store::read::cohorts::{CellRow, CohortRow};
 use crate::store::read::series::{OpenAlertRow, Selector};
 use crate::text::links::{Links, with_query};
@@ -288,7 +289,7 @@ fn cell_words(
 
 /// The query behind the cells.
 pub fn cells_sql(of: &Selector, tracks: &[Track], (ends, total): (&[DateTime<Utc>], i64)) -> String {
-    let cohorts: BTreeSet<String> = tracks.iter().map(|track| literal(&track.row.cohort)).collect();
+    let cohorts: BTreeSet<String> = tracks.iter().map(|track| text_literal(&track.row.cohort)).collect();
     let cohorts: Vec<String> = cohorts.into_iter().collect();
     let is_all = usize::try_from(total).is_ok_and(|total| total == ends.len());
     let windows = if is_all {
@@ -302,9 +303,9 @@ pub fn cells_sql(of: &Selector, tracks: &[Track], (ends, total): (&[DateTime<Utc
     format!(
         "select window_end, cohort, value, labeled, status\nfrom {source}\nwhere job = {} and window_name = {} and metric = {} and \
          model_version is null\n  and {windows}\n  and cohort in ({})\norder by window_end, cohort;",
-        literal(&of.job),
-        literal(&of.window),
-        literal(&of.metric),
+        text_literal(&of.job),
+        text_literal(&of.window),
+        text_literal(&of.metric),
         if cohorts.is_empty() { "null".to_owned() } else { cohorts.join(", ") }
     )
 }

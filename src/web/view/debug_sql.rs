@@ -1,7 +1,7 @@
 //! The queries behind the errors of single predictions, for analysts.
 
-use super::panel::literal;
 use super::residual_sql::over;
+use crate::domain::name::text_literal;
 use crate::store::read::residuals::Scope;
 
 /// Numbers of the errors.
@@ -17,7 +17,7 @@ pub fn errors(of: &Scope) -> String {
 
 /// Errors by hour and weekday in a zone.
 pub fn hours(of: &Scope, zone: &str) -> String {
-    let zone = literal(zone);
+    let zone = text_literal(zone);
     over(
         of,
         &format!(

@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::Value as Json;
 
 use super::cells::conditions;
-use super::panel::literal;
 use super::words::{self, When};
+use crate::domain::name::text_literal;
 use crate::notify::message::Notice;
 use crate::store::read::notifications::{AttemptRow, Notification, NotificationFilter, NotificationRow, ReceiverRow};
 use crate::text::links::{Links, escaped, with_query};
@@ -170,7 +170,7 @@ pub fn text(message: &Notification) -> (String, String) {
 /// The query behind the list.
 pub fn sql(filter: &NotificationFilter) -> String {
     let equal =
-        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
+        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", text_literal(text)));
     let filters = conditions([
         equal("job", &filter.job),
         equal("receiver", &filter.receiver),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::words;
 use crate::domain::about::About;
-use crate::evaluate::moved::{self, Part, median};
+use crate::evaluate::moved::{self, Part};
+use crate::evaluate::quantile::median;
 use crate::store::read::firing::{MetricRow, ShareRow, VersionRow};
 use crate::text::links::{Links, with_query};
 

@@ -7,7 +7,7 @@ use super::rule;
 use super::words;
 use crate::chart::{Svg, sparkline};
 use crate::domain::about::About;
-use crate::evaluate::confirmation::Quality;
+use crate::evaluate::alert_quality::Quality;
 use crate::evaluate::long_range;
 use crate::store::read::executive::{Chosen, DayRow, KeptRow, PooledRow, PromiseRow};
 use crate::store::read::firings::FiringRow;

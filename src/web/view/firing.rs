@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::words::{self, When};
 use crate::chart;
-use crate::evaluate::hindsight::{self, Hindsight, Judged, Newest, Outcome};
+use crate::domain::verdict::Verdict;
+use crate::evaluate::hindsight::{self, Hindsight, Judged, Outcome};
 use crate::notify::message::{AlertFacts, Point, RuleFacts};
 use crate::store::read::firing::{Firings, NewestVerdictRow};
 use crate::store::read::incident::EvidenceRow;
@@ -103,10 +104,8 @@ pub fn judged(firings: &[Firing]) -> (Firings, Vec<usize>) {
 
 /// Answers whether an alert would still fire by the newest verdicts on its windows.
 pub fn look_back(rule: Option<&RuleFacts>, verdicts: &[&NewestVerdictRow]) -> Hindsight {
-    let windows: Vec<Judged> = verdicts
-        .iter()
-        .map(|row| Judged { verdict: Newest::from_name(&row.verdict), is_final: row.is_final })
-        .collect();
+    let windows: Vec<Judged> =
+        verdicts.iter().map(|row| Judged { verdict: Verdict::parse(&row.verdict), is_final: row.is_final }).collect();
     let persistence = rule.map_or(Some(1), |rule| match (rule.persistence, rule.lasting.is_empty()) {
         (0 | 1, false) => None,
         (count, _) => usize::try_from(count).ok(),
@@ -150,7 +149,7 @@ pub fn windows(firing: &Firing, verdicts: &[&NewestVerdictRow], zone: Tz) -> Vec
     let unit = firing.alert.as_ref().map_or("", |alert| alert.unit.as_str());
     let line = |row: &&NewestVerdictRow| WindowLine {
         end: words::when(row.window_end, zone),
-        verdict: chart::Verdict::from_name(&row.verdict).map_or("unknown", chart::Verdict::label),
+        verdict: Verdict::parse(&row.verdict).map_or("unknown", Verdict::label),
         value: row.value.map_or("–".to_owned(), |value| amount(Some(value), unit)),
         labeled: row.labeled.map_or("–".to_owned(), words::count),
         coverage: row.coverage.map_or("–".to_owned(), words::share),

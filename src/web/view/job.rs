@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+use super::drawing::window_link;
 use super::overview::{Job, letter};
-use super::series::{Entry, UsualCorrection, window_link};
+use super::series::Entry;
 use super::words::{self, When};
-use crate::chart::{Missing, Svg, Verdict, sparkline};
+use crate::chart::{Missing, Svg, sparkline};
+use crate::domain::name::text_literal;
+use crate::domain::verdict::Verdict;
+use crate::evaluate::correction::UsualCorrection;
 use crate::store::read::overview::RecentRow;
 use crate::store::read::series::{OpenAlertRow, Selector};
 use crate::store::read::window::MetricRow;
 use crate::text::links::Links;
 use crate::web::selection::Selection;
-use crate::web::view::panel::{equals, literal};
+use crate::web::view::panel::equals;
 
 /// A tab of the pages of a job.
 #[derive(Debug, Clone)]
@@ -214,9 +218,9 @@ pub fn labels_sql(of: &Selector) -> String {
     format!(
         "select window_end, labeled, predictions, coverage, label_arrival_rate, label_latency_p50, label_latency_p95\nfrom \
          trueup.window_history\nwhere job = {} and window_name = {} and cohort = {} and {}\norder by window_end desc limit 1;",
-        literal(&of.job),
-        literal(&of.window),
-        literal(&of.cohort),
+        text_literal(&of.job),
+        text_literal(&of.window),
+        text_literal(&of.cohort),
         equals("model_version", of.version.as_deref())
     )
 }

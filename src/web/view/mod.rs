@@ -9,6 +9,7 @@ pub mod debug;
 pub mod debug_sql;
 pub mod definition;
 pub mod deliveries;
+pub mod drawing;
 pub mod evidence;
 pub mod executive;
 pub mod feed;

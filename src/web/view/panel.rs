@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::name::text_literal;
 use crate::text::links::instant;
 
 /// A panel of a page.
@@ -62,12 +63,6 @@ impl Panel {
     }
 }
 
-/// A text as an SQL literal.
-pub fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
-}
-
 /// A time as an SQL literal.
 pub fn time_literal(at: DateTime<Utc>) -> String {
     format!("'{}'", instant(at))
@@ -75,5 +70,5 @@ pub fn time_literal(at: DateTime<Utc>) -> String {
 
 /// `column = 'value'`, or `column is null`.
 pub fn equals(column: &str, value: Option<&str>) -> String {
-    value.map_or_else(|| format!("{column} is null"), |value| format!("{column} = {}", literal(value)))
+    value.map_or_else(|| format!("{column} is null"), |value| format!("{column} = {}", text_literal(value)))
 }

@@ -1,12 +1,13 @@
 //! The queries behind what pages show of single predictions, for analysts.
 
-use super::panel::{literal, time_literal};
+use super::panel::time_literal;
+use crate::domain::name::text_literal;
 use crate::store::read::residuals::Scope;
 use crate::store::read::window::WindowKey;
 
 /// A query over the residuals of a scope: the columns, and what follows its conditions.
 pub fn over(of: &Scope, columns: &str, and: &str, rest: &str) -> String {
-    let job = literal(&of.job);
+    let job = text_literal(&of.job);
     let mut conditions = format!(
         "where job = {job} and plan_id = (select plan_id from trueup.plan_history where job = {job} and is_current)\n  and bucket_start > {from}::timestamptz - interval '25 hours' and bucket_start < {to}\n  and event_at >= {from} and event_at < {to}",
         from = time_literal(of.from),
@@ -28,10 +29,10 @@ pub fn over(of: &Scope, columns: &str, and: &str, rest: &str) -> String {
 fn narrowed(cohort: &serde_json::Value, version: Option<&str>) -> String {
     let mut text = String::new();
     if cohort.as_object().is_some_and(|values| !values.is_empty()) {
-        text.push_str(&format!("\n  and dimensions @> {}", literal(&cohort.to_string())));
+        text.push_str(&format!("\n  and dimensions @> {}", text_literal(&cohort.to_string())));
     }
     if let Some(version) = version {
-        text.push_str(&format!("\n  and model_version = {}", literal(version)));
+        text.push_str(&format!("\n  and model_version = {}", text_literal(version)));
     }
     text
 }
@@ -50,8 +51,8 @@ pub fn worst(of: &Scope, most: i64) -> String {
 pub fn kept(key: &WindowKey, cohort: &serde_json::Value, most: i64) -> String {
     format!(
         "select prediction_key, model_version, event_at, predicted, actual, error, label_at\nfrom trueup.worst_samples\nwhere job = {} and window_name = {} and window_end = {}{}\norder by place\nlimit {most};",
-        literal(&key.job),
-        literal(&key.window),
+        text_literal(&key.job),
+        text_literal(&key.window),
         time_literal(key.end),
         narrowed(cohort, key.version.as_deref())
     )

@@ -6,10 +6,10 @@ use chrono_tz::Tz;
 use super::cells::{Cell, of_verdict};
 use super::job::target;
 use super::words::{self, When};
-use crate::chart::Verdict as Shown;
 use crate::domain::about::{About, AboutRule};
-use crate::evaluate::confirmation::{self, Confirmation, Outcome, Quality};
-use crate::evaluate::verdict::Verdict;
+use crate::domain::verdict::Verdict;
+use crate::evaluate::alert_quality::{self, Fired, Quality};
+use crate::evaluate::hindsight::{self, Judged, Outcome};
 use crate::store::read::firings::{FiringRow, StripRow, TargetRow};
 use crate::text::links::{Links, with_query};
 use crate::text::number::number;
@@ -81,13 +81,13 @@ fn condition_of(rule: &AboutRule) -> String {
 /// Returns the verdicts as squares. A window that later labels judged otherwise is underlined.
 pub fn strip(job: &str, rows: &[StripRow], of: (&str, Option<&str>), zone: Tz) -> Vec<(Cell, bool)> {
     let cell = |row: &StripRow| {
-        let known = |word: &Option<String>| word.as_deref().and_then(Shown::from_name);
+        let known = |word: &Option<String>| word.as_deref().and_then(Verdict::parse);
         let (then, later) = (known(&row.verdict), known(&row.later_verdict));
         let (letter, kind) = of_verdict(then.or(later));
         let changed = later.is_some() && then.is_some() && later != then;
         let later =
             later.filter(|_| changed).map_or(String::new(), |later| format!("; by later labels {}", later.label()));
-        let said = then.map_or("judged later only", Shown::label);
+        let said = then.map_or("judged later only", Verdict::label);
         let value = row.value.map_or(String::new(), |value| format!(", {}", number(value)));
         let limit = row.limit_value.map_or(String::new(), |limit| format!(" (limit {})", number(limit)));
         let title = format!("{}: {said}{value}{limit}{later}", words::when(row.window_end, zone).text);
@@ -103,17 +103,17 @@ pub fn strip(job: &str, rows: &[StripRow], of: (&str, Option<&str>), zone: Tz) -
 
 /// Counts of verdicts, as facts.
 pub fn counts(rows: &[StripRow]) -> Vec<(String, &'static str)> {
-    let newest = |row: &&StripRow| row.verdict.as_deref().or(row.later_verdict.as_deref()).and_then(Shown::from_name);
+    let newest = |row: &&StripRow| row.verdict.as_deref().or(row.later_verdict.as_deref()).and_then(Verdict::parse);
     let count =
-        |wanted: &[Shown]| rows.iter().filter(|row| newest(row).is_some_and(|one| wanted.contains(&one))).count();
-    let unsure = count(&[Shown::Insufficient, Shown::NoData, Shown::Error]);
+        |wanted: &[Verdict]| rows.iter().filter(|row| newest(row).is_some_and(|one| wanted.contains(&one))).count();
+    let unsure = count(&[Verdict::Insufficient, Verdict::NoData, Verdict::Error]);
     let text = |count: usize| words::count(i64::try_from(count).unwrap_or(i64::MAX));
     #[expect(clippy::cast_precision_loss, reason = "a few hundred windows")]
     let share = if rows.is_empty() { "–".to_owned() } else { words::share(unsure as f64 / rows.len() as f64) };
     vec![
         (text(rows.len()), "windows"),
-        (text(count(&[Shown::Ok])), "ok"),
-        (text(count(&[Shown::Breach])), "in breach"),
+        (text(count(&[Verdict::Ok])), "ok"),
+        (text(count(&[Verdict::Breach])), "in breach"),
         (share, "could not be judged"),
     ]
 }
@@ -159,9 +159,9 @@ pub fn firings(rows: &[FiringRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<Firi
             },
             confirmation: confirmation.label(),
             kind: match confirmation {
-                Confirmation::Confirmed => "calm",
-                Confirmation::TakenBack => "bad",
-                Confirmation::Undecided => "none",
+                Outcome::Confirmed => "calm",
+                Outcome::TakenBack => "bad",
+                Outcome::Undecided => "none",
             },
             mark: match row.mark.as_deref() {
                 Some("useful") => "useful",
@@ -173,14 +173,15 @@ pub fn firings(rows: &[FiringRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<Firi
     rows.iter().map(line).collect()
 }
 
-fn confirmed(row: &FiringRow) -> Confirmation {
-    confirmation::confirmation(row.verdicts.iter().map(|word| Verdict::parse(word)))
+fn confirmed(row: &FiringRow) -> Outcome {
+    let judged = row.verdicts.iter().map(|word| Judged { verdict: Verdict::parse(word), is_final: false });
+    hindsight::look_back(&judged.collect::<Vec<_>>(), None).outcome
 }
 
 /// Counts the outcomes of firings.
 pub fn quality(rows: &[FiringRow]) -> Quality {
-    let outcome = |row: &FiringRow| Outcome {
-        confirmation: confirmed(row),
+    let fired = |row: &FiringRow| Fired {
+        outcome: confirmed(row),
         acknowledged_within: row.acked_at.map(|at| at - row.fired_at),
         was_useful: match row.mark.as_deref() {
             Some("useful") => Some(true),
@@ -188,7 +189,7 @@ pub fn quality(rows: &[FiringRow]) -> Quality {
             _ => None,
         },
     };
-    confirmation::quality(&rows.iter().map(outcome).collect::<Vec<_>>())
+    alert_quality::quality(&rows.iter().map(fired).collect::<Vec<_>>())
 }
 
 /// The quality as facts.

@@ -5,8 +5,9 @@ use chrono_tz::Tz;
 
 use super::cells::{Cell, conditions};
 use super::overview::Job;
-use super::panel::{literal, time_literal};
+use super::panel::time_literal;
 use super::words::{self, When};
+use crate::domain::name::text_literal;
 use crate::store::read::runs::{ChangeRow, NoticeRow, RunFilter, RunRow};
 use crate::text::links::Links;
 use crate::web::view::job::target;
@@ -202,7 +203,7 @@ pub fn notices(rows: &[NoticeRow]) -> Vec<Effect> {
 /// The query behind the list.
 pub fn sql(filter: &RunFilter) -> String {
     let equal =
-        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", literal(text)));
+        |column: &str, value: &Option<String>| value.as_ref().map(|text| format!("{column} = {}", text_literal(text)));
     let filters = conditions([
         equal("job", &filter.job),
         equal("state", &filter.state),

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::panel::{literal, time_literal};
-use super::series::window_link;
+use super::drawing::window_link;
+use super::panel::time_literal;
 use super::words::{self, When};
 use crate::chart::{Line, Missing, Point};
 use crate::domain::about::{About, AboutBetter, AboutMetric};
+use crate::domain::name::text_literal;
 use crate::store::read::cohorts::CellRow;
 use crate::store::read::series::Selector;
 use crate::store::read::versions::FirstRow;
@@ -287,14 +288,14 @@ pub fn chart_sql(of: &Selector, names: &[String], (ends, total): (&[DateTime<Utc
     let source = of
         .as_of
         .map_or("trueup.metric_history".to_owned(), |at| format!("trueup.metric_history_as_of({})", time_literal(at)));
-    let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    let names: Vec<String> = names.iter().map(|name| text_literal(name)).collect();
     format!(
         "select window_end, model_version, value, ci_low, ci_high, labeled, status\nfrom {source}\nwhere job = {} and window_name = {} and \
          metric = {} and cohort = {}\n  and {windows}\n  and model_version in ({})\norder by window_end, model_version;",
-        literal(&of.job),
-        literal(&of.window),
-        literal(&of.metric),
-        literal(&of.cohort),
+        text_literal(&of.job),
+        text_literal(&of.window),
+        text_literal(&of.metric),
+        text_literal(&of.cohort),
         if names.is_empty() { "null".to_owned() } else { names.join(", ") }
     )
 }

@@ -1,16 +1,17 @@
 //! The queries behind the page of a window, for analysts.
 
-use super::panel::{equals, literal, time_literal};
+use super::panel::{equals, time_literal};
+use crate::domain::name::text_literal;
 use crate::store::read::window::WindowKey;
 
 /// The conditions of all queries of the page: job, window, cohort and version.
 pub fn conditions(key: &WindowKey) -> String {
     format!(
         "job = {} and window_name = {} and window_end = {}\n  and cohort = {} and {}",
-        literal(&key.job),
-        literal(&key.window),
+        text_literal(&key.job),
+        text_literal(&key.window),
         time_literal(key.end),
-        literal(&key.cohort),
+        text_literal(&key.cohort),
         equals("model_version", key.version.as_deref())
     )
 }
@@ -43,7 +44,7 @@ pub fn ages_sql(key: &WindowKey, metric: &str) -> String {
         "select revision, label_age, value, ci_low, ci_high, labeled, predictions, run_id, as_of\nfrom trueup.metric_revisions\nwhere {}\n  \
          and metric = {}{}\norder by revision;",
         conditions(key),
-        literal(metric),
+        text_literal(metric),
         known(key).0
     )
 }
@@ -65,7 +66,7 @@ pub fn runs_sql(job: &str, runs: &[i64]) -> String {
     format!(
         "select run_id, trigger, state, scheduled_for, as_of, plan_id, rows_read\nfrom trueup.run_history\nwhere job = {} and run_id in \
          ({list})\norder by run_id;",
-        literal(job)
+        text_literal(job)
     )
 }
 
@@ -76,9 +77,9 @@ pub fn parts_sql(key: &WindowKey, metric: &str) -> String {
         "select cohort, model_version, value, ci_low, ci_high, labeled, predictions\nfrom trueup.metric_revisions\nwhere job = {} and \
          window_name = {} and window_end = {}\n  and metric = {} and (model_version is null or cohort = 'all')\n  and not removed and \
          {counts}{known}\norder by model_version is not null, cohort <> 'all', labeled desc;",
-        literal(&key.job),
-        literal(&key.window),
+        text_literal(&key.job),
+        text_literal(&key.window),
         time_literal(key.end),
-        literal(metric)
+        text_literal(metric)
     )
 }

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::name::text_literal;
 use crate::store::read::series::Selector;
 use crate::text::links::Links;
 use crate::web::params::Params;
 use crate::web::selection;
 use crate::web::view::firing::Firing;
-use crate::web::view::panel::{Panel, equals, literal, time_literal};
+use crate::web::view::panel::{Panel, equals, time_literal};
 
 /// The panels, in the order of the page.
 pub struct Panels {
@@ -100,9 +101,9 @@ fn verdicts(of: &Of<'_>) -> String {
         "select distinct on (window_end) window_end, verdict, value, labeled, coverage, retroactive, reason\nfrom \
          trueup.verdict_history\nwhere job = {} and rule = {} and cohort = {} and {}\n  and window_end >= {} and window_end <= \
          {}\norder by window_end, evaluated_at desc;",
-        literal(of.job),
-        literal(&main.row.rule),
-        literal(&main.row.cohort),
+        text_literal(of.job),
+        text_literal(&main.row.rule),
+        text_literal(&main.row.cohort),
         equals("model_version", main.row.model_version.as_deref()),
         time_literal(since),
         time_literal(until)
@@ -132,7 +133,7 @@ fn changes(of: &Of<'_>) -> String {
     format!(
         "select starts_at, ends_at, kind, note, author\nfrom trueup.annotation\nwhere (job = {} or job is null) and starts_at <= {}\n  \
          and coalesce(ends_at, starts_at) >= {}\norder by starts_at desc, id desc;",
-        literal(of.job),
+        text_literal(of.job),
         time_literal(until),
         time_literal(from)
     )
@@ -160,8 +161,8 @@ fn shares(of: &Selector, end: DateTime<Utc>) -> String {
          array_to_string(array(select jsonb_object_keys(cohort_values)), ', ') as dimension\n  from trueup.window_revisions\n  where \
          job = {} and window_name = {} and window_end = {}\n    and cohort <> 'all' and model_version is null and coalesce(mse, rmse) is \
          not null and {}\n) as cohorts\norder by squared_error desc;",
-        literal(&of.job),
-        literal(&of.window),
+        text_literal(&of.job),
+        text_literal(&of.window),
         time_literal(end),
         counts(of)
     )
@@ -171,10 +172,10 @@ fn metrics(of: &Selector, end: DateTime<Utc>) -> String {
     format!(
         "select metric, value, ci_low, ci_high\nfrom trueup.metric_revisions\nwhere job = {} and window_name = {} and window_end = {}\n  \
          and cohort = {} and {} and value is not null and {}\norder by metric;",
-        literal(&of.job),
-        literal(&of.window),
+        text_literal(&of.job),
+        text_literal(&of.window),
         time_literal(end),
-        literal(&of.cohort),
+        text_literal(&of.cohort),
         equals("model_version", of.version.as_deref()),
         counts(of)
     )
@@ -185,11 +186,11 @@ fn versions(of: &Selector, end: DateTime<Utc>) -> String {
         "select model_version, value, ci_low, ci_high, labeled, predictions\nfrom trueup.metric_revisions\nwhere job = {} and window_name \
          = {} and window_end = {}\n  and cohort = {} and metric = {} and model_version is not null and {}\norder by predictions desc, \
          model_version;",
-        literal(&of.job),
-        literal(&of.window),
+        text_literal(&of.job),
+        text_literal(&of.window),
         time_literal(end),
-        literal(&of.cohort),
-        literal(&of.metric),
+        text_literal(&of.cohort),
+        text_literal(&of.metric),
         counts(of)
     )
 }
@@ -226,7 +227,7 @@ fn notified(of: &Of<'_>) -> String {
     format!(
         "select receiver, kind, state, attempt, created_at, settled_at, next_attempt_at\nfrom trueup.notification_state\nwhere job = {} \
          and created_at >= {}\n  and jsonb_path_exists(body, '$.rules[*].alerts[*].incident ? (@ == {})')\norder by created_at, sequence;",
-        literal(of.job),
+        text_literal(of.job),
         time_literal(of.opened_at),
         of.id
     )
