@@ -11,7 +11,7 @@ use super::{JobAlerts, Trigger, compose};
 use crate::dispatch;
 use crate::notify::policy::route::Routing;
 use crate::postgres::held;
-use crate::store::alerting::alert::{self, FiringAlert};
+use crate::store::alerting::manual::{self, FiringAlert};
 use crate::store::clock;
 use crate::store::ledger::job;
 use crate::store::outbox::queue::{self, NewNotification};
@@ -58,11 +58,11 @@ pub async fn act_as_seen(
     held::within(pool, held::SHORT, async |connection| {
         let mut transaction = connection.begin().await?;
         lock(&mut transaction, ids, incidents).await?;
-        let changed = alert::changed_at(&mut transaction, ids, incidents).await?;
+        let changed = manual::changed_at(&mut transaction, ids, incidents).await?;
         if seen.is_some_and(|seen| changed.is_some_and(|changed| changed > seen)) {
             return Ok(Outcome::Changed);
         }
-        let firing = alert::firing_of(&mut transaction, ids, incidents).await?;
+        let firing = manual::firing_of(&mut transaction, ids, incidents).await?;
         if firing.is_empty() {
             return Ok(Outcome::NothingFires);
         }
@@ -104,7 +104,7 @@ async fn act_on(
 
 /// Locks the jobs of alerts before the alerts, in the same order as runs. Returns the jobs.
 async fn lock(connection: &mut PgConnection, ids: &[i64], incidents: &[i64]) -> Result<Vec<i64>, RunError> {
-    let jobs = alert::jobs_of(connection, ids, incidents).await?;
+    let jobs = manual::jobs_of(connection, ids, incidents).await?;
     for job_id in &jobs {
         job::lock_published(connection, *job_id).await?;
     }
@@ -118,12 +118,12 @@ async fn act_within(
     routing: &Routing,
 ) -> Result<Vec<FiringAlert>, RunError> {
     let jobs = lock(transaction, ids, incidents).await?;
-    let seen = alert::firing_of(transaction, ids, incidents).await?;
+    let seen = manual::firing_of(transaction, ids, incidents).await?;
     let now = clock::now(transaction).await?;
     let found_ids: Vec<i64> = seen.iter().map(|found| found.id).collect();
     match act.kind {
-        Kind::Acknowledge => alert::acknowledge(transaction, &found_ids, act.author, act.note).await?,
-        Kind::Resolve => alert::resolve_by_hand(transaction, &found_ids, act.author, act.note).await?,
+        Kind::Acknowledge => manual::acknowledge(transaction, &found_ids, act.author, act.note).await?,
+        Kind::Resolve => manual::resolve_by_hand(transaction, &found_ids, act.author, act.note).await?,
     }
     for job_id in jobs {
         match act.kind {

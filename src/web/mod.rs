@@ -43,7 +43,7 @@ pub use report::{ReportFormat, ReportRange, report};
 pub struct Site {
     /// Read-only connections.
     pub reader: PgPool,
-    /// Resources of users' acts. `None`: the pages only show.
+    /// Resources of users' acts. `None`: the pages are read-only.
     pub acts: Option<Acts>,
     /// The runner in this process, for its probes.
     pub runner: Option<Runner>,

@@ -4,5 +4,6 @@ pub mod alert;
 pub mod annotation;
 pub mod evidence;
 pub mod incident;
+pub mod manual;
 pub mod notified;
 pub mod silence;

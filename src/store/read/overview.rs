@@ -39,7 +39,7 @@ pub async fn hidden(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> 
 }
 
 /// A job as it is now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct JobRow {
     pub job: String,
     /// `firing`, `late`, `unsure`, `pending` or `ok`.

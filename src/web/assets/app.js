@@ -1,4 +1,4 @@
-// Only adds: ages beside times, copying of SQL, and a refresh that keeps what the user is doing.
+// Only adds: ages next to times, copying of SQL, and a refresh that keeps what the user is doing.
 (() => {
   const ages = () => {
     const now = Date.now();

@@ -48,13 +48,13 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 /// Returns what acting needs, if the pages offer it and the user may act.
 pub(super) fn allowed<'a>(shared: &'a Shared, visitor: &Visitor) -> Result<&'a Acts, PageError> {
     let Some(acts) = &shared.acts else {
-        let words = "These pages only show: they run without a scheduler. The pages of `trueup serve` and the command line act.";
+        let words = "These pages are read-only. Use the pages of `trueup serve`, or the command line.";
         return Err(PageError::Forbidden(words.to_owned()));
     };
     if visitor.may_act {
         return Ok(acts);
     }
-    Err(PageError::Forbidden("Your groups may look, but not act; see `act` in [web] proxy.".to_owned()))
+    Err(PageError::Forbidden("Your groups may read, but not act; see `act` in [web] proxy.".to_owned()))
 }
 
 /// Returns a text of a form, without surrounding space; empty if it is not given.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Redirect};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::acts::allowed;
 use super::{Page, render};
 use crate::dispatch::trial;
 use crate::postgres::held;
@@ -24,7 +25,7 @@ use crate::web::session::Visitor;
 use crate::web::view::deliveries::{self as view, Attempt, Line, ReceiverLine, STATES};
 use crate::web::view::panel::Panel;
 use crate::web::view::words::{self, When};
-use crate::web::{Acts, Shared, reading};
+use crate::web::{Shared, reading};
 
 /// Messages of a page of the list, and attempts of one message.
 const LISTED: i64 = 50;
@@ -103,7 +104,7 @@ async fn deliveries_page(
         format!("{here}{}", params.with(&[("before", Some(&rows[last - 1].sequence.to_string()))]))
     });
     let jobs = jobs::jobs(connection, None).await?.into_iter().map(|row| row.job).collect();
-    let why = if query.is_empty() { "Nothing was sent yet." } else { "No message matches these filters." };
+    let why = if query.is_empty() { "Nothing has been sent yet." } else { "No message matches these filters." };
     Ok(DeliveriesPage {
         receivers: receivers.empty_if(known.is_empty(), "Nothing was sent in the last 30 days."),
         known,
@@ -178,19 +179,12 @@ async fn delivery_page(connection: &mut PgConnection, frame: Frame, id: Uuid) ->
         fallback: found.fallback_at.map(|at| words::when(at, zone)),
         run: found.row.run_id.map(|id| Links::default().run(id)),
         recipients: view::recipients(&found),
-        attempts: attempts.empty_if(tried.is_empty(), "It was not tried yet."),
+        attempts: attempts.empty_if(tried.is_empty(), "It has not been tried yet."),
         tried,
         message,
         text,
         body,
     })
-}
-
-/// Returns what acts need, or why the user may not act here.
-fn acts<'a>(shared: &'a Shared, visitor: &Visitor) -> Result<&'a Acts, PageError> {
-    let acts = shared.acts.as_ref();
-    let acts = acts.ok_or_else(|| PageError::Forbidden("These pages only show: `trueup serve` can act.".to_owned()))?;
-    visitor.may_act.then_some(acts).ok_or_else(|| PageError::Forbidden("You may read here, but not act.".to_owned()))
 }
 
 /// Makes a message due again.
@@ -199,7 +193,7 @@ pub(super) async fn retry(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Page {
-    let acts = acts(&shared, &visitor)?;
+    let acts = allowed(&shared, &visitor)?;
     let id = identifier(&id)?;
     let retried = held::within(&acts.pool, held::SHORT, async |connection| retry::retry(connection, &[id], None).await);
     if retried.await? == 0 {
@@ -222,7 +216,7 @@ pub(super) async fn test(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Page {
-    let acts = acts(&shared, &visitor)?;
+    let acts = allowed(&shared, &visitor)?;
     let known = reading::snapshot(&shared, async |connection| Ok(read::receivers(connection).await?)).await?;
     if !known.iter().any(|row| row.receiver == name) {
         let words = format!("There is no receiver `{}` in the last 30 days.", clipped(&name, 60));

@@ -29,7 +29,7 @@ pub struct Badge {
 }
 
 impl Badge {
-    /// `name` stands on the left; `value` on the right, after the shape of `state`.
+    /// `name` is on the left, `value` on the right, after the shape of `state`.
     pub fn new(name: &str, state: &str, value: &str) -> Self {
         let (name, value) = (shown(name), shown(value));
         let (name_width, value_width) = (width(&name), width(&value));

@@ -253,20 +253,7 @@ mod tests {
         crate::store::read::overview::JobRow {
             job: "load".to_owned(),
             state: "ok".to_owned(),
-            is_late: false,
-            pages: 0,
-            tickets: 0,
-            infos: 0,
-            pending: 0,
-            unacknowledged: 0,
-            firing_since: None,
-            unsure_rule: None,
-            unsure_reason: None,
-            last_run_state: None,
-            last_run_failure: None,
-            published_as_of: None,
-            next_due_at: None,
-            about: serde_json::Value::Null,
+            ..crate::store::read::overview::JobRow::default()
         }
     }
 

@@ -100,7 +100,7 @@ fn entry(row: &RevisionRow) -> Entry {
     }
 }
 
-/// Adds the verdicts: of several rules the worst, of one rule the newest. A retroactive verdict stands in a row of its own.
+/// Adds the verdicts: of several rules the worst, of one rule the newest. A retroactive verdict has a row of its own.
 fn judge(entries: &mut BTreeMap<DateTime<Utc>, Entry>, verdicts: &[VerdictRow]) {
     let mut newest: BTreeMap<(DateTime<Utc>, bool, &str), &VerdictRow> = BTreeMap::new();
     for row in verdicts {
