@@ -8,6 +8,7 @@ use super::params::Params;
 use super::session::Visitor;
 use super::{Shared, assets};
 use crate::store::read::overview;
+use crate::text::links::Links;
 use crate::web::error::PageError;
 use crate::web::view::words;
 
@@ -21,6 +22,16 @@ pub enum Section {
     Silences,
     Executive,
     Elsewhere,
+}
+
+/// A section in the navigation.
+#[derive(Debug, Clone)]
+pub struct NavigationLink {
+    pub name: &'static str,
+    pub link: String,
+    pub is_current: bool,
+    /// A number that needs attention.
+    pub count: Option<i64>,
 }
 
 /// The frame of a page.
@@ -93,8 +104,24 @@ impl Frame {
         self.now.with_timezone(&self.zone).format("%H:%M:%S").to_string()
     }
 
-    pub fn is(&self, section: &str) -> bool {
-        format!("{:?}", self.section).eq_ignore_ascii_case(section)
+    /// The sections of the navigation.
+    pub fn navigation(&self) -> [NavigationLink; 6] {
+        let links = Links::default();
+        let open = (self.open_incidents > 0).then_some(self.open_incidents);
+        [
+            ("Overview", links.overview(), Section::Overview, None),
+            ("Incidents", links.incidents(), Section::Incidents, open),
+            ("Runs", links.runs(), Section::Runs, None),
+            ("Deliveries", links.deliveries(), Section::Deliveries, None),
+            ("Silences", links.silences(), Section::Silences, None),
+            ("Executive", links.executive(), Section::Executive, None),
+        ]
+        .map(|(name, link, section, count)| NavigationLink {
+            name,
+            link,
+            is_current: section == self.section,
+            count,
+        })
     }
 
     /// True if a panel is shown: always, unless the address names another one.

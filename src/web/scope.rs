@@ -42,7 +42,7 @@ pub async fn choose(
     Ok(Ok(scope))
 }
 
-/// `; a sample: 1 in 4 keys`, or nothing.
+/// ` A sample: 1 in 4 keys.`, or nothing.
 pub fn sampled(scope: &Scope) -> String {
     if scope.one_in > 1 { format!(" A sample: 1 in {} keys.", scope.one_in) } else { String::new() }
 }
