@@ -1,7 +1,8 @@
 //! The columns of the wide history views that come from the metric catalog. A new metric needs a migration with
 //! `create or replace view`; a test compares the views with this module, column by column.
 
-use super::{CATALOGUE, Metric, Unit};
+use super::task::Applies;
+use super::{Metric, Unit, catalogue};
 
 /// A column of `window_revisions` and `window_history`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +14,28 @@ pub struct Column {
     pub comment: String,
 }
 
-/// Returns one column per metric, and two more if it has an interval, in catalog order.
+/// Returns one column per metric of predicted numbers, and two more if it has an interval, in catalog order.
 pub fn columns() -> Vec<Column> {
-    CATALOGUE.iter().flat_map(of_metric).collect()
+    wide().flat_map(of_metric).collect()
+}
+
+/// Returns the same for the metrics of classes: columns of `classification_history`.
+pub fn class_columns() -> Vec<Column> {
+    class_metrics().flat_map(of_metric).collect()
+}
+
+/// The metrics of classes.
+pub fn class_metrics() -> impl Iterator<Item = &'static Metric> {
+    catalogue().filter(|metric| !is_wide(metric))
+}
+
+/// The metrics with columns in the wide history views.
+pub fn wide() -> impl Iterator<Item = &'static Metric> {
+    catalogue().filter(is_wide)
+}
+
+fn is_wide(metric: &&'static Metric) -> bool {
+    matches!(metric.task, Applies::Always | Applies::Regression)
 }
 
 fn of_metric(metric: &Metric) -> Vec<Column> {
@@ -63,7 +83,7 @@ pub fn select_list() -> String {
 
 /// SQL of the column `extra`: the job's own metrics.
 pub fn extra() -> String {
-    let names: Vec<String> = CATALOGUE.iter().map(|metric| format!("'{}'", metric.name)).collect();
+    let names: Vec<String> = wide().map(|metric| format!("'{}'", metric.name)).collect();
     format!(
         "(select coalesce(jsonb_object_agg(own.key, m.numbers[(own.value -> 0)::int]), '{{}}') from jsonb_each(s.places - array[{}]) as own)",
         names.join(", ")

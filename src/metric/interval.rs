@@ -30,7 +30,7 @@ pub fn of_mse(sums: &Sums<'_>) -> Option<Interval> {
 }
 
 /// The 97.5 % point of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub const Z: f64 = 1.959_963_984_540_054;
 
 /// Degrees of freedom from which quantiles are expanded around the normal distribution: exact to 1e-11, while the library
 /// sums a series of hundreds of terms in each step of its search.
@@ -111,7 +111,7 @@ pub fn of_bias(sums: &Sums<'_>) -> Option<Interval> {
 }
 
 /// Mean ± t₀.₉₇₅(n − 1) · s / √n. `None` for fewer than two values.
-fn of_mean(mean: f64, centred: f64, n: f64) -> Option<Interval> {
+pub fn of_mean(mean: f64, centred: f64, n: f64) -> Option<Interval> {
     if n < 2.0 {
         return None;
     }
@@ -130,16 +130,16 @@ pub fn of_share(count: f64, n: f64) -> Option<Interval> {
     bounds((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-fn bounds(low: f64, high: f64) -> Option<Interval> {
+/// An interval with finite bounds.
+pub fn bounds(low: f64, high: f64) -> Option<Interval> {
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::Parameters;
+    use crate::metric::{MergedHistograms, Parameters};
     use crate::metric::measurement::Counts;
-    use crate::metric::state::histogram::Histogram;
 
     const ORDER: [Sum; 4] = [Sum::AbsError, Sum::SquaredError, Sum::FourthPower, Sum::ErrorMoments];
 
@@ -155,17 +155,15 @@ mod tests {
             errors.iter().map(|e| (e - mean).powi(2)).sum(),
         ];
         let labeled = i64::try_from(errors.len()).unwrap();
-        let empty = Histogram::default();
         let sums = Sums {
             counts: Counts { predictions: labeled, labeled, ..Counts::default() },
             order: &ORDER,
             values: &values,
             parameters: &Parameters::default(),
-            errors: &empty,
+            histograms: &MergedHistograms::default(),
             exact: None,
-            latency: &empty,
             due: (0, 0),
-            all_squared_error: f64::NAN,
+            whole_loss: f64::NAN,
         };
         of.iter().map(|of| of(&sums)).collect()
     }

@@ -4,24 +4,32 @@
 //! summed squares, never a mean of RMSEs.
 
 pub mod column;
-mod family;
+pub mod family;
 pub mod interval;
 pub mod measurement;
 pub mod name;
+pub mod ranking;
 pub mod state;
+pub mod task;
 
-pub use family::CATALOGUE;
+pub use family::catalogue;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::metric::interval::Interval;
 use crate::metric::measurement::Counts;
+use crate::metric::ranking::Ranking;
 use crate::metric::state::histogram::{Histogram, Robust};
+use crate::metric::state::kind::HistogramKind;
+use crate::metric::task::{Applies, Task};
 use state::{Merge, Sum};
 
 /// A job's settings for its metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
+    /// What is predicted.
+    pub task: Task,
     /// Largest |e| of `within_tolerance`, in the target unit.
     pub tolerance: Option<f64>,
     /// |e| at which Huber loss turns from squared to linear, in the target unit.
@@ -42,16 +50,30 @@ pub struct Sums<'a> {
     /// The stored array: [`Sum::width`] numbers for each of `order`.
     pub values: &'a [f64],
     pub parameters: &'a Parameters,
-    /// Histogram of |e|.
-    pub errors: &'a Histogram,
+    pub histograms: &'a MergedHistograms,
     /// Percentiles of |e| and e² computed from all pairs, if the job asks for exact ones.
     pub exact: Option<&'a ExactQuantiles>,
-    /// Histogram of the seconds from event to label.
-    pub latency: &'a Histogram,
     /// Predictions old enough that their labels are due, and how many of them have one.
     pub due: (i64, i64),
-    /// Σe² of the whole window, for the same versions.
-    pub all_squared_error: f64,
+    /// Summed loss of the whole window, for the same versions; see [`family::loss`].
+    pub whole_loss: f64,
+}
+
+/// The merged histograms of one measurement.
+#[derive(Debug, Clone, Default)]
+pub struct MergedHistograms(BTreeMap<HistogramKind, Histogram>);
+
+impl MergedHistograms {
+    /// The histogram of a kind; empty if there is none.
+    pub fn get(&self, kind: HistogramKind) -> &Histogram {
+        static EMPTY: Histogram = Histogram::empty();
+        self.0.get(&kind).unwrap_or(&EMPTY)
+    }
+
+    /// Adds the histogram of a kind.
+    pub fn insert(&mut self, kind: HistogramKind, histogram: Histogram) {
+        self.0.insert(kind, histogram);
+    }
 }
 
 /// The quantiles that the catalog has percentiles for.
@@ -99,7 +121,7 @@ impl Sums<'_> {
     pub fn abs_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.abs_error, q),
-            None => self.errors.quantile(q).map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
+            None => self.histograms.get(HistogramKind::Errors).quantile(q).map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
         }
     }
 
@@ -116,7 +138,7 @@ impl Sums<'_> {
 
     /// Returns a mean of e² that is robust to a few outliers; NaN if there is none.
     pub fn robust_square(&self, of: fn(Robust) -> f64) -> f64 {
-        self.errors.robust_squares(self.parameters.trim).map_or(f64::NAN, |robust| self.between_squares(of(robust)))
+        self.histograms.get(HistogramKind::Errors).robust_squares(self.parameters.trim).map_or(f64::NAN, |robust| self.between_squares(of(robust)))
     }
 
     /// Returns a quantile of e², interpolated between neighbouring squares; NaN if there is none.
@@ -124,10 +146,15 @@ impl Sums<'_> {
         match self.exact {
             Some(exact) => at_quantile(&exact.squared_error, q),
             None => {
-                let estimate = self.errors.quantile_of(q, |e| e * e);
+                let estimate = self.histograms.get(HistogramKind::Errors).quantile_of(q, |e| e * e);
                 estimate.map_or(f64::NAN, |square| self.between_squares(square))
             }
         }
+    }
+
+    /// Returns the scores of both classes in order.
+    pub fn ranking(&self) -> Ranking {
+        Ranking::new(self.histograms.get(HistogramKind::Positives), self.histograms.get(HistogramKind::Negatives))
     }
 
     /// Returns the number of averaged pairs.
@@ -186,10 +213,10 @@ pub enum Requirement {
     Tolerance,
     HuberDelta,
     Weight,
-    /// The histogram of |e|.
-    ErrorHistogram,
-    /// The histogram of label latency, which requires `labels.arrived_at`.
-    LatencyHistogram,
+    /// `labels.arrived_at` must be set.
+    LabelArrival,
+    /// `model.cost` must be set.
+    Cost,
 }
 
 /// One row of the catalog.
@@ -199,7 +226,11 @@ pub struct Metric {
     pub meaning: &'static str,
     pub unit: Unit,
     pub better: Better,
+    /// The tasks that it has a meaning for.
+    pub task: Applies,
     pub needs: Requirement,
+    /// Histograms that it is computed from.
+    pub histograms: &'static [HistogramKind],
     pub sums: &'static [Sum],
     /// Computes the value from merged sums; NaN if there is none.
     pub finish: fn(&Sums<'_>) -> f64,
@@ -214,8 +245,32 @@ pub struct Metric {
 pub enum JobMetric {
     Catalogue(&'static Metric),
     Custom(CustomMetric),
+    /// Share of predictions, labeled or not, with a score at or above another threshold of the job.
+    PositiveRateAt(RateAt),
     /// Number of predictions on which the job's expressions fail; holds its index among the extra values.
     Failures(usize),
+}
+
+/// A rate of positive decisions at another threshold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateAt {
+    pub name: Arc<str>,
+    pub meaning: String,
+    /// Index of the threshold in [`task::Binary::thresholds`].
+    pub place: usize,
+}
+
+impl RateAt {
+    /// The rate at the threshold of an index.
+    pub fn new(place: usize, threshold: f64) -> Self {
+        let spelled: String = format!("{threshold}").chars().map(|c| if c.is_ascii_digit() { c } else { '_' }).collect();
+        let meaning = format!("share of predictions, labeled or not, with a score of at least {threshold}");
+        Self { name: format!("positive_rate_at_{spelled}").into(), meaning, place }
+    }
+
+    fn counts(&self, sums: &Sums<'_>) -> (f64, f64) {
+        (sums.get(Sum::PositiveDecisionsAt(self.place)), sums.moments(Sum::ScoreMoments).count)
+    }
 }
 
 /// Name of [`JobMetric::Failures`].
@@ -233,14 +288,22 @@ pub struct CustomMetric {
     /// Indexes of its two values among the extra values of a pair.
     pub sum: usize,
     pub per: usize,
+    /// Sums are over all predictions instead of pairs.
+    pub over_rows: bool,
 }
 
-/// Metrics of a job that does not name any.
-pub const DEFAULT: &[&str] = &["mse", "rmse", "mae", "bias"];
+/// Metrics of a job that does not name any, by its task.
+pub fn default_of(task: &Task) -> &'static [&'static str] {
+    match task.binary().map(|binary| binary.scores) {
+        None => &["mse", "rmse", "mae", "bias"],
+        Some(task::Scores::Probabilities) => &["auc", "log_loss", "brier", "ece", "precision", "recall", "base_rate", "positive_rate"],
+        Some(task::Scores::Any) => &["auc", "precision", "recall", "base_rate", "positive_rate"],
+    }
+}
 
 /// Looks up a metric by name.
 pub fn find(name: &str) -> Option<&'static Metric> {
-    CATALOGUE.iter().find(|metric| metric.name == name)
+    catalogue().find(|metric| metric.name == name)
 }
 
 /// Returns the sums that the metrics need, each once, in storage order.
@@ -266,6 +329,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.name,
             Self::Custom(custom) => &custom.name,
+            Self::PositiveRateAt(rate) => &rate.name,
             Self::Failures(_) => FAILURES,
         }
     }
@@ -274,6 +338,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.meaning,
             Self::Custom(custom) => &custom.meaning,
+            Self::PositiveRateAt(rate) => &rate.meaning,
             Self::Failures(_) => "predictions on which an expression of the job fails",
         }
     }
@@ -282,6 +347,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.unit,
             Self::Custom(_) => Unit::Own,
+            Self::PositiveRateAt(_) => Unit::Ratio,
             Self::Failures(_) => Unit::Count,
         }
     }
@@ -290,8 +356,16 @@ impl JobMetric {
     pub fn better(&self) -> Better {
         match self {
             Self::Catalogue(metric) => metric.better,
-            Self::Custom(_) => Better::Neither,
+            Self::Custom(_) | Self::PositiveRateAt(_) => Better::Neither,
             Self::Failures(_) => Better::Lower,
+        }
+    }
+
+    /// Returns the histograms that it is computed from.
+    pub fn histograms(&self) -> &'static [HistogramKind] {
+        match self {
+            Self::Catalogue(metric) => metric.histograms,
+            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => &[],
         }
     }
 
@@ -299,8 +373,8 @@ impl JobMetric {
     pub fn needs(&self) -> Requirement {
         match self {
             Self::Catalogue(metric) => metric.needs,
-            Self::Custom(_) => Requirement::Pairs,
-            Self::Failures(_) => Requirement::Predictions,
+            Self::Custom(custom) if !custom.over_rows => Requirement::Pairs,
+            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => Requirement::Predictions,
         }
     }
 
@@ -308,6 +382,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.sums.to_vec(),
             Self::Custom(custom) => vec![Sum::Extra(custom.sum), Sum::Extra(custom.per)],
+            Self::PositiveRateAt(rate) => vec![Sum::PositiveDecisionsAt(rate.place), Sum::ScoreMoments],
             Self::Failures(place) => vec![Sum::Extra(*place)],
         }
     }
@@ -320,6 +395,10 @@ impl JobMetric {
             }
             Self::Catalogue(metric) => (metric.finish)(sums),
             Self::Custom(custom) => sums.get(Sum::Extra(custom.sum)) / sums.get(Sum::Extra(custom.per)),
+            Self::PositiveRateAt(rate) => {
+                let (positive, all) = rate.counts(sums);
+                positive / all
+            }
             Self::Failures(place) => sums.get(Sum::Extra(*place)),
         };
         Some(value).filter(|value| value.is_finite())
@@ -327,13 +406,21 @@ impl JobMetric {
 
     /// True if it has a 95 % interval.
     pub fn has_interval(&self) -> bool {
-        matches!(self, Self::Catalogue(metric) if metric.interval.is_some())
+        match self {
+            Self::Catalogue(metric) => metric.interval.is_some(),
+            Self::PositiveRateAt(_) => true,
+            Self::Custom(_) | Self::Failures(_) => false,
+        }
     }
 
     /// Computes the 95 % interval, if it has one.
     pub fn interval(&self, sums: &Sums<'_>) -> Option<Interval> {
         match self {
             Self::Catalogue(metric) => metric.interval.and_then(|interval| interval(sums)),
+            Self::PositiveRateAt(rate) => {
+                let (positive, all) = rate.counts(sums);
+                interval::of_share(positive, all)
+            }
             Self::Custom(_) | Self::Failures(_) => None,
         }
     }
@@ -381,16 +468,16 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_what_a_metric_brings_is_there() {
-        for (at, metric) in CATALOGUE.iter().enumerate() {
-            assert!(CATALOGUE[..at].iter().all(|other| other.name != metric.name), "{} is listed twice", metric.name);
+        for (at, metric) in catalogue().enumerate() {
+            assert!(catalogue().take(at).all(|other| other.name != metric.name), "{} is listed twice", metric.name);
             assert!(metric.implies.iter().all(|name| find(name).is_some()), "{}", metric.name);
         }
-        assert!(DEFAULT.iter().all(|name| find(name).is_some()));
+        assert!(default_of(&Task::Regression).iter().all(|name| find(name).is_some()));
     }
 
     #[test]
     fn sums_are_stored_scalars_first() {
-        let all: Vec<JobMetric> = CATALOGUE.iter().map(JobMetric::Catalogue).collect();
+        let all: Vec<JobMetric> = catalogue().map(JobMetric::Catalogue).collect();
         let sums = sums_of(&all);
         assert!(sums.windows(2).all(|pair| pair[0].width() <= pair[1].width()), "{sums:?}");
     }

@@ -10,6 +10,8 @@ pub struct Extra {
     pub expression: Expression,
     /// The value is a weight: negative weights do not count.
     pub is_weight: bool,
+    /// The value is of every prediction, labeled or not.
+    pub over_rows: bool,
 }
 
 /// Names that an expression may use besides columns of the prediction row.

@@ -9,12 +9,14 @@ use crate::domain::schedule::Schedule;
 use crate::domain::window;
 use crate::metric::name::MetricName;
 use crate::metric::state::Sum;
-use crate::metric::{self, JobMetric, Parameters, Requirement};
+use crate::metric::state::kind::Histograms;
+use crate::metric::{self, JobMetric, Parameters};
 use crate::plan::cohort::{CohortSet, Dimension};
 use crate::plan::extra::{self, Extra};
+use crate::plan::model::Model;
 use crate::plan::objective::Slo;
 use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, Test, When};
-use crate::plan::source::{Labels, Predictions};
+use crate::plan::source::{Labels, Predictions, SourceFacts};
 use crate::plan::windows::Windows;
 
 /// One job, planned.
@@ -29,6 +31,7 @@ pub struct PlannedJob {
     pub schedule: Schedule,
     pub predictions: Predictions,
     pub labels: Labels,
+    pub model: Model,
     pub windows: Windows,
     /// Retention of residuals, by event time.
     pub keep: TimeDelta,
@@ -69,20 +72,6 @@ pub struct Declared {
     pub extras: Vec<String>,
 }
 
-/// The histograms that buckets keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Histograms {
-    pub errors: bool,
-    pub latency: bool,
-}
-
-impl Histograms {
-    /// Their names in the bucket table.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [(self.errors, "error"), (self.latency, "latency")].into_iter().filter_map(|(kept, name)| kept.then_some(name))
-    }
-}
-
 impl PlannedJob {
     /// Age up to which a run may read measured windows, to compare with them or to correct them.
     pub fn looks_back(&self) -> TimeDelta {
@@ -114,10 +103,28 @@ impl PlannedJob {
         self.dimensions.iter().map(|dimension| dimension.name.clone()).collect()
     }
 
-    /// The histograms that buckets keep: of |e|, and of label latency.
+    /// The histograms that buckets keep.
     pub fn histograms(&self) -> Histograms {
-        let needs = |asked: Requirement| self.metrics.iter().any(|metric| metric.needs() == asked);
-        Histograms { errors: needs(Requirement::ErrorHistogram), latency: needs(Requirement::LatencyHistogram) }
+        self.metrics.iter().flat_map(JobMetric::histograms).copied().collect()
+    }
+
+    /// SQL of the predicted value of a row: a number, or the score of the positive class.
+    pub fn predicted_sql(&self, facts: &SourceFacts, row: &str) -> String {
+        let column = format!("{row}.{}", self.predictions.value);
+        match &self.model {
+            // A decision in place of a score is a score of 1 or 0.
+            Model::Binary(labels) if !facts.predicted.is_number() => labels.number(&column, facts.predicted),
+            Model::Regression | Model::Binary(_) => facts.predicted.float(&column),
+        }
+    }
+
+    /// SQL of the label of a row: a number, or 1 for a positive and 0 for a negative class.
+    pub fn actual_sql(&self, facts: &SourceFacts, row: &str) -> String {
+        let column = format!("{row}.{}", self.labels.value);
+        match &self.model {
+            Model::Binary(labels) => labels.number(&column, facts.actual),
+            Model::Regression => facts.actual.float(&column),
+        }
     }
 
     /// The cohort of a row of a cohort set. Set 0 is everything; set `i` is the `i`-th declaration.
@@ -170,9 +177,10 @@ impl PlannedJob {
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let meaning = format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             self.predictions,
             self.labels,
+            (&self.model, &self.parameters.task),
             crate::plan::rollup::grains(&self.windows),
             self.dimensions,
             self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),

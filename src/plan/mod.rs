@@ -7,6 +7,7 @@ pub mod due;
 pub mod expression;
 pub mod extra;
 pub mod job;
+pub mod model;
 pub mod objective;
 pub mod propose;
 pub mod query;

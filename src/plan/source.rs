@@ -72,8 +72,8 @@ pub enum OnDuplicate {
 /// Catalog facts about the source tables. Statements are planned from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFacts {
-    pub predicted: NumberType,
-    pub actual: NumberType,
+    pub predicted: ValueType,
+    pub actual: ValueType,
     /// A unique index guarantees one prediction per key (and version).
     pub predictions_unique: bool,
     /// The tables are sharded (Citus): statements keep the form that Citus pushes down to its workers.
@@ -91,29 +91,38 @@ pub struct SourceFacts {
     pub guards: Option<BTreeMap<String, String>>,
 }
 
-/// How to cast a numeric column to float8 without failing.
+/// How to read a column of values without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberType {
-    /// Already a float, or an integer: the cast never fails.
+pub enum ValueType {
+    /// Already a float, or an integer: the cast to float8 never fails.
     Plain,
     /// `numeric`, which has values that float8 cannot hold.
     Numeric,
+    Boolean,
+    /// Anything else, as text: the name of a class.
+    Text,
 }
 
-impl NumberType {
+impl ValueType {
     /// Returns the type of a column from its name in Postgres.
-    pub fn of(type_name: &str) -> Option<Self> {
+    pub fn of(type_name: &str) -> Self {
         match type_name {
-            "FLOAT8" | "FLOAT4" | "INT2" | "INT4" | "INT8" => Some(Self::Plain),
-            "NUMERIC" => Some(Self::Numeric),
-            _ => None,
+            "FLOAT8" | "FLOAT4" | "INT2" | "INT4" | "INT8" => Self::Plain,
+            "NUMERIC" => Self::Numeric,
+            "BOOL" => Self::Boolean,
+            _ => Self::Text,
         }
     }
 
-    /// SQL that casts the column to float8. Values out of its range become infinite or zero, to be classified later.
+    /// True for a number.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Plain | Self::Numeric)
+    }
+
+    /// SQL that casts a column of numbers to float8. Values out of its range become infinite or zero, to be classified later.
     pub fn float(self, column: &str) -> String {
         match self {
-            Self::Plain => format!("{column}::float8"),
+            Self::Plain | Self::Boolean | Self::Text => format!("{column}::float8"),
             Self::Numeric => format!(
                 "case when {column} = 'NaN'::numeric then 'NaN'::float8 when abs({column}) > 1e300 then 'Infinity'::float8 \
                  when abs({column}) < 1e-300 then 0::float8 else {column}::float8 end"

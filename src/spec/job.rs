@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::spec::model::ModelSection;
 use crate::spec::rules::{AlertSection, BuiltInSection, SloSection};
 
 /// One job: sources, windows, metrics and alert rules.
@@ -13,6 +14,8 @@ pub struct JobSpec {
     pub schedule: ScheduleSection,
     pub predictions: PredictionsSection,
     pub labels: LabelsSection,
+    #[serde(default)]
+    pub model: ModelSection,
     #[serde(default)]
     pub windows: WindowsSection,
     #[serde(default)]
@@ -107,7 +110,7 @@ pub struct PredictionsSection {
     pub id: Columns,
     /// Event time, by which predictions fall into windows: a `timestamptz` column.
     pub at: String,
-    /// Column with the predicted value.
+    /// Column with the predicted value: a number, or the score of the positive class.
     pub value: String,
     /// Column with the model version.
     pub version: Option<String>,
@@ -132,7 +135,7 @@ pub struct LabelsSection {
     /// Join key, matching `predictions.id` column by column. If several predictions share a label (lead times), only the leading
     /// columns of `predictions.id`.
     pub id: Columns,
-    /// Column with the actual value.
+    /// Column with the actual value: a number, or a class where `model.task` says so.
     pub value: String,
     /// Column with the time at which the label became known.
     pub arrived_at: Option<String>,
@@ -240,6 +243,8 @@ pub struct MetricsSection {
     pub huber_delta: Option<f64>,
     /// Share of the largest squared errors that `trimmed_mse` leaves out and `winsorised_mse` caps. Default 0.05.
     pub trim: Option<f64>,
+    /// Share of the highest scores in `precision_at_top` and `lift_at_top`. Default 0.01.
+    pub top: Option<f64>,
     /// Column with the weight of a prediction.
     pub weight: Option<String>,
     /// Compute percentiles from all pairs of a window instead of its histogram; each measurement reads the pairs again.
@@ -247,6 +252,15 @@ pub struct MetricsSection {
     /// Custom ratios of sums.
     #[serde(default)]
     pub custom: Vec<CustomMetricSection>,
+}
+
+/// Rows that a custom metric sums over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OverSpec {
+    #[default]
+    Pairs,
+    Rows,
 }
 
 /// A ratio of two sums.
@@ -258,4 +272,6 @@ pub struct CustomMetricSection {
     pub sum: String,
     /// Expression whose sum is the divisor. Default `1`: one per pair.
     pub per: Option<String>,
+    /// Rows to sum over: `pairs` (default), or `rows`: all predictions, labeled or not.
+    pub over: Option<OverSpec>,
 }

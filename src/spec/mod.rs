@@ -5,6 +5,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod fixture;
 pub mod job;
+pub mod model;
 pub mod receivers;
 pub mod rules;
 pub mod schema;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::{Identifier, quoted, text_literal};
-use crate::plan::source::Relation;
+use crate::plan::model::Model;
+use crate::plan::source::{Relation, ValueType};
 use crate::plan::{PlannedJob, extra};
 use crate::sql::PlannedSql;
 use crate::sql::pairs::{guard, source};
@@ -139,11 +140,22 @@ fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String 
     let carried = source::carried(&extra::columns(&job.extras));
     let on = p.id.iter().zip(&l.id).map(|(p, l)| format!("a.{p} = l.{l}")).collect::<Vec<_>>().join(" and ");
     format!(
-        "(select {more}a.{}::float8 as predicted, l.{}::float8 as actual{carried} from {rows} as a join {} as l on {on}) as {alias}",
-        p.value,
-        l.value,
+        "(select {more}{} as predicted, {} as actual{carried} from {rows} as a join {} as l on {on}) as {alias}",
+        number(job, &format!("a.{}", p.value)),
+        number(job, &format!("l.{}", l.value)),
         l.relation.sql()
     )
+}
+
+/// A value as a number, whatever its type: of a class, 1 if it is positive.
+fn number(job: &PlannedJob, column: &str) -> String {
+    match &job.model {
+        Model::Regression => format!("{column}::float8"),
+        Model::Binary(labels) => format!(
+            "case when {column}::text ~ '^[0-9.]+$' then {column}::text::float8 else {} end",
+            labels.number(column, ValueType::Text)
+        ),
+    }
 }
 
 /// SQL types of these prediction columns: `types`, in their order. No row without a prediction.

@@ -1,6 +1,7 @@
 //! Statements of the third stage: buckets merged into windows, cohorts ranked, the rest kept exactly as `other`.
 
 use crate::metric::QUANTILES;
+use crate::metric::state::kind::HistogramKind;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
 use crate::sql::pairs::source::{self, Fence, Selection};
@@ -39,21 +40,11 @@ order by f.no, f.cohort_set",
     ))
 }
 
-/// Histogram to merge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Histogram {
-    Errors,
-    Latency,
-}
-
-/// Merges the histograms of the same windows; see [`merge`] for the parameters.
+/// Merges the histograms of one kind of the same windows; see [`merge`] for the parameters.
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version, bins, counts`.
-pub fn merge_histogram(job: &PlannedJob, histogram: Histogram) -> PlannedSql {
-    let name = match histogram {
-        Histogram::Errors => "error",
-        Histogram::Latency => "latency",
-    };
+pub fn merge_histogram(job: &PlannedJob, kind: HistogramKind) -> PlannedSql {
+    let name = kind.name();
     PlannedSql::new(format!(
         r"{ranked}, numbered as (
     select k.*, dense_rank() over (order by {key}) as cohort, dense_rank() over (order by {key}, k.model_version) as version

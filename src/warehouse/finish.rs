@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use crate::domain::cohort::Cohort;
 use crate::domain::window::Slice;
 use crate::metric::measurement::{Counts, Measurement, Sample};
-use crate::metric::state::Sum;
-use crate::metric::state::histogram::Histogram;
-use crate::metric::{ExactQuantiles, JobMetric, Sums};
+use crate::metric::family;
+use crate::metric::{ExactQuantiles, JobMetric, MergedHistograms, Sums};
 use crate::plan::PlannedJob;
 
 /// Merged sums of one (window, cohort, version), as read from the buckets.
@@ -19,9 +18,8 @@ pub struct Merged {
     pub model_version: Option<String>,
     pub counts: Counts,
     pub sums: Vec<f64>,
-    pub errors: Histogram,
+    pub histograms: MergedHistograms,
     pub exact: Option<ExactQuantiles>,
-    pub latency: Histogram,
     /// Number of predictions whose labels are due, and how many of those labels have arrived.
     pub due: (i64, i64),
     pub digest: String,
@@ -29,11 +27,11 @@ pub struct Merged {
 
 /// Finishes the metrics of a job. All cohorts of a window are finished together: some metrics compare them.
 pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
-    let squared_error = |m: &Merged| sums(job, m, f64::NAN).get(Sum::SquaredError);
+    let loss = |m: &Merged| family::total_loss(&sums(job, m, f64::NAN));
     let whole: HashMap<(String, Slice, Option<String>), f64> = merged
         .iter()
         .filter(|m| m.cohort == Cohort::All)
-        .map(|m| ((m.window.clone(), m.slice, m.model_version.clone()), squared_error(m)))
+        .map(|m| ((m.window.clone(), m.slice, m.model_version.clone()), loss(m)))
         .collect();
     let total = |m: &Merged| whole.get(&(m.window.clone(), m.slice, m.model_version.clone())).copied();
     merged
@@ -55,16 +53,15 @@ pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
         .collect()
 }
 
-fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, all_squared_error: f64) -> Sums<'a> {
+fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, whole_loss: f64) -> Sums<'a> {
     Sums {
         counts: merged.counts,
         order: &job.sums,
         values: &merged.sums,
         parameters: &job.parameters,
-        errors: &merged.errors,
+        histograms: &merged.histograms,
         exact: merged.exact.as_ref(),
-        latency: &merged.latency,
         due: merged.due,
-        all_squared_error,
+        whole_loss,
     }
 }

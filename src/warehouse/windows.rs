@@ -7,9 +7,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::domain::window::{Slice, floor};
-use crate::metric::ExactQuantiles;
+use crate::metric::{ExactQuantiles, MergedHistograms};
 use crate::metric::measurement::{Counts, Measurement};
 use crate::metric::state::histogram::Histogram;
+use crate::metric::state::kind::HistogramKind;
 use crate::plan::source::SourceFacts;
 use crate::plan::{PlannedJob, rollup};
 use crate::sql::window;
@@ -42,9 +43,13 @@ pub async fn measure(
         Bind::Flags(&parts.due),
     ];
     let kept = job.histograms();
-    let mut errors = histograms(connection, job, kept.errors.then_some(window::Histogram::Errors), &binds).await?;
-    let mut latency = histograms(connection, job, kept.latency.then_some(window::Histogram::Latency), &binds).await?;
-    let mut exact = match job.parameters.exact && kept.errors {
+    let mut histograms: HashMap<Key, MergedHistograms> = HashMap::new();
+    for kind in kept.kinds() {
+        for (key, histogram) in histograms_of(connection, job, kind, &binds).await? {
+            histograms.entry(key).or_default().insert(kind, histogram);
+        }
+    }
+    let mut exact = match job.parameters.exact && kept.has(HistogramKind::Errors) {
         true => exact_quantiles(connection, job, facts, plan_id, as_of, windows, &parts).await?,
         false => HashMap::new(),
     };
@@ -53,9 +58,9 @@ pub async fn measure(
         .iter()
         .map(|row| {
             let key = Key::of(row)?;
-            let (errors, latency) = (errors.remove(&key).unwrap_or_default(), latency.remove(&key).unwrap_or_default());
+            let histograms = histograms.remove(&key).unwrap_or_default();
             let exact = exact.remove(&key);
-            Ok(Merged { errors, latency, exact, ..merged(job, windows, row, key)? })
+            Ok(Merged { histograms, exact, ..merged(job, windows, row, key)? })
         })
         .collect::<sqlx::Result<_>>()?;
     Ok(finish::finish(job, merged))
@@ -117,15 +122,14 @@ impl Key {
     }
 }
 
-/// Loads the histograms of the same windows, if they are kept.
-async fn histograms(
+/// Loads the histograms of one kind of the same windows.
+async fn histograms_of(
     connection: &mut PgConnection,
     job: &PlannedJob,
-    which: Option<window::Histogram>,
+    kind: HistogramKind,
     binds: &[Bind<'_>],
-) -> sqlx::Result<HashMap<Key, Histogram>> {
-    let Some(which) = which else { return Ok(HashMap::new()) };
-    let rows = session::fetch(connection, &window::merge_histogram(job, which), binds).await?;
+) -> sqlx::Result<Vec<(Key, Histogram)>> {
+    let rows = session::fetch(connection, &window::merge_histogram(job, kind), binds).await?;
     rows.iter()
         .map(|row| {
             let bins: Vec<i32> = row.try_get("bins")?;
@@ -190,8 +194,7 @@ fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sql
             ambiguous: row.try_get("ambiguous")?,
         },
         sums: row.try_get("sums")?,
-        errors: Histogram::default(),
-        latency: Histogram::default(),
+        histograms: MergedHistograms::default(),
         exact: None,
         due: (row.try_get("due")?, row.try_get("received")?),
         digest: row.try_get("digest")?,

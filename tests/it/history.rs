@@ -1,7 +1,7 @@
 //! What is kept, what is revised, and what a run may see.
 
 use chrono::TimeDelta;
-use trueup::metric::{CATALOGUE, column};
+use trueup::metric::column;
 use trueup::pipeline::enter::Refused;
 
 use crate::support::world::{TABLES, World, at, hourly, plan_job, quarter_hours};
@@ -254,7 +254,7 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
         assert_eq!(found.len(), wanted.len(), "{of}: {hint}");
     }
     // Each holds its own number, and `extra` what is not in the catalogue.
-    let names: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let names: Vec<&str> = column::wide().map(|metric| metric.name).collect();
     // A number for each, then one of the job's own, then two bounds that all share.
     let own = names.len() + 1;
     let places: Vec<String> = names
@@ -279,7 +279,7 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
     let row: String =
         world.db.scalar("select to_jsonb(h)::text from trueup.window_history h where window_name = 'w'").await;
     let row: serde_json::Value = serde_json::from_str(&row).unwrap();
-    for (place, metric) in CATALOGUE.iter().enumerate() {
+    for (place, metric) in column::wide().enumerate() {
         assert_eq!(row[metric.name].as_f64(), Some(place as f64), "{}", metric.name);
         let bound = |side: &str| row[format!("{}_ci_{side}", metric.name)].as_f64();
         let bounds = metric.interval.map_or((None, None), |_| (Some(-1.0), Some(-2.0)));

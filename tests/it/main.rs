@@ -14,6 +14,7 @@ mod api;
 mod architecture;
 mod backfill;
 mod changes;
+mod classes;
 mod citus;
 mod cli;
 mod commits;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trueup::metric::CATALOGUE;
+use trueup::metric::column;
 
 use crate::support::world::{TABLES, World, at, hourly};
 
@@ -37,7 +37,7 @@ async fn metrics_of(world: &World, cohort: &str) -> BTreeMap<String, f64> {
 }
 
 fn every_metric() -> String {
-    let names: Vec<String> = CATALOGUE.iter().map(|metric| format!("\"{}\"", metric.name)).collect();
+    let names: Vec<String> = column::wide().map(|metric| format!("\"{}\"", metric.name)).collect();
     format!(
         "[metrics]\ninclude = [{}]\ntolerance = 5.0\nhuber_delta = 3.0\nweight = \"weight\"\n\
          [[metrics.custom]]\nname = \"cost\"\nsum = \"abs(error) * 2\"\n\
@@ -69,7 +69,7 @@ async fn every_metric_equals_scikit_learn_and_numpy() {
     assert_eq!(compared, 2 * 39);
     let without_reference = ["label_coverage", "label_arrival_rate", "label_latency_p50", "label_latency_p95"];
     let reference = serde_json::from_str::<serde_json::Value>(include_str!("fixtures/metrics.json")).unwrap();
-    for metric in CATALOGUE {
+    for metric in column::wide() {
         let there = reference["all"].get(metric.name).is_some() || without_reference.contains(&metric.name);
         assert!(there, "`{}` has no reference value", metric.name);
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use sqlx::Row as _;
 use trueup::domain::window::Slice;
 use trueup::plan::rollup;
-use trueup::plan::source::{NumberType, SourceFacts};
+use trueup::plan::source::{ValueType, SourceFacts};
 use trueup::sql::pairs::source::Selection;
 use trueup::sql::pairs::{bucket, residual};
 use trueup::sql::window;
@@ -74,8 +74,8 @@ async fn every_documented_query_runs_and_answers() {
 fn facts(sharded: bool) -> SourceFacts {
     SourceFacts {
         relabeled_by: None,
-        predicted: NumberType::Plain,
-        actual: NumberType::Plain,
+        predicted: ValueType::Plain,
+        actual: ValueType::Plain,
         predictions_unique: true,
         sharded,
         predictions_indexed: true,

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::commands::output;
-use crate::metric::{CATALOGUE, DEFAULT, Metric, Requirement};
+use crate::metric::task::Task;
+use crate::metric::{Metric, Requirement, catalogue, default_of};
 use crate::spec::codes;
 
 pub(in crate::commands) fn run() -> Result<ExitCode> {
@@ -34,14 +35,15 @@ pub fn page() -> String {
          `error` is predicted − actual, over the `labeled` pairs of a window: both sides finite and at most 1e70. Every \
          metric is computed from mergeable sums, so it is exact for any window, cohort and version; percentiles come from \
          a histogram with log-spaced bins (DDSketch). Variances are population variances, merged by Chan's formula.\n\n\
-         | metric | meaning | unit | better | needs | interval |\n|---|---|---|---|---|---|\n",
-        DEFAULT.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+         | metric | task | meaning | unit | better | needs | interval |\n|---|---|---|---|---|---|---|\n",
+        default_of(&Task::Regression).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     );
-    for metric in CATALOGUE {
+    for metric in catalogue() {
         let _infallible = writeln!(
             page,
-            "| `{}` | {} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
             metric.name,
+            metric.task.describe(),
             metric.meaning.replace('|', "\\|"),
             metric.unit.describe(),
             metric.better.describe(),
@@ -55,12 +57,13 @@ pub fn page() -> String {
 
 fn needs(metric: &Metric) -> &'static str {
     match metric.needs {
-        Requirement::Pairs | Requirement::ErrorHistogram => "",
+        Requirement::Pairs => "",
         Requirement::Predictions => "no label",
         Requirement::Tolerance => "`metrics.tolerance`",
         Requirement::HuberDelta => "`metrics.huber_delta`",
         Requirement::Weight => "`metrics.weight`",
-        Requirement::LatencyHistogram => "`labels.arrived_at`",
+        Requirement::LabelArrival => "`labels.arrived_at`",
+        Requirement::Cost => "`model.cost`",
     }
 }
 

@@ -35,7 +35,7 @@ pub fn bin_sql(value: &str) -> String {
 }
 
 /// Returns the value that represents a bin: within α of every value in it.
-fn value_of(bin: i32) -> f64 {
+pub fn value_of(bin: i32) -> f64 {
     if bin == ZERO_BIN {
         return 0.0;
     }
@@ -44,6 +44,11 @@ fn value_of(bin: i32) -> f64 {
 }
 
 impl Histogram {
+    /// A histogram without values.
+    pub const fn empty() -> Self {
+        Self { counts: BTreeMap::new(), total: 0 }
+    }
+
     /// Builds a histogram from bins and their counts; a bin may occur more than once.
     pub fn new(bins: impl IntoIterator<Item = (i32, i64)>) -> Self {
         let mut histogram = Self::default();
@@ -59,14 +64,24 @@ impl Histogram {
         self.total
     }
 
+    /// Returns bins and their counts, in the order of the values.
+    pub fn bins(&self) -> impl DoubleEndedIterator<Item = (i32, i64)> + '_ {
+        self.counts.iter().map(|(bin, count)| (*bin, *count))
+    }
+
     /// Returns the quantile `q` of an increasing function of the values, interpolated between neighbours as in numpy. `None` if
     /// it is empty.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
     pub fn quantile_of(&self, q: f64, function: fn(f64) -> f64) -> Option<f64> {
+        self.quantile_with(q, |bin| function(value_of(bin)))
+    }
+
+    /// Returns the quantile `q` where `value` is the value of a bin.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
+    pub fn quantile_with(&self, q: f64, value: impl Fn(i32) -> f64) -> Option<f64> {
         let place = (self.total.checked_sub(1).filter(|last| *last >= 0)? as f64) * q;
         let low = place.floor();
-        let value = |place: i64| self.at(place).map(function);
-        let (below, above) = (value(low as i64)?, value(place.ceil() as i64)?);
+        let at = |place: i64| self.at(place).map(&value);
+        let (below, above) = (at(low as i64)?, at(place.ceil() as i64)?);
         Some(below + (above - below) * (place - low))
     }
 
@@ -75,14 +90,14 @@ impl Histogram {
         self.quantile_of(q, |value| value)
     }
 
-    /// Returns the value at a rank, from 0.
-    fn at(&self, place: i64) -> Option<f64> {
+    /// Returns the bin at a rank, from 0.
+    fn at(&self, place: i64) -> Option<i32> {
         let mut passed = 0;
         let bin = self.counts.iter().find(|(_, count)| {
             passed += **count;
             place < passed
         })?;
-        Some(value_of(*bin.0))
+        Some(*bin.0)
     }
 
     /// Returns the mean of the squares without the largest `share` of them, and with those replaced by the largest remaining.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::findings::Findings;
 use crate::domain::window::{Slice, Window};
+use crate::metric::task::Applies;
 use crate::metric::name::{COUNTS, MetricName};
 use crate::metric::{JobMetric, Parameters, Requirement};
 use crate::plan::baseline::{Baseline, Kind};
@@ -46,8 +47,12 @@ pub(super) fn test(
     let definition =
         known.metrics.iter().find(|kept| kept.name() == written.metric).map_or(String::new(), |kept| match kept {
             JobMetric::Custom(custom) => custom.meaning.clone(),
+            JobMetric::PositiveRateAt(rate) => rate.meaning.clone(),
             JobMetric::Failures(_) => String::new(),
             JobMetric::Catalogue(metric) => match metric.needs {
+                _ if matches!(metric.task, Applies::Binary | Applies::Probabilities) => {
+                    format!("{:?}", known.parameters.task)
+                }
                 Requirement::Tolerance => format!("{:?}", known.parameters.tolerance),
                 Requirement::HuberDelta => format!("{:?}", known.parameters.huber_delta),
                 _ => String::new(),

@@ -3,12 +3,15 @@
 use super::findings::Findings;
 use super::slos;
 use crate::domain::name::Identifier;
-use crate::metric::{self, CATALOGUE, CustomMetric, JobMetric, Parameters, Requirement, name};
+use super::model::{self, Built};
+use crate::metric::task::{Applies, Decision, Task};
+use crate::metric::{self, CustomMetric, JobMetric, Parameters, RateAt, Requirement, catalogue, name};
 use crate::plan::expression::Expression;
 use crate::plan::extra::{self, Extra};
+use crate::plan::model::Model;
 use crate::spec::JobSpec;
 use crate::spec::diagnostic::did_you_mean;
-use crate::spec::job::CustomMetricSection;
+use crate::spec::job::{CustomMetricSection, OverSpec};
 
 /// Default share of the largest squared errors that robust means leave out.
 const DEFAULT_TRIM: f64 = 0.05;
@@ -18,6 +21,7 @@ const GOOD: &str = "good";
 pub(super) struct Metrics {
     pub all: Vec<JobMetric>,
     pub parameters: Parameters,
+    pub model: Model,
     /// Extra values, each with the path of its declaration.
     pub extras: Vec<(Extra, String)>,
 }
@@ -25,22 +29,27 @@ pub(super) struct Metrics {
 pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
     let mut extras = Vec::new();
     extras.extend(weight(spec.metrics.weight.as_deref(), findings).map(|weight| (weight, "metrics.weight".to_owned())));
+    let weighted = !extras.is_empty();
+    let Built { model, task, decision } = model::build(spec, extras.len(), findings);
+    extras.extend(decision.map(|decision| (decision, "model.decision".to_owned())));
     let parameters = Parameters {
+        task,
         tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, findings),
         huber_delta: positive("metrics.huber_delta", spec.metrics.huber_delta, false, findings),
         trim: trim(spec.metrics.trim, findings),
         exact: spec.metrics.exact.unwrap_or(false),
-        weighted: !extras.is_empty(),
+        weighted,
     };
-    let mut all = included(spec, findings);
+    let mut all = included(spec, &parameters.task, findings);
+    all.extend(rates_at(&parameters.task));
     for (index, custom) in spec.metrics.custom.iter().enumerate() {
         let path = format!("metrics.custom[{index}]");
-        all.extend(custom_metric((&path, "sum"), custom, &all, &mut extras, findings).map(JobMetric::Custom));
+        all.extend(custom_metric((&path, "sum"), custom, (&all, &parameters.task), &mut extras, findings).map(JobMetric::Custom));
     }
     // The share of good predictions of an objective is kept like a custom metric.
     for (index, share) in slos::metrics(&spec.slos) {
         let path = format!("slos[{index}]");
-        all.extend(custom_metric((&path, GOOD), &share, &all, &mut extras, findings).map(JobMetric::Custom));
+        all.extend(custom_metric((&path, GOOD), &share, (&all, &parameters.task), &mut extras, findings).map(JobMetric::Custom));
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
         let Some(found) = metric::find(metric) else { continue };
@@ -52,11 +61,17 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
             .error("metrics.custom", "too-many-columns", "the expressions use more than 64 columns")
             .hint("compute some of them in a `query`");
     }
-    Metrics { all, parameters, extras }
+    Metrics { all, parameters, model, extras }
 }
 
-fn included(spec: &JobSpec, findings: &mut Findings<'_>) -> Vec<JobMetric> {
-    let default: Vec<String> = metric::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+/// Rates of positive decisions at other thresholds.
+fn rates_at(task: &Task) -> Vec<JobMetric> {
+    let thresholds = task.binary().map(|binary| binary.thresholds.as_slice()).unwrap_or_default();
+    thresholds.iter().enumerate().map(|(place, at)| JobMetric::PositiveRateAt(RateAt::new(place, *at))).collect()
+}
+
+fn included(spec: &JobSpec, task: &Task, findings: &mut Findings<'_>) -> Vec<JobMetric> {
+    let default: Vec<String> = metric::default_of(task).iter().map(|name| (*name).to_owned()).collect();
     let names = spec.metrics.include.as_ref().unwrap_or(&default);
     let mut found: Vec<&'static metric::Metric> = Vec::new();
     for (index, name) in names.iter().enumerate() {
@@ -65,6 +80,7 @@ fn included(spec: &JobSpec, findings: &mut Findings<'_>) -> Vec<JobMetric> {
             Some(_) if names[..index].contains(name) => {
                 findings.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
             }
+            Some(metric) if !metric.task.to(task) => of_another_task(&path, metric, findings),
             Some(metric) if found.iter().any(|other| other.name == metric.name) => {}
             Some(metric) => {
                 found.push(metric);
@@ -83,11 +99,22 @@ fn included(spec: &JobSpec, findings: &mut Findings<'_>) -> Vec<JobMetric> {
             .error("metrics.include", "no-metrics", "the job has no metrics")
             .hint("include at least one, such as `rmse`");
     }
-    found.into_iter().map(JobMetric::Catalogue).collect()
+    let behind = metric::family::behind(&found);
+    found.into_iter().chain(behind).map(JobMetric::Catalogue).collect()
+}
+
+fn of_another_task(path: &str, metric: &metric::Metric, findings: &mut Findings<'_>) {
+    let of = metric.task.describe();
+    let hint = match metric.task {
+        Applies::Regression => "mean squared error of a probability is `brier`; see `trueup explain --metrics`",
+        Applies::Probabilities => "set `task = \"binary\"` under [model]; scores must be probabilities",
+        Applies::Binary | Applies::Always => "set `task = \"binary\"` under [model]",
+    };
+    findings.error(path, "metric-of-another-task", format!("`{}` is a metric of {of}", metric.name)).hint(hint);
 }
 
 fn unknown(path: &str, name: &str, findings: &mut Findings<'_>) {
-    let known: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let known: Vec<&str> = catalogue().map(|metric| metric.name).collect();
     let hint = match did_you_mean(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known metrics are {}", known.join(", ")),
@@ -112,7 +139,10 @@ fn check_needs(
         Requirement::Weight if spec.metrics.weight.is_none() => {
             ("`weight`", "add `weight = \"column\"` under [metrics]: a column of the prediction row")
         }
-        Requirement::LatencyHistogram if spec.labels.arrived_at.is_none() => {
+        Requirement::Cost if spec.model.cost.is_none() => {
+            ("`model.cost`", "add `cost = { false_positive = 1.0, false_negative = 20.0 }` under [model]")
+        }
+        Requirement::LabelArrival if spec.labels.arrived_at.is_none() => {
             ("`labels.arrived_at`", "set it to the column with the time at which a label became known")
         }
         _ => return,
@@ -146,7 +176,7 @@ fn weight(column: Option<&str>, findings: &mut Findings<'_>) -> Option<Extra> {
     match Identifier::new(column?) {
         Ok(column) => {
             let expression = Expression::parse(&column.to_string()).ok()?;
-            Some(Extra { expression, is_weight: true })
+            Some(Extra { expression, is_weight: true, over_rows: false })
         }
         Err(message) => {
             findings.error("metrics.weight", "bad-column", message).hint("use a column of the prediction row");
@@ -158,7 +188,7 @@ fn weight(column: Option<&str>, findings: &mut Findings<'_>) -> Option<Extra> {
 fn custom_metric(
     (path, sum_key): (&str, &str),
     spec: &CustomMetricSection,
-    known: &[JobMetric],
+    (known, task): (&[JobMetric], &Task),
     extras: &mut Vec<(Extra, String)>,
     findings: &mut Findings<'_>,
 ) -> Option<CustomMetric> {
@@ -175,30 +205,70 @@ fn custom_metric(
             .hint("rename it");
     }
     let per = spec.per.as_deref().unwrap_or("1");
-    let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, findings)?;
+    let over_rows = spec.over == Some(OverSpec::Rows);
+    let known = Names { task, over_rows, extras };
+    let mut sum = expression(&format!("{path}.{sum_key}"), &spec.sum, &known, findings)?;
     if sum_key == GOOD {
         sum = sum.as_count();
     }
-    let per_expression = expression(&format!("{path}.per"), per, findings)?;
+    let per_expression = expression(&format!("{path}.per"), per, &known, findings)?;
     // A pair counts for both sums or for neither; otherwise the ratio would be of two different sets.
     let (first, second) = (sum.where_known(&per_expression), per_expression.where_known(&sum));
     let place = extras.len();
-    extras.push((Extra { expression: first, is_weight: false }, format!("{path}.{sum_key}")));
+    extras.push((Extra { expression: first, is_weight: false, over_rows }, format!("{path}.{sum_key}")));
     // The denominator is probed under its own path only if the job defines it.
     let per_key = if spec.per.is_some() { "per" } else { sum_key };
-    extras.push((Extra { expression: second, is_weight: false }, format!("{path}.{per_key}")));
-    let meaning = format!("sum of {} / sum of {per}, over pairs", spec.sum);
-    Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1 })
+    extras.push((Extra { expression: second, is_weight: false, over_rows }, format!("{path}.{per_key}")));
+    let over = if over_rows { "all predictions" } else { "pairs" };
+    let meaning = format!("sum of {} / sum of {per}, over {over}", spec.sum);
+    Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1, over_rows })
 }
 
-fn expression(path: &str, text: &str, findings: &mut Findings<'_>) -> Option<Expression> {
-    match Expression::parse(text) {
+/// What an expression may name besides columns.
+struct Names<'a> {
+    task: &'a Task,
+    /// It is of every prediction, which may have no label.
+    over_rows: bool,
+    extras: &'a [(Extra, String)],
+}
+
+fn expression(path: &str, text: &str, names: &Names<'_>, findings: &mut Findings<'_>) -> Option<Expression> {
+    let parsed = Expression::parse(text).and_then(|expression| names.resolve(expression));
+    match parsed {
         Ok(expression) => Some(expression),
         Err(message) => {
+            let own = if names.task.binary().is_some() { "score, label, decision" } else { "predicted, actual, error" };
             findings
                 .error(path, "bad-expression", message)
-                .hint("write one SQL expression over predicted, actual, error and columns of the prediction row");
+                .hint(format!("write one SQL expression over {own} and columns of the prediction row"));
             None
         }
+    }
+}
+
+impl Names<'_> {
+    /// Replaces the names of classes: `score` is what was predicted, `label` is 1 or 0, and so is `decision`.
+    fn resolve(&self, expression: Expression) -> Result<Expression, String> {
+        let named = expression.columns();
+        if self.over_rows && ["actual", "error"].iter().any(|name| named.contains(*name)) {
+            return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
+        }
+        let Some(binary) = self.task.binary() else { return Ok(expression) };
+        if self.over_rows && named.contains("label") {
+            return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
+        }
+        let decision = match binary.decision {
+            Decision::Threshold(threshold) => format!("(case when \"predicted\" >= {threshold:e} then 1 else 0 end)"),
+            Decision::Extra(place) => {
+                self.extras.get(place).map_or("0".to_owned(), |(extra, _)| extra.expression.to_string())
+            }
+        };
+        let text = expression.over(|name| match name {
+            "score" => Some("\"predicted\"".to_owned()),
+            "label" => Some("\"actual\"".to_owned()),
+            "decision" => Some(decision.clone()),
+            _ => None,
+        });
+        Expression::parse(&text)
     }
 }

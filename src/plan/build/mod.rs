@@ -6,6 +6,7 @@ mod conditions;
 mod findings;
 mod job;
 mod metrics;
+mod model;
 mod persistence;
 mod rules;
 mod schedule;
@@ -101,6 +102,7 @@ pub fn plan(
         schedule,
         predictions,
         labels,
+        model: metrics.model,
         keep: keep.unwrap_or(windows.label_wait),
         worst,
         windows,

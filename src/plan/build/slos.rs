@@ -22,7 +22,7 @@ pub(super) fn metric_name(slo: &str) -> String {
 pub(super) fn metrics(slos: &[SloSection]) -> Vec<(usize, CustomMetricSection)> {
     let share = |(index, slo): (usize, &SloSection)| {
         let good = slo.good.clone()?;
-        Some((index, CustomMetricSection { name: metric_name(&slo.name), sum: good, per: None }))
+        Some((index, CustomMetricSection { name: metric_name(&slo.name), sum: good, per: None, over: None }))
     };
     slos.iter().enumerate().filter_map(share).collect()
 }

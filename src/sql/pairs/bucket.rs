@@ -1,8 +1,7 @@
 //! Statements of the second stage: sums per bucket, cohort and version, always of whole buckets.
 
-use crate::metric::state::histogram;
+use crate::metric::state::kind::{HistogramKind, Histograms};
 use crate::plan::PlannedJob;
-use crate::plan::job::Histograms;
 use crate::plan::source::SourceFacts;
 use crate::sql::pairs::cell;
 use crate::sql::pairs::source::{self, Fence, Selection};
@@ -269,24 +268,33 @@ fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
     from (
         select {columns}{extras}, s.copies, s.class, s.digest,
                case when s.class = 0 then s.predicted - s.actual end as e,
-               case when s.class = 0 then s.predicted end as p, case when s.class = 0 then s.actual end as a{latency}
+               case when s.class = 0 then s.predicted end as p, case when s.class = 0 then s.actual end as a{scores}{latency}
         from {from}
     ) as q{fence}
 ",
-        bins = if kept.errors { format!(", {} as error_bin", histogram::bin_sql("abs(q.e)")) } else { String::new() },
+        bins = kept
+            .kinds()
+            .map(|kind| format!(", {} as {}_bin", kind.bin_sql(&job.parameters.task), kind.name()))
+            .collect::<String>(),
+        scores = job.parameters.task.binary().map_or(String::new(), |binary| {
+            let usable = binary.usable_sql("s.predicted");
+            // Copies of a key have no score of their own, and a row that the filter fails on may not belong to the job.
+            format!(
+                ", case when s.class not in (5, 8) and {usable} then s.predicted end as v, \
+                 case when s.class not in (5, 8) and coalesce(not ({usable}), true) then 1 end as u"
+            )
+        }),
         extras = appended(job.extra_values(), |n| match n > job.extras.len() {
             // Failures are counted for every row, averaged or not.
             true => format!("s.x{n}"),
+            false if job.extras[n - 1].over_rows => format!("case when s.class not in (5, 8) then s.x{n} end as x{n}"),
             false => format!("case when s.class = 0 then s.x{n} end as x{n}"),
         }),
-        latency = if kept.latency {
-            let seconds = "extract(epoch from s.label_at - s.event_at)::float8";
-            format!(
-                ", case when s.class = 0 and isfinite(s.label_at) then {} end as latency_bin",
-                histogram::bin_sql(seconds)
-            )
+        latency = if kept.has(HistogramKind::Latency) {
+            ", case when s.class = 0 and isfinite(s.label_at) \
+             then extract(epoch from s.label_at - s.event_at)::float8 end as latency"
         } else {
-            String::new()
+            ""
         },
         fence = fence.sql(),
     )

@@ -59,8 +59,12 @@ pub fn failed_before(job: &PlannedJob, facts: &SourceFacts, filter: Option<&str>
 pub fn failures(job: &PlannedJob, facts: &SourceFacts) -> String {
     let Some(types) = &facts.guards else { return "null::float8".to_owned() };
     let columns = extra::columns(&job.extras);
-    let extras = job.extras.iter().map(|extra| Row::of_pair(&columns, types).fails(&extra.sql(&columns, "c")));
-    let extras = extras.map(|failed| format!("or c.class = 0 and {failed}")).collect::<Vec<_>>().join(" ");
+    let extras = job.extras.iter().map(|extra| {
+        let failed = Row::of_pair(&columns, types).fails(&extra.sql(&columns, "c"));
+        let counts = if extra.over_rows { "c.class not in (5, 8)" } else { "c.class = 0" };
+        format!("or {counts} and {failed}")
+    });
+    let extras = extras.collect::<Vec<_>>().join(" ");
     format!("case when c.c{} is not null {extras} then 1::float8 end", columns.len() + 1)
 }
 

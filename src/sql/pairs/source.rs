@@ -1,6 +1,7 @@
 //! The only place that joins predictions with labels: a subquery of classified rows, one per prediction key and version.
 
 use crate::domain::name::{Identifier, quoted};
+use crate::metric::state::kind::HistogramKind;
 use crate::plan::source::{OnDuplicate, SourceFacts};
 use crate::plan::{PlannedJob, extra};
 use crate::sql::pairs::guard;
@@ -124,7 +125,10 @@ fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &
         if facts.key_is_integer { "hashint8extended(c.number, c.hash)" } else { "hashtextextended(c.key, c.hash)" };
     let failures = job.row_by_row.then(|| format!(", {} as x{}", guard::failures(job, facts), job.extra_values()));
     let extras = (0..job.extras.len())
-        .map(|n| format!(", case when c.class = 0 then {} end as x{}", guard::extra(job, facts, n), n + 1))
+        .map(|n| {
+            let counts = if job.extras[n].over_rows { "c.class not in (5, 8)" } else { "c.class = 0" };
+            format!(", case when {counts} then {} end as x{}", guard::extra(job, facts, n), n + 1)
+        })
         .chain(failures);
     format!(
         r"(
@@ -169,7 +173,7 @@ pub fn relabeled(job: &PlannedJob, facts: &SourceFacts) -> Rows {
     from arrived as l
     left join trueup.residual as r on r.plan_id = $1 and r.key = l.key and r.class <> 7
 )",
-        actual = facts.actual.float(&format!("a.{}", source.value)),
+        actual = job.actual_sql(facts, "a"),
     );
     let joined = format!(
         "select p.place, p.key{number}, c.hash, p.predicted, p.copies, p.actual, p.label_at, true as found, false as ambiguous \
@@ -196,7 +200,7 @@ fn cell_hash(job: &PlannedJob) -> String {
 /// included only if a metric uses it: labels that are sent again unchanged revise nothing.
 fn digest(job: &PlannedJob) -> String {
     let pair = "hashint4extended(x.class, coalesce(hashfloat8extended(x.actual, x.seed), x.seed # 2))";
-    let latency = job.histograms().latency.then(|| "coalesce(x.label_at::text, '')".to_owned());
+    let latency = job.histograms().has(HistogramKind::Latency).then(|| "coalesce(x.label_at::text, '')".to_owned());
     let extras = list(job.extra_values(), |n| format!("x.x{n}"));
     let extras = (job.extra_values() > 0).then(|| format!("array[{extras}]::text"));
     latency
@@ -342,7 +346,7 @@ fn raw_predictions(job: &PlannedJob, facts: &SourceFacts, selection: Selection, 
         },
         beside = filter.beside,
         at = source.at,
-        predicted = facts.predicted.float(&format!("a.{}", source.value)),
+        predicted = job.predicted_sql(facts, "a"),
     )
 }
 
@@ -359,7 +363,7 @@ pub(crate) fn carried(columns: &[String]) -> String {
 /// One row per label key: the effective value, and if several disagree.
 fn labels(job: &PlannedJob, facts: &SourceFacts, selection: Selection) -> String {
     let source = &job.labels;
-    let actual = facts.actual.float(&format!("a.{}", source.value));
+    let actual = job.actual_sql(facts, "a");
     let label_at = source.arrived_at.as_ref().map_or("null::timestamptz".to_owned(), |column| format!("a.{column}"));
     let arrived = source.arrived_at.as_ref().map(|column| format!("a.{column} <= $2"));
     let keys = source
@@ -414,14 +418,24 @@ fn class(job: &PlannedJob) -> String {
         true => format!("when j.c{} = {} then 8", carried_values(job), guard::FILTER_FAILED),
         false => String::new(),
     };
+    let (usable, unknown_class) = match job.parameters.task.binary() {
+        Some(binary) => {
+            let usable = format!("{} and j.actual in (0, 1)", binary.usable_sql("j.predicted"));
+            (usable, "when j.predicted is not null and j.actual = 'NaN' then 9\n                   ")
+        }
+        None => {
+            let all = ["j.predicted", "j.actual", "j.predicted - j.actual"];
+            (all.map(|value| format!("abs({value}) <= 1e70")).join(" and "), "")
+        }
+    };
     format!(
         "case
                    when j.copies > 1 then 5
                    when j.found is null then 1
                    {filter_failed}
                    when j.ambiguous then 6
-                   when abs(j.predicted) <= 1e70 and abs(j.actual) <= 1e70 and abs(j.predicted - j.actual) <= 1e70 then 0
-                   when j.predicted is null or j.actual is null then 2
+                   when {usable} then 0
+                   {unknown_class}when j.predicted is null or j.actual is null then 2
                    when j.predicted in ('NaN', 'Infinity', '-Infinity') or j.actual in ('NaN', 'Infinity', '-Infinity') then 3
                    else 4
                end"

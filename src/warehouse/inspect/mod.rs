@@ -15,7 +15,8 @@ use sqlx::PgConnection;
 
 use crate::domain::name::Identifier;
 use crate::plan::PlannedJob;
-use crate::plan::source::{NumberType, Relation, SourceFacts};
+use crate::plan::model::{Labels, Model};
+use crate::plan::source::{Relation, SourceFacts, ValueType};
 use crate::plan::syntax::Granted;
 use crate::spec::diagnostic::did_you_mean;
 use crate::sql::{PlannedSql, probe};
@@ -70,11 +71,11 @@ pub async fn inspect(connection: &mut PgConnection, job: &PlannedJob) -> Result<
     let (Some(predictions), Some(labels)) = (predictions, labels) else { return Err(SourceError::Mistakes(mistakes)) };
     expect_types(job, Side::Predictions, &prediction_names, &predictions, &mut mistakes);
     expect_types(job, Side::Labels, &label_names, &labels, &mut mistakes);
-    let (predicted, actual) = (NumberType::of(&predictions[1].type_name), NumberType::of(&labels[0].type_name));
+    let (predicted, actual) = (ValueType::of(&predictions[1].type_name), ValueType::of(&labels[0].type_name));
     keys(connection, job, &predictions, &labels, &mut mistakes).await?;
-    let (Some(predicted), Some(actual), true) = (predicted, actual, mistakes.is_empty()) else {
+    if !mistakes.is_empty() {
         return Err(SourceError::Mistakes(mistakes));
-    };
+    }
     let mut version_key = p.id.clone();
     version_key.extend(p.version.clone());
     let sharded = sharding::placements(connection, job).await?.iter().any(Placement::is_sharded);
@@ -300,7 +301,7 @@ fn expect_types(
         if is_instant && column.type_name != "TIMESTAMPTZ" {
             let message = format!("`{}` is {kind}, not timestamptz", name.as_str());
             wrong.push((path, "no-timezone", message, hint::instant(column), column));
-        } else if path.ends_with(".value") && NumberType::of(&column.type_name).is_none() {
+        } else if path.ends_with(".value") && !may_be(job, path, ValueType::of(&column.type_name)) {
             let message = format!("`{}` is {kind}, not a number", name.as_str());
             wrong.push((path, "not-a-number", message, hint::number(column), column));
         }
@@ -314,6 +315,18 @@ fn expect_types(
             None => "use another column, or convert it in a `query`: this type has no standard conversion".to_owned(),
         };
         mistakes.push(SourceMistake::new(*path, code, message, hint));
+    }
+}
+
+/// True if a value may have a type: a number, a class, or a decision in place of a score.
+fn may_be(job: &PlannedJob, path: &str, of: ValueType) -> bool {
+    match (&job.model, of) {
+        (_, ValueType::Plain | ValueType::Numeric) => true,
+        (Model::Regression, _) => false,
+        (Model::Binary(_), _) if path.starts_with("labels") => true,
+        (Model::Binary(_), ValueType::Boolean) => true,
+        // A text is a decision if the job says which of them is the positive one.
+        (Model::Binary(labels), ValueType::Text) => *labels != Labels::default(),
     }
 }
 

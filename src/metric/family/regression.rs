@@ -1,24 +1,28 @@
-//! The entries of the catalog. A new metric is one more entry and its test.
+//! Metrics of predicted numbers, and those of every task: coverage and latency of labels.
 
-use super::state::Sum;
-use super::{Better, Metric, Requirement, Unit, interval};
+use super::super::state::Sum;
+use super::super::state::kind::HistogramKind;
+use super::super::task::Applies;
+use super::super::{Better, Metric, Requirement, Sums, Unit, interval};
 
 /// Defaults of an entry.
-const PLAIN: Metric = Metric {
+pub(super) const PLAIN: Metric = Metric {
     name: "",
     meaning: "",
     unit: Unit::Target,
     better: Better::Lower,
+    task: Applies::Regression,
     needs: Requirement::Pairs,
+    histograms: &[],
     sums: &[],
     finish: |_| f64::NAN,
     interval: None,
     implies: &[],
 };
 
-/// All metrics.
+/// All of them.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub const CATALOGUE: &[Metric] = &[
+pub const FAMILY: &[Metric] = &[
     Metric {
         name: "mse",
         meaning: "mean squared error: sum((predicted - actual)^2) / n",
@@ -253,7 +257,7 @@ pub const CATALOGUE: &[Metric] = &[
         unit: Unit::Ratio,
         better: Better::Neither,
         sums: &[Sum::SquaredError],
-        finish: |s| s.get(Sum::SquaredError) / s.all_squared_error,
+        finish: |s| s.get(Sum::SquaredError) / s.whole_loss,
         ..PLAIN
     },
     Metric {
@@ -261,6 +265,7 @@ pub const CATALOGUE: &[Metric] = &[
         meaning: "share of predictions with a usable label",
         unit: Unit::Ratio,
         better: Better::Higher,
+        task: Applies::Always,
         needs: Requirement::Predictions,
         finish: |s| s.counts.coverage().unwrap_or(f64::NAN),
         interval: Some(|s| interval::of_share(s.n(), s.counts.predictions as f64)),
@@ -271,6 +276,7 @@ pub const CATALOGUE: &[Metric] = &[
         meaning: "share of predictions older than `labels.expected_within` whose label has arrived, usable or not",
         unit: Unit::Ratio,
         better: Better::Higher,
+        task: Applies::Always,
         needs: Requirement::Predictions,
         finish: |s| s.due.1 as f64 / s.due.0 as f64,
         interval: Some(|s| interval::of_share(s.due.1 as f64, s.due.0 as f64)),
@@ -280,16 +286,20 @@ pub const CATALOGUE: &[Metric] = &[
         name: "label_latency_p50",
         meaning: "median of the time from event to label, within 0.5 %",
         unit: Unit::Seconds,
-        needs: Requirement::LatencyHistogram,
-        finish: |s| s.latency.quantile(0.5).unwrap_or(f64::NAN),
+        task: Applies::Always,
+        needs: Requirement::LabelArrival,
+        histograms: &[HistogramKind::Latency],
+        finish: |s| s.histograms.get(HistogramKind::Latency).quantile(0.5).unwrap_or(f64::NAN),
         ..PLAIN
     },
     Metric {
         name: "label_latency_p95",
         meaning: "95th percentile of the time from event to label, within 0.5 %",
         unit: Unit::Seconds,
-        needs: Requirement::LatencyHistogram,
-        finish: |s| s.latency.quantile(0.95).unwrap_or(f64::NAN),
+        task: Applies::Always,
+        needs: Requirement::LabelArrival,
+        histograms: &[HistogramKind::Latency],
+        finish: |s| s.histograms.get(HistogramKind::Latency).quantile(0.95).unwrap_or(f64::NAN),
         ..PLAIN
     },
     Metric {
@@ -328,10 +338,10 @@ pub const CATALOGUE: &[Metric] = &[
     },
 ];
 
-const fn percentile(name: &'static str, meaning: &'static str, finish: fn(&super::Sums<'_>) -> f64) -> Metric {
+const fn percentile(name: &'static str, meaning: &'static str, finish: fn(&Sums<'_>) -> f64) -> Metric {
     // Estimates from the histogram are clamped to these extremes.
     let sums = &[Sum::LeastAbsError, Sum::GreatestAbsError];
-    Metric { name, meaning, needs: Requirement::ErrorHistogram, sums, finish, ..PLAIN }
+    Metric { name, meaning, histograms: &[HistogramKind::Errors], sums, finish, ..PLAIN }
 }
 
 const fn squared(metric: Metric) -> Metric {

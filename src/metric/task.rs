@@ -1,0 +1,113 @@
+//! What a model predicts: numbers, or one of two classes.
+
+/// The kind of prediction, with the settings that its metrics need.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Task {
+    /// A number.
+    #[default]
+    Regression,
+    /// One of two classes. `predicted` is the score of the positive class, `actual` is 1 for a positive label and 0 for a
+    /// negative one.
+    Binary(Binary),
+}
+
+/// Settings of a task with two classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binary {
+    /// How a score becomes a decision.
+    pub decision: Decision,
+    /// What scores are.
+    pub scores: Scores,
+    pub cost: Option<Cost>,
+    /// Other thresholds that rates of positive decisions are kept for.
+    pub thresholds: Vec<f64>,
+    /// Share of the highest scores in `precision_at_top` and `lift_at_top`; above 0, at most 1.
+    pub top: f64,
+}
+
+/// How a score becomes a decision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decision {
+    /// Positive at or above this score.
+    Threshold(f64),
+    /// 1 or 0 in the extra value of this index.
+    Extra(usize),
+}
+
+/// What scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// Probabilities of the positive class, from 0 to 1.
+    Probabilities,
+    /// Any finite numbers: only their order means something.
+    Any,
+}
+
+/// What a wrong decision costs, in any one unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    pub false_positive: f64,
+    pub false_negative: f64,
+}
+
+impl Task {
+    /// Settings of the classes; `None` for regression.
+    pub fn binary(&self) -> Option<&Binary> {
+        match self {
+            Self::Binary(binary) => Some(binary),
+            Self::Regression => None,
+        }
+    }
+}
+
+impl Binary {
+    /// SQL that is true if the decision about a score is positive. The row has extra values as `x1 …`.
+    pub fn decision_sql(&self, score: &str) -> String {
+        match self.decision {
+            Decision::Threshold(threshold) => format!("{score} >= {threshold:e}::float8"),
+            Decision::Extra(place) => format!("coalesce(x{}, 0) = 1", place + 1),
+        }
+    }
+
+    /// SQL that is true for a usable score; false or null for NULL, NaN and whatever is out of range.
+    pub fn usable_sql(&self, score: &str) -> String {
+        match self.scores {
+            Scores::Probabilities => format!("{score} between 0 and 1"),
+            Scores::Any => format!("abs({score}) <= 1e70"),
+        }
+    }
+}
+
+/// The tasks that a metric is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applies {
+    /// Every task.
+    Always,
+    /// Predictions that are numbers.
+    Regression,
+    /// Two classes.
+    Binary,
+    /// Two classes, with scores that are probabilities.
+    Probabilities,
+}
+
+impl Applies {
+    /// True if a metric of this kind has a meaning for a task.
+    pub fn to(self, task: &Task) -> bool {
+        match (self, task.binary()) {
+            (Self::Always, _) | (Self::Regression, None) | (Self::Binary, Some(_)) => true,
+            (Self::Probabilities, Some(binary)) => binary.scores == Scores::Probabilities,
+            (Self::Regression, Some(_)) | (Self::Binary | Self::Probabilities, None) => false,
+        }
+    }
+
+    /// In words, for the documentation.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Always => "all",
+            Self::Regression => "regression",
+            Self::Binary => "binary",
+            Self::Probabilities => "binary, with probabilities",
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `[model]`: what is predicted, which labels are positive, and how a score becomes a decision.
+
+use super::findings::Findings;
+use crate::domain::name::Identifier;
+use crate::domain::name::text_literal;
+use crate::metric::task::{Binary, Cost, Decision, Scores, Task};
+use crate::plan::expression::Expression;
+use crate::plan::extra::Extra;
+use crate::plan::model::{Labels, Model};
+use crate::spec::JobSpec;
+use crate::spec::model::{ModelSection, ScoresSpec, TaskSpec};
+
+/// The score from which on a decision is positive, unless the job says otherwise.
+const DEFAULT_THRESHOLD: f64 = 0.5;
+/// Share of the highest scores in `precision_at_top`, unless the job says otherwise.
+const DEFAULT_TOP: f64 = 0.01;
+
+/// The model of a job.
+pub(super) struct Built {
+    pub model: Model,
+    pub task: Task,
+    /// The decision, if it is a column: 1 or 0 for every prediction.
+    pub decision: Option<Extra>,
+}
+
+/// `taken` is the number of extra values in front of the decision.
+pub(super) fn build(spec: &JobSpec, taken: usize, findings: &mut Findings<'_>) -> Built {
+    let section = &spec.model;
+    match section.task.unwrap_or_default() {
+        TaskSpec::Regression => {
+            refuse_keys_of_classes(section, findings);
+            Built { model: Model::Regression, task: Task::Regression, decision: None }
+        }
+        TaskSpec::Binary => {
+            let labels = labels(section, findings);
+            let decision = section.decision.as_deref().and_then(|column| decision_column(column, &labels, findings));
+            let scores = match section.scores.unwrap_or_default() {
+                ScoresSpec::Probability => Scores::Probabilities,
+                ScoresSpec::Any => Scores::Any,
+            };
+            let binary = Binary {
+                decision: match (&decision, section.threshold) {
+                    (Some(_), _) => Decision::Extra(taken),
+                    (None, threshold) => Decision::Threshold(threshold.unwrap_or(DEFAULT_THRESHOLD)),
+                },
+                scores,
+                cost: cost(section, findings),
+                top: top(spec.metrics.top, findings),
+                thresholds: section.thresholds.clone().unwrap_or_default(),
+            };
+            check_thresholds(section, scores, findings);
+            Built { model: Model::Binary(labels), task: Task::Binary(binary), decision }
+        }
+    }
+}
+
+fn refuse_keys_of_classes(section: &ModelSection, findings: &mut Findings<'_>) {
+    let keys = [
+        ("positive", section.positive.is_some()),
+        ("negative", section.negative.is_some()),
+        ("threshold", section.threshold.is_some()),
+        ("thresholds", section.thresholds.is_some()),
+        ("decision", section.decision.is_some()),
+        ("scores", section.scores.is_some()),
+        ("cost", section.cost.is_some()),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {
+        findings
+            .error(&format!("model.{key}"), "needs-classes", format!("`{key}` is for tasks with classes"))
+            .hint("add `task = \"binary\"` under [model]");
+    }
+}
+
+fn labels(section: &ModelSection, findings: &mut Findings<'_>) -> Labels {
+    let Some(positive) = &section.positive else {
+        if section.negative.is_some() {
+            findings
+                .error("model.negative", "needs-classes", "`negative` is set, but `positive` is not")
+                .hint("say which labels are positive, too");
+        }
+        return Labels::default();
+    };
+    let (positive, negative) = (positive.words(), section.negative.as_ref().map(|negative| negative.words()));
+    if positive.is_empty() {
+        findings
+            .error("model.positive", "no-positive-label", "no label is positive")
+            .hint("list the labels that count as positive, such as \"fraud\"");
+    }
+    if let Some(word) = negative.iter().flatten().find(|word| positive.contains(word)) {
+        findings
+            .error("model.negative", "repeated-entry", format!("`{word}` is both positive and negative"))
+            .hint("remove it from one of them");
+    }
+    Labels { positive, negative }
+}
+
+/// 1 where the column is a positive label or true, else 0.
+fn decision_column(column: &str, labels: &Labels, findings: &mut Findings<'_>) -> Option<Extra> {
+    let column = match Identifier::new(column) {
+        Ok(column) => column,
+        Err(message) => {
+            findings.error("model.decision", "bad-column", message).hint("use a column of the prediction row");
+            return None;
+        }
+    };
+    let words = labels.positive.iter().chain(&Labels::default().positive).map(|word| text_literal(word)).collect::<Vec<_>>();
+    let sql = format!("case when {column}::text in ({}) then 1 else 0 end", words.join(", "));
+    let expression = Expression::parse(&sql).ok()?;
+    Some(Extra { expression, is_weight: false, over_rows: true })
+}
+
+fn check_thresholds(section: &ModelSection, scores: Scores, findings: &mut Findings<'_>) {
+    if section.threshold.is_some() && section.decision.is_some() {
+        findings
+            .error("model.threshold", "two-decisions", "`threshold` and `decision` are both set")
+            .hint("keep the one that your decisions follow");
+    }
+    let listed = section.thresholds.iter().flatten().enumerate();
+    let listed = listed.map(|(index, threshold)| (format!("model.thresholds[{index}]"), *threshold));
+    for (path, threshold) in section.threshold.map(|one| ("model.threshold".to_owned(), one)).into_iter().chain(listed) {
+        let fits = match scores {
+            Scores::Probabilities => (0.0..=1.0).contains(&threshold),
+            Scores::Any => threshold.abs() <= 1e70,
+        };
+        if !fits {
+            findings
+                .error(&path, "out-of-range", format!("no score reaches {threshold}"))
+                .hint("use a probability from 0 to 1, or set `scores = \"any\"`");
+        }
+    }
+}
+
+fn cost(section: &ModelSection, findings: &mut Findings<'_>) -> Option<Cost> {
+    let cost = section.cost.as_ref()?;
+    for (key, value) in [("false_positive", cost.false_positive), ("false_negative", cost.false_negative)] {
+        if !(0.0..=1e70).contains(&value) {
+            findings
+                .error(&format!("model.cost.{key}"), "out-of-range", format!("{value} is not a cost"))
+                .hint("use a number of 0 or more");
+        }
+    }
+    Some(Cost { false_positive: cost.false_positive, false_negative: cost.false_negative })
+}
+
+fn top(share: Option<f64>, findings: &mut Findings<'_>) -> f64 {
+    match share {
+        None => DEFAULT_TOP,
+        Some(share) if share > 0.0 && share <= 1.0 => share,
+        Some(share) => {
+            findings
+                .error("metrics.top", "out-of-range", format!("{share} is not a share"))
+                .hint("use a share above 0 and up to 1: 0.01 takes the highest 1 % of scores");
+            DEFAULT_TOP
+        }
+    }
+}
