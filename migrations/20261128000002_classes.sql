@@ -6,6 +6,9 @@ alter table trueup.bucket
     add column negative_bins integer[], add column negative_counts bigint[],
     add column score_bins integer[], add column score_counts bigint[];
 
+-- Kind of prediction, which says what the numbers of its measurements are.
+alter table trueup.plan add column task text not null default 'regression';
+
 -- 9: the label is neither a positive nor a negative class.
 alter table trueup.residual drop constraint residual_class_is_known;
 alter table trueup.residual add constraint residual_class_is_known check (class between 0 and 9) not valid;
@@ -125,14 +128,8 @@ from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
-where m.superseded_as_of is null and not m.removed
-  and s.places ?| array[
-        'accuracy', 'auc', 'balanced_accuracy', 'base_rate', 'brier', 'brier_skill', 'calibration_intercept',
-        'calibration_slope', 'calibration_z', 'cost', 'ece', 'ece_by_chance', 'f1', 'false_negatives', 'false_positives',
-        'fnr', 'fpr', 'gini', 'ks_separation', 'lift_at_top', 'log_loss', 'loss_share', 'mcc', 'mce', 'positive_rate',
-        'pr_auc', 'precision', 'precision_at_top', 'recall', 'score_entropy', 'score_mean', 'score_p05', 'score_p25',
-        'score_p50', 'score_p75', 'score_p95', 'specificity', 'true_negatives', 'true_positives', 'unusable_scores'
-  ];
+join trueup.plan p on p.id = s.plan_id and p.task = 'binary'
+where m.superseded_as_of is null and not m.removed;
 comment on view trueup.classification_history is 'The latest revision of each measurement of two classes, one wide row: decisions, ranking, calibration, and scores before any label is there.';
 
 create view trueup.confusion_history as
@@ -143,6 +140,7 @@ from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
+join trueup.plan p on p.id = s.plan_id and p.task = 'binary'
 cross join (values
     ('positive', 'positive', 'true_positives'), ('negative', 'positive', 'false_positives'),
     ('positive', 'negative', 'false_negatives'), ('negative', 'negative', 'true_negatives')
@@ -161,6 +159,7 @@ from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
+join trueup.plan p on p.id = s.plan_id and p.task = 'binary'
 cross join generate_series(1, 10) as bin(number)
 where m.superseded_as_of is null and not m.removed and s.places ? 'calibration_count_1';
 comment on view trueup.calibration_history is 'The calibration curve of each measurement: pairs, mean score and share of positive labels for each tenth of the range of scores.';

@@ -107,12 +107,13 @@ impl WindowBasis<'_> {
     }
 }
 
-/// Share of a cohort in the total squared error of its window, from 0 to 1. `None` for the total itself.
+/// Share of a cohort in the summed loss of its window, from 0 to 1: squared error, or log loss of probabilities. `None` for the total itself.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn squared_error_share(mine: &Measurement, all: &[Measurement]) -> Option<f64> {
     let squared = |m: &Measurement| {
         let metric = |name: &str| m.sample.metrics.get(name).copied().flatten();
-        let mean = metric("mse").or_else(|| metric("rmse").map(|root| root * root))?;
+        let squared = metric("mse").or_else(|| metric("rmse").map(|root| root * root));
+        let mean = squared.or_else(|| metric("log_loss")).or_else(|| metric("brier"))?;
         Some(mean * m.sample.counts.labeled as f64)
     };
     if mine.cohort == Cohort::All {

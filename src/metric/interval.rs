@@ -138,8 +138,8 @@ pub fn bounds(low: f64, high: f64) -> Option<Interval> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{MergedHistograms, Parameters};
     use crate::metric::measurement::Counts;
+    use crate::metric::{MergedHistograms, Parameters};
 
     const ORDER: [Sum; 4] = [Sum::AbsError, Sum::SquaredError, Sum::FourthPower, Sum::ErrorMoments];
 

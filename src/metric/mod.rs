@@ -121,7 +121,11 @@ impl Sums<'_> {
     pub fn abs_error_quantile(&self, q: f64) -> f64 {
         match self.exact {
             Some(exact) => at_quantile(&exact.abs_error, q),
-            None => self.histograms.get(HistogramKind::Errors).quantile(q).map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
+            None => self
+                .histograms
+                .get(HistogramKind::Errors)
+                .quantile(q)
+                .map_or(f64::NAN, |estimate| self.between_extremes(estimate)),
         }
     }
 
@@ -138,7 +142,10 @@ impl Sums<'_> {
 
     /// Returns a mean of e² that is robust to a few outliers; NaN if there is none.
     pub fn robust_square(&self, of: fn(Robust) -> f64) -> f64 {
-        self.histograms.get(HistogramKind::Errors).robust_squares(self.parameters.trim).map_or(f64::NAN, |robust| self.between_squares(of(robust)))
+        self.histograms
+            .get(HistogramKind::Errors)
+            .robust_squares(self.parameters.trim)
+            .map_or(f64::NAN, |robust| self.between_squares(of(robust)))
     }
 
     /// Returns a quantile of e², interpolated between neighbouring squares; NaN if there is none.
@@ -263,7 +270,8 @@ pub struct RateAt {
 impl RateAt {
     /// The rate at the threshold of an index.
     pub fn new(place: usize, threshold: f64) -> Self {
-        let spelled: String = format!("{threshold}").chars().map(|c| if c.is_ascii_digit() { c } else { '_' }).collect();
+        let spelled: String =
+            format!("{threshold}").chars().map(|c| if c.is_ascii_digit() { c } else { '_' }).collect();
         let meaning = format!("share of predictions, labeled or not, with a score of at least {threshold}");
         Self { name: format!("positive_rate_at_{spelled}").into(), meaning, place }
     }
@@ -296,7 +304,9 @@ pub struct CustomMetric {
 pub fn default_of(task: &Task) -> &'static [&'static str] {
     match task.binary().map(|binary| binary.scores) {
         None => &["mse", "rmse", "mae", "bias"],
-        Some(task::Scores::Probabilities) => &["auc", "log_loss", "brier", "ece", "precision", "recall", "base_rate", "positive_rate"],
+        Some(task::Scores::Probabilities) => {
+            &["auc", "log_loss", "brier", "ece", "precision", "recall", "base_rate", "positive_rate"]
+        }
         Some(task::Scores::Any) => &["auc", "precision", "recall", "base_rate", "positive_rate"],
     }
 }
@@ -359,6 +369,11 @@ impl JobMetric {
             Self::Custom(_) | Self::PositiveRateAt(_) => Better::Neither,
             Self::Failures(_) => Better::Lower,
         }
+    }
+
+    /// True for a number behind a picture, which is not listed among metrics.
+    pub fn is_detail(&self) -> bool {
+        family::CURVE.iter().any(|detail| detail.name == self.name())
     }
 
     /// Returns the histograms that it is computed from.

@@ -222,6 +222,8 @@ mod tests {
         let scores: Vec<f64> = (1..=40).map(|n| f64::from(n) / 41.0).collect();
         let labels: Vec<u8> = (1..=40).map(|n| u8::from(n > 20)).collect();
         let ranking = ranking(&scores, &labels);
-        assert!((ranking.auc() - 1.0).abs() < 1e-12 && ranking.logistic().is_none() && ranking.auc_interval().is_none());
+        assert!(
+            (ranking.auc() - 1.0).abs() < 1e-12 && ranking.logistic().is_none() && ranking.auc_interval().is_none()
+        );
     }
 }

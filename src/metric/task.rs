@@ -51,6 +51,14 @@ pub struct Cost {
 }
 
 impl Task {
+    /// Its name in a job file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Regression => "regression",
+            Self::Binary(_) => "binary",
+        }
+    }
+
     /// Settings of the classes; `None` for regression.
     pub fn binary(&self) -> Option<&Binary> {
         match self {
@@ -61,6 +69,14 @@ impl Task {
 }
 
 impl Binary {
+    /// The score from which on a decision is positive; `None` if a column says so.
+    pub fn threshold(&self) -> Option<f64> {
+        match self.decision {
+            Decision::Threshold(threshold) => Some(threshold),
+            Decision::Extra(_) => None,
+        }
+    }
+
     /// SQL that is true if the decision about a score is positive. The row has extra values as `x1 …`.
     pub fn decision_sql(&self, score: &str) -> String {
         match self.decision {

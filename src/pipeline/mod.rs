@@ -194,8 +194,14 @@ pub async fn register_plan(
     fingerprint: &str,
 ) -> Result<PlanRow, RunError> {
     let (source, dimensions) = (job.source_fingerprint(), job.dimension_names());
-    let new =
-        NewPlan { fingerprint, source: &source, spec: &job.spec, dimensions: &dimensions, guarded: job.row_by_row };
+    let new = NewPlan {
+        fingerprint,
+        source: &source,
+        spec: &job.spec,
+        dimensions: &dimensions,
+        guarded: job.row_by_row,
+        task: job.parameters.task.name(),
+    };
     Ok(plan::plan(connection, job_id, new).await?)
 }
 

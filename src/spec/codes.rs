@@ -149,6 +149,11 @@ pub const CODES: &[Code] = &[
         "Keep the short window within the long one, and the long one within the period; use multiples of the bucket.",
     ),
     code(
+        "classes-as-numbers",
+        "All labels are 0 or 1, but the job predicts numbers: mean squared error says little about classes.",
+        "Add `[model]` with `task = \"binary\"`, and metrics such as `auc` and `log_loss`.",
+    ),
+    code(
         "clears-never",
         "No value could clear the alert.",
         "Use a `clear_below` of at most `above`, and a `clear_above` of at least `below`.",
@@ -174,11 +179,21 @@ pub const CODES: &[Code] = &[
         "Handle the value in the expression, with nullif or case. Such rows are excluded from what the expression defines.",
     ),
     code(
+        "few-positives",
+        "The shortest window holds fewer than 30 positive labels, so its recall, area and calibration jump.",
+        "Use longer windows, or give rules `min_samples`.",
+    ),
+    code(
         "fires-on-one",
         "The long window of a burn rate holds a single window, which would fire it alone.",
         "Use a longer `long`.",
     ),
     code("half-credentials", "A user without a password, or a password without a user.", "Set both, or neither."),
+    code(
+        "idle-threshold",
+        "All scores are on one side of the threshold, so every decision is the same.",
+        "Set `threshold` under [model] to the score from which on you act.",
+    ),
     code(
         "key-mismatch",
         "The key of the labels does not match the key of the predictions.",
@@ -200,11 +215,21 @@ pub const CODES: &[Code] = &[
         "The metric needs a setting that is missing.",
         "Add the key that the hint names, such as `tolerance`.",
     ),
+    code(
+        "metric-of-another-task",
+        "The metric has no meaning for what the job predicts: numbers, or classes.",
+        "Use a metric of its task, or set `task` under [model].",
+    ),
     code("missing-key", "A required key is missing.", "Add it, as the hint shows."),
     code(
         "moving-source",
         "The rows of a view behind the job depend on the current time, so rows disappear from it without being deleted.",
         "Read the table behind the view. History keeps rows that disappear.",
+    ),
+    code(
+        "needs-classes",
+        "The key is for predictions of classes, and the job predicts numbers; or it needs `positive`, which is not set.",
+        "Add `task = \"binary\"` under [model], or remove the key.",
     ),
     code("never-due", "The schedule never runs, for example on the 31st of February.", "Correct the day and month."),
     code(
@@ -263,6 +288,7 @@ pub const CODES: &[Code] = &[
     code("no-key", "The key has no column.", "List at least one column in `id`."),
     code("no-metrics", "The job has no metrics.", "Add metrics to `[metrics] include`."),
     code("no-owner", "The rule has no owner.", "Add `owner` to the rule or to `[job]`."),
+    code("no-positive-label", "No label is positive.", "List at least one label in `model.positive`."),
     code(
         "no-reason",
         "A silence or maintenance needs a reason, which explains later why no notification was sent.",
@@ -431,9 +457,15 @@ pub const CODES: &[Code] = &[
         "The rule has two conditions: a limit and a baseline, or several of `metric`, `all` and `any`.",
         "Keep one, or combine them in `all` or `any`.",
     ),
+    code("two-decisions", "The model has both `threshold` and `decision`.", "Keep the one that your decisions follow."),
     code("two-persistences", "The rule has both `for` and `of`.", "Keep one."),
     code("two-schedules", "The schedule has both `every` and `cron`.", "Keep one."),
     code("two-sources", "The source has both `table` and `query`.", "Keep one."),
+    code(
+        "unknown-class",
+        "Some labels are neither positive nor negative. Their pairs are excluded and counted.",
+        "List them in `positive` or `negative` under [model].",
+    ),
     code(
         "unknown-cohort",
         "No cohort declaration of the job has these dimensions.",
@@ -478,6 +510,11 @@ pub const CODES: &[Code] = &[
         "unusable-receiver",
         "The receiver cannot be used here, because a secret is not set.",
         "Set the secret where `trueup run` or `trueup serve` runs.",
+    ),
+    code(
+        "unusable-scores",
+        "Some scores are NULL, not finite, or no probabilities. Such predictions are excluded and counted.",
+        "Use a column of probabilities, or set `scores = \"any\"` under [model].",
     ),
     code(
         "unused-baseline",

@@ -2,6 +2,7 @@
 //!
 //! Parameters: `$1` is the plan id and `$2` the as_of in every statement that writes; each function documents the others.
 
+pub mod classes;
 pub mod discover;
 pub mod import;
 pub mod pairs;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::domain::cohort::Cohort;
 use crate::domain::window::Slice;
-use crate::metric::measurement::{Counts, Measurement, Sample};
 use crate::metric::family;
+use crate::metric::measurement::{Counts, Measurement, Sample};
 use crate::metric::{ExactQuantiles, JobMetric, MergedHistograms, Sums};
 use crate::plan::PlannedJob;
 

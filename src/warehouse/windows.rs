@@ -7,10 +7,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::domain::window::{Slice, floor};
-use crate::metric::{ExactQuantiles, MergedHistograms};
 use crate::metric::measurement::{Counts, Measurement};
 use crate::metric::state::histogram::Histogram;
 use crate::metric::state::kind::HistogramKind;
+use crate::metric::{ExactQuantiles, MergedHistograms};
 use crate::plan::source::SourceFacts;
 use crate::plan::{PlannedJob, rollup};
 use crate::sql::window;

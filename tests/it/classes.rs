@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use trueup::metric::column;
 
+use crate::support::database::TestDatabase;
+use crate::support::program::Folder;
 use crate::support::world::{World, at};
 
 const TABLES: &str = "
@@ -42,8 +44,7 @@ async fn metrics_of(world: &World, cohort: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_classes_equals_scikit_learn() {
-    let names: Vec<String> =
-        column::class_metrics().map(|metric| format!("\"{}\"", metric.name)).collect();
+    let names: Vec<String> = column::class_metrics().map(|metric| format!("\"{}\"", metric.name)).collect();
     let toml = job(
         "positive = \"bad\"\nthreshold = 0.5\ncost = { false_positive = 2.0, false_negative = 30.0 }",
         &format!(
@@ -77,7 +78,10 @@ async fn every_metric_of_classes_equals_scikit_learn() {
         for (metric, expected) in case["exact"].as_object().unwrap() {
             let expected = expected.as_f64().unwrap();
             let value = found.get(metric).copied().unwrap_or_else(|| panic!("{name} has no {metric}"));
-            assert!((value - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{name} {metric}: {value}, not {expected}");
+            assert!(
+                (value - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+                "{name} {metric}: {value}, not {expected}"
+            );
             compared += 1;
         }
         for (metric, expected) in case["binned"].as_object().unwrap() {
@@ -94,4 +98,260 @@ async fn every_metric_of_classes_equals_scikit_learn() {
         }
     }
     assert!(compared > 150, "{compared}");
+}
+
+/// Predictions at five-minute steps from the first of May: scores as SQL, and labels as SQL, null for none.
+async fn insert(world: &World, rows: &[(&str, &str)]) {
+    for (n, (score, label)) in rows.iter().enumerate() {
+        let id = n + 1;
+        let sql = format!(
+            "insert into public.p (id, at, score, seen) values ({id}, timestamptz '2024-05-01Z' + {id} * interval '5 minutes', {score}, '2024-05-01Z')"
+        );
+        world.db.execute(&sql).await;
+        if !label.is_empty() {
+            world.db.execute(&format!("insert into public.l values ({id}, {label}, '2024-05-01Z')")).await;
+        }
+    }
+}
+
+const DAY: &str = "[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"2d\"\nbucket = \"15m\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_labels_and_scores_are_excluded_and_counted() {
+    let include =
+        "[metrics]\ninclude = [\"precision\", \"recall\", \"auc\", \"log_loss\", \"positive_rate\", \"score_p50\"]\n";
+    let world = World::new(TABLES, &job("", &format!("{DAY}{include}"))).await;
+    insert(
+        &world,
+        &[
+            ("0.9", "'yes'"),
+            ("0.5", "'no'"),
+            ("0.2", "'t'"),
+            ("0.1", "'0'"),
+            ("0.7", "'maybe'"),
+            ("1.2", "'yes'"),
+            ("-0.1", "'no'"),
+            ("'NaN'", "'yes'"),
+            ("'Infinity'", "'no'"),
+            ("null", "'yes'"),
+            ("0.6", "null"),
+            ("0.8", ""),
+            ("null", ""),
+        ],
+    )
+    .await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    let found = metrics_of(&world, "all").await;
+    let expected = [
+        ("predictions", 13.0),
+        ("labeled", 4.0),
+        ("excluded", 7.0),
+        ("true_positives", 1.0),
+        ("false_positives", 1.0),
+        ("false_negatives", 1.0),
+        ("true_negatives", 1.0),
+        // Usable scores: 0.9, 0.5, 0.2, 0.1, 0.7, 0.6 and 0.8, of which five reach 0.5.
+        ("positive_rate", 5.0 / 7.0),
+        ("unusable_scores", 6.0),
+        ("auc", 0.75),
+    ];
+    for (name, expected) in expected {
+        assert!((found[name] - expected).abs() < 1e-12, "{name}: {found:?}");
+    }
+    assert!((found["score_p50"] - 0.6).abs() <= 0.0005);
+    let outcomes = world
+        .db
+        .lines("select outcome, count(*)::text from trueup.residual_history group by outcome order by outcome")
+        .await;
+    let expected =
+        ["not finite | 2", "null value | 2", "out of range | 2", "pair | 4", "unknown class | 1", "unlabeled | 2"];
+    assert_eq!(outcomes, expected);
+    let worst = "select count(*) from trueup.window_revisions where predictions < labeled + excluded";
+    assert_eq!(world.db.scalar::<i64>(worst).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_every_type_are_read_as_classes() {
+    let columns = [
+        ("boolean", "", "true", "false", "null"),
+        ("integer", "", "1", "0", "7"),
+        ("numeric", "", "1.00", "0", "'NaN'"),
+        ("float4", "", "1", "0", "'Infinity'"),
+        ("text", "positive = \"it's \\\\ bad\"\nnegative = [\"good\"]", "$$it's \\ bad$$", "'good'", "'neither'"),
+        ("outcome", "positive = [\"charged_back\", \"stolen\"]", "'stolen'", "'fine'", "null"),
+        ("char(4)", "positive = \"ab\"\nnegative = \"cd\"", "'ab'", "'cd'", "'x'"),
+    ];
+    for (kind, model, positive, negative, odd) in columns {
+        let tables = format!(
+            "create type outcome as enum ('charged_back', 'stolen', 'fine');{}",
+            TABLES.replace("outcome text", &format!("outcome {kind}"))
+        );
+        let world =
+            World::new(&tables, &job(model, &format!("{DAY}[metrics]\ninclude = [\"precision\", \"recall\"]\n"))).await;
+        insert(&world, &[("0.9", positive), ("0.6", negative), ("0.4", positive), ("0.3", negative), ("0.5", odd)])
+            .await;
+        world.run_at(at("2024-05-02T00:00:00Z")).await;
+        let found = metrics_of(&world, "all").await;
+        let counts = [("labeled", 4.0), ("excluded", 1.0), ("precision", 0.5), ("recall", 0.5)];
+        assert!(counts.iter().all(|(name, expected)| found[*name] == *expected), "{kind}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_are_measured_before_any_label_and_late_labels_revise() {
+    let include = "[metrics]\ninclude = [\"positive_rate\", \"recall\"]\n";
+    let model = "positive = \"bad\"\nthreshold = 0.8\nthresholds = [0.3, 0.95]";
+    let world = World::new(TABLES, &job(model, &format!("{DAY}horizon = \"30d\"\n{include}"))).await;
+    insert(&world, &[("0.9", ""), ("0.8", ""), ("0.31", ""), ("0.1", "")]).await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    let first = metrics_of(&world, "all").await;
+    let rates = ["positive_rate", "labeled"].map(|name| first[name]);
+    assert_eq!((rates, first.get("recall")), ([0.5, 0.0], None), "{first:?}");
+    let at_other =
+        "select string_agg(metric || ' ' || value || ' ' || (ci_low < value and value < ci_high), ', ' order by metric)
+                    from trueup.metric_history where metric like 'positive_rate_at%'";
+    let rates: String = world.db.scalar(at_other).await;
+    assert_eq!(rates, "positive_rate_at_0_3 0.75 true, positive_rate_at_0_95 0 false");
+    // Three weeks later two labels are there.
+    world
+        .db
+        .execute("insert into public.l values (1, 'bad', '2024-05-22T10:10Z'), (4, 'bad', '2024-05-22T10:10Z')")
+        .await;
+    world.run_at(at("2024-05-22T10:15:00Z")).await;
+    let now = metrics_of(&world, "all").await;
+    assert_eq!(["positive_rate", "recall", "labeled"].map(|name| now[name]), [0.5, 0.5, 2.0], "{now:?}");
+    let revisions = "select string_agg(coalesce(extra ->> 'recall', 'none'), ', ' order by revision) from trueup.window_revisions where cohort = 'all'";
+    assert_eq!(world.db.scalar::<String>(revisions).await, "none, 0.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_may_be_a_column_and_rows_without_labels_count() {
+    let rest = format!(
+        "{DAY}[metrics]\ninclude = [\"precision\", \"positive_rate\"]\n\
+         [[metrics.custom]]\nname = \"high_scores\"\nsum = \"(score > 0.6)::int\"\nover = \"rows\"\n\
+         [[metrics.custom]]\nname = \"right\"\nsum = \"(decision = label)::int\"\n\
+         [[slos]]\nname = \"right-decisions\"\ngood = \"decision = label\"\nobjective = 0.9\nperiod = \"7d\"\nburn = \"auto\"\n"
+    );
+    let world = World::new(TABLES, &job("positive = \"bad\"\ndecision = \"approved\"", &rest)).await;
+    insert(&world, &[("0.9", "'bad'"), ("0.7", "'good'"), ("0.5", "'bad'"), ("0.3", ""), ("0.8", "")]).await;
+    world.db.execute("update public.p set approved = id in (1, 3, 4) where id <> 2").await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    let found = metrics_of(&world, "all").await;
+    assert_eq!(["precision", "positive_rate"].map(|name| found[name]), [1.0, 3.0 / 5.0], "{found:?}");
+    let own = "select string_agg(metric || ' ' || round(value::numeric, 3), ', ' order by metric) from trueup.metric_history where metric in ('high_scores', 'right', 'slo_right_decisions')";
+    let own: String = world.db.scalar(own).await;
+    assert_eq!(own, "high_scores 0.600, right 1.000, slo_right_decisions 1.000");
+    // A decision that is taken back is found like any other change of a prediction.
+    world.db.execute("update public.p set approved = false, seen = '2024-05-02T00:30Z' where id in (3, 4)").await;
+    world.run_at(at("2024-05-02T01:00:00Z")).await;
+    let found = metrics_of(&world, "all").await;
+    assert_eq!(["precision", "positive_rate"].map(|name| found[name]), [1.0, 1.0 / 5.0], "{found:?}");
+    assert_eq!(found["false_negatives"], 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_that_are_no_probabilities_are_ranked() {
+    let world = World::new(
+        TABLES,
+        &job(
+            "positive = \"bad\"\nscores = \"any\"\nthreshold = 400.0",
+            &format!("{DAY}[metrics]\ninclude = [\"auc\", \"precision\", \"score_p50\", \"loss_share\"]\n"),
+        ),
+    )
+    .await;
+    insert(&world, &[("712", "'bad'"), ("-3", "'good'"), ("500", "'good'"), ("601.5", "'bad'"), ("1e71", "'bad'")])
+        .await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    let found = metrics_of(&world, "all").await;
+    let values = ["auc", "labeled", "excluded", "unusable_scores", "loss_share"].map(|name| found[name]);
+    assert_eq!(values, [1.0, 4.0, 1.0, 1.0, 1.0], "{found:?}");
+    assert!((found["precision"] - 2.0 / 3.0).abs() < 1e-12 && (found["score_p50"] / 550.0 - 1.0).abs() < 0.005);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_views_of_classes_add_up() {
+    let world = World::new(TABLES, &job("positive = \"bad\"", &format!("{DAY}[[cohorts]]\nby = [\"region\"]\n"))).await;
+    world
+        .db
+        .execute(
+            "insert into public.p select n, timestamptz '2024-05-01Z' + n * interval '4 minutes', (n * 37 % 101) / 100.0, null, null, 'r' || n % 3, '2024-05-01Z' from generate_series(1, 300) n;
+             insert into public.l select id, case when id * 53 % 97 < score * 97 then 'bad' else 'good' end, '2024-05-01Z' from public.p where id % 10 > 0",
+        )
+        .await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    for wrong in [
+        "h.true_positives + h.false_negatives <> (select sum(pairs) from trueup.confusion_history c where (c.cohort, c.label) = (h.cohort, 'positive'))",
+        "h.labeled <> (select sum(pairs) from trueup.confusion_history c where c.cohort = h.cohort)",
+        "h.labeled <> (select sum(pairs) from trueup.calibration_history c where c.cohort = h.cohort)",
+        "abs(h.ece * h.labeled - (select sum(abs(mean_score - observed_rate) * pairs) from trueup.calibration_history c where c.cohort = h.cohort)) > 1e-9",
+        "h.ece_by_chance is null",
+    ] {
+        let sql = format!("select count(*) from trueup.classification_history h where {wrong}");
+        assert_eq!(world.db.scalar::<i64>(&sql).await, 0, "{wrong}");
+    }
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.classification_history").await, 4);
+    assert_eq!(world.db.scalar::<i64>("select count(*) from trueup.calibration_history where pairs > 0").await, 40);
+    // The bins are no metrics of their own.
+    let bins = "select count(*) from trueup.metric_revisions where metric like 'calibration%'";
+    assert_eq!(world.db.scalar::<i64>(bins).await, 0);
+    let source = "select sum(pairs)::bigint - (select count(*) from public.p p join public.l l using (id) where p.score >= 0.5 and l.outcome = 'bad')
+                  from trueup.confusion_history where (cohort, label, decision) = ('all', 'positive', 'positive')";
+    assert_eq!(world.db.scalar::<i64>(source).await, 0);
+}
+
+/// What `check` says about data of 60 predictions.
+async fn checked(label_type: &str, model: &str, score: &str, label: &str) -> String {
+    let db = TestDatabase::new().await;
+    db.execute(&TABLES.replace("outcome text", &format!("outcome {label_type}"))).await;
+    db.execute(&format!(
+        "insert into public.p (id, at, score, seen) select n, now() - n * interval '1 hour', {score}, now() from generate_series(1, 60) n;
+         insert into public.l select id, {label}, now() from public.p, lateral (select id as n) as q"
+    ))
+    .await;
+    let folder = Folder::new("classes");
+    let metrics = if model.is_empty() { "[metrics]\ninclude = [\"mse\"]\n" } else { "" };
+    let toml = job(model, &format!("[windows]\ntumbling = [\"1d\"]\nlabel_wait = \"2d\"\n{metrics}"));
+    let toml = if model.is_empty() { toml.replace("[model]\ntask = \"binary\"\n", "") } else { toml };
+    folder.write("jobs/credit.toml", &toml);
+    let checked = folder.run_on(&db.url(), &["check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    checked.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_scores_and_labels_that_do_not_fit() {
+    let cases = [
+        ("int", "", "n / 61.0", "n % 2", "[classes-as-numbers]", "all of the newest 60 labels are 0 or 1"),
+        ("text", "positive = \"bad\"", "n / 50.0", "'bad'", "[unusable-scores]", "10 of the newest 60 scores"),
+        (
+            "text",
+            "positive = \"bad\"\nnegative = \"good\"",
+            "n / 61.0",
+            "case when n < 4 then 'b' || n else 'bad' end",
+            "[unknown-class]",
+            "`b1`, `b2`, `b3`",
+        ),
+        (
+            "text",
+            "positive = \"bad\"\nthreshold = 0.9",
+            "0.2",
+            "'bad'",
+            "[idle-threshold]",
+            "all of the newest 60 scores are below the threshold 0.9",
+        ),
+        (
+            "text",
+            "positive = \"bad\"",
+            "n / 61.0",
+            "case when n % 6 = 0 then 'bad' else 'good' end",
+            "[few-positives]",
+            "holds about 4 positive labels (16.67 %",
+        ),
+    ];
+    for (label_type, model, score, label, code, words) in cases {
+        let said = checked(label_type, model, score, label).await;
+        assert!(said.contains(code) && said.contains(words), "{said}");
+    }
+    let said = checked("boolean", "threshold = 0.5", "(n % 60) / 60.0", "true").await;
+    assert!(!said.contains("[idle") && !said.contains("[un"), "{said}");
 }

@@ -382,6 +382,55 @@ fn case_name() -> String {
     "window-too-long",
     "overlap those of past weeks"
 )]
+#[case::metric_of_classes(
+    "[[alerts]]",
+    "[metrics]\ninclude = [\"rmse\", \"auc\"]\n[[alerts]]",
+    "metric-of-another-task",
+    "the task \"binary\""
+)]
+#[case::metric_of_numbers(
+    "[windows]",
+    "[metrics]\ninclude = [\"mse\"]\n[model]\ntask = \"binary\"\n[windows]",
+    "metric-of-another-task",
+    "brier score"
+)]
+#[case::threshold_of_numbers("[windows]", "[model]\nthreshold = 0.5\n[windows]", "needs-classes", "set the task")]
+#[case::negative_alone(
+    "[windows]",
+    "[model]\ntask = \"binary\"\nnegative = \"good\"\n[windows]",
+    "needs-classes",
+    "say which labels are positive"
+)]
+#[case::no_positive_label(
+    "[windows]",
+    "[model]\ntask = \"binary\"\npositive = []\n[windows]",
+    "no-positive-label",
+    "no label is positive"
+)]
+#[case::two_decisions(
+    "[windows]",
+    "[model]\ntask = \"binary\"\nthreshold = 0.5\ndecision = \"region\"\n[windows]",
+    "two-decisions",
+    "keep the one"
+)]
+#[case::threshold_out_of_range(
+    "[windows]",
+    "[model]\ntask = \"binary\"\nthreshold = 50.0\n[windows]",
+    "out-of-range",
+    "no score reaches 50"
+)]
+#[case::cost_of_nothing(
+    "[windows]",
+    "[metrics]\ninclude = [\"cost\"]\n[model]\ntask = \"binary\"\n[windows]",
+    "metric-needs",
+    "`model.cost`"
+)]
+#[case::rows_have_no_label(
+    "[windows]",
+    "[[metrics.custom]]\nname = \"x\"\nsum = \"error\"\nover = \"rows\"\n[windows]",
+    "bad-expression",
+    "without a label"
+)]
 #[case::bad_shrink(
     "rolling = [\"6h\"]",
     "rolling = [\"6h\"]\nshrink = 10.0",

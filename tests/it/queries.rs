@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use sqlx::Row as _;
 use trueup::domain::window::Slice;
 use trueup::plan::rollup;
-use trueup::plan::source::{ValueType, SourceFacts};
+use trueup::plan::source::{SourceFacts, ValueType};
 use trueup::sql::pairs::source::Selection;
 use trueup::sql::pairs::{bucket, residual};
 use trueup::sql::window;

@@ -1,6 +1,7 @@
 //! Random histories: whatever happens to the source, after every run the history is what a recompute says that shares no
 //! code with the engine. `TRUEUP_HISTORIES=200000 cargo test --release random` runs more of them; `TRUEUP_SEED` repeats one.
 
+mod classes;
 mod oracle;
 mod record;
 
@@ -83,10 +84,20 @@ struct Shape {
     /// Days of Bucharest, which has changed its clocks in two of the three times that histories start at.
     zone: bool,
     start: &'static str,
+    /// Scores and labels of two classes instead of numbers.
+    classes: bool,
+    /// A mistake of the recompute.
+    fault: Option<classes::Fault>,
 }
 
 impl Shape {
     fn roll(dice: &mut Dice) -> Self {
+        let numbers = Self::of_numbers(dice);
+        let classes = dice.roll(3) == 0;
+        Self { classes, rich: numbers.rich && !classes, ..numbers }
+    }
+
+    fn of_numbers(dice: &mut Dice) -> Self {
         Self {
             unique: dice.roll(3) > 0,
             versions: dice.roll(2) == 0,
@@ -103,6 +114,8 @@ impl Shape {
             top: dice.roll(3) == 0,
             zone: dice.roll(3) == 0,
             start: ["2024-05-03T00:00:00Z", "2024-03-29T21:00:00Z", "2024-10-26T03:00:00Z"][dice.index(3)],
+            classes: false,
+            fault: None,
         }
     }
 
@@ -126,6 +139,11 @@ impl Shape {
                 "[metrics]\ninclude = [\"mse\", \"mae\", \"bias\", \"p90_abs_error\", \"weighted_mse\", \"r2\"]\nweight = \"weight\"\n\
                  [[metrics.custom]]\nname = \"c\"\nsum = \"abs(error) * weight\"\nper = \"weight\"\n",
             );
+        }
+        if self.classes {
+            let names: Vec<String> = classes::METRICS.iter().map(|name| format!("\"{name}\"")).collect();
+            let names = names.join(", ");
+            cohorts.push_str(&format!("[model]\ntask = \"binary\"\n[metrics]\ntop = 0.25\ninclude = [{names}]\n"));
         }
         let id = if self.key == "two columns" { "[\"id\", \"part\"]" } else { "\"id\"" };
         let source = |table: &str| {
@@ -167,7 +185,27 @@ impl Shape {
 
 async fn history(seed: u64) -> Totals {
     let mut dice = Dice::new(seed);
-    let mut shape = Shape::roll(&mut dice);
+    let shape = Shape::roll(&mut dice);
+    history_of(seed, dice, shape).await
+}
+
+/// A recompute with a mistake must disagree, or the comparison would find none in the engine either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_planted_in_the_recompute_of_classes_is_found() {
+    for fault in classes::FAULTS {
+        let mut found = false;
+        for seed in 1..=5 {
+            let mut dice = Dice::new(seed);
+            let shape = Shape { classes: true, rich: false, fault: Some(fault), ..Shape::of_numbers(&mut dice) };
+            let run = move || tokio::runtime::Handle::current().block_on(history_of(seed, dice, shape));
+            let ended = tokio::task::spawn_blocking(run).await;
+            found |= ended.is_err_and(|error| error.is_panic());
+        }
+        assert!(found, "{fault:?} was not noticed");
+    }
+}
+
+async fn history_of(seed: u64, mut dice: Dice, mut shape: Shape) -> Totals {
     let mut world = World::new(&shape.tables(), &shape.toml()).await;
     let start = at(shape.start);
     let mut now = start;
@@ -222,6 +260,33 @@ async fn history(seed: u64) -> Totals {
     totals
 }
 
+/// A predicted value, or a score.
+fn prediction(dice: &mut Dice, shape: Shape) -> String {
+    if !shape.classes {
+        return value(dice);
+    }
+    match dice.roll(20) {
+        0 => "null".to_owned(),
+        1 => "'NaN'".to_owned(),
+        2 => "1.25".to_owned(),
+        // On edges of bins, and at the threshold.
+        3..=6 => format!("{}::float8 / 10", dice.roll(11)),
+        _ => format!("{}::float8 / 16", dice.roll(17)),
+    }
+}
+
+/// An actual value, or a label.
+fn label(dice: &mut Dice, shape: Shape) -> String {
+    if !shape.classes {
+        return value(dice);
+    }
+    match dice.roll(20) {
+        0 => "null".to_owned(),
+        1 => "7".to_owned(),
+        n => (n % 2).to_string(),
+    }
+}
+
 fn value(dice: &mut Dice) -> String {
     match dice.roll(24) {
         0 => "null".to_owned(),
@@ -254,12 +319,12 @@ async fn act(
     match dice.roll(10) {
         0..=2 => insert(dice, shape, world, seen, until, next_id, 12).await,
         3 | 4 => {
-            let actual = value(dice);
+            let actual = label(dice, shape);
             let conflict = if shape.unique { "on conflict (id) do nothing" } else { "" };
             world.db.execute(&format!("insert into public.l select distinct id, ({actual})::float8, timestamptz '{seen}' from public.p where {some} {conflict}")).await;
         }
         5 => {
-            let predicted = value(dice);
+            let predicted = prediction(dice, shape);
             world
                 .db
                 .execute(&format!("update public.p set predicted = {predicted}, seen = '{seen}' where {some}"))
@@ -278,7 +343,7 @@ async fn act(
             world.db.execute(&sql).await;
         }
         7 => {
-            let actual = value(dice);
+            let actual = label(dice, shape);
             world.db.execute(&format!("update public.l set actual = {actual}, seen = '{seen}' where {some}")).await;
         }
         8 if quiet => {
@@ -325,7 +390,7 @@ async fn write_and_wait(
     let seen = now - TimeDelta::seconds(i64::try_from(dice.roll(590)).expect("small"));
     let mut sql = format!("begin;{}", inserts(dice, shape, seen, now, next_id, 4));
     if dice.roll(2) == 0 {
-        let (actual, some) = (value(dice), dice.roll(9));
+        let (actual, some) = (label(dice, shape), dice.roll(9));
         sql.push_str(&format!("update public.l set actual = {actual}, seen = '{seen}' where id::bigint % 9 = {some};"));
     }
     let mut session = world.db.connection().await;
@@ -350,13 +415,13 @@ fn inserts(
         let version = ["v1", "v2"][dice.index(2)];
         sql.push_str(&format!(
             "insert into public.p (id, at, predicted, version, region, seen, weight) values ({id}, '{event}', {}, '{version}', {}, '{seen}', {});",
-            value(dice),
+            prediction(dice, shape),
             region(dice),
             ["1", "2", "3.5", "null"][dice.index(4)]
         ));
         if dice.roll(2) == 0 {
             let conflict = if shape.unique { "on conflict (id) do nothing" } else { "" };
-            sql.push_str(&format!("insert into public.l values ({id}, {}, '{seen}') {conflict};", value(dice)));
+            sql.push_str(&format!("insert into public.l values ({id}, {}, '{seen}') {conflict};", label(dice, shape)));
         }
     }
     sql

@@ -193,7 +193,7 @@ fn newest(measured: &[Measurement]) -> Vec<&Measurement> {
 }
 
 fn measurements(job: &PlannedJob, measured: &[&Measurement]) -> Table {
-    let metrics: Vec<&str> = job.metrics.iter().map(JobMetric::name).collect();
+    let metrics: Vec<&str> = job.metrics.iter().filter(|metric| !metric.is_detail()).map(JobMetric::name).collect();
     let columns =
         [&["window", "window_end", "cohort", "version"][..], &metrics, &["labeled", "predictions", "coverage"]]
             .concat();

@@ -12,7 +12,8 @@ const SHARE: Metric = Metric { unit: Unit::Ratio, better: Better::Higher, task: 
 /// Defaults of a number of pairs.
 const COUNT: Metric = Metric { unit: Unit::Count, better: Better::Neither, task: Applies::Binary, ..PLAIN };
 /// Defaults of what needs no label.
-const UNLABELED: Metric = Metric { better: Better::Neither, needs: Requirement::Predictions, ..SHARE };
+const UNLABELED: Metric =
+    Metric { better: Better::Neither, needs: Requirement::Predictions, implies: &["unusable_scores"], ..SHARE };
 /// Sums that decisions are counted from.
 const DECISIONS: &[Sum] = &[Sum::Positives, Sum::TruePositives, Sum::FalsePositives];
 /// Histograms of scores by class.
@@ -31,7 +32,8 @@ struct Decisions {
 
 impl Decisions {
     fn of(sums: &Sums<'_>) -> Self {
-        let (positives, tp, fp) = (sums.get(Sum::Positives), sums.get(Sum::TruePositives), sums.get(Sum::FalsePositives));
+        let (positives, tp, fp) =
+            (sums.get(Sum::Positives), sums.get(Sum::TruePositives), sums.get(Sum::FalsePositives));
         Self { tp, fp, fn_: positives - tp, tn: sums.n() - positives - fp }
     }
 
@@ -276,7 +278,6 @@ pub const FAMILY: &[Metric] = &[
         sums: &[Sum::PositiveDecisions, Sum::ScoreMoments],
         finish: |s| s.get(Sum::PositiveDecisions) / s.moments(Sum::ScoreMoments).count,
         interval: Some(|s| interval::of_share(s.get(Sum::PositiveDecisions), s.moments(Sum::ScoreMoments).count)),
-        implies: &["unusable_scores"],
         ..UNLABELED
     },
     Metric {
@@ -288,7 +289,6 @@ pub const FAMILY: &[Metric] = &[
             let scores = s.moments(Sum::ScoreMoments);
             interval::of_mean(scores.mean(), scores.centred, scores.count)
         }),
-        implies: &["unusable_scores"],
         ..UNLABELED
     },
     Metric {
@@ -297,7 +297,6 @@ pub const FAMILY: &[Metric] = &[
         task: Applies::Probabilities,
         sums: &[Sum::ScoreEntropy, Sum::ScoreMoments],
         finish: |s| s.get(Sum::ScoreEntropy) / s.moments(Sum::ScoreMoments).count,
-        implies: &["unusable_scores"],
         ..UNLABELED
     },
     quantile("score_p05", "5th percentile of the score, within 0.0005 of a probability", |s| score_quantile(s, 0.05)),
@@ -311,6 +310,7 @@ pub const FAMILY: &[Metric] = &[
         unit: Unit::Count,
         better: Better::Lower,
         sums: &[Sum::UnusableScores],
+        implies: &[],
         finish: |s| s.get(Sum::UnusableScores),
         ..UNLABELED
     },

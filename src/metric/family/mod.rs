@@ -4,6 +4,8 @@ mod binary;
 mod calibration;
 mod regression;
 
+pub use calibration::CURVE;
+
 use super::{Metric, Sums, find};
 use crate::metric::state::Sum;
 use crate::metric::task::Scores;

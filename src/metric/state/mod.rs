@@ -189,15 +189,15 @@ impl Sum {
                 "case when v > 1e-300 and v < 1 then - (v * ln(v) + (1 - v) * ln(1 - v)) when v is not null then 0 end"
                     .to_owned()
             }
-            Self::LogLossMoments => format!(
-                "case a when 1 then - ln(greatest(p, {SURE})) when 0 then - ln(greatest(1 - p, {SURE})) end"
-            ),
+            Self::LogLossMoments => {
+                format!("case a when 1 then - ln(greatest(p, {SURE})) when 0 then - ln(greatest(1 - p, {SURE})) end")
+            }
             _ => "v".to_owned(),
         }
     }
 }
 
-/// True for a pair with a score in a tenth: closed below, and the last one closed above.
+/// True for a pair with a score in a tenth: closed below, and the last one closed above. `least` ignores a null.
 fn in_tenth(tenth: u8) -> String {
-    format!("least(floor(p * {TENTHS}), {}) = {tenth}", TENTHS - 1)
+    format!("p is not null and least(floor(p * {TENTHS}), {}) = {tenth}", TENTHS - 1)
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::findings::Findings;
 use crate::domain::window::{Slice, Window};
-use crate::metric::task::Applies;
 use crate::metric::name::{COUNTS, MetricName};
+use crate::metric::task::Applies;
 use crate::metric::{JobMetric, Parameters, Requirement};
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Condition, Excess, Limits, Test, VersionChoice};
@@ -65,10 +65,11 @@ pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], findings: &m
     if let Some(count) = MetricName::count(name) {
         return Some(count);
     }
-    if let Some(found) = metrics.iter().find(|metric| metric.name() == name) {
+    let listed = || metrics.iter().filter(|metric| !metric.is_detail());
+    if let Some(found) = listed().find(|metric| metric.name() == name) {
         return Some(MetricName::Named(found.name().into()));
     }
-    let known: Vec<&str> = metrics.iter().map(JobMetric::name).chain(COUNTS.iter().map(MetricName::name)).collect();
+    let known: Vec<&str> = listed().map(JobMetric::name).chain(COUNTS.iter().map(MetricName::name)).collect();
     let hint = did_you_mean(name, known.iter().copied()).map_or_else(
         || format!("include it in [metrics], or use one of {}", known.join(", ")),
         |near| format!("did you mean `{near}`?"),

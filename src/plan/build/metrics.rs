@@ -1,9 +1,9 @@
 //! `[metrics]`: names from the metric catalog, their requirements, and ratios that the job defines.
 
 use super::findings::Findings;
+use super::model::{self, Built};
 use super::slos;
 use crate::domain::name::Identifier;
-use super::model::{self, Built};
 use crate::metric::task::{Applies, Decision, Task};
 use crate::metric::{self, CustomMetric, JobMetric, Parameters, RateAt, Requirement, catalogue, name};
 use crate::plan::expression::Expression;
@@ -44,12 +44,18 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
     all.extend(rates_at(&parameters.task));
     for (index, custom) in spec.metrics.custom.iter().enumerate() {
         let path = format!("metrics.custom[{index}]");
-        all.extend(custom_metric((&path, "sum"), custom, (&all, &parameters.task), &mut extras, findings).map(JobMetric::Custom));
+        all.extend(
+            custom_metric((&path, "sum"), custom, (&all, &parameters.task), &mut extras, findings)
+                .map(JobMetric::Custom),
+        );
     }
     // The share of good predictions of an objective is kept like a custom metric.
     for (index, share) in slos::metrics(&spec.slos) {
         let path = format!("slos[{index}]");
-        all.extend(custom_metric((&path, GOOD), &share, (&all, &parameters.task), &mut extras, findings).map(JobMetric::Custom));
+        all.extend(
+            custom_metric((&path, GOOD), &share, (&all, &parameters.task), &mut extras, findings)
+                .map(JobMetric::Custom),
+        );
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
         let Some(found) = metric::find(metric) else { continue };
@@ -106,9 +112,9 @@ fn included(spec: &JobSpec, task: &Task, findings: &mut Findings<'_>) -> Vec<Job
 fn of_another_task(path: &str, metric: &metric::Metric, findings: &mut Findings<'_>) {
     let of = metric.task.describe();
     let hint = match metric.task {
-        Applies::Regression => "mean squared error of a probability is `brier`; see `trueup explain --metrics`",
-        Applies::Probabilities => "set `task = \"binary\"` under [model]; scores must be probabilities",
-        Applies::Binary | Applies::Always => "set `task = \"binary\"` under [model]",
+        Applies::Regression => "use a metric of classes: the mean squared error of a probability is its brier score",
+        Applies::Probabilities => "it is for jobs with the task \"binary\" in [model], whose scores are probabilities",
+        Applies::Binary | Applies::Always => "it is for jobs with the task \"binary\" in [model]",
     };
     findings.error(path, "metric-of-another-task", format!("`{}` is a metric of {of}", metric.name)).hint(hint);
 }
@@ -198,7 +204,9 @@ fn custom_metric(
             .error(&format!("{path}.name"), "bad-name", format!("`{}` is not a valid metric name", spec.name))
             .hint("use a-z, 0-9 and `_`");
     }
-    let taken = metric::find(&spec.name).is_some() || name::is_reserved(&spec.name);
+    // A name of another task is free.
+    let of_its_task = |metric: &metric::Metric| metric.task.to(task);
+    let taken = metric::find(&spec.name).is_some_and(of_its_task) || name::is_reserved(&spec.name);
     if taken || known.iter().any(|metric| metric.name() == spec.name) {
         findings
             .error(&format!("{path}.name"), "repeated-entry", format!("a metric `{}` already exists", spec.name))

@@ -67,7 +67,7 @@ fn refuse_keys_of_classes(section: &ModelSection, findings: &mut Findings<'_>) {
     for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {
         findings
             .error(&format!("model.{key}"), "needs-classes", format!("`{key}` is for tasks with classes"))
-            .hint("add `task = \"binary\"` under [model]");
+            .hint("remove it, or set the task to \"binary\"");
     }
 }
 
@@ -103,7 +103,8 @@ fn decision_column(column: &str, labels: &Labels, findings: &mut Findings<'_>) -
             return None;
         }
     };
-    let words = labels.positive.iter().chain(&Labels::default().positive).map(|word| text_literal(word)).collect::<Vec<_>>();
+    let words =
+        labels.positive.iter().chain(&Labels::default().positive).map(|word| text_literal(word)).collect::<Vec<_>>();
     let sql = format!("case when {column}::text in ({}) then 1 else 0 end", words.join(", "));
     let expression = Expression::parse(&sql).ok()?;
     Some(Extra { expression, is_weight: false, over_rows: true })
@@ -117,7 +118,8 @@ fn check_thresholds(section: &ModelSection, scores: Scores, findings: &mut Findi
     }
     let listed = section.thresholds.iter().flatten().enumerate();
     let listed = listed.map(|(index, threshold)| (format!("model.thresholds[{index}]"), *threshold));
-    for (path, threshold) in section.threshold.map(|one| ("model.threshold".to_owned(), one)).into_iter().chain(listed) {
+    for (path, threshold) in section.threshold.map(|one| ("model.threshold".to_owned(), one)).into_iter().chain(listed)
+    {
         let fits = match scores {
             Scores::Probabilities => (0.0..=1.0).contains(&threshold),
             Scores::Any => threshold.abs() <= 1e70,

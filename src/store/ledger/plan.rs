@@ -32,6 +32,8 @@ pub struct NewPlan<'a> {
     pub dimensions: &'a [String],
     /// Its expressions are evaluated row by row.
     pub guarded: bool,
+    /// Kind of prediction: `regression`, `binary`.
+    pub task: &'a str,
 }
 
 /// Progress of a plan.
@@ -56,12 +58,12 @@ pub struct OpenStage {
 
 /// Registers a plan by fingerprint, or finds it.
 pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) -> sqlx::Result<PlanRow> {
-    let NewPlan { fingerprint, source, spec, dimensions, guarded } = new;
+    let NewPlan { fingerprint, source, spec, dimensions, guarded, task } = new;
     // A concurrent session may register it; only the next statement sees its row then.
     sqlx::query!(
         r#"
-        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded, row_by_row)
-        select $1, $2, $3, $4, $5, $6, $6
+        insert into trueup.plan (job_id, fingerprint, spec, dimensions, source, guarded, row_by_row, task)
+        select $1, $2, $3, $4, $5, $6, $6, $7
         where not exists (select from trueup.plan where job_id = $1 and fingerprint = $2)
         on conflict (job_id, fingerprint) do nothing
         "#,
@@ -70,7 +72,8 @@ pub async fn plan(connection: &mut PgConnection, job_id: i64, new: NewPlan<'_>) 
         spec,
         dimensions,
         source,
-        guarded
+        guarded,
+        task
     )
     .execute(&mut *connection)
     .await?;

@@ -48,7 +48,7 @@ pub async fn values(connection: &mut PgConnection, of: &CohortSelector, most: i6
         from trueup.metric_revisions r
         left join trueup.metric_revisions s
             on s.job = r.job and s.window_name = r.window_name and s.window_end = r.window_end and s.cohort = r.cohort
-           and s.model_version is not distinct from r.model_version and s.revision = r.revision and s.metric = 'squared_error_share'
+           and s.model_version is not distinct from r.model_version and s.revision = r.revision and s.metric in ('squared_error_share', 'loss_share')
         where r.job = $1 and r.window_name = $2 and r.metric = $3
           and coalesce(r.model_version, '') = coalesce($4, '') and (r.model_version is null) = ($4::text is null)
           and r.window_end > $5 and r.window_end <= $6 and not r.removed

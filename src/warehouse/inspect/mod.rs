@@ -1,5 +1,6 @@
 //! Compares a job with the tables it names: types, time zones, uniqueness. Repeated before every run, because tables change.
 
+mod classes;
 mod equality;
 mod hint;
 mod mistake;
@@ -22,6 +23,7 @@ use crate::spec::diagnostic::did_you_mean;
 use crate::sql::{PlannedSql, probe};
 use crate::warehouse::indexes::{is_indexed, is_unique};
 use crate::warehouse::session::{self, ColumnType};
+pub use classes::{ClassProfile, class_profile};
 use hint::{Conversion, Side};
 use mistake::user_code;
 pub use mistake::{SourceError, SourceMistake};

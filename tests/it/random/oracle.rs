@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::Shape;
+use super::classes::{self, Labeled};
 use crate::support::world::World;
 
 /// A copy of a prediction.
@@ -54,19 +55,23 @@ struct Group {
     excluded: i64,
     duplicates: i64,
     pairs: Vec<Pair>,
+    /// Usable scores of predictions, labeled or not.
+    scores: Vec<f64>,
     ends: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Pair {
     error: f64,
+    predicted: f64,
     actual: f64,
     weight: Option<f64>,
 }
 
 impl Group {
-    fn add(&mut self, copies: i64, outcome: Outcome) {
+    fn add(&mut self, copies: i64, outcome: Outcome, score: Option<f64>) {
         self.predictions += copies;
+        self.scores.extend(score);
         match outcome {
             Outcome::Pair(pair) => self.pairs.push(pair),
             Outcome::Unlabeled => {}
@@ -83,6 +88,7 @@ impl Group {
         self.excluded += other.excluded;
         self.duplicates += other.duplicates;
         self.pairs.extend(&other.pairs);
+        self.scores.extend(&other.scores);
         self.ends = other.ends;
     }
 }
@@ -94,6 +100,8 @@ struct Decided {
     event: DateTime<Utc>,
     region: Option<String>,
     copies: i64,
+    /// Its score, if it has one that can be used.
+    score: Option<f64>,
     outcome: Outcome,
 }
 
@@ -108,7 +116,11 @@ async fn decide(world: &World, shape: Shape, asked: RunRequest) -> Vec<Decided> 
     }
     let mut labels: BTreeMap<i64, Vec<Label>> = BTreeMap::new();
     for row in rows(world, &format!("select id::bigint, seen, actual from public.l {visible}")).await {
-        labels.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
+        let label: Option<f64> = row.get(2);
+        // A label of neither class is like any other of them.
+        let unknown = |label: f64| shape.classes && label != 0.0 && label != 1.0;
+        let label = label.map(|label| if unknown(label) { f64::NAN } else { label });
+        labels.entry(row.get(0)).or_default().push((row.get(1), label));
     }
     by_key
         .into_iter()
@@ -123,6 +135,7 @@ async fn decide(world: &World, shape: Shape, asked: RunRequest) -> Vec<Decided> 
                 .clone()
                 .filter(|region| copies.iter().all(|copy| copy.region.as_ref() == Some(region))),
             copies: i64::try_from(copies.len()).expect("a count"),
+            score: copies[0].predicted.filter(|score| copies.len() == 1 && (0.0..=1.0).contains(score)),
             outcome: outcome(shape, &copies, labels.get(&id)),
         })
         .collect()
@@ -142,7 +155,7 @@ async fn recompute(world: &World, shape: Shape, asked: RunRequest) -> BTreeMap<K
             for cohort in &cohorts {
                 for version in versions(shape, &one.version) {
                     let group = groups.entry((window.clone(), start, cohort.clone(), version)).or_default();
-                    group.add(one.copies, one.outcome);
+                    group.add(one.copies, one.outcome, one.score);
                     group.ends = Some(end);
                 }
             }
@@ -150,7 +163,7 @@ async fn recompute(world: &World, shape: Shape, asked: RunRequest) -> BTreeMap<K
                 let of_window = regions.entry((window, start)).or_default();
                 let of_version = of_window.entry(one.region.clone()).or_default();
                 let group = of_version.entry(one.version.clone()).or_default();
-                group.add(one.copies, one.outcome);
+                group.add(one.copies, one.outcome, one.score);
                 group.ends = Some(end);
             }
         }
@@ -220,8 +233,9 @@ fn outcome(shape: Shape, copies: &[Copy], labels: Option<&Vec<Label>>) -> Outcom
         return Outcome::Excluded;
     }
     match (copies[0].predicted, chosen[0]) {
+        (Some(p), Some(_)) if shape.classes && !(0.0..=1.0).contains(&p) => Outcome::Excluded,
         (Some(p), Some(a)) if p.abs() <= 1e70 && a.abs() <= 1e70 => {
-            Outcome::Pair(Pair { error: p - a, actual: a, weight: copies[0].weight })
+            Outcome::Pair(Pair { error: p - a, predicted: p, actual: a, weight: copies[0].weight })
         }
         _ => Outcome::Excluded,
     }
@@ -300,6 +314,13 @@ fn metric(group: &Group, name: &str) -> Option<f64> {
     }
 }
 
+/// A metric of classes of a group by name.
+fn of_classes(shape: Shape, group: &Group, name: &str) -> Option<f64> {
+    let labeled = |pair: &Pair| Labeled { score: pair.predicted, positive: pair.actual == 1.0 };
+    let pairs: Vec<Labeled> = group.pairs.iter().map(labeled).collect();
+    classes::metric(&pairs, &group.scores, name, shape.fault)
+}
+
 /// Compares everything, both ways. Returns how much there was.
 pub(super) async fn compare(world: &World, shape: Shape, asked: RunRequest, context: &str) -> u64 {
     let expected = recompute(world, shape, asked).await;
@@ -319,6 +340,9 @@ pub(super) async fn compare(world: &World, shape: Shape, asked: RunRequest, cont
         Some(_) => shape.by_both,
     });
     let mut metrics = vec![("mse", 1e-9), ("mae", 1e-9), ("bias", 1e-9)];
+    if shape.classes {
+        metrics = classes::METRICS.iter().map(|name| (*name, 1e-9)).collect();
+    }
     if shape.rich {
         metrics.extend([("weighted_mse", 1e-9), ("c", 1e-9), ("r2", 1e-7), ("p90_abs_error", 0.01)]);
     }
@@ -331,7 +355,8 @@ pub(super) async fn compare(world: &World, shape: Shape, asked: RunRequest, cont
         let is_final = group.ends.expect("an end") + TimeDelta::hours(12) <= asked.as_of;
         assert_eq!(row["status"], if is_final { "final" } else { "provisional" }, "{context}: {key:?}");
         for (name, tolerance) in &metrics {
-            match (row[name].as_f64(), metric(group, name)) {
+            let wanted = if shape.classes { of_classes(shape, group, name) } else { metric(group, name) };
+            match (row[name].as_f64(), wanted) {
                 (Some(value), Some(wanted)) => assert!(
                     (value - wanted).abs() <= tolerance * wanted.abs().max(1e-3),
                     "{context}: {key:?}: {name} is {value}, expected {wanted}"

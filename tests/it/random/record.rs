@@ -33,7 +33,7 @@ impl Record {
     /// measurements were believed at the last look.
     pub(super) async fn check(&mut self, world: &World, now: DateTime<Utc>, context: &str) -> u64 {
         assert_eq!(world.db.scalar::<i64>(BROKEN).await, 0, "{context}: revisions that do not follow each other");
-        let firsts = said(world, "select window_name, window_end, cohort, model_version, labeled, mse from trueup.window_revisions where first_reported").await;
+        let firsts = said(world, "select window_name, window_end, cohort, model_version, labeled, coalesce(mse, (extra ->> 'brier')::float8) from trueup.window_revisions where first_reported").await;
         for (key, known) in &self.first_reports {
             assert_eq!(firsts.get(key), Some(known), "{context}: what was reported first of {key:?}");
         }
@@ -41,12 +41,12 @@ impl Record {
         let mut compared = 0;
         if let Some((then, believed)) = &self.believed {
             let sql = format!(
-                "select window_name, window_end, cohort, model_version, labeled, value from trueup.metric_history_as_of('{then}') where metric = 'mse'"
+                "select window_name, window_end, cohort, model_version, labeled, value from trueup.metric_history_as_of('{then}') where metric in ('mse', 'brier')"
             );
             assert_eq!(&said(world, &sql).await, believed, "{context}: what was believed at {then}");
             compared = believed.len() as u64;
         }
-        let sql = "select window_name, window_end, cohort, model_version, labeled, mse from trueup.window_history";
+        let sql = "select window_name, window_end, cohort, model_version, labeled, coalesce(mse, (extra ->> 'brier')::float8) from trueup.window_history";
         self.believed = Some((now, said(world, sql).await));
         compared
     }

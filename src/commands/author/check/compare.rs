@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use super::encoding;
+use super::{classes, encoding};
 use crate::commands::output::progress;
 use crate::commands::shared::jobs::JobFile;
 use crate::commands::user_error;
@@ -91,6 +91,9 @@ async fn compare(pool: &PgPool, file: &mut JobFile) -> sqlx::Result<()> {
     }
     let data_profile = inspect::data_profile(&mut connection, job, indexed).await?;
     file.findings.extend(unusual(job, document, &data_profile));
+    if let Some(profile) = inspect::class_profile(&mut connection, job, &facts).await? {
+        file.findings.extend(classes::unfit(job, document, &profile));
+    }
     file.size = size(job, &data_profile);
     Ok(())
 }

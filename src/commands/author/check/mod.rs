@@ -1,5 +1,6 @@
 //! `check`: reports every mistake in the job files and the settings at once.
 
+mod classes;
 mod compare;
 mod encoding;
 mod report;
