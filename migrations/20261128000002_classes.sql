@@ -31,6 +31,9 @@ comment on column trueup.residual_history.predicted is 'The predicted value, in 
 comment on column trueup.residual_history.actual is 'The label that counts, in the target unit; of two classes 1 for positive and 0 for negative. Null while there is none.';
 comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled, null value, not finite, out of range, duplicate prediction, ambiguous label, filter failed or unknown class (a label that is neither positive nor negative).';
 
+-- What a number of a measurement is about, by metric.
+alter table trueup.measurement add column notes jsonb;
+
 -- The bins of a calibration curve are numbers of a measurement, but not metrics to list.
 create or replace view trueup.metric_revisions as
 select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.model_version,
@@ -39,13 +42,21 @@ select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.model_ver
        m.labeled, case when m.predictions > 0 then m.labeled::float8 / m.predictions end as coverage,
        case when w.finalized_at is null or m.superseded_as_of <= w.finalized_at then 'provisional' else 'final' end as status,
        m.revision, m.computed_at, m.as_of, m.superseded_as_of, m.removed, m.revision = 1 as first_reported, w.finalized_at,
-       m.as_of - m.window_end as label_age, w.source_gone_at, m.predictions, m.run_id
+       m.as_of - m.window_end as label_age, w.source_gone_at, m.predictions, m.run_id, m.notes ->> metric.key as note
 from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
 cross join lateral jsonb_each(s.places) as metric(key, value)
 where metric.key not like 'calibration\_%\_%';
+comment on column trueup.metric_revisions.note is 'What the number is about: the groups that a gap is between.';
+
+create or replace view trueup.metric_history as
+select job, window_name, window_start, window_end, cohort, model_version, metric, value, ci_low, ci_high, labeled, coverage,
+       status, revision, computed_at, as_of, label_age, source_gone_at, predictions, run_id, note
+from trueup.metric_revisions
+where superseded_as_of is null and not removed;
+comment on column trueup.metric_history.note is 'What the number is about: the groups that a gap is between.';
 
 comment on column trueup.window_revisions.extra is 'Metrics without a column of their own, by name: those of the job''s own expressions, and those of classes (see classification_history).';
 comment on column trueup.window_history.extra is 'Metrics without a column of their own, by name: those of the job''s own expressions, and those of classes (see classification_history).';

@@ -11,6 +11,7 @@ use crate::domain::window::Slice;
 use crate::evaluate::burn::{Budget, BurnJudgement};
 use crate::evaluate::state::{Change, State};
 use crate::evaluate::verdict::Judgement;
+use crate::metric::JobMetric;
 use crate::metric::measurement::{Measurement, Sample};
 use crate::notify::message::AlertFacts;
 use crate::plan::PlannedJob;
@@ -100,6 +101,10 @@ impl WindowBasis<'_> {
             coverage: counts.coverage(),
             status: if self.is_final { "final" } else { "provisional" }.to_owned(),
             squared_error_share: self.measured.and_then(|(mine, all)| squared_error_share(mine, all)),
+            note: self
+                .sample
+                .and_then(|sample| sample.notes.get(metric.name()).cloned())
+                .or_else(|| named.and_then(JobMetric::advice).map(str::to_owned)),
             ..bare(target, state, since, self.slice)
         };
         facts.query = context::window_query(self.job, self.rule, &facts);

@@ -177,5 +177,6 @@ pub(crate) fn sample(row: &SampleRow) -> Sample {
             .iter()
             .map(|(name, &(low, high))| (name.clone(), Interval { low, high }))
             .collect(),
+        notes: row.notes.clone().and_then(|notes| serde_json::from_value(notes).ok()).unwrap_or_default(),
     }
 }

@@ -344,6 +344,7 @@ mod tests {
                     counts: Counts { predictions: 10, labeled: 10, ..Counts::default() },
                     metrics: BTreeMap::from([("rmse".to_owned(), Some(*value))]),
                     intervals: BTreeMap::new(),
+                    notes: BTreeMap::new(),
                 };
                 let revision = Revision { as_of: slice.end + TimeDelta::hours(hours), sample: Arc::new(sample) };
                 history.push("tumbling 1d", all(), (slice, None), revision);

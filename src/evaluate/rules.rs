@@ -181,6 +181,7 @@ mod tests {
             counts: Counts { predictions, labeled, ..Counts::default() },
             metrics: BTreeMap::from([("rmse".to_owned(), value)]),
             intervals: BTreeMap::new(),
+            notes: BTreeMap::new(),
         }
     }
 

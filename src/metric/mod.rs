@@ -17,6 +17,7 @@ pub use family::catalogue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::metric::family::fairness::{Comparison, Fairness};
 use crate::metric::interval::Interval;
 use crate::metric::measurement::Counts;
 use crate::metric::ranking::Ranking;
@@ -245,6 +246,8 @@ pub struct Metric {
     pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
     /// Metrics that are always added with it: counts of the pairs that it leaves out.
     pub implies: &'static [&'static str],
+    /// What to look at first when it is out of bounds, for messages. Empty if that depends.
+    pub advice: &'static str,
 }
 
 /// A metric that a job keeps.
@@ -254,6 +257,8 @@ pub enum JobMetric {
     Custom(CustomMetric),
     /// Share of predictions, labeled or not, with a score at or above another threshold of the job.
     PositiveRateAt(RateAt),
+    /// A gap between groups, which only the cohort of everything has.
+    Fairness(Fairness),
     /// Number of predictions on which the job's expressions fail; holds its index among the extra values.
     Failures(usize),
 }
@@ -340,6 +345,7 @@ impl JobMetric {
             Self::Catalogue(metric) => metric.name,
             Self::Custom(custom) => &custom.name,
             Self::PositiveRateAt(rate) => &rate.name,
+            Self::Fairness(fairness) => &fairness.name,
             Self::Failures(_) => FAILURES,
         }
     }
@@ -349,6 +355,7 @@ impl JobMetric {
             Self::Catalogue(metric) => metric.meaning,
             Self::Custom(custom) => &custom.meaning,
             Self::PositiveRateAt(rate) => &rate.meaning,
+            Self::Fairness(fairness) => &fairness.meaning,
             Self::Failures(_) => "predictions on which an expression of the job fails",
         }
     }
@@ -357,7 +364,7 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.unit,
             Self::Custom(_) => Unit::Own,
-            Self::PositiveRateAt(_) => Unit::Ratio,
+            Self::PositiveRateAt(_) | Self::Fairness(_) => Unit::Ratio,
             Self::Failures(_) => Unit::Count,
         }
     }
@@ -367,7 +374,16 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.better,
             Self::Custom(_) | Self::PositiveRateAt(_) => Better::Neither,
+            Self::Fairness(fairness) => fairness.comparison.better(),
             Self::Failures(_) => Better::Lower,
+        }
+    }
+
+    /// What to look at first when it is out of bounds.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Catalogue(metric) => Some(metric.advice).filter(|advice| !advice.is_empty()),
+            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Fairness(_) | Self::Failures(_) => None,
         }
     }
 
@@ -380,7 +396,7 @@ impl JobMetric {
     pub fn histograms(&self) -> &'static [HistogramKind] {
         match self {
             Self::Catalogue(metric) => metric.histograms,
-            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => &[],
+            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Fairness(_) | Self::Failures(_) => &[],
         }
     }
 
@@ -389,7 +405,8 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.needs,
             Self::Custom(custom) if !custom.over_rows => Requirement::Pairs,
-            Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => Requirement::Predictions,
+            Self::Fairness(fairness) if fairness.comparison != Comparison::SelectionRatio => Requirement::Pairs,
+            Self::Fairness(_) | Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => Requirement::Predictions,
         }
     }
 
@@ -398,6 +415,7 @@ impl JobMetric {
             Self::Catalogue(metric) => metric.sums.to_vec(),
             Self::Custom(custom) => vec![Sum::Extra(custom.sum), Sum::Extra(custom.per)],
             Self::PositiveRateAt(rate) => vec![Sum::PositiveDecisionsAt(rate.place), Sum::ScoreMoments],
+            Self::Fairness(fairness) => fairness.comparison.sums(),
             Self::Failures(place) => vec![Sum::Extra(*place)],
         }
     }
@@ -414,6 +432,8 @@ impl JobMetric {
                 let (positive, all) = rate.counts(sums);
                 positive / all
             }
+            // Of groups, not of sums: see `Fairness::compare`.
+            Self::Fairness(_) => return None,
             Self::Failures(place) => sums.get(Sum::Extra(*place)),
         };
         Some(value).filter(|value| value.is_finite())
@@ -424,6 +444,9 @@ impl JobMetric {
         match self {
             Self::Catalogue(metric) => metric.interval.is_some(),
             Self::PositiveRateAt(_) => true,
+            Self::Fairness(fairness) => {
+                matches!(fairness.comparison, Comparison::TprGap | Comparison::FprGap)
+            }
             Self::Custom(_) | Self::Failures(_) => false,
         }
     }
@@ -436,7 +459,7 @@ impl JobMetric {
                 let (positive, all) = rate.counts(sums);
                 interval::of_share(positive, all)
             }
-            Self::Custom(_) | Self::Failures(_) => None,
+            Self::Custom(_) | Self::Fairness(_) | Self::Failures(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
 use super::stages::{self, Read, Summed};
@@ -281,6 +281,7 @@ fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
             metrics: m.sample.metrics.clone(),
             intervals: m.sample.intervals.iter().map(|(name, i)| (name.clone(), (i.low, i.high))).collect(),
         },
+        notes: if m.sample.notes.is_empty() { Json::Null } else { json!(m.sample.notes) },
         digest: m.digest.clone(),
     }
 }

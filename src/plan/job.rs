@@ -8,6 +8,7 @@ use crate::domain::cohort::Cohort;
 use crate::domain::schedule::Schedule;
 use crate::domain::window;
 use crate::metric::name::MetricName;
+use crate::metric::family::fairness::Fairness;
 use crate::metric::state::Sum;
 use crate::metric::state::kind::Histograms;
 use crate::metric::{self, JobMetric, Parameters};
@@ -180,13 +181,22 @@ impl PlannedJob {
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             self.predictions,
             self.labels,
-            (&self.model, &self.parameters.task),
+            (&self.model, &self.parameters.task, self.gaps()),
             crate::plan::rollup::grains(&self.windows),
             self.dimensions,
             self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),
             (&self.sums, self.histograms(), &self.extras, self.parameters.tolerance, self.parameters.huber_delta)
         );
         hexadecimal(Sha256::digest(meaning.as_bytes()).as_slice())
+    }
+
+    /// The comparisons of groups.
+    fn gaps(&self) -> Vec<&Fairness> {
+        let gap = |metric| match metric {
+            &JobMetric::Fairness(ref fairness) => Some(fairness),
+            _ => None,
+        };
+        self.metrics.iter().filter_map(gap).collect()
     }
 
     /// Identifies the rows that are read, independent of the metrics.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::model::ModelSection;
+use crate::spec::model::{FairnessSection, ModelSection};
 use crate::spec::rules::{AlertSection, BuiltInSection, SloSection};
 
 /// One job: sources, windows, metrics and alert rules.
@@ -24,6 +24,8 @@ pub struct JobSpec {
     pub cohorts: Vec<CohortSection>,
     #[serde(default)]
     pub metrics: MetricsSection,
+    #[serde(default)]
+    pub fairness: Vec<FairnessSection>,
     #[serde(default)]
     pub alerts: Vec<AlertSection>,
     #[serde(default)]

@@ -52,6 +52,20 @@ pub struct CostSection {
     pub false_negative: f64,
 }
 
+/// Groups that are compared with each other.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FairnessSection {
+    /// Dimension whose values are the groups: one that `[[cohorts]]` lists by itself.
+    pub by: String,
+    /// Group that the others are compared with: a value, or `largest` (default), the one with the most predictions.
+    pub reference: Option<String>,
+    /// Metrics: `tpr_gap`, `fpr_gap`, `selection_ratio`, `ece_gap`. Default: the first three.
+    pub metrics: Option<Vec<String>>,
+    /// Least number of predictions of a group in a window. Default 100.
+    pub min_group: Option<i64>,
+}
+
 /// A class, or several.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]

@@ -1,10 +1,11 @@
 //! Finishes metrics from the merged states of a window.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::cohort::Cohort;
 use crate::domain::window::Slice;
 use crate::metric::family;
+use crate::metric::family::fairness::Group;
 use crate::metric::measurement::{Counts, Measurement, Sample};
 use crate::metric::{ExactQuantiles, JobMetric, MergedHistograms, Sums};
 use crate::plan::PlannedJob;
@@ -35,22 +36,49 @@ pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
         .collect();
     let total = |m: &Merged| whole.get(&(m.window.clone(), m.slice, m.model_version.clone())).copied();
     merged
-        .into_iter()
+        .iter()
         .map(|m| {
-            let sums = sums(job, &m, total(&m).unwrap_or(f64::NAN));
+            let sums = sums(job, m, total(m).unwrap_or(f64::NAN));
             let metrics = job.metrics.iter().map(|metric| (metric.name().to_owned(), metric.finish(&sums))).collect();
             let interval = |metric: &JobMetric| Some((metric.name().to_owned(), metric.interval(&sums)?));
             let intervals = job.metrics.iter().filter_map(interval).collect();
+            let mut sample = Sample { counts: m.counts, metrics, intervals, notes: BTreeMap::new() };
+            add_gaps(job, m, &merged, &mut sample);
             Measurement {
-                window: m.window,
+                window: m.window.clone(),
                 slice: m.slice,
-                cohort: m.cohort,
-                model_version: m.model_version,
-                sample: Sample { counts: m.counts, metrics, intervals },
-                digest: m.digest,
+                cohort: m.cohort.clone(),
+                model_version: m.model_version.clone(),
+                sample,
+                digest: m.digest.clone(),
             }
         })
         .collect()
+}
+
+/// Adds the gaps between groups to the cohort of everything.
+fn add_gaps(job: &PlannedJob, whole: &Merged, merged: &[Merged], sample: &mut Sample) {
+    if whole.cohort != Cohort::All {
+        return;
+    }
+    for metric in &job.metrics {
+        let JobMetric::Fairness(fairness) = metric else { continue };
+        let groups: Vec<Group<'_>> = merged
+            .iter()
+            .filter(|m| (&m.window, m.slice, &m.model_version) == (&whole.window, whole.slice, &whole.model_version))
+            .filter_map(|m| {
+                let Cohort::Values(values) = &m.cohort else { return None };
+                let [(name, value)] = values.as_slice() else { return None };
+                (*name == fairness.by).then(|| Group { value: value.clone(), sums: sums(job, m, f64::NAN) })
+            })
+            .collect();
+        if let Some(gap) = fairness.compare(&groups) {
+            let name = || fairness.name.to_string();
+            sample.metrics.insert(name(), Some(gap.value));
+            sample.intervals.extend(gap.interval.map(|interval| (name(), interval)));
+            sample.notes.insert(name(), gap.note);
+        }
+    }
 }
 
 fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, whole_loss: f64) -> Sums<'a> {

@@ -355,3 +355,48 @@ async fn check_warns_of_scores_and_labels_that_do_not_fit() {
     let said = checked("boolean", "threshold = 0.5", "(n % 60) / 60.0", "true").await;
     assert!(!said.contains("[idle") && !said.contains("[un"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_between_groups_is_a_metric_that_names_them_and_fires_like_any_other() {
+    let rest = format!(
+        "{DAY}[[cohorts]]\nby = [\"region\"]\n[metrics]\ninclude = [\"recall\", \"positive_rate\"]\n\
+         [[fairness]]\nby = \"region\"\nmetrics = [\"tpr_gap\", \"fpr_gap\", \"selection_ratio\", \"ece_gap\"]\nmin_group = 30\n\
+         [[alerts]]\nname = \"unequal\"\nmetric = \"tpr_gap\"\nwindow = \"tumbling 1d\"\nabove = 0.2\n\
+         [[alerts]]\nname = \"miscalibrated\"\nmetric = \"ece_gap\"\nwindow = \"tumbling 1d\"\nabove = 0.9\n"
+    );
+    let world = World::new(TABLES, &job("positive = \"bad\"", &rest)).await;
+    // Recall is 0.5 in `a`, 0.75 in `b`, which is larger, and 0 in `c`, which is too small to count.
+    world
+        .db
+        .execute(
+            "insert into public.p
+             select n, timestamptz '2024-05-01Z' + n * interval '5 minutes',
+                    case when n <= 80 then case when n % 2 = 0 then 0.9 else 0.1 end when n <= 200 then case when n % 4 > 0 then 0.8 else 0.2 end else 0.3 end,
+                    null, null, case when n <= 80 then 'a' when n <= 200 then 'b' else 'c' end, '2024-05-01Z'
+             from generate_series(1, 220) n;
+             insert into public.l select id, case when id % 8 < 4 then 'bad' else 'good' end, '2024-05-01Z' from public.p",
+        )
+        .await;
+    world.run_at(at("2024-05-02T00:00:00Z")).await;
+    let found = world
+        .db
+        .lines(
+            "select metric, round(value::numeric, 4), ci_low < value and value < ci_high, note from trueup.metric_history
+             where metric in ('tpr_gap', 'fpr_gap', 'selection_ratio') and value is not null order by metric",
+        )
+        .await;
+    let expected = [
+        "fpr_gap | 0.2500 | true | region=a has 0.5000, and region=b has 0.7500",
+        "selection_ratio | 0.6667 | - | region=a has 0.5000, and region=b has 0.7500",
+        "tpr_gap | 0.2500 | true | region=a has 0.5000, and region=b has 0.7500",
+    ];
+    assert_eq!(found, expected);
+    // The same by hand.
+    let by_hand = "with r as (select region, avg((score >= 0.5)::int) as recall from public.p join public.l using (id) where outcome = 'bad' and region <> 'c' group by region)
+                   select round(max(recall) - min(recall), 4)::text from r";
+    assert_eq!(world.db.scalar::<String>(by_hand).await, "0.2500");
+    let alerts = world.db.lines("select rule, cohort, state from trueup.alert order by rule").await;
+    assert_eq!(alerts, ["unequal | all | firing"]);
+    let evidence: String = world.db.scalar("select string_agg(evidence::text, ' ') from trueup.alert_transition").await;
+    assert!(evidence.contains("region=a has 0.5000"), "{evidence}");
+}

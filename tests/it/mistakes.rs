@@ -425,6 +425,24 @@ fn case_name() -> String {
     "metric-needs",
     "`model.cost`"
 )]
+#[case::groups_of_numbers(
+    "[windows]",
+    "[[fairness]]\nby = \"region\"\n[windows]",
+    "needs-classes",
+    "the job predicts numbers"
+)]
+#[case::groups_that_are_no_cohorts(
+    "[windows]",
+    "[model]\ntask = \"binary\"\n[[fairness]]\nby = \"gender\"\n[windows]",
+    "no-cohorts",
+    "lists `gender` by itself"
+)]
+#[case::unknown_comparison(
+    "[windows]",
+    "[model]\ntask = \"binary\"\n[[fairness]]\nby = \"region\"\nmetrics = [\"tprgap\"]\n[windows]",
+    "unknown-metric",
+    "did you mean `tpr_gap`"
+)]
 #[case::rows_have_no_label(
     "[windows]",
     "[[metrics.custom]]\nname = \"x\"\nsum = \"error\"\nover = \"rows\"\n[windows]",

@@ -194,7 +194,7 @@ fn push(job: &PlannedJob, series: &SeriesSection, history: &mut History) -> Resu
             let bound = |name: &String, bound: &str| at(&format!("{name}_ci_{bound}"), n);
             let interval = |name: &String| Some(Interval { low: bound(name, "low")?, high: bound(name, "high")? });
             let intervals = metrics.keys().filter_map(|name| Some((name.clone(), interval(name)?))).collect();
-            let sample = Sample { counts, metrics, intervals };
+            let sample = Sample { counts, metrics, intervals, notes: BTreeMap::new() };
             history.push(
                 &series.window,
                 target.clone(),

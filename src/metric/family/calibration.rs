@@ -24,6 +24,8 @@ const fn tenths() -> [Sum; 3 * TENTHS as usize] {
     sums
 }
 
+const RECALIBRATE: &str = "Scores no longer mean what they say: where auc has not moved, recalibrating them may be enough.";
+
 /// Pairs whose score is in one tenth.
 struct Tenth {
     count: f64,
@@ -42,7 +44,7 @@ fn occupied<'a>(sums: &'a Sums<'_>) -> impl Iterator<Item = Tenth> + 'a {
 }
 
 /// Σ |Σp − Σy| / n.
-fn ece(sums: &Sums<'_>) -> f64 {
+pub(super) fn ece(sums: &Sums<'_>) -> f64 {
     occupied(sums).map(|tenth| (tenth.score - tenth.positives).abs()).sum::<f64>() / sums.n()
 }
 
@@ -131,6 +133,7 @@ pub const FAMILY: &[Metric] = &[
         sums: BINS,
         finish: ece,
         implies: &["ece_by_chance"],
+        advice: RECALIBRATE,
         ..PROBABILITY
     },
     Metric {
@@ -146,6 +149,7 @@ pub const FAMILY: &[Metric] = &[
         meaning: "greatest |mean score - share of positive labels| of 10 equal bins",
         sums: BINS,
         finish: mce,
+        advice: RECALIBRATE,
         ..PROBABILITY
     },
     Metric {

@@ -2,6 +2,7 @@
 
 mod binary;
 mod calibration;
+pub mod fairness;
 mod regression;
 
 pub use calibration::CURVE;

@@ -18,6 +18,7 @@ pub(super) const PLAIN: Metric = Metric {
     finish: |_| f64::NAN,
     interval: None,
     implies: &[],
+    advice: "",
 };
 
 /// All of them.

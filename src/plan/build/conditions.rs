@@ -48,6 +48,7 @@ pub(super) fn test(
         known.metrics.iter().find(|kept| kept.name() == written.metric).map_or(String::new(), |kept| match kept {
             JobMetric::Custom(custom) => custom.meaning.clone(),
             JobMetric::PositiveRateAt(rate) => rate.meaning.clone(),
+            JobMetric::Fairness(fairness) => format!("{:?} {fairness:?}", known.parameters.task),
             JobMetric::Failures(_) => String::new(),
             JobMetric::Catalogue(metric) => match metric.needs {
                 _ if matches!(metric.task, Applies::Binary | Applies::Probabilities) => {

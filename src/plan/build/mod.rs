@@ -3,6 +3,7 @@
 pub mod builtin;
 mod cohorts;
 mod conditions;
+mod fairness;
 mod findings;
 mod job;
 mod metrics;
@@ -50,9 +51,10 @@ pub fn plan(
     check_job(spec, &mut findings);
     let schedule = schedule::build(&spec.schedule, &mut findings);
     let sources = sources::build(spec, &surroundings.functions, &mut findings);
-    let metrics = metrics::build(spec, &mut findings);
+    let mut metrics = metrics::build(spec, &mut findings);
     let listed = windows::listed(&spec.windows, &mut findings);
     let (dimensions, cohort_sets) = cohorts::build(&spec.cohorts, &mut findings);
+    metrics.all.extend(fairness::build(spec, &metrics.parameters.task, (&dimensions, &cohort_sets), &mut findings));
     let (dimensions, dimension_paths): (Vec<_>, Vec<_>) = dimensions.into_iter().unzip();
     let keep = findings.duration("residuals.keep", spec.residuals.keep.as_deref());
     let worst = spec.residuals.worst.unwrap_or(0);

@@ -49,6 +49,8 @@ pub struct SampleRow {
     pub duplicates: i64,
     pub ambiguous: i64,
     pub numbers: Numbers,
+    /// What a number is about, by metric.
+    pub notes: Option<serde_json::Value>,
 }
 
 /// Returns past windows, nearest first within each target. Windows within an incident are left out.
@@ -142,7 +144,7 @@ pub async fn newest(
         r#"
         select t.place as "target!", m.predictions, m.labeled, coalesce(m.excluded, 0) as "excluded!",
                coalesce(m.duplicates, 0) as "duplicates!", coalesce(m.ambiguous, 0) as "ambiguous!", s.places,
-               m.numbers as "numbers!: Vec<Option<f64>>"
+               m.numbers as "numbers!: Vec<Option<f64>>", m.notes
         from (
             select window_end from trueup.measured_window
             where job = (select j.name from trueup.job j where j.id = $1) and window_name = $2 and window_end <= $3 and window_end > $4
@@ -177,6 +179,7 @@ pub async fn newest(
             duplicates: row.duplicates,
             ambiguous: row.ambiguous,
             numbers: Numbers::unpack(&row.places, &row.numbers),
+            notes: row.notes,
         })
         .collect())
 }

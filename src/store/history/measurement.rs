@@ -22,6 +22,8 @@ pub struct NewMeasurement {
     pub duplicates: i64,
     pub ambiguous: i64,
     pub numbers: Numbers,
+    /// What a number is about, by metric. Null if there is nothing to say.
+    pub notes: Json,
     /// Decimal text.
     pub digest: String,
 }
@@ -88,6 +90,7 @@ struct Rows {
     ambiguous: Vec<i64>,
     digests: Vec<String>,
     numbers: Vec<String>,
+    notes: Vec<Option<String>>,
     /// The metric set without metrics.
     empty_set: i32,
 }
@@ -123,6 +126,7 @@ impl Rows {
             ambiguous: counts(|m| m.ambiguous),
             digests: measurements.iter().map(|m| m.digest.clone()).collect(),
             numbers,
+            notes: measurements.iter().map(|m| (!m.notes.is_null()).then(|| m.notes.to_string())).collect(),
             empty_set: ids.metric_sets[empty],
         })
     }
@@ -204,17 +208,17 @@ async fn insert(
         with measured as (
             select m.*, w.window_end, t.job, t.cohort, t.model_version
             from unnest($3::bigint[], $4::int[], $5::int[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-                        $10::bigint[], $11::text[], $12::text[])
-                as m (window_id, series_id, metric_set_id, predictions, labeled, excluded, duplicates, ambiguous, digest, numbers)
+                        $10::bigint[], $11::text[], $12::text[], $15::text[])
+                as m (window_id, series_id, metric_set_id, predictions, labeled, excluded, duplicates, ambiguous, digest, numbers, notes)
             join trueup.measured_window w on w.id = m.window_id
             join trueup.series t on t.id = m.series_id
         ), written as (
             insert into trueup.measurement
                 (window_end, run_id, as_of, predictions, labeled, digest_hash, excluded, duplicates, ambiguous, series_id,
-                 metric_set_id, revision, job, numbers)
+                 metric_set_id, revision, job, numbers, notes)
             select m.window_end, $1, $2, m.predictions, m.labeled, hash_numeric_extended(m.digest::numeric, 0),
                    nullif(m.excluded, 0), nullif(m.duplicates, 0), nullif(m.ambiguous, 0), m.series_id, m.metric_set_id,
-                   1 + coalesce(known.revision, 0), m.job, m.numbers::float8[]
+                   1 + coalesce(known.revision, 0), m.job, m.numbers::float8[], m.notes::jsonb
             from measured m
             cross join lateral (
                 select max(old.revision) as revision, bool_or(old.superseded_as_of is null) as has_latest
@@ -241,7 +245,8 @@ async fn insert(
         &rows.digests,
         &rows.numbers,
         windows.first,
-        windows.last
+        windows.last,
+        &rows.notes as &[Option<String>]
     )
     .fetch_all(connection)
     .await

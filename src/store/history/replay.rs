@@ -79,6 +79,7 @@ pub async fn each(
                 duplicates: row.duplicates,
                 ambiguous: row.ambiguous,
                 numbers: Numbers::unpack(places, &row.numbers),
+                notes: None,
             },
         });
     }
