@@ -1,10 +1,20 @@
--- Two classes: histograms of scores by class, pairs whose label is neither class, and views of what is measured.
+-- Classes: histograms of scores by class, predicted and actual classes, pairs whose label is no class, and views of what is measured.
 
 -- Scores of pairs with a positive and with a negative label, and of all predictions: bins, and how many are in each.
 alter table trueup.bucket
     add column positive_bins integer[], add column positive_counts bigint[],
     add column negative_bins integer[], add column negative_counts bigint[],
-    add column score_bins integer[], add column score_counts bigint[];
+    add column score_bins integer[], add column score_counts bigint[],
+    -- Predicted and actual class of pairs, where there are several.
+    add column confusion_bins bigint[], add column confusion_counts bigint[];
+
+-- Names of classes, which residuals and measurements have as codes.
+create table trueup.class (
+    job_id bigint not null references trueup.job (id),
+    code   bigint not null,
+    name   text not null,
+    primary key (job_id, code)
+);
 
 -- Kind of prediction, which says what the numbers of its measurements are.
 alter table trueup.plan add column task text not null default 'regression';
@@ -16,19 +26,26 @@ alter table trueup.residual add constraint residual_class_is_known check (class 
 create or replace view trueup.residual_history as
 select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as model_version, r.event_at,
        jsonb_object(p.dimensions, c.dimensions) as dimensions, r.predicted, r.actual,
-       case when r.class = 0 then r.predicted - r.actual end as error,
+       case when r.class = 0 and p.task <> 'multiclass' then r.predicted - r.actual end as error,
        case r.class when 0 then 'pair' when 1 then 'unlabeled' when 2 then 'null value' when 3 then 'not finite'
             when 4 then 'out of range' when 5 then 'duplicate prediction' when 6 then 'ambiguous label'
             when 8 then 'filter failed' when 9 then 'unknown class' end as outcome,
        r.label_at, r.copies, r.plan_id, r.as_of, r.bucket_start,
-       coalesce(p.row_by_row and r.extras[array_upper(r.extras, 1)] = 1, false) as expression_failed
+       coalesce(p.row_by_row and r.extras[array_upper(r.extras, 1)] = 1, false) as expression_failed,
+       predicted.name as predicted_class, actual.name as actual_class
 from trueup.residual r
 join trueup.cell c on c.id = r.cell_id
 join trueup.plan p on p.id = r.plan_id
 join trueup.job j on j.id = p.job_id
+left join trueup.class predicted
+    on predicted.job_id = p.job_id and predicted.code = case when p.task = 'multiclass' then r.predicted::bigint end
+left join trueup.class actual on actual.job_id = p.job_id and actual.code = case when p.task = 'multiclass' then r.actual::bigint end
 where r.class <> 7;
-comment on column trueup.residual_history.predicted is 'The predicted value, in the target unit; of two classes the score of the positive one.';
-comment on column trueup.residual_history.actual is 'The label that counts, in the target unit; of two classes 1 for positive and 0 for negative. Null while there is none.';
+comment on column trueup.residual_history.predicted is 'The predicted value, in the target unit; of two classes the score of the positive one; of several the code of the class.';
+comment on column trueup.residual_history.actual is 'The label that counts, in the target unit; of two classes 1 for positive and 0 for negative; of several the code of the class. Null while there is none.';
+comment on column trueup.residual_history.error is 'predicted - actual. Null unless the pair is averaged, and of several classes.';
+comment on column trueup.residual_history.predicted_class is 'The predicted class, where there are several.';
+comment on column trueup.residual_history.actual_class is 'The class that is the label, where there are several.';
 comment on column trueup.residual_history.outcome is 'pair (averaged), unlabeled, null value, not finite, out of range, duplicate prediction, ambiguous label, filter failed or unknown class (a label that is neither positive nor negative).';
 
 -- What a number of a measurement is about, by metric.
@@ -134,14 +151,20 @@ select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_va
        m.numbers[(s.places -> 'calibration_slope' -> 0)::int] as calibration_slope,
        m.numbers[(s.places -> 'calibration_intercept' -> 0)::int] as calibration_intercept,
        m.numbers[(s.places -> 'calibration_z' -> 0)::int] as calibration_z,
+       m.numbers[(s.places -> 'macro_precision' -> 0)::int] as macro_precision,
+       m.numbers[(s.places -> 'macro_recall' -> 0)::int] as macro_recall,
+       m.numbers[(s.places -> 'macro_f1' -> 0)::int] as macro_f1,
+       m.numbers[(s.places -> 'weighted_precision' -> 0)::int] as weighted_precision,
+       m.numbers[(s.places -> 'weighted_recall' -> 0)::int] as weighted_recall,
+       m.numbers[(s.places -> 'weighted_f1' -> 0)::int] as weighted_f1,
        m.as_of - m.window_end as label_age, w.source_gone_at
 from trueup.measurement m
 join trueup.series t on t.id = m.series_id and t.job = m.job
 left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
 join trueup.metric_set s on s.id = m.metric_set_id
-join trueup.plan p on p.id = s.plan_id and p.task = 'binary'
+join trueup.plan p on p.id = s.plan_id and p.task <> 'regression'
 where m.superseded_as_of is null and not m.removed;
-comment on view trueup.classification_history is 'The latest revision of each measurement of two classes, one wide row: decisions, ranking, calibration, and scores before any label is there.';
+comment on view trueup.classification_history is 'The latest revision of each measurement of classes, one wide row: decisions, ranking, calibration, and scores before any label is there.';
 
 create view trueup.confusion_history as
 select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
@@ -156,8 +179,22 @@ cross join (values
     ('positive', 'positive', 'true_positives'), ('negative', 'positive', 'false_positives'),
     ('positive', 'negative', 'false_negatives'), ('negative', 'negative', 'true_negatives')
 ) as cell(label, decision, metric)
-where m.superseded_as_of is null and not m.removed and s.places ? cell.metric;
-comment on view trueup.confusion_history is 'The confusion matrix of each measurement of two classes: one row for each label and decision.';
+where m.superseded_as_of is null and not m.removed and s.places ? cell.metric
+union all
+select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
+       case when w.finalized_at is null then 'provisional' else 'final' end as status,
+       m.revision, m.as_of, coalesce(actual.name, cell.codes ->> 1), coalesce(predicted.name, cell.codes ->> 0),
+       (cell.codes ->> 2)::bigint, m.labeled
+from trueup.measurement m
+join trueup.series t on t.id = m.series_id and t.job = m.job
+left join trueup.measured_window w on w.job = m.job and w.window_name = t.window_name and w.window_end = m.window_end
+join trueup.metric_set s on s.id = m.metric_set_id
+join trueup.plan p on p.id = s.plan_id and p.task = 'multiclass'
+cross join lateral jsonb_array_elements(m.notes -> 'confusion') as cell(codes)
+left join trueup.class predicted on predicted.job_id = p.job_id and predicted.code = (cell.codes ->> 0)::bigint
+left join trueup.class actual on actual.job_id = p.job_id and actual.code = (cell.codes ->> 1)::bigint
+where m.superseded_as_of is null and not m.removed;
+comment on view trueup.confusion_history is 'The confusion matrix of each measurement of classes: one row for each label and decision; of several classes those that occur.';
 
 create view trueup.calibration_history as
 select m.job, t.window_name, w.window_start, m.window_end, t.cohort, t.cohort_values, t.model_version,
@@ -202,15 +239,15 @@ begin
         ('coverage', 'labeled / predictions, from 0 to 1.'),
         ('label_age', 'as_of - window_end: how old the window was.'),
         ('source_gone_at', 'When a run found that the source no longer has what was measured here.'),
-        ('label', 'The label: positive or negative.'),
-        ('decision', 'What was decided: positive or negative.'),
+        ('label', 'The label: positive or negative; of several classes its name.'),
+        ('decision', 'What was decided: positive or negative; of several classes the name of the predicted one.'),
         ('pairs', 'Number of pairs.'),
         ('bin', 'Tenth of the range of scores, from 1.'),
         ('score_from', 'Least score of the bin, inclusive.'),
         ('score_to', 'Greatest score of the bin, exclusive; inclusive in the last one.'),
         ('mean_score', 'Mean score of its pairs. Null without pairs.'),
         ('observed_rate', 'Share of positive labels of its pairs: the mean score, if scores are calibrated. Null without pairs.'),
-        ('accuracy', 'Share of decisions that are the label: (tp + tn) / n (a ratio, 1 is the whole).'),
+        ('accuracy', 'Share of decisions that are the label: (tp + tn) / n (a ratio, 1 is the whole). Of several classes: Share of predicted classes that are the label (a ratio, 1 is the whole).'),
         ('accuracy_ci_low', 'Lower bound of the 95 % interval of accuracy; pairs are taken as independent.'),
         ('accuracy_ci_high', 'Upper bound of the 95 % interval of accuracy; pairs are taken as independent.'),
         ('balanced_accuracy', 'Mean of recall and specificity (a ratio, 1 is the whole).'),
@@ -251,7 +288,7 @@ begin
         ('ks_separation', 'Greatest difference of the two classes'' shares of scores below any value (a ratio, 1 is the whole).'),
         ('precision_at_top', 'Share of positive labels among the `top` share of scores, ties taken in part (a ratio, 1 is the whole).'),
         ('lift_at_top', 'Precision_at_top / base_rate (a ratio, 1 is the whole).'),
-        ('loss_share', 'Log loss of the cohort / log loss of the whole window; of wrong decisions where scores are no probabilities (a ratio, 1 is the whole).'),
+        ('loss_share', 'Log loss of the cohort / log loss of the whole window; of wrong decisions where scores are no probabilities (a ratio, 1 is the whole). Of several classes: Wrong classes of the cohort / wrong classes of the whole window (a ratio, 1 is the whole).'),
         ('positive_rate', 'Share of predictions, labeled or not, with a positive decision (a ratio, 1 is the whole).'),
         ('positive_rate_ci_low', 'Lower bound of the 95 % interval of positive_rate; pairs are taken as independent.'),
         ('positive_rate_ci_high', 'Upper bound of the 95 % interval of positive_rate; pairs are taken as independent.'),
@@ -265,7 +302,7 @@ begin
         ('score_p75', '75th percentile of the score, within 0.0005 of a probability (a ratio, 1 is the whole).'),
         ('score_p95', '95th percentile of the score, within 0.0005 of a probability (a ratio, 1 is the whole).'),
         ('unusable_scores', 'Predictions whose score is NULL, not a number, or not a probability where it should be one (a count).'),
-        ('log_loss', 'Mean of -ln(probability given to the label), in nats; a probability below 1e-15 counts as 1e-15 (a ratio, 1 is the whole).'),
+        ('log_loss', 'Mean of -ln(probability given to the label), in nats; a probability below 1e-15 counts as 1e-15 (a ratio, 1 is the whole). Of several classes: Mean of -ln(probability given to the label), in nats, over pairs whose class has a probability (a ratio, 1 is the whole).'),
         ('log_loss_ci_low', 'Lower bound of the 95 % interval of log_loss; pairs are taken as independent.'),
         ('log_loss_ci_high', 'Upper bound of the 95 % interval of log_loss; pairs are taken as independent.'),
         ('brier', 'Mean of (score - label)^2 (a ratio, 1 is the whole).'),
@@ -277,7 +314,13 @@ begin
         ('mce', 'Greatest |mean score - share of positive labels| of 10 equal bins (a ratio, 1 is the whole).'),
         ('calibration_slope', 'Slope of a logistic regression of the label on the log-odds of the score: below 1 where scores are too extreme (a ratio, 1 is the whole).'),
         ('calibration_intercept', 'Intercept of that regression: above 0 where scores are too low (a ratio, 1 is the whole).'),
-        ('calibration_z', 'Spiegelhalter''s z: beyond 1.96 on either side, scores are not calibrated (a ratio, 1 is the whole).')
+        ('calibration_z', 'Spiegelhalter''s z: beyond 1.96 on either side, scores are not calibrated (a ratio, 1 is the whole).'),
+        ('macro_precision', 'Mean of the precision of each class; 0 for a class that is never predicted (a ratio, 1 is the whole).'),
+        ('macro_recall', 'Mean of the recall of each class, also called balanced accuracy (a ratio, 1 is the whole).'),
+        ('macro_f1', 'Mean of the f1 of each class (a ratio, 1 is the whole).'),
+        ('weighted_precision', 'Mean of the precision of each class, by its number of labels (a ratio, 1 is the whole).'),
+        ('weighted_recall', 'Mean of the recall of each class, by its number of labels: the accuracy (a ratio, 1 is the whole).'),
+        ('weighted_f1', 'Mean of the f1 of each class, by its number of labels (a ratio, 1 is the whole).')
         ) as d(column_name, text) on d.column_name = a.attname
         where c.relnamespace = 'trueup'::regnamespace
           and c.relname in ('classification_history', 'confusion_history', 'calibration_history')

@@ -177,6 +177,11 @@ pub(crate) fn sample(row: &SampleRow) -> Sample {
             .iter()
             .map(|(name, &(low, high))| (name.clone(), Interval { low, high }))
             .collect(),
-        notes: row.notes.clone().and_then(|notes| serde_json::from_value(notes).ok()).unwrap_or_default(),
+        notes: row.notes.iter().filter_map(serde_json::Value::as_object).flatten().filter_map(text).collect(),
     }
+}
+
+/// A note by metric.
+fn text((metric, note): (&String, &serde_json::Value)) -> Option<(String, String)> {
+    Some((metric.clone(), note.as_str()?.to_owned()))
 }

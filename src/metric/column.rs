@@ -21,7 +21,18 @@ pub fn columns() -> Vec<Column> {
 
 /// Returns the same for the metrics of classes: columns of `classification_history`.
 pub fn class_columns() -> Vec<Column> {
-    class_metrics().flat_map(of_metric).collect()
+    let mut columns: Vec<Column> = Vec::new();
+    for column in class_metrics().flat_map(of_metric) {
+        // Tasks share names: what each means is in the catalog.
+        match columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) if known.comment != column.comment => {
+                known.comment = format!("{} Of several classes: {}", known.comment, column.comment);
+            }
+            Some(_) => {}
+            None => columns.push(column),
+        }
+    }
+    columns
 }
 
 /// The metrics of classes.

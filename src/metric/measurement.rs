@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::cohort::Cohort;
 use crate::domain::window::Slice;
+use crate::metric::confusion::Confusion;
 use crate::metric::interval::Interval;
 use crate::metric::name::MetricName;
 
@@ -16,6 +17,8 @@ pub struct Measurement {
     /// `None`: all versions together.
     pub model_version: Option<String>,
     pub sample: Sample,
+    /// Predicted and actual classes, where there are several; else empty.
+    pub confusion: Confusion,
     /// Decimal text of an order-independent digest of the pairs.
     pub digest: String,
 }

@@ -4,6 +4,7 @@
 //! summed squares, never a mean of RMSEs.
 
 pub mod column;
+pub mod confusion;
 pub mod family;
 pub mod interval;
 pub mod measurement;
@@ -17,6 +18,7 @@ pub use family::catalogue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::metric::confusion::Confusion;
 use crate::metric::family::fairness::{Comparison, Fairness};
 use crate::metric::interval::Interval;
 use crate::metric::measurement::Counts;
@@ -62,18 +64,29 @@ pub struct Sums<'a> {
 
 /// The merged histograms of one measurement.
 #[derive(Debug, Clone, Default)]
-pub struct MergedHistograms(BTreeMap<HistogramKind, Histogram>);
+pub struct MergedHistograms {
+    of: BTreeMap<HistogramKind, Histogram>,
+    /// Predicted and actual classes.
+    pub confusion: Confusion,
+}
 
 impl MergedHistograms {
     /// The histogram of a kind; empty if there is none.
     pub fn get(&self, kind: HistogramKind) -> &Histogram {
         static EMPTY: Histogram = Histogram::empty();
-        self.0.get(&kind).unwrap_or(&EMPTY)
+        self.of.get(&kind).unwrap_or(&EMPTY)
     }
 
-    /// Adds the histogram of a kind.
-    pub fn insert(&mut self, kind: HistogramKind, histogram: Histogram) {
-        self.0.insert(kind, histogram);
+    /// Adds the bins and counts of a kind.
+    pub fn insert(&mut self, kind: HistogramKind, bins: impl Iterator<Item = (i64, i64)>) {
+        match kind {
+            HistogramKind::Confusion => self.confusion = Confusion::new(bins),
+            _ => {
+                // All others have bins of 32 bits.
+                let narrow = bins.filter_map(|(bin, count)| Some((i32::try_from(bin).ok()?, count)));
+                self.of.insert(kind, Histogram::new(narrow));
+            }
+        }
     }
 }
 
@@ -225,6 +238,8 @@ pub enum Requirement {
     LabelArrival,
     /// `model.cost` must be set.
     Cost,
+    /// `model.probabilities` must be set.
+    Probabilities,
 }
 
 /// One row of the catalog.
@@ -308,6 +323,7 @@ pub struct CustomMetric {
 /// Metrics of a job that does not name any, by its task.
 pub fn default_of(task: &Task) -> &'static [&'static str] {
     match task.binary().map(|binary| binary.scores) {
+        None if task.has_classes() => &["accuracy", "macro_precision", "macro_recall", "macro_f1"],
         None => &["mse", "rmse", "mae", "bias"],
         Some(task::Scores::Probabilities) => {
             &["auc", "log_loss", "brier", "ece", "precision", "recall", "base_rate", "positive_rate"]
@@ -316,9 +332,14 @@ pub fn default_of(task: &Task) -> &'static [&'static str] {
     }
 }
 
-/// Looks up a metric by name.
+/// Looks up a metric by name; of those with one name, the first.
 pub fn find(name: &str) -> Option<&'static Metric> {
     catalogue().find(|metric| metric.name == name)
+}
+
+/// Looks up the metric of a name that a task has.
+pub fn find_for(name: &str, task: &Task) -> Option<&'static Metric> {
+    catalogue().find(|metric| metric.name == name && metric.task.to(task))
 }
 
 /// Returns the sums that the metrics need, each once, in storage order.
@@ -406,7 +427,9 @@ impl JobMetric {
             Self::Catalogue(metric) => metric.needs,
             Self::Custom(custom) if !custom.over_rows => Requirement::Pairs,
             Self::Fairness(fairness) if fairness.comparison != Comparison::SelectionRatio => Requirement::Pairs,
-            Self::Fairness(_) | Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => Requirement::Predictions,
+            Self::Fairness(_) | Self::Custom(_) | Self::PositiveRateAt(_) | Self::Failures(_) => {
+                Requirement::Predictions
+            }
         }
     }
 
@@ -507,7 +530,8 @@ mod tests {
     #[test]
     fn names_are_unique_and_what_a_metric_brings_is_there() {
         for (at, metric) in catalogue().enumerate() {
-            assert!(catalogue().take(at).all(|other| other.name != metric.name), "{} is listed twice", metric.name);
+            let same = |other: &&Metric| (other.name, other.task) == (metric.name, metric.task);
+            assert!(!catalogue().take(at).any(|other| same(&other)), "{} is listed twice", metric.name);
             assert!(metric.implies.iter().all(|name| find(name).is_some()), "{}", metric.name);
         }
         assert!(default_of(&Task::Regression).iter().all(|name| find(name).is_some()));

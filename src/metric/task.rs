@@ -6,9 +6,18 @@ pub enum Task {
     /// A number.
     #[default]
     Regression,
+    /// One of several classes. `predicted` and `actual` are codes of classes; see [`crate::metric::confusion`].
+    Multiclass(Multiclass),
     /// One of two classes. `predicted` is the score of the positive class, `actual` is 1 for a positive label and 0 for a
     /// negative one.
     Binary(Binary),
+}
+
+/// Settings of a task with several classes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Multiclass {
+    /// Index of the log loss of a pair among the extra values, where the job has probabilities.
+    pub log_loss: Option<usize>,
 }
 
 /// Settings of a task with two classes.
@@ -56,6 +65,7 @@ impl Task {
         match self {
             Self::Regression => "regression",
             Self::Binary(_) => "binary",
+            Self::Multiclass(_) => "multiclass",
         }
     }
 
@@ -63,8 +73,21 @@ impl Task {
     pub fn binary(&self) -> Option<&Binary> {
         match self {
             Self::Binary(binary) => Some(binary),
-            Self::Regression => None,
+            Self::Regression | Self::Multiclass(_) => None,
         }
+    }
+
+    /// Settings of several classes; `None` for other tasks.
+    pub fn multiclass(&self) -> Option<&Multiclass> {
+        match self {
+            Self::Multiclass(multiclass) => Some(multiclass),
+            Self::Regression | Self::Binary(_) => None,
+        }
+    }
+
+    /// True if classes are predicted.
+    pub fn has_classes(&self) -> bool {
+        !matches!(self, Self::Regression)
     }
 }
 
@@ -105,15 +128,20 @@ pub enum Applies {
     Binary,
     /// Two classes, with scores that are probabilities.
     Probabilities,
+    /// Several classes.
+    Multiclass,
 }
 
 impl Applies {
     /// True if a metric of this kind has a meaning for a task.
     pub fn to(self, task: &Task) -> bool {
-        match (self, task.binary()) {
-            (Self::Always, _) | (Self::Regression, None) | (Self::Binary, Some(_)) => true,
-            (Self::Probabilities, Some(binary)) => binary.scores == Scores::Probabilities,
-            (Self::Regression, Some(_)) | (Self::Binary | Self::Probabilities, None) => false,
+        match (self, task) {
+            (Self::Always, _)
+            | (Self::Regression, Task::Regression)
+            | (Self::Binary, Task::Binary(_))
+            | (Self::Multiclass, Task::Multiclass(_)) => true,
+            (Self::Probabilities, Task::Binary(binary)) => binary.scores == Scores::Probabilities,
+            _ => false,
         }
     }
 
@@ -124,6 +152,7 @@ impl Applies {
             Self::Regression => "regression",
             Self::Binary => "binary",
             Self::Probabilities => "binary, with probabilities",
+            Self::Multiclass => "multiclass",
         }
     }
 }

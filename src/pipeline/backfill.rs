@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection, PgConnection, PgPool};
 
-use super::{expect_unique, fence, publish, realign, register_plan, shrink, stages};
+use super::{classes, expect_unique, fence, publish, realign, register_plan, shrink, stages};
 use crate::domain::window;
 use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
@@ -367,6 +367,7 @@ impl Work<'_> {
             false => shrink::keep_whole(&mut transaction, job, plan, row.as_of, &pairs, &mut measurements).await?,
         };
         pairs.retain(|(id, _)| !kept.contains(id));
+        classes::name(&mut transaction, job, facts, claim.job_id, &measurements).await?;
         let Claim { run_id, job_id, .. } = *claim;
         let publisher = Publisher { run_id, job_id, plan_id: plan.id, as_of: row.as_of };
         realign::replace(&mut transaction, publisher, &job.name, &pairs).await?;

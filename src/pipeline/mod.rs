@@ -2,6 +2,7 @@
 
 mod about;
 pub mod backfill;
+mod classes;
 pub mod enter;
 pub mod execute;
 mod publish;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
 use super::stages::{self, Read, Summed};
-use super::{Outcome, Published, about, fence, realign, shrink};
+use super::{Outcome, Published, about, classes, fence, realign, shrink};
 use crate::alerting::judgeable::{JudgingContext, MeasuredWindow};
 use crate::alerting::{RunContext, StateChange, objectives, orphaned, rules, run_health, transition};
 use crate::dispatch;
@@ -50,6 +50,7 @@ pub(super) async fn publish(
         let due: Vec<DueWindow> = some.iter().map(|window| window.window.clone()).collect();
         let mut measured = windows::measure(&mut transaction, run.job, run.facts, run.plan.id, run.as_of, &due).await?;
         let some = written_windows(&mut transaction, run, some, &mut measured).await?;
+        classes::name(&mut transaction, run.job, run.facts, run.claim.job_id, &measured).await?;
         if run.is_first() {
             let pairs: Vec<(i64, &DueWindow)> = some.iter().map(|window| (window.id, &window.window)).collect();
             realign::replace(&mut transaction, run.publisher(), &run.job.name, &pairs).await?;
@@ -281,7 +282,17 @@ fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
             metrics: m.sample.metrics.clone(),
             intervals: m.sample.intervals.iter().map(|(name, i)| (name.clone(), (i.low, i.high))).collect(),
         },
-        notes: if m.sample.notes.is_empty() { Json::Null } else { json!(m.sample.notes) },
+        notes: notes(m),
         digest: m.digest.clone(),
     }
+}
+
+/// What the numbers are about: notes by metric, and the confusion matrix of several classes as triples of predicted class, actual
+/// class and number of pairs. Null if there is nothing to say.
+fn notes(m: &Measurement) -> Json {
+    let of_metrics = m.sample.notes.iter().map(|(metric, note)| (metric.clone(), json!(note)));
+    let confusion =
+        (!m.confusion.is_empty()).then(|| ("confusion".to_owned(), json!(m.confusion.cells().collect::<Vec<_>>())));
+    let notes: serde_json::Map<String, Json> = of_metrics.chain(confusion).collect();
+    if notes.is_empty() { Json::Null } else { Json::Object(notes) }
 }

@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::cohort::Cohort;
 use crate::domain::schedule::Schedule;
 use crate::domain::window;
-use crate::metric::name::MetricName;
 use crate::metric::family::fairness::Fairness;
+use crate::metric::name::MetricName;
 use crate::metric::state::Sum;
 use crate::metric::state::kind::Histograms;
 use crate::metric::{self, JobMetric, Parameters};
 use crate::plan::cohort::{CohortSet, Dimension};
 use crate::plan::extra::{self, Extra};
-use crate::plan::model::Model;
+use crate::plan::model::{self, Model};
 use crate::plan::objective::Slo;
 use crate::plan::rule::{CONTRADICTIONS, Condition, Limits, Rule, Test, When};
 use crate::plan::source::{Labels, Predictions, SourceFacts};
@@ -116,6 +116,7 @@ impl PlannedJob {
             // A decision in place of a score is a score of 1 or 0.
             Model::Binary(labels) if !facts.predicted.is_number() => labels.number(&column, facts.predicted),
             Model::Regression | Model::Binary(_) => facts.predicted.float(&column),
+            Model::Multiclass => model::class_code(&column, facts.predicted),
         }
     }
 
@@ -125,6 +126,7 @@ impl PlannedJob {
         match &self.model {
             Model::Binary(labels) => labels.number(&column, facts.actual),
             Model::Regression => facts.actual.float(&column),
+            Model::Multiclass => model::class_code(&column, facts.actual),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the model predicts, as far as it decides how the source is read: which labels are positive.
 
 use crate::domain::name::text_literal;
+use crate::metric::confusion;
 use crate::plan::source::ValueType;
 
 /// The kind of prediction.
@@ -11,6 +12,8 @@ pub enum Model {
     Regression,
     /// One of two classes.
     Binary(Labels),
+    /// One of several classes.
+    Multiclass,
 }
 
 /// Which labels are positive and which are negative.
@@ -41,6 +44,20 @@ impl Labels {
             "case when {column} is null then null::float8 when {} then 1::float8 when {negative} then 0::float8 else 'NaN'::float8 end",
             is(&self.positive)
         )
+    }
+}
+
+/// SQL of the code of a class, NULL for NULL. Numbers are compared as numbers: 3 is 3.0.
+pub fn class_code(column: &str, of: ValueType) -> String {
+    let text = class_text(column, of);
+    format!("case when {column} is not null then ({})::float8 end", confusion::code_sql(&text))
+}
+
+/// SQL of the name of a class.
+pub fn class_text(column: &str, of: ValueType) -> String {
+    match of {
+        ValueType::Numeric => format!("trim_scale({column})::text"),
+        ValueType::Plain | ValueType::Boolean | ValueType::Text => format!("{column}::text"),
     }
 }
 

@@ -201,6 +201,11 @@ pub const CODES: &[Code] = &[
          label, list only the leading columns of `predictions.id` in `labels.id`.",
     ),
     code(
+        "key-of-another-task",
+        "The key belongs to another kind of prediction than the one in `model.task`.",
+        "Remove it, or correct `task`.",
+    ),
+    code(
         "key-types",
         "The keys of predictions and labels have types that cannot be compared.",
         "Give both columns the same type, in the tables or in a view.",
@@ -230,6 +235,11 @@ pub const CODES: &[Code] = &[
         "needs-classes",
         "The key is for predictions of classes, and the job predicts numbers; or it needs `positive`, which is not set.",
         "Add `task = \"binary\"` under [model], or remove the key.",
+    ),
+    code(
+        "needs-numbers",
+        "Wrong classes have no size, so that none of them is the worst.",
+        "Remove `residuals.worst`.",
     ),
     code("never-due", "The schedule never runs, for example on the 31st of February.", "Correct the day and month."),
     code(

@@ -1,5 +1,7 @@
 //! `[model]` of a job file: what is predicted.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -7,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// Kind of prediction: `regression` (default), or `binary` for one of two classes.
+    /// Kind of prediction: `regression` (default), `binary` for one of two classes, or `multiclass` for one of several.
     pub task: Option<TaskSpec>,
     /// Binary: labels that are positive. Default: true, 1, `t`, `true`, `y` and `yes`; false, 0, `f`, `false`, `n` and `no` are
     /// then negative, and pairs with any other label are excluded.
@@ -24,6 +26,8 @@ pub struct ModelSection {
     pub scores: Option<ScoresSpec>,
     /// Binary: what wrong decisions cost, for the metric `cost`.
     pub cost: Option<CostSection>,
+    /// Multiclass: columns of the prediction row with the probability of each class: `{ billing = "p_billing", other = "p_other" }`.
+    pub probabilities: Option<BTreeMap<String, String>>,
 }
 
 /// Kind of prediction.
@@ -33,6 +37,7 @@ pub enum TaskSpec {
     #[default]
     Regression,
     Binary,
+    Multiclass,
 }
 
 /// What scores are.

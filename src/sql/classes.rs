@@ -1,6 +1,8 @@
-//! A statement that profiles scores and labels of the newest predictions, as classes.
+//! Statements about classes: scores and labels of the newest predictions, and names of classes.
 
+use crate::metric::confusion;
 use crate::plan::PlannedJob;
+use crate::plan::model::class_text;
 use crate::plan::source::SourceFacts;
 use crate::sql::PlannedSql;
 
@@ -34,5 +36,22 @@ pub fn profile(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
         value = l.value,
         predictions = p.relation.sql(),
         labels = l.relation.sql(),
+    ))
+}
+
+/// Names of the codes `$1` among the classes of predictions and labels: `code, name`.
+pub fn names(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    let (p, l) = (&job.predictions, &job.labels);
+    let distinct = |relation: &str, column: String, of| {
+        format!("select distinct {} as name from {relation} as a where {column} is not null", class_text(&column, of))
+    };
+    PlannedSql::new(format!(
+        "select distinct on (v.code) v.code, left(v.name, 200) as name
+         from (select {code} as code, d.name from ({predicted} union {actual}) as d) as v
+         where v.code = any($1)
+         order by v.code, v.name",
+        code = confusion::code_sql("d.name"),
+        predicted = distinct(&p.relation.sql(), format!("a.{}", p.value), facts.predicted),
+        actual = distinct(&l.relation.sql(), format!("a.{}", l.value), facts.actual),
     ))
 }

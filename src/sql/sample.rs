@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::{Identifier, quoted, text_literal};
-use crate::plan::model::Model;
+use crate::plan::model::{self, Model};
 use crate::plan::source::{Relation, ValueType};
 use crate::plan::{PlannedJob, extra};
 use crate::sql::PlannedSql;
@@ -151,6 +151,7 @@ fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String 
 fn number(job: &PlannedJob, column: &str) -> String {
     match &job.model {
         Model::Regression => format!("{column}::float8"),
+        Model::Multiclass => model::class_code(column, ValueType::Text),
         Model::Binary(labels) => format!(
             "case when {column}::text ~ '^[0-9.]+$' then {column}::text::float8 else {} end",
             labels.number(column, ValueType::Text)

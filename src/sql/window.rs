@@ -60,7 +60,7 @@ pub fn merge_histogram(job: &PlannedJob, kind: HistogramKind) -> PlannedSql {
     from (select p.no, p.cell_id, unnest(p.{name}_bins) as bin, unnest(p.{name}_counts) as n from part as p) as u
     group by no, cell_id, bin
 ), merged as (
-    select cohort, version, array_agg(bin) as bins, array_agg(n) as counts
+    select cohort, version, array_agg(bin::bigint) as bins, array_agg(n) as counts
     from (
         -- By number: there are many bins, and values of cohorts are long to compare.
         select m.cohort, {version} as version, b.bin, sum(b.n)::bigint as n

@@ -50,6 +50,7 @@ pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
                 cohort: m.cohort.clone(),
                 model_version: m.model_version.clone(),
                 sample,
+                confusion: m.histograms.confusion.clone(),
                 digest: m.digest.clone(),
             }
         })

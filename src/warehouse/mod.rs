@@ -2,6 +2,7 @@
 //!
 //! Everything here is safe to repeat: residuals are upserted by key, buckets recomputed whole, windows only read.
 
+pub mod classes;
 pub mod contradictions;
 pub mod discover;
 pub mod failure;

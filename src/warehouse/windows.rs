@@ -8,7 +8,6 @@ use sqlx::{PgConnection, Row};
 
 use crate::domain::window::{Slice, floor};
 use crate::metric::measurement::{Counts, Measurement};
-use crate::metric::state::histogram::Histogram;
 use crate::metric::state::kind::HistogramKind;
 use crate::metric::{ExactQuantiles, MergedHistograms};
 use crate::plan::source::SourceFacts;
@@ -45,8 +44,8 @@ pub async fn measure(
     let kept = job.histograms();
     let mut histograms: HashMap<Key, MergedHistograms> = HashMap::new();
     for kind in kept.kinds() {
-        for (key, histogram) in histograms_of(connection, job, kind, &binds).await? {
-            histograms.entry(key).or_default().insert(kind, histogram);
+        for (key, bins) in bins_of(connection, job, kind, &binds).await? {
+            histograms.entry(key).or_default().insert(kind, bins.into_iter());
         }
     }
     let mut exact = match job.parameters.exact && kept.has(HistogramKind::Errors) {
@@ -122,19 +121,19 @@ impl Key {
     }
 }
 
-/// Loads the histograms of one kind of the same windows.
-async fn histograms_of(
+/// Loads bins and counts of the histograms of one kind of the same windows.
+async fn bins_of(
     connection: &mut PgConnection,
     job: &PlannedJob,
     kind: HistogramKind,
     binds: &[Bind<'_>],
-) -> sqlx::Result<Vec<(Key, Histogram)>> {
+) -> sqlx::Result<Vec<(Key, Vec<(i64, i64)>)>> {
     let rows = session::fetch(connection, &window::merge_histogram(job, kind), binds).await?;
     rows.iter()
         .map(|row| {
-            let bins: Vec<i32> = row.try_get("bins")?;
+            let bins: Vec<i64> = row.try_get("bins")?;
             let counts: Vec<i64> = row.try_get("counts")?;
-            Ok((Key::of(row)?, Histogram::new(bins.into_iter().zip(counts))))
+            Ok((Key::of(row)?, bins.into_iter().zip(counts).collect()))
         })
         .collect()
 }

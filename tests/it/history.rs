@@ -253,6 +253,11 @@ async fn the_wide_views_have_the_columns_of_the_catalogue() {
         );
         assert_eq!(found.len(), wanted.len(), "{of}: {hint}");
     }
+    let of_classes: Vec<String> =
+        column::class_columns().iter().map(|column| format!("{} | {}", column.name, column.comment)).collect();
+    let found = world.db.lines(&described("classification_history")).await;
+    let missing: Vec<&String> = of_classes.iter().filter(|line| !found.contains(line)).collect();
+    assert!(missing.is_empty(), "a migration must bring classification_history up to date: {missing:#?}");
     // Each holds its own number, and `extra` what is not in the catalogue.
     let names: Vec<&str> = column::wide().map(|metric| metric.name).collect();
     // A number for each, then one of the job's own, then two bounds that all share.

@@ -42,6 +42,7 @@ mod messages;
 mod metrics;
 mod mistakes;
 mod months;
+mod multiclass;
 mod no_postgres;
 mod notifications;
 mod outages;

@@ -429,7 +429,7 @@ fn case_name() -> String {
     "[windows]",
     "[[fairness]]\nby = \"region\"\n[windows]",
     "needs-classes",
-    "the job predicts numbers"
+    "decisions about two classes"
 )]
 #[case::groups_that_are_no_cohorts(
     "[windows]",
@@ -442,6 +442,24 @@ fn case_name() -> String {
     "[model]\ntask = \"binary\"\n[[fairness]]\nby = \"region\"\nmetrics = [\"tprgap\"]\n[windows]",
     "unknown-metric",
     "did you mean `tpr_gap`"
+)]
+#[case::threshold_of_several_classes(
+    "[windows]",
+    "[model]\ntask = \"multiclass\"\nthreshold = 0.5\n[windows]",
+    "key-of-another-task",
+    "a key of the task \"binary\""
+)]
+#[case::worst_of_classes(
+    "[windows]",
+    "[model]\ntask = \"multiclass\"\n[residuals]\nworst = 5\n[windows]",
+    "needs-numbers",
+    "no size"
+)]
+#[case::no_probabilities(
+    "[windows]",
+    "[model]\ntask = \"multiclass\"\n[metrics]\ninclude = [\"log_loss\"]\n[windows]",
+    "metric-needs",
+    "`model.probabilities`"
 )]
 #[case::rows_have_no_label(
     "[windows]",

@@ -64,6 +64,7 @@ fn needs(metric: &Metric) -> &'static str {
         Requirement::Weight => "`metrics.weight`",
         Requirement::LabelArrival => "`labels.arrived_at`",
         Requirement::Cost => "`model.cost`",
+        Requirement::Probabilities => "`model.probabilities`",
     }
 }
 

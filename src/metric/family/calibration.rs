@@ -24,7 +24,8 @@ const fn tenths() -> [Sum; 3 * TENTHS as usize] {
     sums
 }
 
-const RECALIBRATE: &str = "Scores no longer mean what they say: where auc has not moved, recalibrating them may be enough.";
+const RECALIBRATE: &str =
+    "Scores no longer mean what they say: where auc has not moved, recalibrating them may be enough.";
 
 /// Pairs whose score is in one tenth.
 struct Tenth {

@@ -152,8 +152,7 @@ impl Fairness {
             _ => (number - reference.1).abs(),
         };
         let named = |group: &Group<'_>| format!("{}={}", self.by, group.value.as_deref().unwrap_or("(null)"));
-        let note =
-            format!("{} has {number:.4}, and {} has {:.4}", named(worst), named(reference.0), reference.1);
+        let note = format!("{} has {number:.4}, and {} has {:.4}", named(worst), named(reference.0), reference.1);
         let interval = self.interval(&worst.sums, &reference.0.sums);
         Some(Gap { value, interval, note }).filter(|gap| gap.value.is_finite())
     }
@@ -241,7 +240,10 @@ mod tests {
         assert!((found.value - 0.2).abs() < 1e-12);
         assert_eq!(found.note, "sex=f has 0.6000, and sex=m has 0.8000");
         assert!(found.interval.is_some_and(|interval| interval.low > 0.08 && interval.high < 0.32));
-        assert_eq!(gap(&groups, Reference::Value("f".to_owned())).unwrap().note, "sex=m has 0.8000, and sex=f has 0.6000");
+        assert_eq!(
+            gap(&groups, Reference::Value("f".to_owned())).unwrap().note,
+            "sex=m has 0.8000, and sex=f has 0.6000"
+        );
         assert_eq!(gap(&groups, Reference::Value("x".to_owned())), None);
         assert_eq!(gap(&groups[..1], Reference::Largest), None);
     }

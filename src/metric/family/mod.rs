@@ -3,17 +3,18 @@
 mod binary;
 mod calibration;
 pub mod fairness;
+mod multiclass;
 mod regression;
 
 pub use calibration::CURVE;
 
 use super::{Metric, Sums, find};
 use crate::metric::state::Sum;
-use crate::metric::task::Scores;
+use crate::metric::task::{Scores, Task};
 
 /// All metrics, family by family.
 pub fn catalogue() -> impl Iterator<Item = &'static Metric> + Clone {
-    [regression::FAMILY, binary::FAMILY, calibration::FAMILY].into_iter().flatten()
+    [regression::FAMILY, binary::FAMILY, calibration::FAMILY, multiclass::FAMILY].into_iter().flatten()
 }
 
 /// The numbers behind these metrics that are kept with them: the confusion matrix of decisions, and the curve of a calibration error.
@@ -29,9 +30,10 @@ pub fn behind(metrics: &[&'static Metric]) -> Vec<&'static Metric> {
 /// Summed loss of the pairs, of which cohorts have shares: squared error; log loss, where scores are probabilities; or wrong
 /// decisions. NaN if the sums are not kept.
 pub fn total_loss(sums: &Sums<'_>) -> f64 {
-    match sums.parameters.task.binary().map(|binary| binary.scores) {
-        Some(Scores::Probabilities) => sums.moments(Sum::LogLossMoments).sum,
-        Some(Scores::Any) => binary::wrong(sums),
-        None => sums.get(Sum::SquaredError),
+    match &sums.parameters.task {
+        Task::Regression => sums.get(Sum::SquaredError),
+        Task::Binary(binary) if binary.scores == Scores::Probabilities => sums.moments(Sum::LogLossMoments).sum,
+        Task::Binary(_) => binary::wrong(sums),
+        Task::Multiclass(_) => sums.histograms.confusion.wrong(),
     }
 }

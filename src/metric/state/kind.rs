@@ -1,6 +1,7 @@
 //! The histograms that buckets may keep.
 
 use super::{histogram, score};
+use crate::metric::confusion;
 use crate::metric::task::Task;
 
 /// One histogram of a bucket.
@@ -16,15 +17,18 @@ pub enum HistogramKind {
     Negatives,
     /// Scores of all predictions, labeled or not.
     Scores,
+    /// Predicted and actual classes of pairs.
+    Confusion,
 }
 
 /// All kinds, in the order of their columns.
-pub const KINDS: [HistogramKind; 5] = [
+pub const KINDS: [HistogramKind; 6] = [
     HistogramKind::Errors,
     HistogramKind::Latency,
     HistogramKind::Positives,
     HistogramKind::Negatives,
     HistogramKind::Scores,
+    HistogramKind::Confusion,
 ];
 
 impl HistogramKind {
@@ -36,6 +40,7 @@ impl HistogramKind {
             Self::Positives => "positive",
             Self::Negatives => "negative",
             Self::Scores => "score",
+            Self::Confusion => "confusion",
         }
     }
 
@@ -49,6 +54,7 @@ impl HistogramKind {
             Self::Positives => format!("case when q.a = 1 then {} end", scores("q.p")),
             Self::Negatives => format!("case when q.a = 0 then {} end", scores("q.p")),
             Self::Scores => format!("case when q.v is not null then {} end", scores("q.v")),
+            Self::Confusion => confusion::bin_sql("q.p", "q.a"),
         }
     }
 }

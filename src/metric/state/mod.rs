@@ -59,6 +59,9 @@ pub enum Sum {
     UnusableScores,
     /// Predictions, labeled or not, with a score at or above the n-th other threshold.
     PositiveDecisionsAt(usize),
+    /// Σ of the log loss of pairs of several classes, and the number of pairs that have one.
+    ClassLogLoss,
+    ClassLogLossCount,
     /// Σ of the binary entropy of all scores, in nats.
     ScoreEntropy,
     /// Σ of the n-th extra value of a pair; see `PlannedJob::extras`.
@@ -179,6 +182,9 @@ impl Sum {
             }
             Self::PositiveDecisions => format!("case when v is not null and {} then 1 end", decided("v")),
             Self::UnusableScores => "u".to_owned(),
+            Self::ClassLogLoss => class_log_loss(task).unwrap_or_else(|| "null::float8".to_owned()),
+            Self::ClassLogLossCount => class_log_loss(task)
+                .map_or("null".to_owned(), |loss| format!("case when {loss} is not null then 1 end")),
             Self::PositiveDecisionsAt(place) => {
                 let thresholds = task.binary().map(|binary| binary.thresholds.as_slice()).unwrap_or_default();
                 let threshold = thresholds.get(place).copied().unwrap_or(f64::NAN);
@@ -195,6 +201,11 @@ impl Sum {
             _ => "v".to_owned(),
         }
     }
+}
+
+/// The extra value that is the log loss of a pair of several classes.
+fn class_log_loss(task: &Task) -> Option<String> {
+    Some(format!("x{}", task.multiclass()?.log_loss? + 1))
 }
 
 /// True for a pair with a score in a tenth: closed below, and the last one closed above. `least` ignores a null.

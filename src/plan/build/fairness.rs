@@ -23,7 +23,7 @@ pub(super) fn build(
         let path = format!("fairness[{index}]");
         if task.binary().is_none() {
             findings
-                .error(&path, "needs-classes", "`[[fairness]]` compares decisions, and the job predicts numbers")
+                .error(&path, "needs-classes", "`[[fairness]]` compares decisions about two classes")
                 .hint("remove it, or set the task to \"binary\"");
             continue;
         }
@@ -84,12 +84,7 @@ fn check_dimension(
     }
 }
 
-fn comparisons(
-    section: &FairnessSection,
-    path: &str,
-    task: &Task,
-    findings: &mut Findings<'_>,
-) -> Vec<Comparison> {
+fn comparisons(section: &FairnessSection, path: &str, task: &Task, findings: &mut Findings<'_>) -> Vec<Comparison> {
     let Some(names) = &section.metrics else {
         return vec![Comparison::TprGap, Comparison::FprGap, Comparison::SelectionRatio];
     };

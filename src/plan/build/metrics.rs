@@ -4,7 +4,7 @@ use super::findings::Findings;
 use super::model::{self, Built};
 use super::slos;
 use crate::domain::name::Identifier;
-use crate::metric::task::{Applies, Decision, Task};
+use crate::metric::task::{Applies, Binary, Decision, Task};
 use crate::metric::{self, CustomMetric, JobMetric, Parameters, RateAt, Requirement, catalogue, name};
 use crate::plan::expression::Expression;
 use crate::plan::extra::{self, Extra};
@@ -30,8 +30,8 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
     let mut extras = Vec::new();
     extras.extend(weight(spec.metrics.weight.as_deref(), findings).map(|weight| (weight, "metrics.weight".to_owned())));
     let weighted = !extras.is_empty();
-    let Built { model, task, decision } = model::build(spec, extras.len(), findings);
-    extras.extend(decision.map(|decision| (decision, "model.decision".to_owned())));
+    let Built { model, task, extra } = model::build(spec, extras.len(), findings);
+    extras.extend(extra);
     let parameters = Parameters {
         task,
         tolerance: positive("metrics.tolerance", spec.metrics.tolerance, true, findings),
@@ -58,7 +58,7 @@ pub(super) fn build(spec: &JobSpec, findings: &mut Findings<'_>) -> Metrics {
         );
     }
     for (index, metric) in spec.metrics.include.iter().flatten().enumerate() {
-        let Some(found) = metric::find(metric) else { continue };
+        let Some(found) = metric::find_for(metric, &parameters.task) else { continue };
         check_needs(&format!("metrics.include[{index}]"), found, &parameters, spec, findings);
     }
     let values: Vec<Extra> = extras.iter().map(|(extra, _)| extra.clone()).collect();
@@ -82,7 +82,7 @@ fn included(spec: &JobSpec, task: &Task, findings: &mut Findings<'_>) -> Vec<Job
     let mut found: Vec<&'static metric::Metric> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let path = format!("metrics.include[{index}]");
-        match metric::find(name) {
+        match metric::find_for(name, task).or_else(|| metric::find(name)) {
             Some(_) if names[..index].contains(name) => {
                 findings.error(&path, "repeated-entry", format!("`{name}` is listed twice")).hint("remove one of them");
             }
@@ -90,7 +90,7 @@ fn included(spec: &JobSpec, task: &Task, findings: &mut Findings<'_>) -> Vec<Job
             Some(metric) if found.iter().any(|other| other.name == metric.name) => {}
             Some(metric) => {
                 found.push(metric);
-                let brought = metric.implies.iter().filter_map(|name| metric::find(name));
+                let brought = metric.implies.iter().filter_map(|name| metric::find_for(name, task));
                 for brought in brought.collect::<Vec<_>>() {
                     if !found.iter().any(|other| other.name == brought.name) {
                         found.push(brought);
@@ -115,6 +115,7 @@ fn of_another_task(path: &str, metric: &metric::Metric, findings: &mut Findings<
         Applies::Regression => "use a metric of classes: the mean squared error of a probability is its brier score",
         Applies::Probabilities => "it is for jobs with the task \"binary\" in [model], whose scores are probabilities",
         Applies::Binary | Applies::Always => "it is for jobs with the task \"binary\" in [model]",
+        Applies::Multiclass => "it is for jobs with the task \"multiclass\" in [model]",
     };
     findings.error(path, "metric-of-another-task", format!("`{}` is a metric of {of}", metric.name)).hint(hint);
 }
@@ -148,6 +149,10 @@ fn check_needs(
         Requirement::Cost if spec.model.cost.is_none() => {
             ("`model.cost`", "add `cost = { false_positive = 1.0, false_negative = 20.0 }` under [model]")
         }
+        Requirement::Probabilities if spec.model.probabilities.is_none() => (
+            "`model.probabilities`",
+            "add `probabilities = { billing = \"p_billing\", other = \"p_other\" }` under [model]",
+        ),
         Requirement::LabelArrival if spec.labels.arrived_at.is_none() => {
             ("`labels.arrived_at`", "set it to the column with the time at which a label became known")
         }
@@ -205,8 +210,7 @@ fn custom_metric(
             .hint("use a-z, 0-9 and `_`");
     }
     // A name of another task is free.
-    let of_its_task = |metric: &metric::Metric| metric.task.to(task);
-    let taken = metric::find(&spec.name).is_some_and(of_its_task) || name::is_reserved(&spec.name);
+    let taken = metric::find_for(&spec.name, task).is_some() || name::is_reserved(&spec.name);
     if taken || known.iter().any(|metric| metric.name() == spec.name) {
         findings
             .error(&format!("{path}.name"), "repeated-entry", format!("a metric `{}` already exists", spec.name))
@@ -245,7 +249,11 @@ fn expression(path: &str, text: &str, names: &Names<'_>, findings: &mut Findings
     match parsed {
         Ok(expression) => Some(expression),
         Err(message) => {
-            let own = if names.task.binary().is_some() { "score, label, decision" } else { "predicted, actual, error" };
+            let own = match names.task {
+                Task::Regression => "predicted, actual, error",
+                Task::Binary(_) => "score, label, decision",
+                Task::Multiclass(_) => "label, decision (which can only be compared)",
+            };
             findings
                 .error(path, "bad-expression", message)
                 .hint(format!("write one SQL expression over {own} and columns of the prediction row"));
@@ -261,15 +269,13 @@ impl Names<'_> {
         if self.over_rows && ["actual", "error"].iter().any(|name| named.contains(*name)) {
             return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
         }
-        let Some(binary) = self.task.binary() else { return Ok(expression) };
-        if self.over_rows && named.contains("label") {
+        if self.over_rows && self.task.has_classes() && named.contains("label") {
             return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
         }
-        let decision = match binary.decision {
-            Decision::Threshold(threshold) => format!("(case when \"predicted\" >= {threshold:e} then 1 else 0 end)"),
-            Decision::Extra(place) => {
-                self.extras.get(place).map_or("0".to_owned(), |(extra, _)| extra.expression.to_string())
-            }
+        let decision = match self.task {
+            Task::Regression => return Ok(expression),
+            Task::Multiclass(_) => "\"predicted\"".to_owned(),
+            Task::Binary(binary) => self.decision(binary),
         };
         let text = expression.over(|name| match name {
             "score" => Some("\"predicted\"".to_owned()),
@@ -278,5 +284,15 @@ impl Names<'_> {
             _ => None,
         });
         Expression::parse(&text)
+    }
+
+    /// 1 or 0: the decision about a score.
+    fn decision(&self, binary: &Binary) -> String {
+        match binary.decision {
+            Decision::Threshold(threshold) => format!("(case when \"predicted\" >= {threshold:e} then 1 else 0 end)"),
+            Decision::Extra(place) => {
+                self.extras.get(place).map_or("0".to_owned(), |(extra, _)| extra.expression.to_string())
+            }
+        }
     }
 }

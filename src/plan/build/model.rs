@@ -3,7 +3,8 @@
 use super::findings::Findings;
 use crate::domain::name::Identifier;
 use crate::domain::name::text_literal;
-use crate::metric::task::{Binary, Cost, Decision, Scores, Task};
+use crate::metric::confusion;
+use crate::metric::task::{Binary, Cost, Decision, Multiclass, Scores, Task};
 use crate::plan::expression::Expression;
 use crate::plan::extra::Extra;
 use crate::plan::model::{Labels, Model};
@@ -19,19 +20,33 @@ const DEFAULT_TOP: f64 = 0.01;
 pub(super) struct Built {
     pub model: Model,
     pub task: Task,
-    /// The decision, if it is a column: 1 or 0 for every prediction.
-    pub decision: Option<Extra>,
+    /// An extra value with the path of its declaration: a decision that is a column, 1 or 0 for every prediction; or the log loss of
+    /// a pair of several classes.
+    pub extra: Option<(Extra, String)>,
 }
 
-/// `taken` is the number of extra values in front of the decision.
+/// `taken` is the number of extra values in front of the model's.
 pub(super) fn build(spec: &JobSpec, taken: usize, findings: &mut Findings<'_>) -> Built {
     let section = &spec.model;
     match section.task.unwrap_or_default() {
         TaskSpec::Regression => {
-            refuse_keys_of_classes(section, findings);
-            Built { model: Model::Regression, task: Task::Regression, decision: None }
+            refuse(&keys_of_two_classes(section), "binary", section, findings);
+            refuse(&[("probabilities", section.probabilities.is_some())], "multiclass", section, findings);
+            Built { model: Model::Regression, task: Task::Regression, extra: None }
+        }
+        TaskSpec::Multiclass => {
+            refuse(&keys_of_two_classes(section), "binary", section, findings);
+            let extra = log_loss(section, findings).map(|extra| (extra, "model.probabilities".to_owned()));
+            if spec.residuals.worst.is_some_and(|worst| worst > 0) {
+                findings
+                    .error("residuals.worst", "needs-numbers", "wrong classes have no size by which some are the worst")
+                    .hint("remove it");
+            }
+            let task = Task::Multiclass(Multiclass { log_loss: extra.as_ref().map(|_| taken) });
+            Built { model: Model::Multiclass, task, extra }
         }
         TaskSpec::Binary => {
+            refuse(&[("probabilities", section.probabilities.is_some())], "multiclass", section, findings);
             let labels = labels(section, findings);
             let decision = section.decision.as_deref().and_then(|column| decision_column(column, &labels, findings));
             let scores = match section.scores.unwrap_or_default() {
@@ -49,13 +64,15 @@ pub(super) fn build(spec: &JobSpec, taken: usize, findings: &mut Findings<'_>) -
                 thresholds: section.thresholds.clone().unwrap_or_default(),
             };
             check_thresholds(section, scores, findings);
-            Built { model: Model::Binary(labels), task: Task::Binary(binary), decision }
+            let extra = decision.map(|decision| (decision, "model.decision".to_owned()));
+            Built { model: Model::Binary(labels), task: Task::Binary(binary), extra }
         }
     }
 }
 
-fn refuse_keys_of_classes(section: &ModelSection, findings: &mut Findings<'_>) {
-    let keys = [
+/// Keys that only two classes have, and if each is set.
+fn keys_of_two_classes(section: &ModelSection) -> [(&'static str, bool); 7] {
+    [
         ("positive", section.positive.is_some()),
         ("negative", section.negative.is_some()),
         ("threshold", section.threshold.is_some()),
@@ -63,12 +80,37 @@ fn refuse_keys_of_classes(section: &ModelSection, findings: &mut Findings<'_>) {
         ("decision", section.decision.is_some()),
         ("scores", section.scores.is_some()),
         ("cost", section.cost.is_some()),
-    ];
-    for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {
+    ]
+}
+
+/// Refuses keys of another task.
+fn refuse(keys: &[(&str, bool)], of: &str, section: &ModelSection, findings: &mut Findings<'_>) {
+    let code =
+        if section.task.unwrap_or_default() == TaskSpec::Regression { "needs-classes" } else { "key-of-another-task" };
+    for (key, _) in keys.iter().filter(|(_, is_set)| *is_set) {
         findings
-            .error(&format!("model.{key}"), "needs-classes", format!("`{key}` is for tasks with classes"))
-            .hint("remove it, or set the task to \"binary\"");
+            .error(&format!("model.{key}"), code, format!("`{key}` is a key of the task \"{of}\""))
+            .hint(format!("remove it, or set the task to \"{of}\""));
     }
+}
+
+/// The negative logarithm of the probability that a pair's label was given. NULL where the label has no probability.
+fn log_loss(section: &ModelSection, findings: &mut Findings<'_>) -> Option<Extra> {
+    let mut cases = Vec::new();
+    for (class, column) in section.probabilities.as_ref()? {
+        let path = format!("model.probabilities.{class}");
+        match Identifier::new(column) {
+            Ok(column) => cases.push(format!(
+                "when \"actual\" = {} then case when {column} between 0 and 1 then - ln(greatest(cast({column} as float8), 1e-15)) end",
+                confusion::code(class)
+            )),
+            Err(message) => {
+                findings.error(&path, "bad-column", message).hint("use a column of the prediction row");
+            }
+        }
+    }
+    let expression = Expression::parse(&format!("case {} end", cases.join(" "))).ok()?;
+    Some(Extra { expression, is_weight: false, over_rows: false })
 }
 
 fn labels(section: &ModelSection, findings: &mut Findings<'_>) -> Labels {

@@ -2,6 +2,7 @@
 
 use crate::domain::name::{Identifier, quoted};
 use crate::metric::state::kind::HistogramKind;
+use crate::metric::task::Task;
 use crate::plan::source::{OnDuplicate, SourceFacts};
 use crate::plan::{PlannedJob, extra};
 use crate::sql::pairs::guard;
@@ -418,12 +419,13 @@ fn class(job: &PlannedJob) -> String {
         true => format!("when j.c{} = {} then 8", carried_values(job), guard::FILTER_FAILED),
         false => String::new(),
     };
-    let (usable, unknown_class) = match job.parameters.task.binary() {
-        Some(binary) => {
+    let (usable, unknown_class) = match &job.parameters.task {
+        Task::Multiclass(_) => ("j.predicted is not null and j.actual is not null".to_owned(), ""),
+        Task::Binary(binary) => {
             let usable = format!("{} and j.actual in (0, 1)", binary.usable_sql("j.predicted"));
             (usable, "when j.predicted is not null and j.actual = 'NaN' then 9\n                   ")
         }
-        None => {
+        Task::Regression => {
             let all = ["j.predicted", "j.actual", "j.predicted - j.actual"];
             (all.map(|value| format!("abs({value}) <= 1e70")).join(" and "), "")
         }

@@ -2,6 +2,7 @@
 
 pub mod alignment;
 pub mod baseline;
+pub mod class;
 pub mod expired;
 pub mod gone;
 pub mod measurement;

@@ -325,6 +325,7 @@ fn may_be(job: &PlannedJob, path: &str, of: ValueType) -> bool {
     match (&job.model, of) {
         (_, ValueType::Plain | ValueType::Numeric) => true,
         (Model::Regression, _) => false,
+        (Model::Multiclass, _) => true,
         (Model::Binary(_), _) if path.starts_with("labels") => true,
         (Model::Binary(_), ValueType::Boolean) => true,
         // A text is a decision if the job says which of them is the positive one.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::domain::duration;
-use crate::metric::task::Scores;
+use crate::metric::task::{Scores, Task};
 use crate::plan::PlannedJob;
 use crate::spec::{Diagnostic, Document};
 use crate::warehouse::inspect::ClassProfile;
@@ -15,9 +15,10 @@ const ENOUGH: i64 = 20;
 
 /// Warns about scores and labels that do not fit.
 pub(super) fn unfit(job: &PlannedJob, document: &Document, profile: &ClassProfile) -> Vec<Diagnostic> {
-    let found = match job.parameters.task.binary() {
-        None => vec![classes_as_numbers(document, profile)],
-        Some(_) => vec![
+    let found = match job.parameters.task {
+        Task::Multiclass(_) => Vec::new(),
+        Task::Regression => vec![classes_as_numbers(document, profile)],
+        Task::Binary(_) => vec![
             unusable_scores(job, document, profile),
             unknown_classes(document, profile),
             idle_threshold(job, document, profile),
