@@ -101,14 +101,23 @@ impl WindowBasis<'_> {
             coverage: counts.coverage(),
             status: if self.is_final { "final" } else { "provisional" }.to_owned(),
             squared_error_share: self.measured.and_then(|(mine, all)| squared_error_share(mine, all)),
-            note: self
-                .sample
-                .and_then(|sample| sample.notes.get(metric.name()).cloned())
-                .or_else(|| named.and_then(JobMetric::advice).map(str::to_owned)),
+            note: self.note(named, metric.name()),
             ..bare(target, state, since, self.slice)
         };
         facts.query = context::window_query(self.job, self.rule, &facts);
         facts
+    }
+}
+
+impl WindowBasis<'_> {
+    /// What the number is about, what to look at first, and what kind of labels it rests on. `None` if there is nothing to say.
+    fn note(&self, metric: Option<&JobMetric>, name: &str) -> Option<String> {
+        let groups = self.sample.and_then(|sample| sample.notes.get(name).map(|groups| format!("{groups}.")));
+        let advice = metric.and_then(JobMetric::advice).map(str::to_owned);
+        let proxy = (self.job.labels.proxy && self.rule.needs_labels())
+            .then(|| "Its labels stand in for the true outcome; look for a second signal.".to_owned());
+        let parts: Vec<String> = [groups, advice, proxy].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 }
 

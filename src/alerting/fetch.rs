@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::judgeable::{Found, Judgeable};
 use crate::alerting::RunContext;
+use crate::domain::cohort::Cohort;
 use crate::domain::target::Target;
 use crate::domain::window::{Slice, Window};
 use crate::evaluate::baseline::Past;
@@ -97,7 +98,7 @@ impl About<'_> {
         wanted: &Baseline,
         found: &mut [Found],
     ) -> Result<(), RunError> {
-        let (cohorts, mut versions) = self.targets();
+        let (cohorts, versions) = self.targets();
         let metric = self.test.metric.name();
         match &wanted.kind {
             Kind::Fixed(_) => {}
@@ -107,8 +108,12 @@ impl About<'_> {
                     self.single(target, Some(value), found);
                 }
             }
-            Kind::Version(version) => {
-                versions.fill(Some(version.clone()));
+            Kind::Version(_) | Kind::Whole => {
+                let (mut cohorts, mut versions) = (cohorts, versions);
+                match &wanted.kind {
+                    Kind::Version(version) => versions.fill(Some(version.clone())),
+                    _ => cohorts.fill(Cohort::All.label()),
+                }
                 let targets = Targets { cohorts: &cohorts, versions: &versions };
                 let reach = (self.slice.end - TimeDelta::milliseconds(1), self.slice.end);
                 let job_id = self.run.claim.job_id;

@@ -58,7 +58,7 @@ pub fn center(baseline: &Baseline, judged: Slice, past: &[Past]) -> Result<Cente
     };
     match baseline.kind {
         Kind::Fixed(value) => return single(Some(value)),
-        Kind::Validation | Kind::Version(_) => return single(past.first().and_then(|past| past.value)),
+        Kind::Validation | Kind::Version(_) | Kind::Whole => return single(past.first().and_then(|past| past.value)),
         Kind::Rolling(_) | Kind::Seasonal(_) => {}
     }
     let mut values = Vec::new();

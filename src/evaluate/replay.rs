@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::cohort::Cohort;
 use crate::domain::target::Target;
 use crate::domain::verdict::Verdict;
 use crate::domain::window::{Slice, Window};
@@ -226,12 +227,21 @@ impl Track<'_> {
             }
             Kind::Version(version) => {
                 let other = Target { model_version: Some(version.clone()), ..self.target.clone() };
-                let end = point.slice.end;
-                let found = self.history.newest(&test.window, &other, end - TimeDelta::milliseconds(1), end);
-                single(found.and_then(|found| self.known(found, at)).and_then(|sample| sample.value(&test.metric)))
+                single(self.of_other_target(test, point, at, &other))
+            }
+            Kind::Whole => {
+                let whole = Target { cohort: Cohort::All.label(), ..self.target.clone() };
+                single(self.of_other_target(test, point, at, &whole))
             }
             Kind::Rolling(_) | Kind::Seasonal(_) => self.earlier(test, baseline, point, at),
         }
+    }
+
+    /// The value of another target in the same window.
+    fn of_other_target(&self, test: &Test, point: &Point, at: DateTime<Utc>, other: &Target) -> Option<f64> {
+        let end = point.slice.end;
+        let found = self.history.newest(&test.window, other, end - TimeDelta::milliseconds(1), end)?;
+        self.known(found, at)?.value(&test.metric)
     }
 
     fn earlier(&self, test: &Test, baseline: &Baseline, point: &Point, at: DateTime<Utc>) -> Vec<Past> {

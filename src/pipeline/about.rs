@@ -21,8 +21,10 @@ pub(super) fn describe(job: &PlannedJob) -> About {
         dimensions: job.dimension_names(),
         hidden: job.hidden.clone(),
         has_versions: job.predictions.version.is_some(),
+        task: job.parameters.task.name().to_owned(),
+        proxy: job.labels.proxy,
         windows: job.windows.all.iter().map(window).collect(),
-        metrics: job.metrics.iter().map(|known| metric(job, known)).collect(),
+        metrics: job.metrics.iter().filter(|known| !known.is_detail()).map(|known| metric(job, known)).collect(),
         rules: job.rules.iter().map(rule).collect(),
         slos: job.slos.iter().map(slo).collect(),
     }

@@ -27,6 +27,8 @@ pub enum Kind {
     Seasonal(u32),
     /// The same window of another model version.
     Version(String),
+    /// The same window of all cohorts together.
+    Whole,
 }
 
 /// Candidate ends to check for each past window that is needed: some windows are missing, in breach or excluded.
@@ -41,6 +43,7 @@ impl Baseline {
             Kind::Rolling(windows) => format!("the median of the last {windows} windows"),
             Kind::Seasonal(weeks) => format!("the median of the same hour of the last {weeks} weeks"),
             Kind::Version(version) => format!("version {version}"),
+            Kind::Whole => "all cohorts together".to_owned(),
         }
     }
 
@@ -53,7 +56,7 @@ impl Baseline {
             Kind::Seasonal(weeks) => {
                 (1..=u64::from(weeks)).flat_map(|week| weeks_before(judged.end, week, zone)).collect()
             }
-            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => Vec::new(),
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => Vec::new(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Baseline {
         match self.kind {
             // A window at another hour is not comparable.
             Kind::Seasonal(_) => TimeDelta::minutes(59),
-            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => window.longest(),
+            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => window.longest(),
         }
     }
 
@@ -70,7 +73,7 @@ impl Baseline {
     pub fn bound_after(&self, taken: Slice) -> DateTime<Utc> {
         match self.kind {
             Kind::Seasonal(_) => taken.start.min(taken.end - TimeDelta::days(3)),
-            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => taken.start,
+            Kind::Rolling(_) | Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => taken.start,
         }
     }
 
@@ -78,7 +81,7 @@ impl Baseline {
     pub fn windows(&self) -> usize {
         match self.kind {
             Kind::Rolling(n) | Kind::Seasonal(n) => usize::try_from(n).unwrap_or(usize::MAX),
-            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => 1,
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => 1,
         }
     }
 
@@ -90,7 +93,7 @@ impl Baseline {
                 window.longest() * places.saturating_add(1)
             }
             Kind::Seasonal(weeks) => TimeDelta::weeks(i64::from(weeks)) + TimeDelta::hours(2) + window.longest(),
-            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => TimeDelta::zero(),
+            Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => TimeDelta::zero(),
         }
     }
 

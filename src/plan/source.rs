@@ -57,6 +57,8 @@ pub struct Labels {
     pub value: Identifier,
     pub arrived_at: Option<Identifier>,
     pub on_duplicate: OnDuplicate,
+    /// They stand in for the true outcome.
+    pub proxy: bool,
     /// The user guarantees that no two rows share a key, where no unique index does.
     pub unique: bool,
 }

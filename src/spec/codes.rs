@@ -378,6 +378,11 @@ pub const CODES: &[Code] = &[
     ),
     code("out-of-range", "The value is out of range.", "Use a value within the range in the hint."),
     code(
+        "page-on-proxy",
+        "A rule pages on labels that only stand in for the true outcome, and nothing confirms it.",
+        "Add a second condition, or use the severity `ticket`.",
+    ),
+    code(
         "page-waits",
         "Pages on this route are deferred by `hours` or `digest`.",
         "Restrict the route to alerts that can wait: match `severity = \"ticket\"`.",

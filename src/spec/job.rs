@@ -143,6 +143,8 @@ pub struct LabelsSection {
     pub arrived_at: Option<String>,
     /// Label that is used if a prediction has several: `latest` (default), `first` or `error`.
     pub on_duplicate: Option<OnDuplicateSpec>,
+    /// The labels stand in for the true outcome: clicks, complaints, overrides. Messages and pages say so.
+    pub proxy: Option<bool>,
     /// Age at which a label is due.
     pub expected_within: Option<String>,
     /// Asserts that no two rows share a key although no unique index enforces it.

@@ -123,7 +123,8 @@ pub enum DistanceSpec {
 #[serde(deny_unknown_fields)]
 pub struct BaselineSection {
     /// `rolling` (default): the last windows; `seasonal`: the same hour of past weeks; `fixed`: a number; `validation`: the value
-    /// stored for the model version; `version`: another model version in the same window.
+    /// stored for the model version; `version`: another model version in the same window; `whole`: all cohorts
+    /// together in the same window.
     pub kind: Option<BaselineKind>,
     /// `fixed`: the number.
     pub value: Option<f64>,
@@ -149,6 +150,7 @@ pub enum BaselineKind {
     Fixed,
     Validation,
     Version,
+    Whole,
 }
 
 /// A range of time.

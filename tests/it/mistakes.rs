@@ -461,6 +461,12 @@ fn case_name() -> String {
     "metric-needs",
     "`model.probabilities`"
 )]
+#[case::page_on_proxy(
+    "value = \"actual\"",
+    "value = \"actual\"\nproxy = true",
+    "page-on-proxy",
+    "a second condition"
+)]
 #[case::rows_have_no_label(
     "[windows]",
     "[[metrics.custom]]\nname = \"x\"\nsum = \"error\"\nover = \"rows\"\n[windows]",
@@ -481,7 +487,7 @@ fn a_mistake_is_named_at_its_place(#[case] right: &str, #[case] wrong: &str, #[c
     if code == "window-too-long" {
         toml = toml.replace("rolling = [\"6h\"]", "rolling = [\"6h\", \"14d\"]");
     }
-    if code == "no-runbook" {
+    if code == "no-runbook" || code == "page-on-proxy" {
         toml = toml.replace("above = 5.0", "above = 5.0\nseverity = \"page\"");
     }
     assert!(toml.contains(right), "`{right}` is not in the job");

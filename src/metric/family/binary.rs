@@ -79,6 +79,13 @@ fn cost_interval(sums: &Sums<'_>) -> Option<interval::Interval> {
     interval::of_mean(mean, squares.iter().sum(), sums.n())
 }
 
+/// Predictions with a negative decision: those with a usable label, and all.
+fn negative_coverage(sums: &Sums<'_>) -> Option<(f64, f64)> {
+    let labeled = sums.n() - sums.get(Sum::TruePositives) - sums.get(Sum::FalsePositives);
+    let all = sums.moments(Sum::ScoreMoments).count - sums.get(Sum::PositiveDecisions);
+    (all > 0.0).then_some((labeled, all))
+}
+
 fn top(sums: &Sums<'_>) -> f64 {
     sums.parameters.task.binary().map_or(f64::NAN, |binary| binary.top)
 }
@@ -297,6 +304,25 @@ pub const FAMILY: &[Metric] = &[
         task: Applies::Probabilities,
         sums: &[Sum::ScoreEntropy, Sum::ScoreMoments],
         finish: |s| s.get(Sum::ScoreEntropy) / s.moments(Sum::ScoreMoments).count,
+        ..UNLABELED
+    },
+    Metric {
+        name: "coverage_of_positive",
+        meaning: "share of predictions with a positive decision that have a usable label: decisions may choose what gets one",
+        sums: &[Sum::PositiveDecisions, Sum::TruePositives, Sum::FalsePositives],
+        finish: |s| (s.get(Sum::TruePositives) + s.get(Sum::FalsePositives)) / s.get(Sum::PositiveDecisions),
+        interval: Some(|s| {
+            let labeled = s.get(Sum::TruePositives) + s.get(Sum::FalsePositives);
+            interval::of_share(labeled, s.get(Sum::PositiveDecisions))
+        }),
+        ..UNLABELED
+    },
+    Metric {
+        name: "coverage_of_negative",
+        meaning: "share of predictions with a negative decision that have a usable label",
+        sums: &[Sum::PositiveDecisions, Sum::TruePositives, Sum::FalsePositives, Sum::ScoreMoments],
+        finish: |s| negative_coverage(s).map_or(f64::NAN, |(labeled, all)| labeled / all),
+        interval: Some(|s| negative_coverage(s).and_then(|(labeled, all)| interval::of_share(labeled, all))),
         ..UNLABELED
     },
     quantile("score_p05", "5th percentile of the score, within 0.0005 of a probability", |s| score_quantile(s, 0.05)),

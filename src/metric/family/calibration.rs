@@ -3,7 +3,7 @@
 use super::super::state::kind::HistogramKind;
 use super::super::state::{Sum, TENTHS};
 use super::super::task::Applies;
-use super::super::{Better, Metric, Sums, Unit, interval};
+use super::super::{Better, Metric, Requirement, Sums, Unit, interval};
 use super::regression::PLAIN;
 
 /// Defaults of an entry.
@@ -81,6 +81,16 @@ macro_rules! of_tenths {
                 concat!("pairs with a score in bin ", $number, " of 10"),
                 |s| s.get(Sum::CalibrationCount($number - 1)),
             ),
+            Metric {
+                name: concat!("calibration_all_", $number),
+                meaning: concat!("predictions, labeled or not, with a score in bin ", $number, " of 10"),
+                unit: Unit::Count,
+                better: Better::Neither,
+                needs: Requirement::Predictions,
+                sums: &[Sum::ScoresInTenth($number - 1)],
+                finish: |s| s.get(Sum::ScoresInTenth($number - 1)),
+                ..PROBABILITY
+            },
             tenth(
                 concat!("calibration_score_", $number),
                 concat!("mean score of the pairs in bin ", $number, " of 10"),

@@ -51,6 +51,8 @@ pub enum Sum {
     CalibrationCount(u8),
     CalibrationScore(u8),
     CalibrationPositives(u8),
+    /// Predictions, labeled or not, with a score in the n-th tenth.
+    ScoresInTenth(u8),
     /// Σ(y − p)(1 − 2p) and Σp(1 − p)(1 − 2p)²: the two sides of Spiegelhalter's test.
     SpiegelhalterDifference,
     SpiegelhalterVariance,
@@ -173,9 +175,10 @@ impl Sum {
             Self::Positives => "a".to_owned(),
             Self::TruePositives => format!("case when a = 1 and {} then 1 end", decided("p")),
             Self::FalsePositives => format!("case when a = 0 and {} then 1 end", decided("p")),
-            Self::CalibrationCount(tenth) => format!("case when {} then 1 end", in_tenth(tenth)),
-            Self::CalibrationScore(tenth) => format!("case when {} then p end", in_tenth(tenth)),
-            Self::CalibrationPositives(tenth) => format!("case when {} then a end", in_tenth(tenth)),
+            Self::CalibrationCount(tenth) => format!("case when {} then 1 end", in_tenth("p", tenth)),
+            Self::CalibrationScore(tenth) => format!("case when {} then p end", in_tenth("p", tenth)),
+            Self::CalibrationPositives(tenth) => format!("case when {} then a end", in_tenth("p", tenth)),
+            Self::ScoresInTenth(tenth) => format!("case when {} then 1 end", in_tenth("v", tenth)),
             Self::SpiegelhalterDifference => "(a - p) * (1 - 2 * p)".to_owned(),
             Self::SpiegelhalterVariance => {
                 format!("case when p < {TINY} then p else p * (1 - p) * (1 - 2 * p) * (1 - 2 * p) end")
@@ -208,7 +211,7 @@ fn class_log_loss(task: &Task) -> Option<String> {
     Some(format!("x{}", task.multiclass()?.log_loss? + 1))
 }
 
-/// True for a pair with a score in a tenth: closed below, and the last one closed above. `least` ignores a null.
-fn in_tenth(tenth: u8) -> String {
-    format!("p is not null and least(floor(p * {TENTHS}), {}) = {tenth}", TENTHS - 1)
+/// True for a score in a tenth: closed below, and the last one closed above. `least` ignores a null.
+fn in_tenth(score: &str, tenth: u8) -> String {
+    format!("{score} is not null and least(floor({score} * {TENTHS}), {}) = {tenth}", TENTHS - 1)
 }

@@ -225,7 +225,7 @@ fn baseline(
         BaselineKind::Rolling => &["windows", "min", "exclude"],
         BaselineKind::Seasonal => &["weeks", "min", "exclude"],
         BaselineKind::Fixed => &["value"],
-        BaselineKind::Validation => &[],
+        BaselineKind::Validation | BaselineKind::Whole => &[],
         BaselineKind::Version => &["version"],
     };
     let written = [
@@ -269,6 +269,7 @@ fn baseline(
             }
             Kind::Validation
         }
+        BaselineKind::Whole => Kind::Whole,
         BaselineKind::Version => match &section.version {
             Some(version) if known.versioned => Kind::Version(version.clone()),
             Some(_) => {
@@ -283,7 +284,7 @@ fn baseline(
     let default = match built {
         Kind::Rolling(windows) => windows.min(7),
         Kind::Seasonal(weeks) => weeks.min(3),
-        Kind::Fixed(_) | Kind::Validation | Kind::Version(_) => 1,
+        Kind::Fixed(_) | Kind::Validation | Kind::Version(_) | Kind::Whole => 1,
     };
     let min = count(section.min, default, 1, &format!("{path}.min"), findings)?;
     let most = Baseline { kind: built.clone(), min, exclude: vec![] }.windows();

@@ -18,9 +18,11 @@ mod windows;
 /// Code of the warning that a page has no receiver: routes, which a job file does not know, may add one.
 pub const NOBODY_TOLD: &str = "nobody-told";
 
+use crate::domain::severity::Severity;
 use crate::metric;
 use crate::plan::PlannedJob;
 use crate::plan::job::Declared;
+use crate::plan::rule::{Rule, When};
 use crate::plan::syntax::Grants;
 use crate::spec::{Diagnostic, Document, JobSpec, Level};
 use findings::Findings;
@@ -88,6 +90,9 @@ pub fn plan(
         let periods = slos.iter().map(|slo| slo.period + windows.label_wait);
         windows.lookback = periods.chain([windows.lookback]).max().unwrap_or(windows.lookback);
     }
+    if spec.labels.proxy == Some(true) {
+        warn_of_pages(spec, &rules, &mut findings);
+    }
     let findings = findings.into_findings();
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let (Some(schedule), Some((predictions, labels)), Some(windows), false) = (schedule, sources, windows, failed)
@@ -124,6 +129,24 @@ pub fn plan(
         spec: document.text.clone(),
     };
     Ok((job, findings))
+}
+
+/// Warns of rules that page on labels which stand in for the true outcome, with nothing to confirm them.
+fn warn_of_pages(spec: &JobSpec, rules: &[Rule], findings: &mut Findings<'_>) {
+    let alone = |rule: &&Rule| {
+        let confirmed = matches!(&rule.when, When::All(tests) if tests.len() > 1);
+        !rule.built_in && rule.severity == Severity::Page && rule.needs_labels() && !confirmed
+    };
+    for rule in rules.iter().filter(alone) {
+        let place = spec.alerts.iter().position(|alert| alert.name == rule.name).unwrap_or_default();
+        findings
+            .warning(
+                &format!("alerts[{place}]"),
+                "page-on-proxy",
+                format!("`{}` pages on labels that stand in for the true outcome", rule.name),
+            )
+            .hint("add a second condition that confirms it, or use the severity \"ticket\"");
+    }
 }
 
 fn check_job(spec: &JobSpec, findings: &mut Findings<'_>) {

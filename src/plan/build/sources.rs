@@ -41,6 +41,7 @@ pub(super) fn build(spec: &JobSpec, grants: &Grants, findings: &mut Findings<'_>
             Some(OnDuplicateSpec::Error) => OnDuplicate::Error,
             Some(OnDuplicateSpec::Latest) | None => OnDuplicate::Latest,
         },
+        proxy: l.proxy.unwrap_or(false),
         unique: l.unique.unwrap_or(false),
     };
     check_keys(&predictions, &labels, findings);
