@@ -63,7 +63,7 @@ impl Sample {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn value(&self, metric: &MetricName) -> Option<f64> {
         match metric {
-            MetricName::Named(name) => self.metrics.get(&**name).copied().flatten(),
+            MetricName::Named(name) | MetricName::Unlabeled(name) => self.metrics.get(&**name).copied().flatten(),
             MetricName::Predictions => Some(self.counts.predictions as f64),
             MetricName::Labeled => Some(self.counts.labeled as f64),
             MetricName::Coverage => self.counts.coverage(),

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::metric::{self, Requirement};
+use crate::metric::{self, JobMetric, Requirement};
 
 /// The value that a rule compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricName {
-    /// A metric of the job, by name.
+    /// A metric of the job that is computed from pairs, by name.
     Named(Arc<str>),
+    /// A metric of the job that needs no label, by name.
+    Unlabeled(Arc<str>),
     Predictions,
     Labeled,
     Coverage,
@@ -36,6 +38,14 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 impl MetricName {
+    /// The name of a metric of the job.
+    pub fn of(metric: &JobMetric) -> Self {
+        match metric.needs() {
+            Requirement::Predictions => Self::Unlabeled(metric.name().into()),
+            _ => Self::Named(metric.name().into()),
+        }
+    }
+
     /// The count of this name.
     pub fn count(name: &str) -> Option<Self> {
         COUNTS.into_iter().find(|count| count.name() == name)
@@ -44,7 +54,7 @@ impl MetricName {
     /// Returns the name as written in a job file.
     pub fn name(&self) -> &str {
         match self {
-            Self::Named(name) => name,
+            Self::Named(name) | Self::Unlabeled(name) => name,
             Self::Predictions => "predictions",
             Self::Labeled => "labeled",
             Self::Coverage => "coverage",
@@ -62,8 +72,9 @@ impl MetricName {
     /// True if it is computed from pairs, so that it has no value without pairs.
     pub fn needs_labels(&self) -> bool {
         match self {
-            Self::Named(name) => metric::find(name).is_none_or(|metric| metric.needs != Requirement::Predictions),
-            Self::Predictions
+            Self::Named(_) => true,
+            Self::Unlabeled(_)
+            | Self::Predictions
             | Self::Labeled
             | Self::Coverage
             | Self::Received

@@ -158,7 +158,7 @@ impl PlannedJob {
         for rule in rules {
             if let When::Any(tests) = &mut rule.when {
                 let more_than_none = Limits::Fixed(Condition::Above(0.0));
-                tests.push(Test::new(MetricName::Named(metric::FAILURES.into()), &rule.window, more_than_none));
+                tests.push(Test::new(MetricName::Unlabeled(metric::FAILURES.into()), &rule.window, more_than_none));
             }
         }
         job

@@ -68,7 +68,7 @@ pub(super) fn metric(name: &str, path: &str, metrics: &[JobMetric], findings: &m
     }
     let listed = || metrics.iter().filter(|metric| !metric.is_detail());
     if let Some(found) = listed().find(|metric| metric.name() == name) {
-        return Some(MetricName::Named(found.name().into()));
+        return Some(MetricName::of(found));
     }
     let known: Vec<&str> = listed().map(JobMetric::name).chain(COUNTS.iter().map(MetricName::name)).collect();
     let hint = did_you_mean(name, known.iter().copied()).map_or_else(
