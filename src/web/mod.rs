@@ -1,6 +1,7 @@
 //! Pages for people, the API for programs, and probes. `serve` has all of them; `trueup web` has pages and API alone.
 
 mod access;
+mod acting;
 pub mod api;
 mod assets;
 mod connections;

@@ -4,4 +4,4 @@ mod crawl;
 mod guard;
 mod hidden;
 mod looks;
-mod site;
+pub mod site;

@@ -259,7 +259,7 @@ async fn notes_decisions_marks_and_changes_are_recorded_with_their_author() {
         ("/incidents/1/notes", "txt=a", "did you mean `text`"),
         ("/incidents/1/notes", "text=a%00b", "NUL"),
         ("/incidents/1/decision", "decision=panic", "must be one of rollback"),
-        ("/incidents/1/mark", "", "choose `useful`"),
+        ("/incidents/1/mark", "", "choose `mark`: useful"),
         ("/jobs/hourly/annotations", "kind=retrain&suppress=3000d", "at most a year"),
         ("/incidents/1/ack", "seen=yesterday", "is not a time"),
     ] {

@@ -65,6 +65,7 @@ pub(super) async fn incident_detail(State(shared): State<Arc<Shared>>, Path(id):
                     cohort: row.cohort,
                     version: row.model_version,
                     state: row.state,
+                    changed_at: row.changed_at,
                     acked_by: row.acked_by,
                     acked_at: row.acked_at,
                     frozen_at: row.frozen_at,

@@ -1,5 +1,6 @@
 //! `/api/v1`: what the pages show, for programs. The table of operations is both the router and its documentation.
 
+mod acts;
 mod budget;
 mod call;
 mod csv;
@@ -10,6 +11,7 @@ mod jobs;
 mod openapi;
 mod operation;
 mod parameter;
+mod posted;
 mod public;
 mod series;
 pub mod signed;
@@ -66,6 +68,7 @@ async fn document(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
 fn operations() -> Vec<Operation> {
     let mut all = of_jobs();
     all.extend(of_history());
+    all.extend(acts::operations());
     all.extend(of_guests());
     all
 }

@@ -18,6 +18,7 @@ use crate::dispatch::record;
 use crate::notify::postmortem;
 use crate::store::read::incident::{self as read};
 use crate::text::links::{Links, with_query};
+use crate::web::acting::{number, unknown};
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
@@ -99,20 +100,6 @@ impl Addresses {
             now: believed(None),
         }
     }
-}
-
-/// Reads the number of an incident or alert from an address.
-pub(super) fn number(text: &str, noun: &str) -> Result<i64, PageError> {
-    text.parse().map_err(|_| {
-        let text = crate::text::line::clipped(text, 60);
-        PageError::NotFound(format!(
-            "There is no {noun} `{text}`: numbers only. The list of incidents has all of them."
-        ))
-    })
-}
-
-pub(super) fn unknown(id: i64) -> PageError {
-    PageError::NotFound(format!("There is no incident {id}. The list of incidents has all of them."))
 }
 
 pub(super) async fn show(

@@ -12,6 +12,7 @@ use crate::store::read::incident::{self as read, EventRow, NoteRow, Notification
 use crate::store::read::incidents::{self, IncidentRow};
 use crate::store::read::overview;
 use crate::store::read::series::{self, AnnotationRow, Selector};
+use crate::web::acting::unknown;
 use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::reading;
@@ -62,7 +63,7 @@ pub async fn read(
     (id, is_then): (i64, bool),
     params: &Params,
 ) -> Result<(Panels, Read), PageError> {
-    let incident = incidents::find(connection, id).await?.ok_or_else(|| super::unknown(id))?;
+    let incident = incidents::find(connection, id).await?.ok_or_else(|| unknown(id))?;
     let firings: Vec<Firing> =
         reading::all(connection, async |c| read::evidence(c, id).await).await?.into_iter().map(Firing::read).collect();
     let main = view::main(&firings).cloned();
