@@ -2,6 +2,7 @@
 
 mod crawl;
 mod guard;
+mod hammer;
 mod hidden;
 mod looks;
 pub mod site;
