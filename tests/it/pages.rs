@@ -1,5 +1,6 @@
 //! The pages over a real history, in a real browser: every page, every panel's query, every width.
 
+mod cells;
 mod crawl;
 mod guard;
 mod hammer;

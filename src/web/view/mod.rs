@@ -4,6 +4,7 @@ pub mod ages;
 pub mod badge;
 pub mod budget;
 pub mod cells;
+pub mod cohort_cells;
 pub mod cohorts;
 pub mod debug;
 pub mod debug_sql;
