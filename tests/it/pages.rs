@@ -6,4 +6,5 @@ mod guard;
 mod hammer;
 mod hidden;
 mod looks;
+mod newcomer;
 pub mod site;

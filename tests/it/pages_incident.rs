@@ -146,7 +146,7 @@ async fn an_incident_shows_what_its_queries_return() {
         "rmse of tumbling 1h for region=north",
         "20 min before",
         "id=\"alert-1\"",
-        "confirmed",
+        "in breach so far",
     ] {
         assert!(page.contains(part), "`{part}` is not in\n{page}");
     }
@@ -178,7 +178,7 @@ async fn later_labels_take_a_firing_back_and_the_page_can_show_what_was_known_th
     world.run_at(at("2024-05-01T09:00:00Z")).await;
     let (_, now) = pages.get("/incidents/1").await;
     assert!(
-        now.contains("taken back") && now.contains("1 of 1 windows that made it fire are ok by later labels"),
+        now.contains("ok so far") && now.contains("1 of 1 windows that made it fire are ok by later labels"),
         "{now}"
     );
     let (_, then) = pages.get("/incidents/1?believed=then").await;

@@ -127,7 +127,7 @@ async fn page(
         verdicts: verdicts.empty_if(judged.is_empty(), "The rule has judged no window of this cohort in this range."),
         drawing,
         quality: if fired.is_empty() { Vec::new() } else { view::quality_facts(view::quality(&fired)) },
-        lines: view::firings(&fired, (frame.now, frame.zone)),
+        lines: view::firings(&fired, view::Finality::of(job, rule), (frame.now, frame.zone)),
         firings: firings.empty_if(fired.is_empty(), "It did not fire in this range."),
         has_more,
         frame,

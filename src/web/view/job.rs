@@ -7,9 +7,11 @@ use chrono_tz::Tz;
 
 use super::drawing::window_link;
 use super::overview::{Job, letter};
+use super::plain;
 use super::series::Entry;
 use super::words::{self, When};
 use crate::chart::{Missing, Svg, sparkline};
+use crate::domain::about::AboutMetric;
 use crate::domain::name::text_literal;
 use crate::domain::verdict::Verdict;
 use crate::evaluate::correction::UsualCorrection;
@@ -127,6 +129,14 @@ pub fn usual_words(usual: UsualCorrection) -> String {
         words::change(usual.low),
         words::change(usual.high)
     )
+}
+
+/// How the newest window whose value was corrected has moved since its first report.
+pub fn drift(entries: &[Entry], metric: Option<&AboutMetric>, zone: Tz) -> Option<String> {
+    entries.iter().rev().find_map(|entry| {
+        let moved = plain::drift(entry, metric)?;
+        Some(format!("Newest correction, of the window that ended {}: {moved}.", words::when(entry.end, zone).text))
+    })
 }
 
 /// The reason why the main chart is empty.

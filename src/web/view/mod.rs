@@ -2,6 +2,7 @@
 
 pub mod ages;
 pub mod badge;
+pub mod breach;
 pub mod budget;
 pub mod cells;
 pub mod cohort_cells;
@@ -19,9 +20,11 @@ pub mod incident;
 pub mod incidents;
 pub mod job;
 pub mod job_title;
+pub mod legend;
 pub mod overview;
 pub mod panel;
 pub mod period;
+pub mod plain;
 pub mod record;
 pub mod residual_sql;
 pub mod rhythm;
