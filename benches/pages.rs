@@ -41,6 +41,7 @@ async fn main() -> Result<()> {
         embed: Vec::new(),
         badges: Vec::new(),
         zone: chrono_tz::Tz::UTC,
+        retention: web::Retention::default(),
     };
     let (_stop, stopped) = watch::channel(false);
     let address = web::listen(SocketAddr::from(([127, 0, 0, 1], 0)), site, stopped).await?;

@@ -2,6 +2,7 @@
 
 mod cells;
 mod crawl;
+mod details;
 mod guard;
 mod hammer;
 mod hidden;

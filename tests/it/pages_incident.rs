@@ -63,6 +63,7 @@ impl Pages {
             embed: Vec::new(),
             badges: Vec::new(),
             zone: chrono_tz::Tz::UTC,
+            retention: web::Retention::default(),
         };
         let bound = web::listen("127.0.0.1:0".parse().unwrap(), site, stopped).await.expect("pages");
         Self { base: format!("http://{bound}"), reader, _stop: stop }

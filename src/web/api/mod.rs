@@ -162,6 +162,16 @@ fn of_history() -> Vec<Operation> {
             json::<Vec<Silence>>(),
             get(history::silences),
         ),
+        Operation::new("/incidents.csv", "Incidents as CSV", history::INCIDENTS, CSV, get(history::incidents_csv)),
+        Operation::new("/runs.csv", "Runs as CSV", history::RUNS, CSV, get(history::runs_csv)),
+        Operation::new(
+            "/deliveries.csv",
+            "Notifications as CSV",
+            history::DELIVERIES,
+            CSV,
+            get(history::deliveries_csv),
+        ),
+        Operation::new("/silences.csv", "Silences as CSV", history::SILENCES, CSV, get(history::silences_csv)),
         Operation::new(
             "/annotations",
             "Events of models and data, oldest first, as Grafana reads them",

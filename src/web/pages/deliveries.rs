@@ -92,6 +92,7 @@ async fn deliveries_page(
     let mut list =
         Panel::new("list", "Messages", "Newest first. Heartbeats are listed only if their receiver is chosen.")
             .sql(view::sql(&filter))
+            .download("CSV", format!("/api/v1/deliveries.csv{query}"))
             .download("JSON", format!("/api/v1/deliveries{query}"))
             .alone(alone("list"));
     let known = reading::panel(connection, async |c| read::receivers(c).await).await?;

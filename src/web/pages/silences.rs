@@ -129,10 +129,13 @@ fn panel(params: &Params, (in_force, job): (Option<bool>, Option<&str>), before:
         "select silence_id, job, rule, cohort, severity, starts_at, ends_at, reason, author, in_force\nfrom \
          trueup.silence_history{filter}\norder by silence_id desc\nlimit {MOST};"
     );
-    let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
+    // The API has its own words for the state, and lists silences of all jobs with those of one.
+    let state = in_force.map(|in_force| if in_force { "in_force" } else { "over" });
+    let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("state", state)]);
     let says = "Muted counts the alerts that fired while the silence was in force and that its pattern matches.";
     Panel::new("silences", "Silences", says)
         .sql(sql)
+        .download("CSV", format!("/api/v1/silences.csv{query}"))
         .download("JSON", format!("/api/v1/silences{query}"))
         .alone(format!("{}{}", Links::default().silences(), params.with(&[("panel", Some("silences"))])))
 }

@@ -44,6 +44,7 @@ impl ActingSite {
             embed: Vec::new(),
             badges: Vec::new(),
             zone: chrono_tz::Tz::UTC,
+            retention: web::Retention::default(),
         };
         let bound = web::listen("127.0.0.1:0".parse().unwrap(), site, stopped).await.expect("pages");
         Self { base: format!("http://{bound}"), _stop: stop }
