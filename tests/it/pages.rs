@@ -1,5 +1,6 @@
 //! The pages over a real history, in a real browser: every page, every panel's query, every width.
 
+mod addresses;
 mod cells;
 mod crawl;
 mod details;
