@@ -119,7 +119,7 @@ async fn page(
         condition: view::condition(&job.about, rule),
         rule: rule.to_owned(),
         tabs,
-        of: crate::web::view::job::target(of.0, of.1),
+        of: words::target(of.0, of.1),
         with_alerts: words::plural(i64::try_from(targets.len()).unwrap_or(i64::MAX), "target"),
         targets: view::targets(name, rule, &targets),
         strip: view::strip(name, &judged, of, frame.zone),

@@ -260,7 +260,7 @@ fn panels(selection: &Selection, params: &Params) -> [Panel; 3] {
     let panel = |id: &'static str, title: &str, says: &str| {
         Panel::new(id, title, says).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
     };
-    let target = tabs::target(&of.cohort, None);
+    let target = words::target(&of.cohort, None);
     let api = format!("/api/v1{}/series", Links::default().job(&of.job));
     let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("against", None)]);
     let mut through_time = panel(

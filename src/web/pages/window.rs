@@ -27,7 +27,7 @@ use crate::web::view::ages::{self, AgeLine, RunLine, VerdictLine};
 use crate::web::view::job::{self as tabs, Tab};
 use crate::web::view::panel::Panel;
 use crate::web::view::window::{self as view, CountLine, Head, MetricLine, PartLine, SampleLine};
-use crate::web::view::{residual_sql, window_sql};
+use crate::web::view::{residual_sql, window_sql, words};
 use crate::web::{Shared, reading};
 
 /// Parts, verdicts and samples that are listed.
@@ -135,7 +135,7 @@ async fn page(
 }
 
 fn missing(key: &WindowKey) -> PageError {
-    let target = tabs::target(&crate::text::line::clipped(&key.cohort, 60), key.version.as_deref());
+    let target = words::target(&crate::text::line::clipped(&key.cohort, 60), key.version.as_deref());
     let when = if key.as_of.is_some() { " by the time in `as_of`" } else { "" };
     PageError::NotFound(format!(
         "No window `{}` that ends at {} was measured for {target}{when}. The page of the job links to its windows.",

@@ -57,7 +57,7 @@ impl Firing {
 
     /// `region=north, version v2`.
     pub fn target(&self) -> String {
-        super::job::target(&self.row.cohort, self.row.model_version.as_deref())
+        words::target(&self.row.cohort, self.row.model_version.as_deref())
     }
 
     /// The value when it fired, with its unit.

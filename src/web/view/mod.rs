@@ -12,6 +12,7 @@ pub mod debug_sql;
 pub mod definition;
 pub mod deliveries;
 pub mod drawing;
+pub mod drift;
 pub mod evidence;
 pub mod executive;
 pub mod feed;

@@ -202,7 +202,7 @@ pub fn letter(state: &str) -> &'static str {
 
 /// The worst alert that fires, with its value, limit and target.
 fn reason(job: &Job, alert: &FiringRow) -> String {
-    let target = super::job::target(&alert.cohort, alert.model_version.as_deref());
+    let target = words::target(&alert.cohort, alert.model_version.as_deref());
     let Some(rule) = job.about.rules.iter().find(|rule| rule.name == alert.rule) else {
         return format!("{} for {target}", alert.rule);
     };

@@ -4,9 +4,7 @@ use chrono_tz::Tz;
 
 use super::breach::{Judged, is_about_data};
 use super::firing::{self, Firing};
-use super::series::Entry;
 use super::words;
-use crate::domain::about::AboutMetric;
 use crate::store::read::incident::ChangeRow;
 use crate::store::read::incidents::IncidentRow;
 
@@ -29,7 +27,7 @@ pub fn sentence(incident: &IncidentRow, firings: &[Firing], changes: &[ChangeRow
     }
 }
 
-/// What is wrong, without the target.
+/// The fault without its target.
 fn wrong(main: &Firing, is_open: bool) -> String {
     match (&main.rule, &main.alert) {
         (Some(rule), Some(alert)) if is_about_data(&rule.metric) => judged(main).map_or_else(
@@ -66,23 +64,6 @@ pub fn judged(main: &Firing) -> Option<Judged<'_>> {
 fn why_closed(changes: &[ChangeRow]) -> Option<&str> {
     let ended = changes.iter().filter(|change| !["firing", "pending"].contains(&change.to_state.as_str()));
     ended.max_by_key(|change| change.changed_at).map(|change| change.reason.as_str())
-}
-
-/// How the value of a window has moved since its first report: `first reported 512.0 MW, now 498.0 MW (3 % lower)`. `None` if it
-/// reads the same.
-pub fn drift(entry: &Entry, metric: Option<&AboutMetric>) -> Option<String> {
-    let (first, now) = (entry.first_reported?, entry.value?);
-    let (before, after) = (words::value(Some(first), metric), words::value(Some(now), metric));
-    if before == after {
-        return None;
-    }
-    let ratio = now / first;
-    let change = if ratio.is_finite() && ratio > 0.0 && first > 0.0 {
-        format!(" ({})", words::change(ratio))
-    } else {
-        String::new()
-    };
-    Some(format!("first reported {before}, now {after}{change}"))
 }
 
 #[cfg(test)]

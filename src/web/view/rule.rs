@@ -4,9 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::cells::{Cell, of_verdict};
-use super::job::target;
 use super::overview::Job;
-use super::words::{self, When};
+use super::words::{self, When, target};
 use crate::domain::about::{About, AboutRule};
 use crate::domain::verdict::Verdict;
 use crate::evaluate::alert_quality::{self, Fired, Quality};

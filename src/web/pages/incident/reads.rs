@@ -17,8 +17,8 @@ use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::reading;
 use crate::web::selection::{self, MOST_REVISIONS, Selection};
+use crate::web::view::drift;
 use crate::web::view::firing::{self as view, Firing};
-use crate::web::view::plain;
 use crate::web::view::series::{self as series_view, Rows};
 
 /// Windows before the breach and after it that the chart shows.
@@ -173,7 +173,7 @@ impl Read {
         let (selection, end) = (self.selection.as_ref()?, self.main.as_ref()?.span()?.1);
         let entries = series_view::entries(&selection.of, selection.about(), &self.around.rows);
         let entry = entries.iter().find(|entry| entry.end == end)?;
-        plain::drift(entry, selection.about().metric(&selection.of.metric))
+        drift::since_first_report(entry, selection.about().metric(&selection.of.metric))
     }
 
     pub fn window(&self) -> String {
