@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::chart::frame::{Frame, TEXT, WIDTH, percent};
+use crate::chart::frame::{Frame, TEXT, WIDTH, percent, pixels};
 use crate::chart::markup::{Path, Svg};
 use crate::chart::series::drawable;
 use crate::chart::shade;
@@ -19,6 +19,18 @@ pub struct Heatmap {
     pub unit: String,
     /// Name of the drawing for screen readers.
     pub label: String,
+    /// Links of cells and columns.
+    pub targets: Vec<Target>,
+}
+
+/// A link with a tooltip, over one cell or a whole column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// `None`: the whole column.
+    pub row: Option<usize>,
+    pub column: usize,
+    pub link: String,
+    pub title: String,
 }
 
 /// Meaning of the seven shades.
@@ -80,6 +92,7 @@ pub fn svg(heatmap: &Heatmap) -> Svg {
     }
     frame.plot.path("c-ring", &layers.rings);
     frame.plot.path("c-dot c-worse", &layers.worse);
+    targets(&mut frame, &heatmap.targets, (layers.wide, bottom));
     frame.labels(heatmap.columns.iter().map(String::as_str), bottom);
     legend(&mut frame, &steps, prefix, &heatmap.unit, bottom + TEXT + 16.0);
     frame.page()
@@ -121,6 +134,35 @@ impl Layers {
                 self.worse.dot(x(n) + wide / 2.0, middle);
             }
         }
+    }
+}
+
+/// Lays links over columns, and over these links those of single cells. A finger and a mouse reach them; the keyboard has the
+/// table of the page, which needs fewer steps.
+fn targets(frame: &mut Frame, targets: &[Target], (wide, bottom): (f64, f64)) {
+    #[expect(clippy::cast_precision_loss, reason = "rows and columns")]
+    let place = |n: usize| n as f64;
+    for (is_cell, thickness) in [(false, wide), (true, ROW)] {
+        let mut wanted = targets.iter().filter(|target| target.row.is_some() == is_cell).peekable();
+        if wanted.peek().is_none() {
+            continue;
+        }
+        frame.plot.open("g", &[("class", &"c-hits"), ("stroke-width", &pixels(thickness))]);
+        for target in wanted {
+            let (mut path, x) = (Path::default(), place(target.column) * wide);
+            if let Some(row) = target.row {
+                path.start(x, (place(row) + 0.5) * ROW);
+                path.line(x + wide, (place(row) + 0.5) * ROW);
+            } else {
+                path.start(x + wide / 2.0, 0.0);
+                path.line(x + wide / 2.0, bottom);
+            }
+            frame.plot.open("a", &[("href", &target.link), ("tabindex", &-1)]);
+            frame.plot.text("title", &[], &target.title);
+            frame.plot.empty("path", &[("d", &path)]);
+            frame.plot.close("a");
+        }
+        frame.plot.close("g");
     }
 }
 
@@ -228,7 +270,14 @@ mod tests {
         };
         let columns =
             (0..90).map(|n| if n % 10 == 0 { format!("{} Nov", n / 10 + 1) } else { String::new() }).collect();
-        Heatmap { rows: (0..40).map(row).collect(), columns, shades, unit: "MW".into(), label: "cohorts".into() }
+        Heatmap {
+            rows: (0..40).map(row).collect(),
+            columns,
+            shades,
+            unit: "MW".into(),
+            label: "cohorts".into(),
+            targets: Vec::new(),
+        }
     }
 
     #[test]
@@ -237,6 +286,17 @@ mod tests {
             let svg = svg(&sample(shades));
             assert!(svg.as_str().len() <= 65 * 1_024, "{}", svg.as_str().len());
         }
+    }
+
+    #[test]
+    fn a_cell_and_a_column_are_links_with_a_tooltip() {
+        let rows = vec![Row { cells: vec![Cell::default(); 4], ..Row::default() }; 2];
+        let target = |row, column, link: &str| Target { row, column, link: link.into(), title: format!("<{column}>") };
+        let targets = vec![target(Some(1), 2, "/cell?a=1&b=2"), target(None, 0, "/column")];
+        let svg = svg(&Heatmap { rows, targets, ..Heatmap::default() }).to_string();
+        let cell = "<g class=\"c-hits\" stroke-width=\"24\"><a href=\"/cell?a=1&amp;b=2\" tabindex=\"-1\"><title>&lt;2&gt;</title><path d=\"M500 36h250\"/></a></g>";
+        let column = "<g class=\"c-hits\" stroke-width=\"250\"><a href=\"/column\" tabindex=\"-1\"><title>&lt;0&gt;</title><path d=\"M125 0v48\"/></a></g>";
+        assert!(svg.contains(&format!("{column}{cell}")), "a cell lies over its column: {svg}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::chart::series::drawable;
 pub struct Steps {
     pub steps: Vec<Step>,
     pub limit: Option<f64>,
+    /// Moments at which nothing changed, as [`Across`] says.
+    pub ticks: Vec<f64>,
     pub across: Across,
     pub up: Up,
     /// Name of the drawing for screen readers.
@@ -70,7 +72,8 @@ pub fn svg(steps: &Steps) -> Svg {
     let (top, bottom) = (TEXT, TEXT + HEIGHT);
     let mut frame = Frame::new(&steps.label, bottom + TEXT + 2.0);
     let shown: Vec<&Step> = steps.steps.iter().filter(|step| step.at.is_finite()).collect();
-    let (from, until) = bounds(shown.iter().map(|step| step.at));
+    let ticks = || steps.ticks.iter().copied().filter(|at| at.is_finite());
+    let (from, until) = bounds(shown.iter().map(|step| step.at).chain(ticks()));
     // The last step holds for a while as well.
     let until = until + ((until - from) * 0.04).max(1.0);
     let x = |at: f64| ((at - from) / (until - from) * WIDTH).clamp(0.0, WIDTH);
@@ -79,6 +82,12 @@ pub fn svg(steps: &Steps) -> Svg {
         frame.values(&steps.values(&scale), top, bottom, steps.unit());
         layers(&mut frame, steps, &shown, &|n| shown.get(n).map_or(WIDTH, |step| x(step.at)), &y);
     }
+    let mut small = Path::default();
+    for at in ticks().filter(|_| !shown.is_empty()) {
+        small.start(x(at), bottom - 7.0);
+        small.line(x(at), bottom);
+    }
+    frame.plot.path("c-stem", &small);
     match steps.across {
         _ if shown.is_empty() => {}
         Across::Age => frame.across(&ages(from, until), bottom),

@@ -1,12 +1,13 @@
 //! The parts that all pages have in common: navigation, the moment that they show, the user, and a message about what was just done.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 
 use super::params::Params;
 use super::session::Visitor;
-use super::{Shared, assets};
+use super::{Retention, Shared, assets};
+use crate::domain::duration;
 use crate::store::read::overview;
 use crate::text::links::Links;
 use crate::web::error::PageError;
@@ -44,6 +45,8 @@ pub struct Frame {
     pub now: DateTime<Utc>,
     /// The page shows what was known at this time. `None`: what is known now.
     pub as_of: Option<DateTime<Utc>>,
+    /// Says that retention has thinned what was known then.
+    pub thinned: Option<String>,
     pub user: String,
     pub may_act: bool,
     pub has_sign_out: bool,
@@ -65,12 +68,14 @@ impl Frame {
         section: Section,
     ) -> sqlx::Result<Self> {
         let moment = overview::moment(connection).await?;
+        let as_of = params.time("as_of", moment.now).ok().flatten();
         Ok(Self {
             title: String::new(),
             section,
             zone: params.zone(shared.zone).unwrap_or(shared.zone),
             now: moment.now,
-            as_of: params.time("as_of", moment.now).ok().flatten(),
+            as_of,
+            thinned: as_of.and_then(|at| thinned(moment.now - at, shared.retention)),
             user: visitor.name.clone(),
             may_act: visitor.may_act && shared.acts.is_some(),
             has_sign_out: shared.sessions.has_form(),
@@ -148,6 +153,19 @@ pub fn check(params: &Params, known: &[&str], shared: &Shared) -> Result<(), Pag
     params.zone(shared.zone)?;
     params.one_of("theme", &["light", "dark"])?;
     Ok(())
+}
+
+/// Says what retention has removed of a time so long ago; `None` if it kept everything.
+fn thinned(ago: TimeDelta, retention: Retention) -> Option<String> {
+    let rolling = format!("of rolling windows older than {} one a day is kept", duration::format(retention.rolling));
+    if ago > retention.windows {
+        let kept = duration::format(retention.windows);
+        return Some(format!(
+            "Retention has thinned this time: windows older than {kept} have only their first report and their latest revision, and \
+             {rolling}. Revisions between them are not shown here."
+        ));
+    }
+    (ago > retention.rolling).then(|| format!("Retention has thinned this time: {rolling}."))
 }
 
 fn theme(params: &Params) -> &'static str {

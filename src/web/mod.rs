@@ -1,6 +1,7 @@
 //! Pages for people, the API for programs, and probes. `serve` has all of them; `trueup web` has pages and API alone.
 
 mod access;
+mod acting;
 pub mod api;
 mod assets;
 mod connections;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -33,7 +35,7 @@ use tokio::sync::{Mutex, watch};
 use tracing::info;
 
 use crate::notify::policy::route::Routing;
-use crate::settings::Login;
+use crate::settings::{Login, Settings};
 use crate::text::links::Links;
 
 pub use probes::Runner;
@@ -60,6 +62,29 @@ pub struct Site {
     /// Jobs whose badges are public.
     pub badges: Vec<String>,
     pub zone: Tz,
+    pub retention: Retention,
+}
+
+/// Times for which history is kept whole, as `[retention]` says.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Older windows keep their first report and their latest revision.
+    pub windows: TimeDelta,
+    /// Of older rolling windows one a day is kept.
+    pub rolling: TimeDelta,
+}
+
+impl Retention {
+    /// Of the settings of a process.
+    pub fn of(settings: &Settings) -> Self {
+        Self { windows: settings.keep_windows, rolling: settings.keep_rolling }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self::of(&Settings::default())
+    }
 }
 
 /// Resources for acknowledging, resolving and silencing.
@@ -77,6 +102,7 @@ struct Shared {
     links: Option<Links>,
     badges: Vec<String>,
     zone: Tz,
+    retention: Retention,
     /// Key of the codes that stand for hidden values.
     hiding_key: Vec<u8>,
 }
@@ -106,6 +132,7 @@ fn router(site: Site, is_open: bool) -> Result<Router> {
         links: site.links,
         badges: site.badges,
         zone: site.zone,
+        retention: site.retention,
     });
     let pages = pages::router(Arc::clone(&shared)).nest(api::PATH, api::router(&shared));
     let mut router = guard::limited(pages);

@@ -60,6 +60,11 @@ impl Sessions {
         self.login == Login::Token
     }
 
+    /// True if programs with the token may act: users with it may. Behind a proxy, its groups say who may.
+    pub fn token_may_act(&self) -> bool {
+        !matches!(self.login, Login::Proxy(_))
+    }
+
     /// Identifies the user of a request.
     pub fn identify(&self, headers: &HeaderMap, peer: Option<SocketAddr>, now: DateTime<Utc>) -> Identity {
         match &self.login {
@@ -92,10 +97,7 @@ impl Sessions {
         if !self.may_try() {
             return Err("Too many attempts. Wait a minute.");
         }
-        let name = crate::text::line::single_line(name.trim());
-        if name.is_empty() || name.len() > LONGEST_NAME {
-            return Err("Write your name: acknowledgements and silences carry it.");
-        }
+        let name = name_of(name).ok_or("Write your name: acknowledgements and silences carry it.")?;
         let right = self
             .token
             .as_ref()
@@ -141,6 +143,12 @@ impl Sessions {
     }
 }
 
+/// Returns the name of a user in one line; `None` if there is none, or if it is too long.
+pub fn name_of(given: &str) -> Option<String> {
+    let name = crate::text::line::single_line(given.trim());
+    (!name.is_empty() && name.len() <= LONGEST_NAME).then_some(name)
+}
+
 /// Signs a text for a purpose. The key derives from the token: replicas agree, and a new token revokes everything.
 pub fn tag(token: &SecretString, purpose: &str, text: &str) -> Option<String> {
     let mut key = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes()).ok()?;
@@ -157,8 +165,8 @@ fn by_proxy(proxy: &Proxy, headers: &HeaderMap, peer: Option<SocketAddr>) -> Ide
     if !from_proxy {
         return Identity::Forged;
     }
-    let name = crate::text::line::single_line(user.to_str().unwrap_or_default().trim());
-    if name.is_empty() || name.len() > LONGEST_NAME || headers.get_all(proxy.user.as_str()).iter().count() > 1 {
+    let Some(name) = name_of(user.to_str().unwrap_or_default()) else { return Identity::Unknown };
+    if headers.get_all(proxy.user.as_str()).iter().count() > 1 {
         return Identity::Unknown;
     }
     let groups = proxy.groups.as_ref().and_then(|name| headers.get(name.as_str())?.to_str().ok()).unwrap_or_default();

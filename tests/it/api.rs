@@ -1,5 +1,7 @@
 //! `/api/v1`: its numbers are those of the views, its answers are those of its document, and nobody reads it without the token.
 
+mod acts;
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -63,6 +63,7 @@ impl Pages {
             embed: Vec::new(),
             badges: Vec::new(),
             zone: chrono_tz::Tz::UTC,
+            retention: web::Retention::default(),
         };
         let bound = web::listen("127.0.0.1:0".parse().unwrap(), site, stopped).await.expect("pages");
         Self { base: format!("http://{bound}"), reader, _stop: stop }
@@ -146,7 +147,7 @@ async fn an_incident_shows_what_its_queries_return() {
         "rmse of tumbling 1h for region=north",
         "20 min before",
         "id=\"alert-1\"",
-        "confirmed",
+        "in breach so far",
     ] {
         assert!(page.contains(part), "`{part}` is not in\n{page}");
     }
@@ -178,7 +179,7 @@ async fn later_labels_take_a_firing_back_and_the_page_can_show_what_was_known_th
     world.run_at(at("2024-05-01T09:00:00Z")).await;
     let (_, now) = pages.get("/incidents/1").await;
     assert!(
-        now.contains("taken back") && now.contains("1 of 1 windows that made it fire are ok by later labels"),
+        now.contains("ok so far") && now.contains("1 of 1 windows that made it fire are ok by later labels"),
         "{now}"
     );
     let (_, then) = pages.get("/incidents/1?believed=then").await;
@@ -259,7 +260,7 @@ async fn notes_decisions_marks_and_changes_are_recorded_with_their_author() {
         ("/incidents/1/notes", "txt=a", "did you mean `text`"),
         ("/incidents/1/notes", "text=a%00b", "NUL"),
         ("/incidents/1/decision", "decision=panic", "must be one of rollback"),
-        ("/incidents/1/mark", "", "choose `useful`"),
+        ("/incidents/1/mark", "", "choose `mark`: useful"),
         ("/jobs/hourly/annotations", "kind=retrain&suppress=3000d", "at most a year"),
         ("/incidents/1/ack", "seen=yesterday", "is not a time"),
     ] {

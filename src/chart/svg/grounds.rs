@@ -1,6 +1,8 @@
 //! Grounds of times in which something holds: an alert fires, a silence lasts, a value is missing. And annotations
 //! over them.
 
+use chrono::{DateTime, Utc};
+
 use super::Parts;
 use super::view::View;
 use crate::chart::frame::{Frame, WIDTH};
@@ -49,23 +51,35 @@ fn words(frame: &mut Frame, cause: Missing, [from, until]: [f64; 2], y: f64) {
 
 /// Draws annotations: a line each, and above it a letter, or the number of those that are too near each other.
 pub(super) fn marks(frame: &mut Frame, series: &Series, view: &View, parts: &Parts) {
-    let mut marks: Vec<&Mark> = series.marks.iter().collect();
+    let mut lines = Path::default();
+    for group in grouped(series.marks.iter(), &|at| view.time.share(at)) {
+        let share = view.time.share(group[0].at);
+        lines.start(share * WIDTH, parts.top - 2.0);
+        lines.line(share * WIDTH, parts.bottom);
+        frame.words(share, parts.top - 6.0, "c-letter", &sign(&group));
+    }
+    frame.plot.path("c-mark", &lines);
+}
+
+/// Puts annotations that are too near each other into groups, in order of time.
+pub(super) fn grouped<'a>(
+    marks: impl Iterator<Item = &'a Mark>,
+    across: &dyn Fn(DateTime<Utc>) -> f64,
+) -> Vec<Vec<&'a Mark>> {
+    let mut marks: Vec<&Mark> = marks.collect();
     marks.sort_by_key(|mark| mark.at);
     let mut groups: Vec<Vec<&Mark>> = Vec::new();
     for mark in marks {
-        let is_near = |group: &&mut Vec<&Mark>| view.time.share(mark.at) - view.time.share(group[0].at) < NEAR;
+        let is_near = |group: &&mut Vec<&Mark>| across(mark.at) - across(group[0].at) < NEAR;
         match groups.last_mut().filter(is_near) {
             Some(group) => group.push(mark),
             None => groups.push(vec![mark]),
         }
     }
-    let mut lines = Path::default();
-    for group in &groups {
-        let share = view.time.share(group[0].at);
-        lines.start(share * WIDTH, parts.top - 2.0);
-        lines.line(share * WIDTH, parts.bottom);
-        let letter = if group.len() == 1 { group[0].letter.to_string() } else { group.len().to_string() };
-        frame.words(share, parts.top - 6.0, "c-letter", &letter);
-    }
-    frame.plot.path("c-mark", &lines);
+    groups
+}
+
+/// The letter of an annotation, or the number of several.
+pub(super) fn sign(group: &[&Mark]) -> String {
+    if group.len() == 1 { group[0].letter.to_string() } else { group.len().to_string() }
 }

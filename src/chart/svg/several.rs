@@ -8,7 +8,8 @@ use crate::chart::downsample;
 use crate::chart::frame::{Frame, Size, TEXT, WIDTH, value_ticks};
 use crate::chart::layout::{across, connected, scale};
 use crate::chart::markup::{Path, Svg};
-use crate::chart::series::{Line, Point};
+use crate::chart::series::{Line, Mark, Point};
+use crate::chart::svg::grounds::{grouped, sign};
 
 /// Most lines in one chart: nobody could distinguish two of more.
 pub const MOST: usize = 5;
@@ -16,8 +17,8 @@ pub const MOST: usize = 5;
 /// Share of the width for names.
 const NAMES: f64 = 0.2;
 
-/// Draws up to five lines, each with its own dash and its name at its end. Further lines are left out.
-pub fn several(lines: &[Line], range: &Range<DateTime<Utc>>, size: &Size) -> Svg {
+/// Draws up to five lines, each with its own dash and its name at its end, and annotations. Further lines are left out.
+pub fn several(lines: &[Line], marks: &[Mark], range: &Range<DateTime<Utc>>, size: &Size) -> Svg {
     let lines = &lines[..lines.len().min(MOST)];
     let (top, bottom) = (TEXT, TEXT + f64::from(size.height.clamp(40, 2_000)));
     let mut frame = Frame::new(&size.label, bottom + TEXT + 2.0);
@@ -53,6 +54,7 @@ pub fn several(lines: &[Line], range: &Range<DateTime<Utc>>, size: &Size) -> Svg
         let last = line.points.iter().rev().find_map(|point| Some((across(point.end), y(point.shown()?))));
         ends.extend(last.map(|(x, y)| (n, x, y)));
     }
+    annotate(&mut frame, marks, range, (top, bottom), &across);
     names(&mut frame, lines, ends, top, bottom);
     let few = time.ticks(size.zone, 4);
     let few: Vec<_> = few
@@ -64,6 +66,24 @@ pub fn several(lines: &[Line], range: &Range<DateTime<Utc>>, size: &Size) -> Svg
         .collect();
     frame.across(&few, bottom);
     frame.page()
+}
+
+/// Draws annotations within a range, each as a line with its letter above.
+fn annotate(
+    frame: &mut Frame,
+    marks: &[Mark],
+    range: &Range<DateTime<Utc>>,
+    (top, bottom): (f64, f64),
+    across: &dyn Fn(DateTime<Utc>) -> f64,
+) {
+    let mut lines = Path::default();
+    for group in grouped(marks.iter().filter(|mark| range.start <= mark.at && mark.at <= range.end), across) {
+        let share = across(group[0].at);
+        lines.start(share * WIDTH, top - 2.0);
+        lines.line(share * WIDTH, bottom);
+        frame.words(share, top - 6.0, "c-letter", &sign(&group));
+    }
+    frame.plot.path("c-mark", &lines);
 }
 
 /// Writes each name next to the end of its line, moved apart where two would overlap.

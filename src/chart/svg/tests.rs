@@ -154,7 +154,11 @@ fn text_of_data_is_escaped() {
     let hostile = Size { unit: "<i>".into(), label: "\"><script>".into(), ..Size::default() };
     let line = Line { name: "<script>".into(), points: sample(12).points };
     let range = series.range.clone();
-    for svg in [super::series(&series, &hostile), standalone(&series, &hostile), several(&[line], &range, &hostile)] {
+    for svg in [
+        super::series(&series, &hostile),
+        standalone(&series, &hostile),
+        several(&[line], &series.marks, &range, &hostile),
+    ] {
         assert!(!svg.as_str().contains("<script") && !svg.as_str().contains("<i>") && !svg.as_str().contains('\u{0}'));
     }
 }
@@ -162,12 +166,19 @@ fn text_of_data_is_escaped() {
 #[test]
 fn up_to_five_lines_have_a_dash_and_a_name_each() {
     let line = |n: i64| Line { name: format!("v{n}"), points: sample(40 + n).points };
-    let svg = several(&(0..7).map(line).collect::<Vec<_>>(), &(hour(0)..hour(39)), &size());
+    let mark = |at: i64, letter| Mark { at: hour(at), letter, words: String::new() };
+    // Two near each other are one line with their number, and one outside the range is none.
+    let marks = [mark(10, 'a'), mark(30, 'b'), mark(30, 'c'), mark(90, 'd')];
+    let svg = several(&(0..7).map(line).collect::<Vec<_>>(), &marks, &(hour(0)..hour(39)), &size());
     for n in 1..=5 {
         assert_eq!(paths(&svg, &format!("c-version c-version-{n}")).len(), 1);
         assert!(svg.as_str().contains(&format!("c-name c-name-{n}\">v")), "{svg}");
     }
     assert!(!svg.as_str().contains(">v5<"), "the sixth");
+    let lines = paths(&svg, "c-mark");
+    assert_eq!((lines.len(), lines[0].matches('v').count()), (1, 2), "{lines:?}");
+    let text = svg.as_str();
+    assert!(text.contains("c-letter\">a<") && text.contains("c-letter\">2<") && !text.contains(">d<"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::commands::shared::{pages, signals};
 use crate::notify::policy::route::Routing;
 use crate::postgres::local::{LocalDatabase, LocalServer};
 use crate::settings::Web;
-use crate::web::{self as site, Acts};
+use crate::web::{self as site, Acts, Retention};
 
 /// Serves the pages, and prints where they are. Acknowledging works as with a real job; nothing is sent.
 pub(super) async fn keep_open(server: &LocalServer, pool: &PgPool) -> Result<()> {
@@ -19,7 +19,7 @@ pub(super) async fn keep_open(server: &LocalServer, pool: &PgPool) -> Result<()>
     let options = server.options(LocalDatabase::Demo.name());
     let acts = Acts { pool: pool.clone(), routing: Routing::default() };
     let settings = Web::local(free(web::LISTEN).await);
-    let site = pages::site(&settings, options, Some(acts), None).await?;
+    let site = pages::site((&settings, Retention::default()), options, Some(acts), None).await?;
     let bound = site::listen(settings.listen, site, stopped.clone()).await?;
     output::print_lines(&format!(
         "\nIts pages are open in a browser at\n  http://{bound}/jobs/load\nuntil Ctrl-C. The database keeps running after that."

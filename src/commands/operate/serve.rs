@@ -22,7 +22,7 @@ use crate::scheduler::{Heartbeat, Jobs, Scheduler, ServedJobs};
 use crate::settings::Settings;
 use crate::spec::Level;
 use crate::telemetry;
-use crate::web::{self, Acts, Runner};
+use crate::web::{self, Acts, Retention, Runner};
 
 /// Maximum parallel runs. Each may hold one connection, and now and then another to renew its lease.
 const MOST_PARALLEL: usize = 4;
@@ -65,7 +65,7 @@ pub(in crate::commands) async fn run(global: &Global) -> Result<ExitCode> {
         };
         let acts = Acts { pool: database.pool.clone(), routing: settings.routing.clone() };
         let options = pages::options(global, web)?.context("DATABASE_URL is set")?;
-        let site = pages::site(web, options, Some(acts), Some(runner)).await?;
+        let site = pages::site((web, Retention::of(&settings)), options, Some(acts), Some(runner)).await?;
         web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     }
     let scheduler = Scheduler {

@@ -14,7 +14,7 @@ use crate::commands::user_error;
 use crate::postgres::local::{LocalDatabase, LocalServer};
 use crate::postgres::migrate;
 use crate::settings::Web;
-use crate::web;
+use crate::web::{self, Retention};
 
 /// Address of the pages unless settings or command line name one.
 pub(in crate::commands) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9187);
@@ -27,7 +27,7 @@ pub(in crate::commands) async fn run(global: &Global, listen: Option<SocketAddr>
     }
     let (options, _server) = database(global, &web).await?;
     let mut stopped = signals::stop()?;
-    let site = pages::site(&web, options, None, None).await?;
+    let site = pages::site((&web, Retention::of(&settings)), options, None, None).await?;
     let bound =
         web::listen(web.listen, site, stopped.clone()).await.map_err(|error| user_error(format!("{error:#}")))?;
     output::note(&format!("pages at http://{bound}/ (read-only; Ctrl-C stops)"));

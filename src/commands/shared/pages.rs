@@ -9,7 +9,7 @@ use crate::cli::Global;
 use crate::commands::user_error;
 use crate::postgres::connect;
 use crate::settings::Web;
-use crate::web::{Acts, Runner, Site};
+use crate::web::{Acts, Retention, Runner, Site};
 
 /// Returns the database of the pages: their own role, else that of all commands. `None` if neither is set.
 pub(in crate::commands) fn options(global: &Global, web: &Web) -> Result<Option<PgConnectOptions>> {
@@ -20,7 +20,7 @@ pub(in crate::commands) fn options(global: &Global, web: &Web) -> Result<Option<
 
 /// Prepares the pages: fetches their secrets, and opens read-only connections of their own.
 pub(in crate::commands) async fn site(
-    web: &Web,
+    (web, retention): (&Web, Retention),
     options: PgConnectOptions,
     acts: Option<Acts>,
     runner: Option<Runner>,
@@ -39,5 +39,6 @@ pub(in crate::commands) async fn site(
         embed: web.embed.clone(),
         badges: web.badges.clone(),
         zone: web.timezone,
+        retention,
     })
 }

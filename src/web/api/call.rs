@@ -8,6 +8,7 @@ use chrono::Utc;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use super::csv;
 use super::parameter::{self, Parameter};
 use crate::web::Shared;
 use crate::web::error::PageError;
@@ -65,16 +66,21 @@ impl Call {
         Ok(usize::try_from(most).unwrap_or(100))
     }
 
-    /// Answers with a page of a list of which one entry more than shown was read. `number` is what `before` takes.
+    /// Answers with a page of a list of which one entry more than shown was read. `number` is what `before` takes. With columns
+    /// the answer is CSV.
     pub(super) fn page<T: Serialize>(
         &self,
         mut entries: Vec<T>,
         number: impl Fn(&T) -> i64,
+        columns: Option<&[&str]>,
     ) -> Result<Response, PageError> {
         let most = self.most()?;
         let has_more = entries.len() > most;
         entries.truncate(most);
-        let mut response = json(&entries)?;
+        let mut response = match columns {
+            Some(columns) => file("text/csv; charset=utf-8", csv::entries(columns, &entries)?),
+            None => json(&entries)?,
+        };
         if let Some(last) = entries.last().filter(|_| has_more) {
             let query = self.params.with(&[("before", Some(&number(last).to_string()))]);
             if let Ok(link) = HeaderValue::try_from(format!("<{query}>; rel=\"next\"")) {

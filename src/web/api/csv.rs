@@ -1,8 +1,11 @@
 //! CSV: text that a spreadsheet would run as a formula is disarmed, numbers stay as they are.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::text::links::instant;
+use crate::web::error::PageError;
 
 /// A cell.
 #[derive(Debug, Clone)]
@@ -12,6 +15,22 @@ pub(super) enum Cell {
     Count(i64),
     Time(DateTime<Utc>),
     Nothing,
+}
+
+impl Cell {
+    /// A value of JSON; a list is its texts.
+    fn of(value: &Json) -> Self {
+        match value {
+            Json::Null => Self::Nothing,
+            Json::String(text) => Self::Text(text.clone()),
+            Json::Array(all) => Self::Text(all.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ")),
+            Json::Number(number) => match number.as_i64() {
+                Some(count) => Self::Count(count),
+                None => number.as_f64().map_or(Self::Nothing, Self::Number),
+            },
+            Json::Bool(_) | Json::Object(_) => Self::Text(value.to_string()),
+        }
+    }
 }
 
 impl From<&str> for Cell {
@@ -50,6 +69,19 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
     }
 }
 
+/// Writes entries of a list, as JSON has them, with the named fields as columns.
+pub(super) fn entries(columns: &[&str], entries: &[impl Serialize]) -> Result<String, PageError> {
+    let mut text = format!("{}\r\n", columns.join(","));
+    for entry in entries {
+        let entry = serde_json::to_value(entry)
+            .map_err(|failure| PageError::Unavailable(format!("The answer could not be written: {failure}.")))?;
+        let cells: Vec<String> = columns.iter().map(|name| written(&Cell::of(&entry[*name]))).collect();
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    }
+    Ok(text)
+}
+
 /// Writes a table with a header.
 pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = [Cell; N]>) -> String {
     let mut text = columns.join(",");
@@ -85,6 +117,14 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_of_lists_are_rows() {
+        let rows =
+            [serde_json::json!({"id": 7, "rules": ["a", "b"], "note": "=1", "at": null, "is": true, "share": 0.5})];
+        let written = entries(&["id", "rules", "note", "at", "is", "share"], &rows).unwrap();
+        assert_eq!(written, "id,rules,note,at,is,share\r\n7,\"a, b\",\"'=1\",,true,0.5\r\n");
+    }
 
     #[test]
     fn formulas_are_disarmed_and_numbers_are_not() {

@@ -31,18 +31,71 @@ pub(super) const ANNOTATIONS: &[Parameter] = &[JOB, FROM, TO, LIMIT];
 const MOST_PARTS: usize = 1_000;
 const MOST_NOTES: i64 = 1_000;
 
+// Columns of the lists as CSV.
+const INCIDENT_COLUMNS: &[&str] = &[
+    "incident_id",
+    "job",
+    "severity",
+    "opened_at",
+    "closed_at",
+    "alerts",
+    "rules",
+    "acked_at",
+    "decision",
+    "judged",
+    "url",
+];
+const RUN_COLUMNS: &[&str] = &[
+    "run_id",
+    "job",
+    "scheduled_for",
+    "trigger",
+    "state",
+    "started_at",
+    "finished_at",
+    "rows_read",
+    "windows_written",
+    "buckets_repaired",
+    "attempt",
+    "failure",
+    "reason",
+];
+const DELIVERY_COLUMNS: &[&str] = &[
+    "notification_id",
+    "sequence",
+    "job",
+    "receiver",
+    "kind",
+    "state",
+    "attempt",
+    "created_at",
+    "settled_at",
+    "next_attempt_at",
+    "failure",
+];
+const SILENCE_COLUMNS: &[&str] =
+    &["silence_id", "job", "rule", "cohort", "severity", "starts_at", "ends_at", "reason", "author", "in_force"];
+
 pub(super) async fn incidents(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
-    call.answer(&shared, INCIDENTS, None, async |connection| {
+    incidents_as(&shared, &call, None).await
+}
+
+pub(super) async fn incidents_csv(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
+    incidents_as(&shared, &call, Some(INCIDENT_COLUMNS)).await
+}
+
+async fn incidents_as(shared: &Shared, call: &Call, columns: Option<&[&str]>) -> Answer {
+    call.answer(shared, INCIDENTS, None, async |connection| {
         let wanted = Numbered {
             is_open: call.params.get("state").map(|state| state == "open"),
-            job: text(&call, "job"),
-            severity: text(&call, "severity"),
-            before: before(&call)?,
+            job: text(call, "job"),
+            severity: text(call, "severity"),
+            before: before(call)?,
         };
-        let most = one_more(&call)?;
+        let most = one_more(call)?;
         let rows = reading::all(connection, async |c| incidents::newest(c, &wanted, most).await).await?;
         let links = shared.links.clone().unwrap_or_default();
-        call.page(rows.into_iter().map(|row| incident(row, &links)).collect(), |row| row.incident_id)
+        call.page(rows.into_iter().map(|row| incident(row, &links)).collect(), |row| row.incident_id, columns)
     })
     .await
 }
@@ -65,6 +118,7 @@ pub(super) async fn incident_detail(State(shared): State<Arc<Shared>>, Path(id):
                     cohort: row.cohort,
                     version: row.model_version,
                     state: row.state,
+                    changed_at: row.changed_at,
                     acked_by: row.acked_by,
                     acked_at: row.acked_at,
                     frozen_at: row.frozen_at,
@@ -104,18 +158,26 @@ fn incident(row: IncidentRow, links: &Links) -> Incident {
 }
 
 pub(super) async fn runs(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
-    call.answer(&shared, RUNS, None, async |connection| {
+    runs_as(&shared, &call, None).await
+}
+
+pub(super) async fn runs_csv(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
+    runs_as(&shared, &call, Some(RUN_COLUMNS)).await
+}
+
+async fn runs_as(shared: &Shared, call: &Call, columns: Option<&[&str]>) -> Answer {
+    call.answer(shared, RUNS, None, async |connection| {
         let now = overview::moment(connection).await?.now;
         let filter = RunFilter {
-            job: text(&call, "job"),
-            state: text(&call, "state"),
-            trigger: text(&call, "trigger"),
+            job: text(call, "job"),
+            state: text(call, "state"),
+            trigger: text(call, "trigger"),
             from: call.params.time("from", now)?,
             to: call.params.time("to", now)?,
             before: None,
-            limit: one_more(&call)?,
+            limit: one_more(call)?,
         };
-        let before = before(&call)?;
+        let before = before(call)?;
         let rows = reading::all(connection, async |c| run_rows::numbered(c, &filter, before).await).await?;
         let entries = rows.into_iter().map(|row| Run {
             run_id: row.run_id,
@@ -132,19 +194,27 @@ pub(super) async fn runs(State(shared): State<Arc<Shared>>, call: Call) -> Answe
             failure: row.failure,
             reason: row.reason,
         });
-        call.page(entries.collect(), |row| row.run_id)
+        call.page(entries.collect(), |row| row.run_id, columns)
     })
     .await
 }
 
 pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
-    call.answer(&shared, DELIVERIES, None, async |connection| {
+    deliveries_as(&shared, &call, None).await
+}
+
+pub(super) async fn deliveries_csv(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
+    deliveries_as(&shared, &call, Some(DELIVERY_COLUMNS)).await
+}
+
+async fn deliveries_as(shared: &Shared, call: &Call, columns: Option<&[&str]>) -> Answer {
+    call.answer(shared, DELIVERIES, None, async |connection| {
         let filter = NotificationFilter {
-            job: text(&call, "job"),
-            receiver: text(&call, "receiver"),
-            state: text(&call, "state"),
-            before: before(&call)?,
-            limit: one_more(&call)?,
+            job: text(call, "job"),
+            receiver: text(call, "receiver"),
+            state: text(call, "state"),
+            before: before(call)?,
+            limit: one_more(call)?,
         };
         let rows = reading::all(connection, async |c| notifications::list(c, &filter).await).await?;
         let entries = rows.into_iter().map(|row| Delivery {
@@ -160,19 +230,27 @@ pub(super) async fn deliveries(State(shared): State<Arc<Shared>>, call: Call) ->
             next_attempt_at: row.next_attempt_at,
             failure: row.failure,
         });
-        call.page(entries.collect(), |row| row.sequence)
+        call.page(entries.collect(), |row| row.sequence, columns)
     })
     .await
 }
 
 pub(super) async fn silences(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
-    call.answer(&shared, SILENCES, None, async |connection| {
+    silences_as(&shared, &call, None).await
+}
+
+pub(super) async fn silences_csv(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
+    silences_as(&shared, &call, Some(SILENCE_COLUMNS)).await
+}
+
+async fn silences_as(shared: &Shared, call: &Call, columns: Option<&[&str]>) -> Answer {
+    call.answer(shared, SILENCES, None, async |connection| {
         let filter = SilenceFilter {
             in_force: call.params.get("state").map(|state| state == "in_force"),
-            job: text(&call, "job"),
+            job: text(call, "job"),
             with_general: true,
-            before: before(&call)?,
-            limit: one_more(&call)?,
+            before: before(call)?,
+            limit: one_more(call)?,
         };
         let rows = reading::all(connection, async |c| silence_rows::list(c, &filter).await).await?;
         let entries = rows.into_iter().map(|row| Silence {
@@ -187,7 +265,7 @@ pub(super) async fn silences(State(shared): State<Arc<Shared>>, call: Call) -> A
             author: row.author,
             in_force: row.in_force,
         });
-        call.page(entries.collect(), |row| row.silence_id)
+        call.page(entries.collect(), |row| row.silence_id, columns)
     })
     .await
 }

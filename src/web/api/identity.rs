@@ -14,10 +14,17 @@ use crate::web::problem::Problem;
 use crate::web::session::{Identity, Visitor};
 use crate::web::{Shared, access};
 
+/// Marks requests of programs with the token, which name their author themselves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Program;
+
 /// Identifies the user, or refuses with 401.
 pub(super) async fn identify(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     match visitor(&shared, request.headers(), request.extensions()) {
         Ok(visitor) => {
+            if has_token(&shared, request.headers()) {
+                request.extensions_mut().insert(Program);
+            }
             request.extensions_mut().insert(visitor);
             next.run(request).await
         }
@@ -53,10 +60,13 @@ pub(super) fn is_signed(shared: &Shared, given: &str, (purpose, text): (&str, &s
     known.is_some_and(|known| access::same(given.as_bytes(), known.as_bytes()))
 }
 
+fn has_token(shared: &Shared, headers: &HeaderMap) -> bool {
+    shared.token.as_ref().is_some_and(|token| access::has_token(headers, token))
+}
+
 fn visitor(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) -> Result<Visitor, Problem> {
-    let has_token = shared.token.as_ref().is_some_and(|token| access::has_token(headers, token));
-    if has_token {
-        return Ok(Visitor { name: "token".to_owned(), may_act: false });
+    if has_token(shared, headers) {
+        return Ok(Visitor { name: "token".to_owned(), may_act: shared.sessions.token_may_act() });
     }
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     match shared.sessions.identify(headers, peer, Utc::now()) {

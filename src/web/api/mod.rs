@@ -1,5 +1,6 @@
 //! `/api/v1`: what the pages show, for programs. The table of operations is both the router and its documentation.
 
+mod acts;
 mod budget;
 mod call;
 mod csv;
@@ -10,6 +11,7 @@ mod jobs;
 mod openapi;
 mod operation;
 mod parameter;
+mod posted;
 mod public;
 mod series;
 pub mod signed;
@@ -66,6 +68,7 @@ async fn document(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
 fn operations() -> Vec<Operation> {
     let mut all = of_jobs();
     all.extend(of_history());
+    all.extend(acts::operations());
     all.extend(of_guests());
     all
 }
@@ -159,6 +162,16 @@ fn of_history() -> Vec<Operation> {
             json::<Vec<Silence>>(),
             get(history::silences),
         ),
+        Operation::new("/incidents.csv", "Incidents as CSV", history::INCIDENTS, CSV, get(history::incidents_csv)),
+        Operation::new("/runs.csv", "Runs as CSV", history::RUNS, CSV, get(history::runs_csv)),
+        Operation::new(
+            "/deliveries.csv",
+            "Notifications as CSV",
+            history::DELIVERIES,
+            CSV,
+            get(history::deliveries_csv),
+        ),
+        Operation::new("/silences.csv", "Silences as CSV", history::SILENCES, CSV, get(history::silences_csv)),
         Operation::new(
             "/annotations",
             "Events of models and data, oldest first, as Grafana reads them",

@@ -63,6 +63,9 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Json {
             "default": {"$ref": "#/components/responses/problem"}
         }
     });
+    if let Some(takes) = operation.takes {
+        described["requestBody"] = json!({"content": {"application/json": {"schema": takes(generator)}}});
+    }
     if operation.method == "get" {
         described["responses"]["304"] = json!({"description": "Nothing changed since `If-None-Match`."});
     }
@@ -85,6 +88,8 @@ fn in_path(name: &str) -> Json {
         "end" => ("End of the window.", json!({"type": "string", "format": "date-time"})),
         "slo" => ("Name of the objective.", json!({"type": "string", "minLength": 1})),
         "id" => ("Number of the incident.", json!({"type": "integer", "minimum": 1})),
+        "alert" => ("Number of the alert.", json!({"type": "integer", "minimum": 1})),
+        "silence" => ("Number of the silence.", json!({"type": "integer", "minimum": 1})),
         _ => ("Signature, as `trueup links` prints it.", json!({"type": "string", "minLength": 1})),
     };
     json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})

@@ -16,6 +16,8 @@ pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
     pub(super) parameters: &'static [Parameter],
+    /// Schema of the body of the request, in JSON.
+    pub(super) takes: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) content: Content,
     pub(super) access: Access,
     pub(super) handler: MethodRouter<Arc<Shared>>,
@@ -51,7 +53,7 @@ impl Operation {
         content: Content,
         handler: MethodRouter<Arc<Shared>>,
     ) -> Self {
-        Self { path, method: "get", summary, parameters, content, access: Access::User, handler }
+        Self { path, method: "get", summary, parameters, takes: None, content, access: Access::User, handler }
     }
 
     /// The same for readers without sign-in.
@@ -64,6 +66,12 @@ impl Operation {
     #[must_use]
     pub(super) fn post(self) -> Self {
         Self { method: "post", ..self }
+    }
+
+    /// The same as an answer to POST with a body in JSON.
+    #[must_use]
+    pub(super) fn taking<T: JsonSchema>(self) -> Self {
+        Self { takes: Some(SchemaGenerator::subschema_for::<T>), ..self.post() }
     }
 
     /// The path as the router takes it, which knows no endings of parameters.

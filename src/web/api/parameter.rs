@@ -62,6 +62,7 @@ pub const RULE: Parameter = text("rule", "Decide by this rule.");
 pub const SLO: Parameter = text("slo", "Decide by this objective.");
 pub const AGAINST: Parameter = text("against", "Reserved: versions are not compared yet.");
 pub const KEY: Parameter = text("k", "Signature, instead of signing in; `trueup links` prints signed addresses.");
+pub const BY: Parameter = text("by", "Name for the record, with the token: `token` if it is not given.");
 pub const LIMIT: Parameter =
     Parameter { name: "limit", about: "Most entries. Default: 100.", kind: Kind::Number { least: 1, most: 1_000 } };
 pub const BEFORE: Parameter = Parameter {

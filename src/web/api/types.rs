@@ -203,6 +203,8 @@ pub struct IncidentAlert {
     pub version: Option<String>,
     /// State of the alert now.
     pub state: String,
+    /// Last change of the alert; the newest one of an incident is `seen` of an act.
+    pub changed_at: DateTime<Utc>,
     pub acked_by: Option<String>,
     pub acked_at: Option<DateTime<Utc>>,
     pub frozen_at: DateTime<Utc>,
@@ -273,6 +275,28 @@ pub struct Silence {
     pub reason: String,
     pub author: String,
     pub in_force: bool,
+}
+
+/// Outcome of an act. Fields that it does not concern are left out.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct Acted {
+    #[schemars(extend("enum" = ["acknowledged", "already", "resolved", "noted", "decided", "marked", "silenced", "previewed", "expired", "annotated"]))]
+    pub done: &'static str,
+    /// Name on the record.
+    pub by: String,
+    /// Alerts that were acknowledged or resolved, or that a silence would mute now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Vec<i64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence_id: Option<i64>,
+    /// End of the silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Time of the annotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Address of the page that shows it.
+    pub url: String,
 }
 
 /// An annotation, as Grafana reads it.

@@ -18,7 +18,8 @@ use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::selection::{self, Selection};
 use crate::web::session::Visitor;
-use crate::web::view::cohorts::{self as view, Line, Scale, Table, Track};
+use crate::web::view::cohort_cells::{self as cells, Table};
+use crate::web::view::cohorts::{self as view, Line, Scale, Track};
 use crate::web::view::job::{self as tabs, Tab};
 use crate::web::view::panel::Panel;
 use crate::web::{Shared, reading};
@@ -112,11 +113,12 @@ async fn page(
     let exact = params.with(&[("from", Some(&from)), ("to", Some(&to)), ("as_of", Some(&as_of))]);
     let here = Links::default().job_part(&of.job, "cohorts");
     frame.exact = Some(format!("{here}{exact}"));
-    let drawn = view::heatmap(of, about, &tracks, &ends, (choice.scale, zone));
+    let mut drawn = view::heatmap(of, about, &tracks, &ends, (choice.scale, zone));
+    drawn.targets = cells::targets(of, about, &tracks, &ends, (choice.scale, zone));
     Ok(CohortsPage {
         drawing: heatmap::svg(&drawn),
         legend: legend(&selection, &choice, (ends.len(), total)),
-        table: view::table(of, about, &tracks, &ends, (choice.scale, zone)),
+        table: cells::table(of, about, &tracks, &ends, (choice.scale, zone)),
         lines: view::lines(of, about, &tracks, &ends),
         tabs: tabs::tabs(&selection.job, "cohorts"),
         by: choice.by.map(|names| names.join(",")),

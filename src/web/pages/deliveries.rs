@@ -9,7 +9,6 @@ use axum::response::{IntoResponse as _, Redirect};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::acts::allowed;
 use super::{Page, render};
 use crate::dispatch::trial;
 use crate::postgres::held;
@@ -18,6 +17,7 @@ use crate::store::read::notifications::{self as read, NotificationFilter};
 use crate::store::read::overview as jobs;
 use crate::text::line::clipped;
 use crate::text::links::{Links, with_query};
+use crate::web::acting::allowed;
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
@@ -92,6 +92,7 @@ async fn deliveries_page(
     let mut list =
         Panel::new("list", "Messages", "Newest first. Heartbeats are listed only if their receiver is chosen.")
             .sql(view::sql(&filter))
+            .download("CSV", format!("/api/v1/deliveries.csv{query}"))
             .download("JSON", format!("/api/v1/deliveries{query}"))
             .alone(alone("list"));
     let known = reading::panel(connection, async |c| read::receivers(c).await).await?;
@@ -193,7 +194,7 @@ pub(super) async fn retry(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Page {
-    let acts = allowed(&shared, &visitor)?;
+    let acts = allowed(&shared, &visitor)?.acts;
     let id = identifier(&id)?;
     let retried = held::within(&acts.pool, held::SHORT, async |connection| retry::retry(connection, &[id], None).await);
     if retried.await? == 0 {
@@ -216,7 +217,7 @@ pub(super) async fn test(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Page {
-    let acts = allowed(&shared, &visitor)?;
+    let acts = allowed(&shared, &visitor)?.acts;
     let known = reading::snapshot(&shared, async |connection| Ok(read::receivers(connection).await?)).await?;
     if !known.iter().any(|row| row.receiver == name) {
         let words = format!("There is no receiver `{}` in the last 30 days.", clipped(&name, 60));

@@ -100,9 +100,10 @@ fn panel(params: &Params, wanted: &Wanted) -> Panel {
          trueup.incident_history{filter}\norder by (closed_at is null) desc, incident_id desc\nlimit {MOST};"
     );
     let says = "Alerts of one job and severity that fired at overlapping times. Open ones first, then the newest.";
-    let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
+    let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("before", None)]);
     Panel::new("incidents", "Incidents", says)
         .sql(sql)
+        .download("CSV", format!("/api/v1/incidents.csv{query}"))
         .download("JSON", format!("/api/v1/incidents{query}"))
         .alone(format!("{}{}", Links::default().incidents(), params.with(&[("panel", Some("incidents"))])))
 }

@@ -38,6 +38,8 @@ struct JobPage {
     tabs: Vec<Tab>,
     banner: Option<view::Banner>,
     names: Names,
+    /// How the newest corrected window has moved since its first report.
+    drift: Option<String>,
     chart: Panel,
     drawing: Svg,
     table: Vec<TableRow>,
@@ -96,10 +98,12 @@ async fn page(
         &Links::default().job(&of.job),
         &exact(&selection, frame.now).iter().map(|(n, v)| (*n, v.as_deref())).collect::<Vec<_>>(),
     ));
+    let entries = series::entries(of, selection.about(), &read.rows);
     Ok(JobPage {
+        drift: view::drift(&entries, metric, zone),
         tabs: view::tabs(&selection.job, "now"),
         banner: view::banner(&selection.job, &read.open, frame.now),
-        table: view::table(&selection, &series::entries(of, selection.about(), &read.rows), zone),
+        table: view::table(&selection, &entries, zone),
         marks: series.marks,
         usual: read.rows.usual_correction().map(view::usual_words),
         small: view::kinds(&selection, &read.recent),

@@ -18,6 +18,8 @@ use crate::web::session::Visitor;
 use crate::web::view::overview::{self as view, Filter, Line, STATES};
 use crate::web::view::panel::Panel;
 
+/// Most alerts that fire which are read.
+const MOST_FIRING: i64 = 10_000;
 /// Values of a sparkline.
 const RECENT: i64 = 60;
 
@@ -56,9 +58,11 @@ pub(super) async fn show(
         let (jobs, slos) = view::objectives(&all);
         let budgets = reading::panel(connection, async |c| read::budgets(c, &jobs, &slos).await).await?;
         let budgets = panel.take(budgets);
+        let firing = reading::panel(connection, async |c| read::firing(c, None, MOST_FIRING).await).await?;
+        let firing = panel.take(firing);
         let lines: Vec<Line> = {
             let some: Vec<view::Job> = all.iter().filter(|job| filter.admits(job)).cloned().collect();
-            view::lines(&some, &recent, &budgets, (frame.now, frame.zone))
+            view::lines(&some, &recent, (&budgets, &firing), (frame.now, frame.zone))
         };
         let counts = STATES
             .iter()

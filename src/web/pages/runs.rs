@@ -82,6 +82,7 @@ async fn runs_page(connection: &mut PgConnection, frame: Frame, params: &Params)
         .alone(alone("grid"));
     let mut list = Panel::new("list", "All runs", "Newest first, by the time at which they were due.")
         .sql(view::sql(&filter))
+        .download("CSV", format!("/api/v1/runs.csv{query}"))
         .download("JSON", format!("/api/v1/runs{query}"))
         .alone(alone("list"));
     let recent = reading::panel(connection, async |c| read::recent(c, &shown, filter.to, GRID).await).await?;

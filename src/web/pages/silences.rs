@@ -7,25 +7,21 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
-use tracing::info;
 
-use super::acts::{allowed, lasting, needed, to};
-use super::incident::number;
+use super::acts::{field, to};
 use super::{Page, render};
-use crate::domain::duration;
 use crate::domain::name::text_literal;
-use crate::notify::policy::matcher::Matcher;
-use crate::postgres::held;
-use crate::store::alerting::silence::{self, NewSilence};
 use crate::store::read::silences::{self as read, FiredRow, SilenceFilter, SilenceRow};
 use crate::text::links::Links;
+use crate::web::acting::silences::{self, Planned, SilenceRequest};
+use crate::web::acting::{allowed, number};
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::session::Visitor;
 use crate::web::view::panel::Panel;
 use crate::web::view::silences::{self as view, Line, MutedLine};
-use crate::web::{Shared, reading, selection};
+use crate::web::{Shared, reading};
 
 /// Silences on a page, and firings that are compared with them.
 const MOST: usize = 100;
@@ -47,49 +43,9 @@ struct SilencesPage {
 
 /// A silence that is not created yet, and what it would mute.
 struct Preview {
-    given: Given,
+    given: Planned,
     matches: String,
     lines: Vec<MutedLine>,
-}
-
-/// The fields of a form, as given.
-#[derive(Debug, Clone)]
-struct Given {
-    job: Option<String>,
-    rule: Option<String>,
-    cohort: Option<String>,
-    severity: Option<String>,
-    lasts: TimeDelta,
-    reason: String,
-}
-
-impl Given {
-    fn read(form: &Params) -> Result<Self, PageError> {
-        let pattern = |name: &str| form.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-        let missing = || PageError::BadRequest(format!("`for` is needed: {}", duration::HINT));
-        Ok(Self {
-            job: pattern("job"),
-            rule: pattern("rule"),
-            cohort: pattern("cohort"),
-            severity: form.one_of("severity", &["page", "ticket", "info"])?.map(str::to_owned),
-            lasts: lasting(form, "for")?.ok_or_else(missing)?,
-            reason: needed(form, "reason", "it explains later why nobody was notified")?,
-        })
-    }
-
-    fn matcher(&self) -> Matcher {
-        Matcher {
-            job: self.job.clone(),
-            rule: self.rule.clone(),
-            severity: self.severity.clone(),
-            owner: None,
-            cohort: self.cohort.clone(),
-        }
-    }
-
-    fn duration(&self) -> String {
-        duration::format(self.lasts)
-    }
 }
 
 pub(super) async fn show(
@@ -108,7 +64,7 @@ async fn page(
     connection: &mut PgConnection,
     (shared, visitor): (&Shared, &Visitor),
     params: &Params,
-    given: Option<Given>,
+    given: Option<Planned>,
 ) -> Result<SilencesPage, PageError> {
     let frame = Frame::read(connection, (shared, visitor, params), Section::Silences).await?;
     let state = params.one_of("state", &["active", "ended"])?;
@@ -173,10 +129,13 @@ fn panel(params: &Params, (in_force, job): (Option<bool>, Option<&str>), before:
         "select silence_id, job, rule, cohort, severity, starts_at, ends_at, reason, author, in_force\nfrom \
          trueup.silence_history{filter}\norder by silence_id desc\nlimit {MOST};"
     );
-    let query = params.with(&[("panel", None), ("tz", None), ("theme", None)]);
+    // The API has its own words for the state, and lists silences of all jobs with those of one.
+    let state = in_force.map(|in_force| if in_force { "in_force" } else { "over" });
+    let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("state", state)]);
     let says = "Muted counts the alerts that fired while the silence was in force and that its pattern matches.";
     Panel::new("silences", "Silences", says)
         .sql(sql)
+        .download("CSV", format!("/api/v1/silences.csv{query}"))
         .download("JSON", format!("/api/v1/silences{query}"))
         .alone(format!("{}{}", Links::default().silences(), params.with(&[("panel", Some("silences"))])))
 }
@@ -187,39 +146,31 @@ pub(super) async fn add(
     Extension(visitor): Extension<Visitor>,
     body: String,
 ) -> Page {
-    let acts = allowed(&shared, &visitor)?;
+    let acting = allowed(&shared, &visitor)?;
     let form = Params::parse(&body)?;
     form.expect(&["job", "rule", "cohort", "severity", "for", "reason", "preview"])?;
-    let given = Given::read(&form)?;
-    let is_preview = form.one_of("preview", &["1"])?.is_some();
+    let request = SilenceRequest {
+        job: field(&form, "job"),
+        rule: field(&form, "rule"),
+        cohort: field(&form, "cohort"),
+        severity: field(&form, "severity"),
+        lasts: field(&form, "for").unwrap_or_default(),
+        reason: field(&form, "reason").unwrap_or_default(),
+        preview: form.one_of("preview", &["1"])?.is_some(),
+    };
+    let planned = Planned::read(&request)?;
     let params = Params::default();
     let page = reading::snapshot(&shared, async |connection| {
-        // A pattern may match jobs that do not exist yet.
-        if let Some(job) = given.job.as_deref().filter(|job| !job.contains('*')) {
-            selection::job(connection, job).await.map_err(|_| {
-                let job = crate::text::line::clipped(job, 60);
-                PageError::BadRequest(format!("there is no job `{job}`; write its name, or a pattern with `*`"))
-            })?;
-        }
-        match is_preview {
-            true => page(connection, (&shared, &visitor), &params, Some(given.clone())).await.map(Some),
+        planned.expect_job(connection).await?;
+        match request.preview {
+            true => page(connection, (&shared, &visitor), &params, Some(planned.clone())).await.map(Some),
             false => Ok(None),
         }
     });
     if let Some(page) = page.await? {
         return render(&page);
     }
-    let new = NewSilence {
-        job: given.job.as_deref(),
-        rule: given.rule.as_deref(),
-        cohort: given.cohort.as_deref(),
-        severity: given.severity.as_deref(),
-        lasts: given.lasts,
-        reason: &given.reason,
-        author: &visitor.name,
-    };
-    let (id, _) = held::within(&acts.pool, held::SHORT, async |connection| silence::add(connection, new).await).await?;
-    info!(user = visitor.name, act = "silence", silence.id = id, "a user acted");
+    silences::add(acting, &planned).await?;
     to(&Links::default().silences(), "silenced")
 }
 
@@ -229,12 +180,7 @@ pub(super) async fn expire(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Page {
-    let acts = allowed(&shared, &visitor)?;
-    let id = number(&id, "silence")?;
-    let ended = held::within(&acts.pool, held::SHORT, async |connection| silence::expire(connection, id).await).await?;
-    if !ended {
-        return Err(PageError::Conflict(format!("Silence {id} is not in force: it has ended, or there is none.")));
-    }
-    info!(user = visitor.name, act = "expire", silence.id = id, "a user acted");
+    let acting = allowed(&shared, &visitor)?;
+    silences::expire(acting, number(&id, "silence")?).await?;
     to(&Links::default().silences(), "expired")
 }

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use sqlx::PgConnection;
 
 use super::{Page, render};
@@ -53,7 +52,7 @@ struct VersionsPage {
     drawing: Svg,
     drawn: Vec<String>,
     /// Annotations: when, and in words.
-    marks: Vec<(When, String)>,
+    marks: Vec<(char, When, String)>,
     table: Vec<WindowRow>,
     compared: Panel,
     lines: Vec<VersionLine>,
@@ -121,6 +120,7 @@ async fn page(
     compared = compared.empty_if(names.is_empty(), why_empty(&selection));
     let range = ends.first().zip(ends.last()).map_or(of.from..of.to, |(first, last)| *first..*last);
     frame.exact = Some(exact(&selection, params, frame.now));
+    let marks = drawing::marks(&read.annotations);
     let size = Size {
         height: 240,
         zone,
@@ -128,8 +128,8 @@ async fn page(
         label: format!("{} of {} by version", of.metric, of.window),
     };
     Ok(VersionsPage {
-        drawing: several(&lines, &range, &size),
-        marks: marks(&read.annotations, zone),
+        drawing: several(&lines, &marks, &range, &size),
+        marks: marks.into_iter().map(|mark| (mark.letter, words::when(mark.at, zone), mark.words)).collect(),
         table: view::table(&read.versions, &drawn, (of, about, zone)),
         lines: view::lines(&read.versions, &names, (chosen.as_deref(), &against), &first, (of, about, zone)),
         tabs: tabs::tabs(&selection.job, "versions"),
@@ -145,12 +145,6 @@ async fn page(
         selection,
         params: params.clone(),
     })
-}
-
-/// Annotations with their times: the chart of several lines draws none.
-fn marks(annotations: &[AnnotationRow], zone: Tz) -> Vec<(When, String)> {
-    let marks = drawing::marks(annotations).into_iter();
-    marks.map(|mark| (words::when(mark.at, zone), mark.words)).collect()
 }
 
 /// Refuses a version that has no window in the range.
@@ -266,7 +260,7 @@ fn panels(selection: &Selection, params: &Params) -> [Panel; 3] {
     let panel = |id: &'static str, title: &str, says: &str| {
         Panel::new(id, title, says).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
     };
-    let target = tabs::target(&of.cohort, None);
+    let target = words::target(&of.cohort, None);
     let api = format!("/api/v1{}/series", Links::default().job(&of.job));
     let query = params.with(&[("panel", None), ("tz", None), ("theme", None), ("against", None)]);
     let mut through_time = panel(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::{Page, render};
@@ -14,6 +14,7 @@ use crate::chart::Svg;
 use crate::chart::steps;
 use crate::store::read::parts::{self, PartRow};
 use crate::store::read::residuals::Scope;
+use crate::store::read::runs::{self, RunFilter};
 use crate::store::read::samples::{self, SampleRow};
 use crate::store::read::window::{self as read, AgeRow, FactsRow, JudgedRow, MetricRow, RunRow, WindowKey};
 use crate::text::links::{Links, instant};
@@ -26,13 +27,15 @@ use crate::web::view::ages::{self, AgeLine, RunLine, VerdictLine};
 use crate::web::view::job::{self as tabs, Tab};
 use crate::web::view::panel::Panel;
 use crate::web::view::window::{self as view, CountLine, Head, MetricLine, PartLine, SampleLine};
-use crate::web::view::{residual_sql, window_sql};
+use crate::web::view::{residual_sql, window_sql, words};
 use crate::web::{Shared, reading};
 
 /// Parts, verdicts and samples that are listed.
 const MOST_PARTS: usize = 100;
 const MOST_VERDICTS: i64 = 500;
 const MOST_SAMPLES: i64 = 20;
+/// Runs that are ticks of the chart.
+const MOST_RUNS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "window.html")]
@@ -112,10 +115,11 @@ async fn page(
     let label = format!("{} of {} by age of labels", of.metric, head.target);
     let (shares, has_more_parts) = view::part_lines(&key, about, &of.metric, &read.parts, MOST_PARTS);
     let limit = ages::limit(&read.verdicts, &selection.rules);
+    let ticks = ages::unchanged(&read.published, &read.ages, key.end);
     Ok(WindowPage {
         lines: view::metric_lines(&key, about, &of.metric, &read.metrics),
         counts: view::counts(&facts, read.metrics.first()),
-        drawing: steps::svg(&ages::steps(&read.ages, limit, (metric, zone), label)),
+        drawing: steps::svg(&ages::steps(&read.ages, (limit, ticks), (metric, zone), label)),
         revisions: ages::age_lines(&read.ages, &read.verdicts, &selection.rules, (metric, zone)),
         judged: ages::verdict_lines(&key, about, &read.verdicts, zone),
         measured_by: ages::run_lines(&read.runs, zone),
@@ -131,7 +135,7 @@ async fn page(
 }
 
 fn missing(key: &WindowKey) -> PageError {
-    let target = tabs::target(&crate::text::line::clipped(&key.cohort, 60), key.version.as_deref());
+    let target = words::target(&crate::text::line::clipped(&key.cohort, 60), key.version.as_deref());
     let when = if key.as_of.is_some() { " by the time in `as_of`" } else { "" };
     PageError::NotFound(format!(
         "No window `{}` that ends at {} was measured for {target}{when}. The page of the job links to its windows.",
@@ -146,6 +150,8 @@ struct Read {
     ages: Vec<AgeRow>,
     verdicts: Vec<JudgedRow>,
     runs: Vec<RunRow>,
+    /// Runs since the first report that published, whether they changed the window or not.
+    published: Vec<runs::RunRow>,
     parts: Vec<PartRow>,
     samples: Vec<SampleRow>,
 }
@@ -170,7 +176,30 @@ async fn read_panels(
     let parts = reading::panel(connection, async |c| parts::parts(c, key, metric, most).await).await?;
     let parts = panels.parts.take(parts);
     let samples = worst(connection, key, facts, &mut panels.worst).await?;
-    Ok(Read { metrics, ages, verdicts, runs, parts, samples })
+    let published = published(connection, selection, key, (&ages, &mut panels.age)).await?;
+    Ok(Read { metrics, ages, verdicts, runs, published, parts, samples })
+}
+
+/// Reads the runs that published from the first report of a window until it was final.
+async fn published(
+    connection: &mut PgConnection,
+    selection: &Selection,
+    key: &WindowKey,
+    (ages, panel): (&[AgeRow], &mut Panel),
+) -> Result<Vec<runs::RunRow>, PageError> {
+    let Some(first) = ages.first() else { return Ok(Vec::new()) };
+    let is_final = key.end + TimeDelta::seconds(selection.about().label_wait_seconds);
+    let last = ages.last().map_or(is_final, |last| last.as_of.max(is_final));
+    let filter = RunFilter {
+        job: Some(key.job.clone()),
+        state: Some("ok".to_owned()),
+        from: Some(first.as_of),
+        to: Some(key.as_of.map_or(last, |at| at.min(last))),
+        limit: MOST_RUNS,
+        ..RunFilter::default()
+    };
+    let read = reading::panel(connection, async |c| runs::list(c, &filter).await).await?;
+    Ok(panel.take(read))
 }
 
 /// Reads the worst samples: those kept with the window, else those of the residuals.
@@ -231,7 +260,7 @@ impl Panels {
             age: panel(
                 "age",
                 &format!("{metric} by age of labels"),
-                "Each step is a revision: a run that saw other labels. Across is the time from the end of the window to that run.",
+                "Each step is a revision: a run that saw other labels. Across is the time from the end of the window to that run; a tick at the bottom is a run that changed nothing.",
             )
             .sql(window_sql::ages_sql(key, metric)),
             verdicts: panel("verdicts", "Verdicts, then and later", "A verdict by later labels is recorded and moves no alert.")

@@ -1,6 +1,6 @@
 //! The history of one window: its value by the age of labels, verdicts, and runs.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::window::interval;
@@ -8,6 +8,7 @@ use super::words::{self, When};
 use crate::chart::steps::{Across, Step, Steps, Up};
 use crate::domain::about::{About, AboutMetric};
 use crate::domain::verdict::Verdict;
+use crate::store::read::runs;
 use crate::store::read::window::{AgeRow, JudgedRow, RunRow, WindowKey};
 use crate::text::links::Links;
 
@@ -63,7 +64,12 @@ fn age(seconds: f64) -> String {
 }
 
 /// Draws the value by the age of its labels.
-pub fn steps(rows: &[AgeRow], limit: Option<f64>, (metric, zone): (Option<&AboutMetric>, Tz), label: String) -> Steps {
+pub fn steps(
+    rows: &[AgeRow],
+    (limit, ticks): (Option<f64>, Vec<f64>),
+    (metric, zone): (Option<&AboutMetric>, Tz),
+    label: String,
+) -> Steps {
     let steps = rows
         .iter()
         .map(|row| Step {
@@ -83,7 +89,16 @@ pub fn steps(rows: &[AgeRow], limit: Option<f64>, (metric, zone): (Option<&About
         })
         .collect();
     let unit = metric.map_or(String::new(), |metric| metric.unit.trim().to_owned());
-    Steps { steps, limit, across: Across::Age, up: Up::Value(unit), label }
+    Steps { steps, limit, ticks, across: Across::Age, up: Up::Value(unit), label }
+}
+
+/// Ages of the labels that runs saw which changed nothing, in seconds. `end` is that of the window.
+pub fn unchanged(runs: &[runs::RunRow], rows: &[AgeRow], end: DateTime<Utc>) -> Vec<f64> {
+    let changed =
+        |run: &runs::RunRow| rows.iter().any(|row| row.run_id == Some(run.run_id) || Some(row.as_of) == run.as_of);
+    let quiet = runs.iter().filter(|run| !changed(run)).filter_map(|run| run.as_of);
+    #[expect(clippy::cast_precision_loss, reason = "an age in seconds")]
+    quiet.map(|at| (at - end).num_seconds() as f64).collect()
 }
 
 /// The newest limit of the rules about a metric.

@@ -162,7 +162,7 @@ pub fn drawing(rows: &[LeftRow], adjustments: &[AdjustmentRow], zone: Tz, label:
         });
     }
     steps.sort_by(|a, b| a.at.total_cmp(&b.at));
-    Steps { steps, limit: None, across: Across::Time(zone), up: Up::Share, label }
+    Steps { steps, limit: None, ticks: Vec::new(), across: Across::Time(zone), up: Up::Share, label }
 }
 
 /// `2026-11-18 14:00: late labels took 3 and added 40`.

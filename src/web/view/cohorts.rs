@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 
 use super::drawing::window_link;
 use super::panel::time_literal;
-use super::words::{self, When};
+use super::words;
 use crate::chart::heatmap::{Cell, Heatmap, Row, Shades};
-use crate::domain::about::{About, AboutMetric};
+use crate::domain::about::About;
 use crate::domain::name::text_literal;
 use crate::store::read::cohorts::{CellRow, CohortRow};
 use crate::store::read::series::{OpenAlertRow, Selector};
@@ -89,6 +89,11 @@ pub fn tracks(
 }
 
 impl Track {
+    /// True if the window was measured for the cohort: then it has a page.
+    pub fn is_measured(&self, place: usize) -> bool {
+        self.cells.get(place).is_some_and(Option::is_some)
+    }
+
     fn value(&self, place: usize) -> Option<f64> {
         self.cells.get(place)?.as_ref()?.value.filter(|value| value.is_finite())
     }
@@ -106,7 +111,7 @@ impl Track {
     }
 
     /// The shaded number of a window.
-    fn shade(&self, scale: Scale, place: usize, whole: Option<&Self>) -> Option<f64> {
+    pub fn shade(&self, scale: Scale, place: usize, whole: Option<&Self>) -> Option<f64> {
         match scale {
             Scale::Value => self.value(place),
             Scale::Usual => {
@@ -127,7 +132,7 @@ pub fn fewest(about: &About, of: &Selector) -> i64 {
     rules.map(|rule| rule.min_samples).max().unwrap_or(0)
 }
 
-/// Draws the cohorts.
+/// Draws the cohorts, without links of cells.
 pub fn heatmap(
     of: &Selector,
     about: &About,
@@ -159,10 +164,12 @@ pub fn heatmap(
             Scale::Usual | Scale::Share => String::new(),
         },
         label: format!("{} of {} by cohort and window", of.metric, of.window),
+        targets: Vec::new(),
     }
 }
 
-fn at(of: &Selector, cohort: &str) -> Selector {
+/// The same selection for a cohort.
+pub fn at(of: &Selector, cohort: &str) -> Selector {
     Selector { cohort: cohort.to_owned(), ..of.clone() }
 }
 
@@ -226,65 +233,6 @@ pub fn lines(of: &Selector, about: &About, tracks: &[Track], ends: &[DateTime<Ut
         }
     };
     tracks.iter().map(line).collect()
-}
-
-/// The heatmap as a table: one row per window, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    pub cohorts: Vec<String>,
-    pub rows: Vec<TableRow>,
-    /// Windows of the heatmap that the table leaves out.
-    pub left_out: usize,
-}
-
-/// A window of the table.
-#[derive(Debug, Clone)]
-pub struct TableRow {
-    pub end: When,
-    pub link: String,
-    pub cells: Vec<String>,
-}
-
-/// Most cells of the table, so that the page stays small.
-const MOST_CELLS: usize = 1_500;
-
-/// Returns the heatmap as a table.
-pub fn table(
-    of: &Selector,
-    about: &About,
-    tracks: &[Track],
-    ends: &[DateTime<Utc>],
-    (scale, zone): (Scale, Tz),
-) -> Table {
-    let metric = about.metric(&of.metric);
-    let whole = tracks.iter().find(|track| track.row.cohort == "all");
-    let most = (MOST_CELLS / tracks.len().max(1)).max(12);
-    let row = |(place, end): (usize, &DateTime<Utc>)| TableRow {
-        end: words::when(*end, zone),
-        link: window_link(&Links::default(), &at(of, "all"), *end),
-        cells: tracks.iter().map(|track| cell_words(track, scale, place, (whole, metric))).collect(),
-    };
-    Table {
-        cohorts: tracks.iter().map(|track| track.row.cohort.clone()).collect(),
-        rows: ends.iter().enumerate().rev().take(most).map(row).collect(),
-        left_out: ends.len().saturating_sub(most),
-    }
-}
-
-fn cell_words(
-    track: &Track,
-    scale: Scale,
-    place: usize,
-    (whole, metric): (Option<&Track>, Option<&AboutMetric>),
-) -> String {
-    let Some(shade) = track.shade(scale, place, whole) else { return "–".to_owned() };
-    let text = match scale {
-        Scale::Value => words::value(Some(shade), metric),
-        Scale::Usual => format!("{shade:.2} ×"),
-        Scale::Share => words::share(shade),
-    };
-    let is_open = track.cells.get(place).and_then(Option::as_ref).is_some_and(|cell| cell.status != "final");
-    if is_open { format!("{text} ~") } else { text }
 }
 
 /// The query behind the cells.

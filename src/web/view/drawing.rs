@@ -10,7 +10,7 @@ use super::words;
 use crate::chart::{Mark, Missing, Point, Series, Span};
 use crate::domain::about::{About, AboutMetric};
 use crate::store::read::series::{AnnotationRow, Selector, TransitionRow};
-use crate::text::links::{Links, with_query};
+use crate::text::links::{Links, instant, with_query};
 
 /// Builds the drawing of a series.
 pub fn chart(of: &Selector, about: &About, rows: &Rows, zone: Tz) -> Series {
@@ -62,8 +62,14 @@ pub fn chart(of: &Selector, about: &About, rows: &Rows, zone: Tz) -> Series {
 /// Address of a window's page with the selection of this one.
 pub fn window_link(links: &Links, of: &Selector, end: DateTime<Utc>) -> String {
     let cohort = (of.cohort != "all").then_some(of.cohort.as_str());
-    let address = links.window(&of.job, &of.window, end);
-    with_query(&address, &[("cohort", cohort), ("version", of.version.as_deref()), ("metric", Some(&of.metric))])
+    let as_of = of.as_of.map(instant);
+    let query = [
+        ("cohort", cohort),
+        ("version", of.version.as_deref()),
+        ("metric", Some(of.metric.as_str())),
+        ("as_of", as_of.as_deref()),
+    ];
+    with_query(&links.window(&of.job, &of.window, end), &query)
 }
 
 /// Text of a tooltip, which is also what screen readers say of a point.

@@ -57,7 +57,7 @@ impl Firing {
 
     /// `region=north, version v2`.
     pub fn target(&self) -> String {
-        super::job::target(&self.row.cohort, self.row.model_version.as_deref())
+        words::target(&self.row.cohort, self.row.model_version.as_deref())
     }
 
     /// The value when it fired, with its unit.
@@ -120,9 +120,12 @@ pub fn answer(hindsight: Hindsight) -> (&'static str, String) {
     let counted = |count: usize, are: &str| format!("{count} of {windows} windows that made it fire {are}");
     match hindsight.outcome {
         _ if windows == 0 => ("undecided", "No verdict on the windows that made it fire is kept.".to_owned()),
+        Outcome::Confirmed if !hindsight.is_final => {
+            ("in breach so far", format!("{} in breach.{open}", counted(in_breach, "are")))
+        }
         Outcome::Confirmed => ("confirmed", format!("{} in breach.{open}", counted(in_breach, "are"))),
         Outcome::TakenBack => (
-            "taken back",
+            if hindsight.is_final { "taken back" } else { "ok so far" },
             format!("{} ok by later labels; the rule needs {needed} in breach.{open}", counted(ok, "are")),
         ),
         Outcome::Undecided => {
@@ -245,7 +248,9 @@ mod tests {
         let (word, says) = answer(back(Outcome::Confirmed, 3, 0, true));
         assert_eq!((word, says.as_str()), ("confirmed", "3 of 3 windows that made it fire are in breach."));
         let (word, says) = answer(back(Outcome::TakenBack, 1, 2, false));
-        assert_eq!(word, "taken back");
+        assert_eq!(word, "ok so far");
+        assert_eq!(answer(back(Outcome::TakenBack, 1, 2, true)).0, "taken back");
+        assert_eq!(answer(back(Outcome::Confirmed, 3, 0, false)).0, "in breach so far", "labels can still arrive");
         assert!(
             says.starts_with("2 of 3 windows that made it fire are ok by later labels; the rule needs 3"),
             "{says}"

@@ -3,8 +3,10 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
+use super::breach::is_about_data;
 use super::firing::{self, Firing};
-use super::words;
+use super::{plain, words};
+use crate::store::read::incident::ChangeRow;
 use crate::store::read::incidents::IncidentRow;
 use crate::text::line::is_web_link;
 use crate::text::number::percent;
@@ -19,8 +21,12 @@ pub struct Head {
     pub lasted: String,
     /// `2 alerts, 1 fires`.
     pub counted: String,
+    /// The incident in one plain sentence.
+    pub plain: String,
     pub value: String,
-    /// The condition, for whom, and since when.
+    /// How the value has moved since its first report.
+    pub drift: Option<String>,
+    /// The condition and for whom.
     pub says: String,
     /// Interval, samples and status of the value.
     pub rests_on: Vec<String>,
@@ -34,7 +40,12 @@ pub struct Head {
 }
 
 /// Builds the head.
-pub fn head(incident: &IncidentRow, firings: &[Firing], (now, zone): (DateTime<Utc>, Tz)) -> Head {
+pub fn head(
+    incident: &IncidentRow,
+    firings: &[Firing],
+    changes: &[ChangeRow],
+    (now, zone): (DateTime<Utc>, Tz),
+) -> Head {
     let main = firing::main(firings);
     let (lasted, is_open) = match incident.closed_at {
         None => (format!("open for {}", words::lasted(now - incident.opened_at)), true),
@@ -50,8 +61,10 @@ pub fn head(incident: &IncidentRow, firings: &[Firing], (now, zone): (DateTime<U
         is_open,
         lasted,
         counted: if is_open { format!("{alerts}, {fires} firing") } else { alerts },
-        value: main.map_or("–".to_owned(), Firing::value),
-        says: main.map_or(String::new(), |one| says(one, zone)),
+        plain: plain::sentence(incident, firings, changes, zone),
+        value: main.map_or("–".to_owned(), value),
+        drift: None,
+        says: main.map_or(String::new(), says),
         rests_on: main.map_or(Vec::new(), rests_on),
         is_provisional: main.is_some_and(|one| one.alert.as_ref().is_some_and(|alert| alert.status == "provisional")),
         acknowledged,
@@ -76,21 +89,29 @@ pub fn seen(firings: &[Firing]) -> String {
     newest.map_or(String::new(), |at| at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
-fn says(firing: &Firing, zone: Tz) -> String {
-    let since = firing.alert.as_ref().and_then(|alert| alert.since);
-    let since = since.map_or(String::new(), |at| format!(", in breach since {}", words::when(at, zone).text));
+/// The value when it fired; a share of labels in percent.
+fn value(firing: &Firing) -> String {
+    match plain::judged(firing) {
+        Some(judged) if is_about_data(judged.metric) => {
+            judged.value.map_or("–".to_owned(), |value| judged.amount(value))
+        }
+        _ => firing.value(),
+    }
+}
+
+fn says(firing: &Firing) -> String {
     let target = firing.target();
     match (&firing.rule, &firing.alert) {
         (Some(rule), Some(alert)) if alert.value.is_some() => {
             let lasting = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
             format!(
-                "{} of {} for {target}; {} fires when it is {}{lasting}{since}",
+                "{} of {} for {target}; {} fires when it is {}{lasting}",
                 rule.metric, rule.window, firing.row.rule, rule.condition
             )
         }
         (_, Some(alert)) => {
             let note = alert.note.as_deref().unwrap_or("no value");
-            format!("{} for {target}: {note}{since}", firing.row.rule)
+            format!("{} for {target}: {note}", firing.row.rule)
         }
         _ => format!("{} for {target}", firing.row.rule),
     }
@@ -100,7 +121,9 @@ fn rests_on(firing: &Firing) -> Vec<String> {
     let Some(alert) = &firing.alert else { return Vec::new() };
     let mut parts = Vec::new();
     if alert.limit.is_some() {
-        parts.push(format!("limit {}", firing.limit()));
+        let judged = plain::judged(firing).filter(|judged| is_about_data(judged.metric));
+        let limit = judged.and_then(|judged| Some(judged.amount(judged.limit?)));
+        parts.push(format!("limit {}", limit.unwrap_or_else(|| firing.limit())));
     }
     if let Some((low, high)) = alert.ci_low.zip(alert.ci_high) {
         parts.push(format!("95 %: {} to {}", words::value(Some(low), None), words::value(Some(high), None)));
@@ -139,6 +162,7 @@ pub fn status_text(id: i64, incident: &IncidentRow, firings: &[Firing], head: &H
     let state = if head.is_open { "open" } else { "closed" };
     let mut lines = vec![
         format!("{}: incident {id} ({}), {state}, {}", incident.job, incident.severity, head.counted),
+        head.plain.clone(),
         format!("{}: {}", head.value, head.says),
     ];
     if !head.rests_on.is_empty() {
@@ -211,12 +235,11 @@ mod tests {
     #[test]
     fn the_head_says_how_bad_for_whom_and_who_is_on_it() {
         let firings = [firing("all", "resolved", None), firing("region=north", "firing", None)];
-        let shown = head(&incident(), &firings, (at(212), Tz::UTC));
+        let shown = head(&incident(), &firings, &[], (at(212), Tz::UTC));
         assert_eq!((shown.value.as_str(), shown.lasted.as_str()), ("533.1 MW", "open for 3 h 12 min"));
         assert_eq!(
             shown.says,
-            "rmse of rolling 6h for region=north; rmse-high fires when it is above 450 for 3 windows in a row, in breach since \
-             1970-01-01 00:10"
+            "rmse of rolling 6h for region=north; rmse-high fires when it is above 450 for 3 windows in a row"
         );
         assert_eq!(shown.rests_on, ["limit 450.0 MW", "95 %: 418.8 to 733.5", "16 labeled of 24"]);
         assert_eq!((shown.acknowledged.as_str(), shown.counted.as_str()), ("nobody is on it", "2 alerts, 1 firing"));
@@ -236,11 +259,13 @@ mod tests {
     #[test]
     fn the_status_is_plain_text_that_data_cannot_break() {
         let firings = [firing("region=a\nb\u{202e}", "firing", Some("kim"))];
-        let head = head(&incident(), &firings, (at(40), Tz::UTC));
+        let head = head(&incident(), &firings, &[], (at(40), Tz::UTC));
         let text = status_text(17, &incident(), &firings, &head, Some("https://t.example/incidents/17"));
-        assert_eq!(text.lines().count(), 5, "{text}");
+        assert_eq!(text.lines().count(), 6, "{text}");
         assert!(
-            text.starts_with("load: incident 17 (page), open, 2 alerts, 1 firing\n533.1 MW: rmse of rolling 6h for"),
+            text.starts_with(
+                "load: incident 17 (page), open, 2 alerts, 1 firing\nrmse of rolling 6h is above 450 MW for region=a"
+            ) && text.contains("\n533.1 MW: rmse of rolling 6h for"),
             "{text}"
         );
         assert!(

@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::drawing::window_link;
+use super::drift;
 use super::overview::{Job, letter};
 use super::series::Entry;
 use super::words::{self, When};
 use crate::chart::{Missing, Svg, sparkline};
+use crate::domain::about::AboutMetric;
 use crate::domain::name::text_literal;
 use crate::domain::verdict::Verdict;
 use crate::evaluate::correction::UsualCorrection;
@@ -67,7 +69,7 @@ pub fn banner(job: &Job, open: &[OpenAlertRow], now: DateTime<Utc>) -> Option<Ba
     let words = match (state.as_str(), worst) {
         ("firing", Some(alert)) => {
             let since = alert.since.map_or(String::new(), |at| format!(" for {}", words::lasted(now - at)));
-            let target = target(&alert.cohort, alert.model_version.as_deref());
+            let target = words::target(&alert.cohort, alert.model_version.as_deref());
             let others = open.iter().filter(|other| other.state == "firing").count() - 1;
             let more = if others > 0 { format!(", and {others} more") } else { String::new() };
             let who = match (&alert.acked_by, &alert.suppressed_by) {
@@ -95,20 +97,10 @@ pub fn banner(job: &Job, open: &[OpenAlertRow], now: DateTime<Utc>) -> Option<Ba
     Some(Banner { letter: letter(&state), state, words, incident })
 }
 
-/// `region=north, version v2`.
-pub fn target(cohort: &str, version: Option<&str>) -> String {
-    match (cohort, version) {
-        ("all", Some(version)) => format!("version {version}"),
-        ("all", None) => "everything".to_owned(),
-        (cohort, Some(version)) => format!("{cohort}, version {version}"),
-        (cohort, None) => cohort.to_owned(),
-    }
-}
-
 /// Sentence of the main chart.
 pub fn chart_says(selection: &Selection) -> String {
     let of = &selection.of;
-    let target = target(&of.cohort, of.version.as_deref());
+    let target = words::target(&of.cohort, of.version.as_deref());
     let limit = selection.about().rules.iter().find(|rule| selection.rules.contains(&rule.name));
     let limit = limit.map_or(String::new(), |rule| {
         let lasting = if rule.lasting.is_empty() { String::new() } else { format!(" {}", rule.lasting) };
@@ -127,6 +119,14 @@ pub fn usual_words(usual: UsualCorrection) -> String {
         words::change(usual.low),
         words::change(usual.high)
     )
+}
+
+/// How the newest window whose value was corrected has moved since its first report.
+pub fn drift(entries: &[Entry], metric: Option<&AboutMetric>, zone: Tz) -> Option<String> {
+    entries.iter().rev().find_map(|entry| {
+        let moved = drift::since_first_report(entry, metric)?;
+        Some(format!("Newest correction, of the window that ended {}: {moved}.", words::when(entry.end, zone).text))
+    })
 }
 
 /// The reason why the main chart is empty.
@@ -247,7 +247,7 @@ pub fn alert_lines(open: &[OpenAlertRow], now: DateTime<Utc>) -> Vec<AlertLine> 
         .map(|alert| AlertLine {
             rule: alert.rule.clone(),
             link: alert.incident_id.map_or_else(|| links.alert(alert.alert_id), |id| links.incident(id)),
-            target: target(&alert.cohort, alert.model_version.as_deref()),
+            target: words::target(&alert.cohort, alert.model_version.as_deref()),
             severity: alert.severity.clone(),
             state: alert.state.clone(),
             letter: if alert.state == "firing" { "!" } else { "…" },

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+use super::breach::Judged;
 use super::words::{self, When};
 use crate::chart::{Svg, sparkline};
 use crate::domain::about::About;
-use crate::store::read::overview::{BudgetRow, JobRow, RecentRow, Shown};
+use crate::store::read::overview::{BudgetRow, FiringRow, JobRow, RecentRow, Shown};
 use crate::text::links::Links;
 
 /// States in the order of the list: worst first.
@@ -32,6 +33,8 @@ pub struct Line {
     pub letter: &'static str,
     /// The state in words: what fires, since when, who is on it.
     pub says: String,
+    /// The worst alert with its number.
+    pub reason: Option<String>,
     pub metric: String,
     pub trend: Option<Svg>,
     pub value: String,
@@ -114,7 +117,12 @@ fn is_wanted(filter: Option<&str>, value: Option<&str>) -> bool {
 }
 
 /// Builds the list: firing pages first, then what cannot be said, what is late, low budgets, and the calm rest.
-pub fn lines(jobs: &[Job], recent: &[RecentRow], budgets: &[BudgetRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<Line> {
+pub fn lines(
+    jobs: &[Job],
+    recent: &[RecentRow],
+    (budgets, firing): (&[BudgetRow], &[FiringRow]),
+    (now, zone): (DateTime<Utc>, Tz),
+) -> Vec<Line> {
     let mut series: BTreeMap<&str, Vec<&RecentRow>> = BTreeMap::new();
     for row in recent {
         series.entry(row.job.as_str()).or_default().push(row);
@@ -127,7 +135,8 @@ pub fn lines(jobs: &[Job], recent: &[RecentRow], budgets: &[BudgetRow], (now, zo
             let rank = STATES.iter().position(|state| *state == job.row.state).unwrap_or(STATES.len());
             let left = budget.and_then(|budget| budget.budget_left).unwrap_or(f64::INFINITY);
             let key = (rank, Reverse(job.row.pages), Reverse(job.row.tickets), left);
-            (key, line(job, recent, budget, (now, zone)))
+            let worst = firing.iter().find(|alert| alert.job == job.row.job);
+            (key, line(job, recent, (budget, worst), (now, zone)))
         })
         .collect();
     ranked.sort_by(|(a, one), (b, other)| {
@@ -141,7 +150,12 @@ fn lowest<'a>(job: &str, budgets: &'a [BudgetRow]) -> Option<&'a BudgetRow> {
     mine.min_by(|a, b| a.budget_left.unwrap_or_default().total_cmp(&b.budget_left.unwrap_or_default()))
 }
 
-fn line(job: &Job, recent: &[&RecentRow], budget: Option<&BudgetRow>, (now, zone): (DateTime<Utc>, Tz)) -> Line {
+fn line(
+    job: &Job,
+    recent: &[&RecentRow],
+    (budget, worst): (Option<&BudgetRow>, Option<&FiringRow>),
+    (now, zone): (DateTime<Utc>, Tz),
+) -> Line {
     let links = Links::default();
     let metric = job.about.headline();
     let newest = recent.last();
@@ -156,6 +170,7 @@ fn line(job: &Job, recent: &[&RecentRow], budget: Option<&BudgetRow>, (now, zone
         state: job.row.state.clone(),
         letter: letter(&job.row.state),
         says: says(job, now),
+        reason: worst.filter(|_| job.row.state == "firing").map(|alert| reason(job, alert)),
         metric: metric.map_or(String::new(), |metric| metric.name.clone()),
         trend: (values.iter().flatten().count() > 1).then(|| sparkline::svg(&values, None)),
         value: newest.map_or("–".to_owned(), |row| words::value(row.value, metric)),
@@ -183,6 +198,17 @@ pub fn letter(state: &str) -> &'static str {
         "pending" => "…",
         _ => "✓",
     }
+}
+
+/// The worst alert that fires, with its value, limit and target.
+fn reason(job: &Job, alert: &FiringRow) -> String {
+    let target = words::target(&alert.cohort, alert.model_version.as_deref());
+    let Some(rule) = job.about.rules.iter().find(|rule| rule.name == alert.rule) else {
+        return format!("{} for {target}", alert.rule);
+    };
+    let unit = job.about.metric(&rule.metric).map_or("", |metric| metric.unit.as_str());
+    let judged = Judged { metric: &rule.metric, value: alert.value, limit: alert.limit_value, unit, predictions: 0 };
+    format!("{}: {} for {target}", alert.rule, judged.words())
 }
 
 /// The state in words.

@@ -27,6 +27,7 @@ pub fn hours(rows: &[HourRow], unit: &str) -> Heatmap {
         shades: Shades::Value,
         unit: unit.to_owned(),
         label: "rmse by hour and weekday".to_owned(),
+        targets: Vec::new(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The page of a rule: its verdicts through time, its firings, and whether they were right.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::cells::{Cell, of_verdict};
-use super::job::target;
-use super::words::{self, When};
+use super::overview::Job;
+use super::words::{self, When, target};
 use crate::domain::about::{About, AboutRule};
 use crate::domain::verdict::Verdict;
 use crate::evaluate::alert_quality::{self, Fired, Quality};
@@ -136,7 +136,7 @@ pub struct FiringLine {
 }
 
 /// Returns the firings.
-pub fn firings(rows: &[FiringRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<FiringLine> {
+pub fn firings(rows: &[FiringRow], finality: Finality, (now, zone): (DateTime<Utc>, Tz)) -> Vec<FiringLine> {
     let links = Links::default();
     let line = |row: &FiringRow| {
         let confirmation = confirmed(row);
@@ -157,7 +157,11 @@ pub fn firings(rows: &[FiringRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<Firi
                 (Some(at), Some(user)) => format!("{user}, after {}", words::lasted(at - row.fired_at)),
                 _ => "nobody".to_owned(),
             },
-            confirmation: confirmation.label(),
+            confirmation: match confirmation {
+                Outcome::Confirmed if !finality.is_final(row) => "in breach so far",
+                Outcome::TakenBack if !finality.is_final(row) => "ok so far",
+                decided => decided.label(),
+            },
             kind: match confirmation {
                 Outcome::Confirmed => "calm",
                 Outcome::TakenBack => "bad",
@@ -171,6 +175,34 @@ pub fn firings(rows: &[FiringRow], (now, zone): (DateTime<Utc>, Tz)) -> Vec<Firi
         }
     };
     rows.iter().map(line).collect()
+}
+
+/// Tells which windows later labels cannot change.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Finality {
+    /// Windows that ended by then are final; `None`: nothing is published.
+    until: Option<DateTime<Utc>>,
+    /// Distance of the windows of the rule.
+    step: TimeDelta,
+}
+
+impl Finality {
+    /// Of the windows of a rule.
+    pub fn of(job: &Job, rule: &str) -> Self {
+        let (about, wait) = (&job.about, TimeDelta::seconds(job.about.label_wait_seconds));
+        let rule = about.rules.iter().find(|known| known.name == rule);
+        let window = rule.and_then(|rule| about.windows.iter().find(|window| window.name == rule.window));
+        let seconds =
+            window.map_or(0, |window| if window.is_rolling { about.interval_seconds } else { window.seconds });
+        Self { until: job.row.published_as_of.map(|at| at - wait), step: TimeDelta::seconds(seconds) }
+    }
+
+    /// True if all windows that made an alert fire are final.
+    fn is_final(self, row: &FiringRow) -> bool {
+        let more = i32::try_from(row.verdicts.len().saturating_sub(1)).unwrap_or(i32::MAX);
+        let last = row.since.and_then(|since| since.checked_add_signed(self.step.checked_mul(more)?));
+        last.zip(self.until).is_some_and(|(last, until)| last <= until)
+    }
 }
 
 fn confirmed(row: &FiringRow) -> Outcome {

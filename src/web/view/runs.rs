@@ -10,7 +10,7 @@ use super::words::{self, When};
 use crate::domain::name::text_literal;
 use crate::store::read::runs::{ChangeRow, NoticeRow, RunFilter, RunRow};
 use crate::text::links::Links;
-use crate::web::view::job::target;
+use crate::web::view::words::target;
 
 /// States and triggers of runs, as filters.
 pub const STATES: [&str; 5] = ["due", "running", "ok", "failed", "skipped"];

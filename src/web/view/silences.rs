@@ -95,7 +95,7 @@ pub fn would_mute(matcher: &Matcher, fired: &[FiredRow], zone: Tz) -> Vec<MutedL
         alert: alert.alert_id,
         job: alert.job.clone(),
         rule: alert.rule.clone(),
-        target: super::job::target(&alert.cohort, alert.model_version.as_deref()),
+        target: words::target(&alert.cohort, alert.model_version.as_deref()),
         severity: alert.severity.clone(),
         since: words::when(alert.fired_at, zone),
     };

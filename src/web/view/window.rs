@@ -3,8 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::job::target;
-use super::words::{self, When};
+use super::words::{self, When, target};
 use crate::domain::about::{About, AboutBetter, AboutMetric};
 use crate::store::read::parts::PartRow;
 use crate::store::read::samples::SampleRow;

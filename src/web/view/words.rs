@@ -88,6 +88,16 @@ pub fn change(ratio: f64) -> String {
     }
 }
 
+/// `region=north, version v2`.
+pub fn target(cohort: &str, version: Option<&str>) -> String {
+    match (cohort, version) {
+        ("all", Some(version)) => format!("version {version}"),
+        ("all", None) => "everything".to_owned(),
+        (cohort, Some(version)) => format!("{cohort}, version {version}"),
+        (cohort, None) => cohort.to_owned(),
+    }
+}
+
 /// `1 alert`, `3 alerts`.
 pub fn plural(number: i64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }

@@ -1,8 +1,9 @@
 //! How pages behave in a browser: accessible, narrow, dark, without scripts, by keyboard.
 
 use serde_json::Value as Json;
+use trueup::settings::Login;
 
-use super::site::Site;
+use super::site::{ActingSite, Site};
 use crate::grafana::story;
 use crate::support::browser::{Browser, Screen};
 use crate::support::peers;
@@ -108,20 +109,60 @@ async fn the_executive_page_prints_on_one_sheet() {
     assert_eq!((&printed[..5], pages), (&b"%PDF-"[..], 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_keyboard_leads_from_the_overview_to_a_job() {
-    let world = story::story().await;
-    let site = Site::pages(&world.db.url()).await;
-    let Some(browser) = Browser::start(Screen { width: 1_280, ..Screen::default() }).await else { return };
-    browser.open(&site.address("/")).await;
-    for _ in 0..40 {
-        browser.press("\u{e004}").await;
-        let focused = browser.run("return document.activeElement.textContent.trim()").await;
-        if focused == "load" {
-            browser.press("\u{e007}").await;
-            break;
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+
+/// Presses Tab until the element with a text has the focus, then Enter. The focus must be visible all the way.
+async fn press_on(browser: &Browser, wanted: &str) {
+    let mut passed = Vec::new();
+    for _ in 0..80 {
+        browser.press(TAB).await;
+        let focused = browser
+            .run(
+                "const e = document.activeElement, s = getComputedStyle(e);
+                 return { text: (e.innerText || e.name || '').trim(), seen: s.outlineStyle !== 'none' && s.outlineWidth !== '0px' };",
+            )
+            .await;
+        let text = focused["text"].as_str().unwrap_or_default().to_owned();
+        assert!(focused["seen"] == true, "the focus on `{text}` is not visible");
+        if text.starts_with(wanted) {
+            return browser.press(ENTER).await;
         }
+        passed.push(text);
     }
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    assert_eq!(browser.run("return location.pathname").await, "/jobs/load");
+    panic!("the keyboard never reaches `{wanted}`: {passed:#?}");
+}
+
+/// Waits for a script to return true.
+async fn until(browser: &Browser, condition: &str) {
+    for _ in 0..100 {
+        if browser.run(&format!("return document.readyState === 'complete' && ({condition})")).await == true {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let text = browser.run("return location.href + '\\n' + document.body.innerText").await;
+    panic!("never `{condition}`: {}", text.as_str().unwrap_or_default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_leads_from_the_overview_to_an_acknowledgement() {
+    let world = story::story().await;
+    let site = ActingSite::start(&world, Login::None, None).await;
+    let Some(browser) = Browser::start(Screen { width: 1_280, ..Screen::default() }).await else { return };
+    browser.open(&format!("{}/", site.base)).await;
+    press_on(&browser, "load").await;
+    until(&browser, "location.pathname === '/jobs/load'").await;
+    press_on(&browser, "Open incident").await;
+    until(&browser, "location.pathname.startsWith('/incidents/')").await;
+    let incident = browser.run("return location.pathname.split('/')[2]").await;
+    let incident: i64 = incident.as_str().expect("text").parse().expect("a number");
+    press_on(&browser, "Acknowledge").await;
+    until(&browser, "document.body.innerText.includes('Acknowledged. Repeats and escalation have stopped.')").await;
+    let sql = format!(
+        "select distinct a.action, a.author from trueup.alert_action_history a
+         join trueup.incident_evidence_history e using (alert_id) where e.incident_id = {incident}"
+    );
+    assert_eq!(world.db.lines(&sql).await, ["acknowledged | kim"]);
+    assert_eq!(browser.console().await, Vec::<String>::new());
 }

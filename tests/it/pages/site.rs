@@ -3,14 +3,52 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+use trueup::postgres::connect;
+use trueup::settings::Login;
+use trueup::web::{self, Acts};
+
 use crate::support::peers;
 use crate::support::program::{Folder, Process};
+use crate::support::world::World;
 
 /// A running `trueup web` or `serve`.
 pub struct Site {
     pub port: u16,
     pub folder: Folder,
     _process: Process,
+}
+
+/// Pages and API that act, as `serve` has them, in the process of the test.
+pub struct ActingSite {
+    /// Scheme, host and port.
+    pub base: String,
+    _stop: watch::Sender<bool>,
+}
+
+impl ActingSite {
+    /// Starts pages for the user `kim`, read as the role of analysts.
+    pub async fn start(world: &World, login: Login, token: Option<&str>) -> Self {
+        let options = world.db.options.clone().options([("role", "trueup_reader")]);
+        let reader = connect::reading_pool(options, 4, Duration::from_secs(5)).await.expect("a pool");
+        let (stop, stopped) = watch::channel(false);
+        let site = web::Site {
+            reader,
+            acts: Some(Acts { pool: world.db.pool.clone(), routing: world.routing.clone() }),
+            runner: None,
+            token: token.map(|token| token.to_owned().into()),
+            hosts: Vec::new(),
+            login,
+            local_user: "kim".to_owned(),
+            links: None,
+            embed: Vec::new(),
+            badges: Vec::new(),
+            zone: chrono_tz::Tz::UTC,
+            retention: web::Retention::default(),
+        };
+        let bound = web::listen("127.0.0.1:0".parse().unwrap(), site, stopped).await.expect("pages");
+        Self { base: format!("http://{bound}"), _stop: stop }
+    }
 }
 
 /// An answer.

@@ -18,13 +18,16 @@ use crate::dispatch::record;
 use crate::notify::postmortem;
 use crate::store::read::incident::{self as read};
 use crate::text::links::{Links, with_query};
+use crate::web::acting::{number, unknown};
 use crate::web::error::PageError;
 use crate::web::frame::{self, Frame, Section};
 use crate::web::params::Params;
 use crate::web::session::Visitor;
+use crate::web::view::breach::is_about_data;
 use crate::web::view::evidence::{self, MovedTable, ShapeLine, VersionLine};
 use crate::web::view::firing::{self, SampleLine, WindowLine};
 use crate::web::view::incident::{self as view, Head};
+use crate::web::view::legend;
 use crate::web::view::record::{self as lines, AlertLine, ChangeLine, EventLine, NoteLine, NotifiedLine};
 use crate::web::{Shared, reading};
 use panels::Panels;
@@ -43,6 +46,9 @@ struct IncidentPage {
     panels: Panels,
     drawing: Option<Svg>,
     marks: Vec<chart::Mark>,
+    legend: String,
+    /// The alert is about errors: then their distribution matters.
+    is_about_errors: bool,
     answer: (&'static str, String),
     windows: Vec<WindowLine>,
     changes: Vec<ChangeLine>,
@@ -101,20 +107,6 @@ impl Addresses {
     }
 }
 
-/// Reads the number of an incident or alert from an address.
-pub(super) fn number(text: &str, noun: &str) -> Result<i64, PageError> {
-    text.parse().map_err(|_| {
-        let text = crate::text::line::clipped(text, 60);
-        PageError::NotFound(format!(
-            "There is no {noun} `{text}`: numbers only. The list of incidents has all of them."
-        ))
-    })
-}
-
-pub(super) fn unknown(id: i64) -> PageError {
-    PageError::NotFound(format!("There is no incident {id}. The list of incidents has all of them."))
-}
-
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(visitor): Extension<Visitor>,
@@ -142,7 +134,8 @@ async fn page(
     let (mut panels, read) = reads::read(connection, (id, is_then), params).await?;
     let Read { incident, firings, main, .. } = &read;
     let zone = frame.zone;
-    let head = view::head(incident, firings, (frame.now, zone));
+    let mut head = view::head(incident, firings, &read.closing, (frame.now, zone));
+    head.drift = read.drift().filter(|_| !is_then);
     let hindsight = read.hindsight();
     let verdicts = read.verdicts_of_main();
     let drawing = read.drawing(zone);
@@ -173,6 +166,8 @@ async fn page(
         rule: main.as_ref().map(|main| main.row.rule.clone()).unwrap_or_default(),
         cohort: main.as_ref().map(|main| main.row.cohort.clone()).unwrap_or_default(),
         marks: drawing.marks.clone(),
+        legend: legend::legend(&drawing),
+        is_about_errors: !is_about_data(&read.rule_metric()),
         drawing: (!drawing.points.is_empty()).then(|| chart::svg::series(&drawing, &size)),
         status,
         head,

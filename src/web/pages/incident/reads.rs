@@ -8,16 +8,18 @@ use super::panels::{self, Panels};
 use crate::chart::Series;
 use crate::domain::about::About;
 use crate::store::read::firing::{self as windows, MetricRow, Moment, NewestVerdictRow, ShareRow, VersionRow};
-use crate::store::read::incident::{self as read, EventRow, NoteRow, NotificationRow};
+use crate::store::read::incident::{self as read, ChangeRow, EventRow, NoteRow, NotificationRow};
 use crate::store::read::incidents::{self, IncidentRow};
 use crate::store::read::overview;
 use crate::store::read::series::{self, AnnotationRow, Selector};
+use crate::web::acting::unknown;
 use crate::web::error::PageError;
 use crate::web::params::Params;
 use crate::web::reading;
 use crate::web::selection::{self, MOST_REVISIONS, Selection};
+use crate::web::view::drift;
 use crate::web::view::firing::{self as view, Firing};
-use crate::web::view::series::Rows;
+use crate::web::view::series::{self as series_view, Rows};
 
 /// Windows before the breach and after it that the chart shows.
 const BEFORE: i64 = 60;
@@ -45,6 +47,8 @@ pub struct Read {
     pub events: Vec<EventRow>,
     pub notes: Vec<NoteRow>,
     pub notified: Vec<NotificationRow>,
+    /// Changes of its alerts around the time when it closed.
+    pub closing: Vec<ChangeRow>,
 }
 
 /// The windows around the firing of the main alert.
@@ -62,7 +66,7 @@ pub async fn read(
     (id, is_then): (i64, bool),
     params: &Params,
 ) -> Result<(Panels, Read), PageError> {
-    let incident = incidents::find(connection, id).await?.ok_or_else(|| super::unknown(id))?;
+    let incident = incidents::find(connection, id).await?.ok_or_else(|| unknown(id))?;
     let firings: Vec<Firing> =
         reading::all(connection, async |c| read::evidence(c, id).await).await?.into_iter().map(Firing::read).collect();
     let main = view::main(&firings).cloned();
@@ -92,13 +96,34 @@ pub async fn read(
     let recorded =
         reading::panel(connection, async |c| series::annotations(c, Some(&job), range, MOST_MARKS).await).await?;
     let recorded = panels.changed.take(recorded);
+    let closing = match incident.closed_at {
+        // The incident closes in the transaction that ends its last alert.
+        Some(at) => {
+            let before = at - TimeDelta::minutes(1);
+            reading::all(connection, async |c| read::changes_after(c, (Some(id), None), before).await).await?
+        }
+        None => Vec::new(),
+    };
     let around = match (&selection, &main) {
         (Some(selection), Some(main)) => around(connection, (selection, main), &mut panels, is_then).await?,
         _ => Around::default(),
     };
     Ok((
         panels,
-        Read { incident, firings, main, selection, verdicts, places, recorded, around, events, notes, notified },
+        Read {
+            incident,
+            firings,
+            main,
+            selection,
+            verdicts,
+            places,
+            recorded,
+            around,
+            events,
+            notes,
+            notified,
+            closing,
+        },
     ))
 }
 
@@ -136,6 +161,19 @@ impl Read {
 
     pub fn metric(&self) -> String {
         self.selection.as_ref().map(|selection| selection.of.metric.clone()).unwrap_or_default()
+    }
+
+    /// The metric of the rule, which may have no history of its own.
+    pub fn rule_metric(&self) -> String {
+        self.main.as_ref().and_then(|main| Some(main.rule.as_ref()?.metric.clone())).unwrap_or_default()
+    }
+
+    /// How the value of the window that fired has moved since its first report.
+    pub fn drift(&self) -> Option<String> {
+        let (selection, end) = (self.selection.as_ref()?, self.main.as_ref()?.span()?.1);
+        let entries = series_view::entries(&selection.of, selection.about(), &self.around.rows);
+        let entry = entries.iter().find(|entry| entry.end == end)?;
+        drift::since_first_report(entry, selection.about().metric(&selection.of.metric))
     }
 
     pub fn window(&self) -> String {
