@@ -39,7 +39,7 @@ pub struct Parameters {
     pub huber_delta: Option<f64>,
     /// Share of the largest squared errors that `trimmed_mse` leaves out; from 0 to below 1.
     pub trim: f64,
-    /// True if percentiles are computed from all pairs of a window instead of its histogram.
+    /// True if percentiles and rankings are computed from all pairs of a window instead of its histograms.
     pub exact: bool,
     /// True if pairs have a weight, which is their first extra value.
     pub weighted: bool,
@@ -56,6 +56,8 @@ pub struct Sums<'a> {
     pub histograms: &'a MergedHistograms,
     /// Percentiles of |e| and e² computed from all pairs, if the job asks for exact ones.
     pub exact: Option<&'a ExactQuantiles>,
+    /// Scores of both classes in order, computed from all pairs, if the job asks for exact values.
+    pub exact_ranking: Option<&'a Ranking>,
     /// Predictions old enough that their labels are due, and how many of them have one.
     pub due: (i64, i64),
     /// Summed loss of the whole window, for the same versions; see [`family::loss`].
@@ -175,6 +177,9 @@ impl Sums<'_> {
 
     /// Returns the scores of both classes in order.
     pub fn ranking(&self) -> Ranking {
+        if let Some(exact) = self.exact_ranking {
+            return exact.clone();
+        }
         Ranking::new(self.histograms.get(HistogramKind::Positives), self.histograms.get(HistogramKind::Negatives))
     }
 

@@ -212,6 +212,7 @@ mod tests {
                     parameters: &parameters,
                     histograms: &histograms,
                     exact: None,
+                    exact_ranking: None,
                     due: (0, 0),
                     whole_loss: f64::NAN,
                 },

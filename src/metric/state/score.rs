@@ -7,7 +7,7 @@ use super::histogram;
 use crate::metric::task::{Scores, Task};
 
 /// Probabilities closer to 0 or 1 count as this close.
-const EDGE: f64 = 1e-12;
+pub const EDGE: f64 = 1e-12;
 
 /// Returns the SQL for the bin of a score that is not null.
 pub fn bin_sql(score: &str, task: &Task) -> String {
