@@ -17,7 +17,9 @@ struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     fn new(name: &'a str, actual: &str, agreement: Option<&'a Agreement>) -> Self {
         let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
-        let mut candidate = Self { name, says: words::prediction(name), agreement, grade };
+        let is_probability = agreement.is_some_and(Agreement::is_probability);
+        let says = if is_probability { words::score(name) } else { words::prediction(name) };
+        let mut candidate = Self { name, says, agreement, grade };
         candidate.says = match candidate.says {
             // `expected_price` predicts `price`, unless it is on another scale.
             Says::Weakly if shared(name, actual) && candidate.is_on_scale() => Says::Rather,
