@@ -25,7 +25,10 @@ pub fn decide(proposal: &Proposal, named: &Named, classes: &[Classes], evidence:
     let actual = field.choose();
     let value = match (&named.value, &actual) {
         (Some(value), _) => Ok(given(value)),
-        (None, Ok(actual)) => value::choose(proposal, &values, &actual.column, evidence),
+        (None, Ok(actual)) => {
+            let is_word = classes.iter().any(|two| two.column == actual.column && !two.is_number());
+            value::choose(proposal, &values, (&actual.column, is_word), evidence)
+        }
         // Without a label there is no agreement to check.
         (None, Err(doubt)) => Err(doubt.clone()),
     };
