@@ -109,7 +109,7 @@ All intervals are at 95 % and assume independent pairs.
   from ν·mse/χ²(0.975; ν) to ν·mse/χ²(0.025; ν).
 - `mae`, `bias`: Student's t of the mean of |error| and of error.
 - shares: Wilson's score interval.
-- `auc`, `gini`: DeLong's variance, on the log-odds of the area. None with fewer than ten labels of either class.
+- `auc`, `gini`: DeLong's variance, on the log-odds of the area. None with fewer than twenty labels of either class.
 - `log_loss`, `brier`, `cost`, `score_mean`: Student's t of a mean.
 
 Share of intervals that contain the true value, in 10,000 simulated windows each (`tests/it/fixtures/intervals.py`):
