@@ -22,6 +22,9 @@ fn payments(score: &str, labels: &str) -> String {
     )
 }
 
+/// Name, SQL of scores and of labels, lines of the job, and words that are printed.
+type Case = (&'static str, &'static str, String, Vec<&'static str>, Vec<&'static str>);
+
 struct Tried {
     run: Run,
     job: String,
@@ -72,7 +75,7 @@ async fn labels_of_two_classes_are_recognized_whatever_their_type() {
     let regression = ["mse", "rmse", "mae", "r2"].map(|metric| format!("!\"{metric}\""));
     let regression: Vec<&str> = regression.iter().map(String::as_str).collect();
     let (fraud, rarer) = ("positive = \"fraud\" ", "positive label `fraud`: the rarer of `fraud` (");
-    let cases: Vec<(&str, &str, String, Vec<&str>, Vec<&str>)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "words",
             probability,

@@ -75,8 +75,8 @@ async fn evidence(
 ) -> Result<(Vec<Classes>, Vec<agree::Agreement>)> {
     let mut two_valued = classes::candidates(connection, proposal, named).await?;
     let found = compared(connection, proposal, named, &two_valued).await?;
-    let turned = two_valued.iter_mut().fold(false, |turned, two| two.turn(&found) || turned);
-    match turned {
+    let turned = two_valued.iter_mut().filter_map(|two| two.turn(&found).then_some(())).count();
+    match turned > 0 {
         true => compared(connection, proposal, named, &two_valued).await.map(|found| (two_valued, found)),
         false => Ok((two_valued, found)),
     }
