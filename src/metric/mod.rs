@@ -31,7 +31,7 @@ use state::{Merge, Sum};
 /// A job's settings for its metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
-    /// What is predicted.
+    /// Kind of prediction.
     pub task: Task,
     /// Largest |e| of `within_tolerance`, in the target unit.
     pub tolerance: Option<f64>,
@@ -266,7 +266,7 @@ pub struct Metric {
     pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
     /// Metrics that are always added with it: counts of the pairs that it leaves out.
     pub implies: &'static [&'static str],
-    /// What to look at first when it is out of bounds, for messages. Empty if that depends.
+    /// Advice for messages: the first thing to look at when it is out of bounds. Empty if that depends.
     pub advice: &'static str,
 }
 
@@ -405,7 +405,7 @@ impl JobMetric {
         }
     }
 
-    /// What to look at first when it is out of bounds.
+    /// Advice: the first thing to look at when it is out of bounds.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Catalogue(metric) => Some(metric.advice).filter(|advice| !advice.is_empty()),

@@ -18,7 +18,7 @@ struct Bin {
     negatives: f64,
 }
 
-/// What a bin stands for.
+/// Content of a bin: many scores, or one.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Bin(i32),

@@ -1,4 +1,4 @@
-//! What the model predicts, as far as it decides how the source is read: which labels are positive.
+//! The kind of prediction, as far as it decides how the source is read: which labels are positive.
 
 use crate::domain::name::text_literal;
 use crate::metric::confusion;

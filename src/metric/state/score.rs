@@ -1,4 +1,4 @@
-//! Bins of scores: fixed for ever, sparse, and fine at both ends, where scores of rare classes crowd.
+//! Bins of scores: fixed forever, sparse, and fine at both ends, where scores of rare classes crowd.
 //!
 //! A probability p is in bin ⌊10·ln(p/(1−p)) + 1000·p⌋: a thousand bins of equal width, and where they are too coarse, ten for each
 //! unit of log-odds. Other scores are in the bins of [`histogram`].
