@@ -2,6 +2,7 @@
 
 use crate::chart::frame::{Frame, TEXT, WIDTH};
 use crate::chart::markup::{Path, Svg};
+use crate::chart::palette;
 use crate::chart::scale::{self, Scale};
 use crate::chart::series::drawable;
 
@@ -39,6 +40,15 @@ const TITLED: usize = 120;
 
 /// Draws the bars.
 pub fn svg(bars: &Bars) -> Svg {
+    draw(bars).page()
+}
+
+/// Draws the same as a file of its own, with colors.
+pub fn file(bars: &Bars) -> Svg {
+    draw(bars).file(&palette::light_stylesheet())
+}
+
+fn draw(bars: &Bars) -> Frame {
     let (top, bottom) = (TEXT, TEXT + HEIGHT);
     let mut frame = Frame::new(&bars.label, bottom + TEXT + 2.0);
     let values = bars.bars.iter().flat_map(|bar| [bar.value, bar.first_reported]);
@@ -83,7 +93,7 @@ pub fn svg(bars: &Bars) -> Svg {
         let targets = targets.map(|(n, bar)| (place(n) + wide / 2.0, bar.link.as_deref(), bar.title.as_str()));
         frame.targets([top, bottom], wide, targets);
     }
-    frame.page()
+    frame
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::chart::frame::{Frame, TEXT, WIDTH};
 use crate::chart::markup::{Path, Svg};
+use crate::chart::palette;
 use crate::chart::scale::Scale;
 use crate::chart::series::drawable;
 
@@ -29,6 +30,15 @@ const BARS: f64 = 44.0;
 
 /// Draws the reliability curve, the diagonal and bars of counts.
 pub fn svg(calibration: &Calibration) -> Svg {
+    draw(calibration).page()
+}
+
+/// Draws the same as a file of its own, with colors.
+pub fn file(calibration: &Calibration) -> Svg {
+    draw(calibration).file(&palette::light_stylesheet())
+}
+
+fn draw(calibration: &Calibration) -> Frame {
     let (top, bottom) = (TEXT, TEXT + CURVE);
     let floor = bottom + BARS;
     let mut frame = Frame::new(&calibration.label, floor + TEXT + 2.0);
@@ -72,7 +82,7 @@ pub fn svg(calibration: &Calibration) -> Svg {
     let titles: Vec<(f64, String)> = shown.iter().map(|bin| (x(bin.predicted), bin.title())).collect();
     frame.targets([top, floor], WIDTH / 24.0, titles.iter().map(|(x, title)| (*x, None, title.as_str())));
     frame.across(&Scale { low: 0.0, high: 1.0 }.ticks(5), floor);
-    frame.page()
+    frame
 }
 
 /// Bars of the number of samples around each bin.

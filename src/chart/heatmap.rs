@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::chart::frame::{Frame, TEXT, WIDTH, percent, pixels};
 use crate::chart::markup::{Path, Svg};
+use crate::chart::palette;
 use crate::chart::series::drawable;
 use crate::chart::shade;
 use crate::text::number::number;
@@ -69,6 +70,15 @@ const NAMES: f64 = 0.28;
 
 /// Draws a heatmap.
 pub fn svg(heatmap: &Heatmap) -> Svg {
+    draw(heatmap).page()
+}
+
+/// Draws the same as a file of its own, with colors.
+pub fn file(heatmap: &Heatmap) -> Svg {
+    draw(heatmap).file(&palette::light_stylesheet())
+}
+
+fn draw(heatmap: &Heatmap) -> Frame {
     let mut frame = Frame::new(&heatmap.label, 0.0);
     #[expect(clippy::cast_precision_loss, reason = "rows and columns")]
     let (bottom, count) = (heatmap.rows.len() as f64 * ROW, heatmap.columns().max(1) as f64);
@@ -95,7 +105,7 @@ pub fn svg(heatmap: &Heatmap) -> Svg {
     targets(&mut frame, &heatmap.targets, (layers.wide, bottom));
     frame.labels(heatmap.columns.iter().map(String::as_str), bottom);
     legend(&mut frame, &steps, prefix, &heatmap.unit, bottom + TEXT + 16.0);
-    frame.page()
+    frame
 }
 
 /// The cells of each kind. A cell is a line as thick as a row: half the length of a rectangle.

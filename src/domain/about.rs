@@ -32,6 +32,8 @@ pub struct About {
     pub metrics: Vec<AboutMetric>,
     pub rules: Vec<AboutRule>,
     pub slos: Vec<AboutSlo>,
+    /// Comparisons of groups.
+    pub gaps: Vec<AboutGap>,
 }
 
 /// A kind of window.
@@ -66,6 +68,17 @@ pub enum AboutBetter {
     Zero,
     #[default]
     Neither,
+}
+
+/// A comparison of groups, which is a metric.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutGap {
+    pub metric: String,
+    /// The dimension whose values are the groups.
+    pub by: String,
+    /// Groups with fewer predictions in a window are left out.
+    pub min_group: i64,
 }
 
 /// A rule, in words.
@@ -122,9 +135,29 @@ impl About {
         self.metrics.iter().find(|metric| metric.name == name)
     }
 
-    /// The metric that pages show first: rmse, mse, or the first one.
+    /// The metric that pages show first, by what is predicted; else the first one that the job keeps.
     pub fn headline(&self) -> Option<&AboutMetric> {
-        ["rmse", "mse", "mae"].iter().find_map(|name| self.metric(name)).or(self.metrics.first())
+        let first: &[&str] = match self.task.as_str() {
+            "binary" => &["auc", "log_loss", "brier", "recall", "precision"],
+            "multiclass" => &["accuracy", "macro_f1"],
+            _ => &["rmse", "mse", "mae"],
+        };
+        first.iter().find_map(|name| self.metric(name)).or(self.metrics.first())
+    }
+
+    /// True if one of two classes is predicted, with a score.
+    pub fn is_binary(&self) -> bool {
+        self.task == "binary"
+    }
+
+    /// True if one of several classes is predicted: then there are no errors, only right and wrong.
+    pub fn is_multiclass(&self) -> bool {
+        self.task == "multiclass"
+    }
+
+    /// True if classes are predicted, not numbers.
+    pub fn has_classes(&self) -> bool {
+        self.is_binary() || self.is_multiclass()
     }
 
     /// The window that pages show first: that of the first rule of the highest severity, else the first one.
@@ -135,5 +168,27 @@ impl About {
             .iter()
             .find_map(|severity| rules().find(|rule| rule.severity == *severity && named(&rule.window).is_some()));
         worst.and_then(|rule| named(&rule.window)).or(self.windows.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headline(task: &str, kept: &[&str]) -> String {
+        let metrics = kept.iter().map(|name| AboutMetric { name: (*name).to_owned(), ..AboutMetric::default() });
+        let about = About { task: task.to_owned(), metrics: metrics.collect(), ..About::default() };
+        about.headline().map(|metric| metric.name.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_first_metric_is_one_of_the_task() {
+        assert_eq!(headline("", &["bias", "mse", "rmse"]), "rmse");
+        assert_eq!(headline("regression", &["bias", "mae"]), "mae");
+        assert_eq!(headline("binary", &["recall", "brier", "auc"]), "auc");
+        assert_eq!(headline("binary", &["precision", "recall", "brier"]), "brier");
+        assert_eq!(headline("multiclass", &["log_loss", "macro_f1", "accuracy"]), "accuracy");
+        assert_eq!(headline("multiclass", &["macro_recall"]), "macro_recall");
+        assert_eq!(headline("binary", &[]), "");
     }
 }

@@ -12,6 +12,7 @@ pub mod moved;
 pub mod quantile;
 pub mod replay;
 pub mod rules;
+pub mod share;
 pub mod spending;
 pub mod state;
 pub mod verdict;

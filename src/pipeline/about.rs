@@ -1,6 +1,6 @@
 //! Describes a job for its pages.
 
-use crate::domain::about::{About, AboutBetter, AboutBurn, AboutMetric, AboutRule, AboutSlo, AboutWindow};
+use crate::domain::about::{About, AboutBetter, AboutBurn, AboutGap, AboutMetric, AboutRule, AboutSlo, AboutWindow};
 use crate::domain::window::WindowKind;
 use crate::metric::{Better, JobMetric, Unit};
 use crate::plan::PlannedJob;
@@ -27,6 +27,7 @@ pub(super) fn describe(job: &PlannedJob) -> About {
         metrics: job.metrics.iter().filter(|known| !known.is_detail()).map(|known| metric(job, known)).collect(),
         rules: job.rules.iter().map(rule).collect(),
         slos: job.slos.iter().map(slo).collect(),
+        gaps: job.metrics.iter().filter_map(gap).collect(),
     }
 }
 
@@ -50,6 +51,11 @@ fn metric(job: &PlannedJob, metric: &JobMetric) -> AboutMetric {
         },
         is_ratio: metric.unit() == Unit::Ratio,
     }
+}
+
+fn gap(metric: &JobMetric) -> Option<AboutGap> {
+    let JobMetric::Fairness(fairness) = metric else { return None };
+    Some(AboutGap { metric: fairness.name.to_string(), by: fairness.by.clone(), min_group: fairness.min_group })
 }
 
 fn rule(rule: &Rule) -> AboutRule {

@@ -61,7 +61,7 @@ impl Links {
         format!("{}/jobs/{}", self.base, escaped(job))
     }
 
-    /// A page of a job: `cohorts`, `versions`, `debug`, `definition`.
+    /// A page of a job: `cohorts`, `classes`, `versions`, `debug`, `definition`.
     pub fn job_part(&self, job: &str, part: &str) -> String {
         format!("{}/{part}", self.job(job))
     }

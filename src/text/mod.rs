@@ -1,5 +1,6 @@
 //! Text for people: numbers, times, lines, links. Pure.
 
+pub mod gap;
 pub mod line;
 pub mod links;
 pub mod number;

@@ -4,6 +4,7 @@ mod access;
 mod acting;
 pub mod api;
 mod assets;
+mod classes;
 mod connections;
 mod error;
 mod etag;

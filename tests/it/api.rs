@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use crate::pages::classes;
 use crate::support::peers;
 use crate::support::program::{Folder, Process};
-use crate::support::world::{TABLES, World, at, hourly};
+use crate::support::world::{TABLES, World, at, hourly, plan_job};
 
 const JOB: &str = "[windows]\ntumbling = [\"1h\"]\nlabel_wait = \"2h\"\n[[cohorts]]\nby = [\"region\"]\n\
     [[alerts]]\nname = \"r\"\nmetric = \"rmse\"\nwindow = \"tumbling 1h\"\nabove = 5.0\nseverity = \"page\"\nnotify = [\"mail\"]\n\
@@ -353,7 +354,9 @@ async fn an_unchanged_page_is_a_304_for_the_same_user() {
 
 /// The paths of the document with parameters that exist.
 fn concrete(path: &str) -> String {
-    path.replace("{job}", "hourly")
+    let of_classes = ["/confusion", "/calibration", "/coverage", "/gaps", "/groups"];
+    let is_of_classes = of_classes.iter().any(|part| path.starts_with(&format!("/jobs/{{job}}{part}")));
+    path.replace("{job}", if is_of_classes { "credit" } else { "hourly" })
         .replace("{window}", "tumbling-1h")
         .replace("{end}", "2024-05-01T01:00:00Z")
         .replace("{slo}", "near")
@@ -362,8 +365,12 @@ fn concrete(path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_the_document_says() {
-    let world = world().await;
+    let mut world = world().await;
     world.run_at(at("2024-05-01T02:00:00Z")).await;
+    classes::fill(&world).await;
+    let hourly = std::mem::replace(&mut world.job, plan_job(&classes::credit("\"region\"")));
+    world.run_at(at("2025-05-02T00:00:00Z")).await;
+    world.job = hourly;
     world.db.execute("insert into trueup.annotation (job, kind, starts_at, ends_at, note, author) values ('hourly', 'deploy', now(), now(), 'v2', 'kim')").await;
     world.db.execute("insert into trueup.silence (job, starts_at, ends_at, reason, author) values ('hourly', now(), now() + interval '1 hour', 'x', 'kim')").await;
     let server = Server::start(&world).await;

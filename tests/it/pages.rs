@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cells;
+pub mod classes;
 mod crawl;
 mod details;
 mod guard;

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod change;
+pub mod classes;
 pub mod cohort_values;
 pub mod cohorts;
 pub mod deliveries;

@@ -3,6 +3,7 @@
 mod acts;
 mod budget;
 mod call;
+mod classes;
 mod csv;
 mod gate;
 mod history;
@@ -67,6 +68,7 @@ async fn document(State(shared): State<Arc<Shared>>, call: Call) -> Answer {
 /// All operations.
 fn operations() -> Vec<Operation> {
     let mut all = of_jobs();
+    all.extend(classes::operations());
     all.extend(of_history());
     all.extend(acts::operations());
     all.extend(of_guests());

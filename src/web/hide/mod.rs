@@ -1,5 +1,6 @@
 //! Keeps values of hidden dimensions away from pages and API: everything that is read passes here before it can be shown.
 
+mod gap;
 mod rows;
 
 use chrono::{DateTime, Utc};

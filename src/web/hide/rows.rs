@@ -72,6 +72,10 @@ rows! {
     read::window::JudgedRow: reason;
     read::window::MetricRow: ;
     read::window::RunRow: ;
+    read::classes::NumbersRow: ;
+    read::classes::ConfusionRow: label, decision;
+    read::classes::BinRow: ;
+    read::classes::GroupRow: cohort;
     read::cohorts::CellRow: cohort;
     read::cohorts::CohortRow: cohort;
     read::executive::KeptRow: ;

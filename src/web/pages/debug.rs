@@ -47,6 +47,10 @@ struct DebugPage {
     to: When,
     sampled: String,
     is_log: bool,
+    /// Pairs have an error: not those of several classes.
+    has_errors: bool,
+    /// What an error is, in words.
+    error: &'static str,
     panels: Panels,
     facts: Vec<Fact>,
     errors: Svg,
@@ -141,6 +145,9 @@ async fn read_panels(
     panels.lags.sql = sql::slices(scope, MOST_SLICES);
     panels.latency.sql = sql::latency(scope);
     panels.left_out.sql = sql::left_out(scope);
+    if selection.about().is_multiclass() {
+        return read_labels(connection, scope, panels, Read::default()).await;
+    }
     let summary = panels.errors.take(reading::panel(connection, async |c| read::summary(c, scope).await).await?);
     let mut read = Read { bins: view::error_bins(&summary), summary, ..Read::default() };
     let why = view::why_empty(selection.about());
@@ -153,6 +160,16 @@ async fn read_panels(
     if !is_empty {
         read_pairs(connection, (scope, zone), panels, &mut read).await?;
     }
+    read_labels(connection, scope, panels, read).await
+}
+
+/// Reads the panels about labels, which every kind of prediction has.
+async fn read_labels(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    panels: &mut Panels,
+    mut read: Read,
+) -> Result<Read, PageError> {
     let read_latency = reading::panel(connection, async |c| latency::latency(c, scope).await).await?;
     read.latency = panels.latency.take(read_latency);
     if let Some(bins) = view::latency_bins(&read.latency) {
@@ -218,7 +235,9 @@ fn build(
         .left_out
         .empty_if(read.left_out.is_empty(), "Nothing is left out: every prediction has a label that counts.");
     DebugPage {
-        facts: view::facts(summary, &unit),
+        has_errors: !selection.about().is_multiclass(),
+        error: words::residual(selection.about()),
+        facts: view::facts(summary, &unit, selection.about()),
         beyond: read.bins.and_then(|bins| view::beyond(summary, bins, &unit)),
         bars: view::bar_lines(&errors),
         errors: histogram::svg(&errors),
@@ -261,22 +280,33 @@ impl Panels {
         let panel = |id: &'static str, title: &str, says: &str| {
             Panel::new(id, title, says).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
         };
-        Self {
-            errors: panel("errors", "Errors", "Predicted less actual: right of zero the model predicts too much."),
-            density: panel(
-                "density",
-                "Predicted against actual",
-                "On the diagonal a prediction is right; the dots are the worst samples.",
+        let is_binary = selection.about().is_binary();
+        let (errors, errors_say) = match is_binary {
+            true => ("Distance of score and label", "Score less label, which is 1 for positive and 0 for negative."),
+            false => ("Errors", "Predicted less actual: right of zero the model predicts too much."),
+        };
+        let (density, density_says) = match is_binary {
+            true => (
+                "Score against label",
+                "Below are negative labels, above positive ones; the dots are the worst samples.",
             ),
+            false => {
+                ("Predicted against actual", "On the diagonal a prediction is right; the dots are the worst samples.")
+            }
+        };
+        let error = words::residual(selection.about());
+        Self {
+            errors: panel("errors", errors, errors_say),
+            density: panel("density", density, density_says),
             hours: panel(
                 "hours",
-                "Error by hour and weekday",
-                &format!("Root mean squared error by the hour of the event in {}.", zone(selection)),
+                "By hour and weekday",
+                &format!("Root mean squared {error} by the hour of the event in {}.", zone(selection)),
             ),
             lags: panel(
                 "lags",
                 "Autocorrelation",
-                "How much the mean error of a time slice resembles that of earlier slices.",
+                &format!("How much the mean {error} of a time slice resembles that of earlier slices."),
             ),
             latency: panel(
                 "latency",

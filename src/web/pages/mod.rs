@@ -3,6 +3,7 @@
 mod about;
 mod acts;
 mod budget;
+mod classes;
 mod cohorts;
 mod conflict;
 mod debug;
@@ -47,6 +48,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/jobs/{job}", get(job::show))
         .route("/jobs/{job}/windows/{kind}/{end}", get(window::show))
         .route("/jobs/{job}/cohorts", get(cohorts::show))
+        .route("/jobs/{job}/classes", get(classes::show))
         .route("/jobs/{job}/versions", get(versions::show))
         .route("/jobs/{job}/debug", get(debug::show))
         .route("/jobs/{job}/budget/{slo}", get(budget::show))

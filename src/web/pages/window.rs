@@ -175,7 +175,10 @@ async fn read_panels(
     let most = i64::try_from(MOST_PARTS + 1).unwrap_or(i64::MAX);
     let parts = reading::panel(connection, async |c| parts::parts(c, key, metric, most).await).await?;
     let parts = panels.parts.take(parts);
-    let samples = worst(connection, key, facts, &mut panels.worst).await?;
+    let samples = match selection.about().is_multiclass() {
+        true => Vec::new(),
+        false => worst(connection, key, facts, &mut panels.worst).await?,
+    };
     let published = published(connection, selection, key, (&ages, &mut panels.age)).await?;
     Ok(Read { metrics, ages, verdicts, runs, published, parts, samples })
 }
@@ -272,7 +275,14 @@ impl Panels {
                 "Cohorts and versions in this window, the largest share of squared error first.",
             )
             .sql(window_sql::parts_sql(key, metric)),
-            worst: panel("worst", "Worst samples", "The predictions with the largest errors, with the labels known now."),
+            worst: panel(
+                "worst",
+                "Worst samples",
+                &format!(
+                    "The predictions with the largest {}, with the labels known now.",
+                    if selection.about().is_binary() { words::residual(selection.about()) } else { "errors" }
+                ),
+            ),
         }
     }
 

@@ -102,14 +102,15 @@ fn with(value: f64, unit: &str) -> String {
 }
 
 /// Returns the numbers of the errors.
-pub fn facts(summary: &SummaryRow, unit: &str) -> Vec<Fact> {
+pub fn facts(summary: &SummaryRow, unit: &str, about: &About) -> Vec<Fact> {
     let fact = |value: String, meaning: &str| Fact { value, meaning: meaning.to_owned() };
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| with(value, unit));
     let quantile = |place: usize| summary.quantiles.as_ref().and_then(|all| all.get(place).copied());
     let mut facts = vec![
         fact(words::count(summary.pairs), "labeled pairs"),
-        fact(number(summary.bias), "bias (mean error)"),
-        fact(number(summary.mse.map(f64::sqrt)), "rmse"),
+        fact(number(summary.bias), &format!("bias (mean {})", super::words::residual(about))),
+        // The mean square of binary scores is the Brier score.
+        fact(number(summary.mse.map(f64::sqrt)), if about.is_binary() { "root of the Brier score" } else { "rmse" }),
         fact(number(quantile(0)), "p1"),
         fact(number(quantile(2)), "p50"),
         fact(number(quantile(4)), "p99"),

@@ -39,6 +39,9 @@ pub fn tabs(job: &Job, current: &str) -> Vec<Tab> {
     if !job.about.dimensions.is_empty() {
         tabs.push(("Cohorts", "cohorts", part("cohorts")));
     }
+    if job.about.has_classes() {
+        tabs.push(("Classes", "classes", part("classes")));
+    }
     if let Some(slo) = job.about.slos.first() {
         tabs.push(("Budget", "budget", links.budget(name, &slo.name)));
     }

@@ -11,6 +11,8 @@ pub struct JobTitle {
     pub owner: Option<String>,
     /// The runbook, if it is a web link.
     pub runbook: Option<String>,
+    /// Labels stand in for the true outcome.
+    pub is_proxy: bool,
     pub tabs: Vec<Tab>,
 }
 
@@ -22,6 +24,7 @@ pub fn job_title(job: &Job, current: &str, owner: Option<&str>, runbook: Option<
         description: job.about.description.clone(),
         owner: owner.or(job.about.owner.as_deref()).map(str::to_owned),
         runbook: runbook.filter(|link| crate::text::line::is_web_link(link)).map(str::to_owned),
+        is_proxy: job.about.proxy,
         tabs: tabs(job, current),
     }
 }

@@ -3,8 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::about::AboutMetric;
+use crate::domain::about::{About, AboutMetric};
 use crate::text::number::{number, percent};
+
+/// Said of a job whose labels are no true outcomes.
+pub const PROXY: &str = "Labels stand in for the true outcome: look for a second signal.";
+
+/// What a residual of the job is.
+pub fn residual(about: &About) -> &'static str {
+    if about.is_binary() { "distance of score and label" } else { "error" }
+}
 
 /// A time as a page shows it: text in the zone of the page, and the machine's form for the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]

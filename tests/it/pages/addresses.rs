@@ -6,8 +6,8 @@ use trueup::settings::Login;
 use trueup::text::links::{Links, with_query};
 use trueup::web::api::signed;
 
+use super::classes;
 use super::site::ActingSite;
-use crate::grafana::story;
 use crate::support::peers;
 use crate::support::world::{World, at};
 
@@ -44,6 +44,7 @@ async fn table(world: &World) -> Vec<(&'static str, Ask, String)> {
         ("overview", Ask::Get, links.overview()),
         ("job", Ask::Get, links.job("load")),
         part("cohorts"),
+        ("job_part", Ask::Get, links.job_part("credit", "classes")),
         part("versions"),
         part("debug"),
         part("definition"),
@@ -74,7 +75,7 @@ async fn table(world: &World) -> Vec<(&'static str, Ask, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_that_builds_an_address_leads_somewhere() {
-    let world = story::story().await;
+    let world = classes::scene().await;
     let silence = "insert into trueup.silence (job, starts_at, ends_at, reason, author)
                    values ('load', now(), now() + interval '1 hour', 'meters', 'kim')";
     world.db.execute(silence).await;

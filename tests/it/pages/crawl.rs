@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::classes;
 use super::site::{Site, attributes, texts};
 use crate::grafana::story;
 
@@ -67,11 +68,11 @@ pub async fn crawl(site: &Site) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_link_leads_to_a_page_and_every_query_below_a_panel_runs_as_the_reader() {
-    let world = story::story().await;
+    let world = classes::scene().await;
     let site = Site::pages(&world.db.url()).await;
     let pages = crawl(&site).await;
     let kinds: BTreeSet<String> = pages.keys().map(|path| kind(path)).collect();
-    for expected in ["/", "/jobs/*"] {
+    for expected in ["/", "/jobs/*", "/jobs/*/classes"] {
         assert!(kinds.contains(expected), "`{expected}` is not among {kinds:#?}");
     }
     let mut reader = story::reader(&world).await;

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 use trueup::settings::Login;
 
+use super::classes;
 use super::site::{ActingSite, Site};
 use crate::grafana::story;
 use crate::support::browser::{Browser, Screen};
@@ -20,6 +21,11 @@ const PAGES: &[&str] = &[
     "/jobs/load/versions",
     "/jobs/load/debug",
     "/jobs/load/definition",
+    "/jobs/credit",
+    "/jobs/credit/classes",
+    "/jobs/credit/classes?cohort=region%3Da&version=v1",
+    "/jobs/credit/debug",
+    "/jobs/tickets/classes",
     "/incidents",
     "/incidents/1",
     "/runs",
@@ -53,7 +59,7 @@ fn name_of(path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_accessible_in_light_and_dark_and_break_no_policy() {
-    let world = story::story().await;
+    let world = classes::scene().await;
     let site = Site::pages(&world.db.url()).await;
     let Some(axe) = axe() else { return };
     for is_dark in [false, true] {
@@ -74,7 +80,7 @@ async fn pages_are_accessible_in_light_and_dark_and_break_no_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_fit_narrow_screens_and_need_no_scripts() {
-    let world = story::story().await;
+    let world = classes::scene().await;
     let site = Site::pages(&world.db.url()).await;
     let Some(browser) = Browser::start(Screen { width: 320, ..Screen::default() }).await else { return };
     for path in PAGES {

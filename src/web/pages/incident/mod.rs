@@ -47,6 +47,10 @@ struct IncidentPage {
     drawing: Option<Svg>,
     marks: Vec<chart::Mark>,
     legend: String,
+    /// Labels stand in for the true outcome.
+    is_proxy: bool,
+    /// Pairs have an error: not those of several classes.
+    has_errors: bool,
     /// The alert is about errors: then their distribution matters.
     is_about_errors: bool,
     answer: (&'static str, String),
@@ -167,6 +171,8 @@ async fn page(
         cohort: main.as_ref().map(|main| main.row.cohort.clone()).unwrap_or_default(),
         marks: drawing.marks.clone(),
         legend: legend::legend(&drawing),
+        is_proxy: about.proxy,
+        has_errors: !about.is_multiclass(),
         is_about_errors: !is_about_data(&read.rule_metric()),
         drawing: (!drawing.points.is_empty()).then(|| chart::svg::series(&drawing, &size)),
         status,

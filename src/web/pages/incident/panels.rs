@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::about::About;
 use crate::domain::name::text_literal;
 use crate::store::read::series::Selector;
 use crate::text::links::Links;
@@ -9,6 +10,7 @@ use crate::web::params::Params;
 use crate::web::selection;
 use crate::web::view::firing::Firing;
 use crate::web::view::panel::{Panel, equals, time_literal};
+use crate::web::view::words;
 
 /// The panels, in the order of the page.
 pub struct Panels {
@@ -38,7 +40,7 @@ pub struct Of<'a> {
 }
 
 impl Panels {
-    pub fn of(of: &Of<'_>, selector: Option<&Selector>, params: &Params) -> Self {
+    pub fn of(of: &Of<'_>, (selector, about): (Option<&Selector>, &About), params: &Params) -> Self {
         let panel = |id: &'static str, title: &str, says: &str, sql: String| {
             let here = Links::default().incident(of.id);
             Panel::new(id, title, says).sql(sql).alone(format!("{here}{}", params.with(&[("panel", Some(id))])))
@@ -48,6 +50,8 @@ impl Panels {
         let windows = |sql: fn(&Selector, DateTime<Utc>) -> String| {
             selector.zip(end).map(|(selector, end)| sql(selector, end)).unwrap_or_default()
         };
+        let shape = if about.has_classes() { "5 Metrics of the window" } else { "5 Shape of the errors" };
+        let error = if about.is_binary() { words::residual(about) } else { "errors" };
         let chart = selector.map(selection::sql).unwrap_or_default();
         let changed = "Recorded changes, from a week before the breach.";
         let timeline_says = "States, acts, changes, messages and notes, by the clock.";
@@ -59,8 +63,13 @@ impl Panels {
             whom: panel("whom", "3 For whom?", &words.whom, windows(shares)),
             alerts: panel("alerts", "Alerts of the incident", "As they fired, and as they are now.", alerts(of)),
             canary: panel("canary", "4 Versions", &words.canary, windows(versions)),
-            shape: panel("shape", "5 Shape of the errors", &words.shape, windows(metrics)),
-            worst: panel("worst", "6 Worst samples", "The largest errors, frozen when it fired.", samples(of)),
+            shape: panel("shape", shape, &words.shape, windows(metrics)),
+            worst: panel(
+                "worst",
+                "6 Worst samples",
+                &format!("The largest {error}, frozen when it fired."),
+                samples(of),
+            ),
             decide: panel("decide", "7 Decision", "What was decided, and by whom.", decisions(of)),
             timeline: panel("timeline", "8 Timeline", timeline_says, timeline(of)),
             notified: panel("notified", "Who is notified", "Notifications that name this incident.", notified(of)),

@@ -77,7 +77,8 @@ pub async fn read(
     let now = overview::moment(connection).await?.now;
     let until = incident.closed_at.unwrap_or(now);
     let of = panels::Of { id, job: &incident.job, opened_at: incident.opened_at, until, main: main.as_ref() };
-    let mut panels = Panels::of(&of, selection.as_ref().map(|selection| &selection.of), params);
+    let mut panels =
+        Panels::of(&of, (selection.as_ref().map(|selection| &selection.of), &about(selection.as_ref())), params);
     let (asked, places) = view::judged(&firings);
     let job = incident.job.clone();
     let verdicts = reading::panel(connection, async |c| windows::newest_verdicts(c, &job, &asked).await).await?;
@@ -154,9 +155,14 @@ async fn selection_of(
     Ok(Some(Selection { job, of, rules: vec![rule.name.clone()] }))
 }
 
+/// The job of the windows around the firing.
+fn about(selection: Option<&Selection>) -> About {
+    selection.map(|selection| selection.about().clone()).unwrap_or_default()
+}
+
 impl Read {
     pub fn about(&self) -> About {
-        self.selection.as_ref().map(|selection| selection.about().clone()).unwrap_or_default()
+        about(self.selection.as_ref())
     }
 
     pub fn metric(&self) -> String {
