@@ -49,7 +49,7 @@ struct DebugPage {
     is_log: bool,
     /// Pairs have an error: not those of several classes.
     has_errors: bool,
-    /// What an error is, in words.
+    /// The error of a pair, in words.
     error: &'static str,
     panels: Panels,
     facts: Vec<Fact>,

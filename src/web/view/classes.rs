@@ -34,7 +34,7 @@ pub struct MatrixRow {
 #[derive(Debug, Clone)]
 pub struct MatrixCell {
     pub pairs: String,
-    /// Of the pairs with the label; empty without any.
+    /// Share of the pairs with the label; empty without any.
     pub share: String,
     /// The same as a number from 0 to 1.
     value: Option<f64>,
@@ -44,7 +44,7 @@ pub struct MatrixCell {
     pub is_right: bool,
 }
 
-/// Returns the matrix. Of two classes the positive one comes first, of several the most frequent one.
+/// Returns the matrix. The positive class comes first; of several classes the most frequent one.
 pub fn matrix(rows: &[ConfusionRow], is_binary: bool) -> Matrix {
     let sides = rows.iter().flat_map(|row| [(row.label_place, &row.label), (row.decision_place, &row.decision)]);
     let mut classes: Vec<(i64, &Option<String>)> = sides.collect();
@@ -264,7 +264,7 @@ mod tests {
         let (a, rest) = ((1, Some("a\nb")), (13, None));
         let found = matrix(&[row(a, a, 8), row(rest, a, 2), row(rest, rest, 2)], false);
         assert_eq!(found.columns, ["a b", "the rest (2 classes)"]);
-        // What is right among the rest is not known.
+        // Right decisions among the rest are not known.
         let right: Vec<bool> = found.rows.iter().flat_map(|row| row.cells.iter().map(|cell| cell.is_right)).collect();
         assert_eq!(right, [true, false, false, false]);
     }

@@ -27,9 +27,9 @@ pub fn coverage(key: &WindowKey) -> String {
     let conditions = conditions(key);
     format!(
         "select 'score' as by, score_from, score_to, predictions, pairs, pairs::float8 / nullif(predictions, 0) as coverage\nfrom \
-         trueup.calibration_history\nwhere {conditions}\nunion all\nselect decision, null, null, null, null, coverage\nfrom \
+         trueup.calibration_history\nwhere {conditions}\nunion all\nselect decision, null, null, null, null, covered\nfrom \
          trueup.classification_history\ncross join lateral (values ('positive decision', coverage_of_positive), ('negative \
-         decision', coverage_of_negative)) as by_decision(decision, coverage)\nwhere {conditions}\norder by by, score_from;"
+         decision', coverage_of_negative)) as by_decision(decision, covered)\nwhere {conditions}\norder by by, score_from;"
     )
 }
 

@@ -9,7 +9,7 @@ use crate::text::number::{number, percent};
 /// Said of a job whose labels are no true outcomes.
 pub const PROXY: &str = "Labels stand in for the true outcome: look for a second signal.";
 
-/// What a residual of the job is.
+/// The residual of a pair, in words.
 pub fn residual(about: &About) -> &'static str {
     if about.is_binary() { "distance of score and label" } else { "error" }
 }
