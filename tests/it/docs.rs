@@ -264,7 +264,7 @@ fn links_between_pages_lead_somewhere() {
     assert!(checked > 20, "{checked} links");
 }
 
-/// The seven jobs of `jobs/`, each over its made-up data.
+/// The eight jobs of `jobs/`, each over its made-up data.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shipped_job_runs_over_its_data() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -288,10 +288,10 @@ async fn every_shipped_job_runs_over_its_data() {
         }
     }
     jobs.sort();
-    assert_eq!(jobs, ["canary", "demand-sku", "fraud", "maintenance", "pricing", "ro-load", "spend"]);
+    assert_eq!(jobs, ["canary", "demand-sku", "fraud", "maintenance", "pricing", "ro-load", "spend", "tickets"]);
     let trueup = |arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap());
     let checked = trueup(&["check"]).ok();
-    assert!(checked.stdout.contains("7 job files checked: 0 errors"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("8 job files checked: 0 errors"), "{}", checked.stdout);
     trueup(&["test"]).ok();
     for job in &jobs {
         trueup(&["run", job]).ok();
@@ -312,6 +312,11 @@ async fn every_shipped_job_runs_over_its_data() {
     assert!(db.scalar::<i64>(disputed).await > 0);
     let firing = "select count(*) from trueup.alert_history where job = 'fraud' and to_state in ('pending', 'firing')";
     assert_eq!(db.scalar::<i64>(firing).await, 0);
+    // Tickets in one language are routed worse than all together, which no rule about the whole would find.
+    let firing = db.lines("select distinct rule, cohort from trueup.alert_history where job = 'tickets' and to_state = 'firing'").await;
+    assert_eq!(firing, ["language-left-behind | language=hu"]);
+    let classes = "select count(distinct label) from trueup.confusion_history where job = 'tickets' and label in ('billing', 'delivery', 'returns', 'other')";
+    assert_eq!(db.scalar::<i64>(classes).await, 4);
     // The canary is worse than what is in production.
     let firing = db.lines("select distinct rule, model_version from trueup.alert_history where job = 'canary' and to_state in ('pending', 'firing') and rule = 'worse-than-production'").await;
     assert_eq!(firing, ["worse-than-production | v5"]);
