@@ -16,7 +16,7 @@ pub enum Model {
     Multiclass,
 }
 
-/// Which labels are positive and which are negative.
+/// The labels that are positive, and those that are negative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
     pub positive: Vec<String>,
