@@ -24,7 +24,7 @@ pub struct About {
     pub hidden: Vec<String>,
     /// The job declares model versions.
     pub has_versions: bool,
-    /// What is predicted: `regression`, `binary`, `multiclass`. Empty means numbers.
+    /// Kind of prediction: `regression`, `binary`, `multiclass`. Empty means numbers.
     pub task: String,
     /// Labels stand in for the true outcome.
     pub proxy: bool,
