@@ -11,7 +11,7 @@ const TABLES: &str = "
     create schema bank;
     create table bank.p (id bigint primary key, at timestamptz not null, score float8, version text, region text, seen timestamptz not null);
     create table bank.l (id bigint primary key, outcome text, seen timestamptz not null);
-    create table bank.t (id bigint primary key, at timestamptz not null, queue text, seen timestamptz not null);
+    create table bank.t (id bigint primary key, at timestamptz not null, queue text, seen timestamptz not null, team text not null default 'first');
     create table bank.u (id bigint primary key, queue text, seen timestamptz not null);
     create index on bank.p (at); create index on bank.p (seen); create index on bank.l (seen);
     create index on bank.t (at); create index on bank.t (seen); create index on bank.u (seen);";
@@ -25,7 +25,7 @@ const ROWS: &str = "
     insert into bank.l
     select id, case when id * 53 % 97 < score * 97 then 'bad' else 'good' end, '2025-05-01Z' from bank.p
     where case when score >= 0.5 then id % 10 > 0 else id % 4 < 2 end;
-    insert into bank.t
+    insert into bank.t (id, at, queue, seen)
     select n, timestamptz '2025-05-01Z' + n * interval '4 minutes', (array['<script>alert(1)</script>', 'b, \"or\" not'])[n % 17] , '2025-05-01Z'
     from generate_series(1, 700) n;
     update bank.t set queue = 'queue ' || id % 17 where queue is null;
@@ -113,6 +113,8 @@ off = ["all"]
 [windows]
 tumbling = ["1d"]
 label_wait = "2d"
+[[cohorts]]
+by = ["team"]
 [metrics]
 include = ["macro_f1", "accuracy"]
 "#;
@@ -157,7 +159,7 @@ async fn pages_of_a_job_show_what_its_task_measures() {
     let accuracy: f64 = world
         .db
         .scalar(
-            "select accuracy from trueup.classification_history where job = 'tickets' order by window_end desc limit 1",
+            "select accuracy from trueup.classification_history where job = 'tickets' and cohort = 'all' order by window_end desc limit 1",
         )
         .await;
     let body = page("/jobs/tickets").await;
@@ -352,7 +354,7 @@ async fn several_classes_are_named_and_the_rest_is_summed() {
     let wanted = world
         .db
         .lines(
-            "with c as (select * from trueup.confusion_history where job = 'tickets' and window_end = '2025-05-03Z')
+            "with c as (select * from trueup.confusion_history where job = 'tickets' and cohort = 'all' and window_end = '2025-05-03Z')
              select name, (select sum(pairs) from c where label = name)::text
              from (select label as name, pairs from c union all select decision, pairs from c) as s
              group by name order by sum(pairs) desc, name limit 12",
@@ -362,7 +364,7 @@ async fn several_classes_are_named_and_the_rest_is_summed() {
     assert_eq!(found, wanted);
     let all: i64 = world
         .db
-        .scalar("select sum(pairs)::bigint from trueup.confusion_history where job = 'tickets' and window_end = '2025-05-03Z'")
+        .scalar("select sum(pairs)::bigint from trueup.confusion_history where job = 'tickets' and cohort = 'all' and window_end = '2025-05-03Z'")
         .await;
     assert_eq!(matrix[13][14], shown(all));
     let cells = |row: &Vec<String>| {
