@@ -183,9 +183,9 @@ pub struct CoverageLine {
 
 /// Returns the coverage by decision, then by tenth of the range of scores.
 pub fn coverage_lines(numbers: &NumbersRow, rows: &[BinRow]) -> Vec<CoverageLine> {
-    let positive = (numbers.coverage_of_positive, numbers.coverage_of_positive_low, numbers.coverage_of_positive_high);
-    let negative = (numbers.coverage_of_negative, numbers.coverage_of_negative_low, numbers.coverage_of_negative_high);
-    let decision = |(name, (value, low, high)): (&str, (Option<f64>, Option<f64>, Option<f64>))| {
+    let positive = [numbers.coverage_of_positive, numbers.coverage_of_positive_low, numbers.coverage_of_positive_high];
+    let negative = [numbers.coverage_of_negative, numbers.coverage_of_negative_low, numbers.coverage_of_negative_high];
+    let decision = |(name, [value, low, high]): (&str, [Option<f64>; 3])| {
         Some(CoverageLine {
             name: format!("{name} decisions"),
             predictions: String::new(),
