@@ -110,7 +110,7 @@ impl WindowBasis<'_> {
 }
 
 impl WindowBasis<'_> {
-    /// What the number is about, what to look at first, and what kind of labels it rests on. `None` if there is nothing to say.
+    /// Subject of the number, advice on the first thing to look at, and the kind of its labels. `None` if there is nothing to say.
     fn note(&self, metric: Option<&JobMetric>, name: &str) -> Option<String> {
         let groups = self.sample.and_then(|sample| sample.notes.get(name).map(|groups| format!("{groups}.")));
         let advice = metric.and_then(JobMetric::advice).map(str::to_owned);

@@ -77,7 +77,10 @@ fn chi_squared_of_few(freedom: f64, p: f64, z: f64) -> Option<f64> {
 }
 
 /// The 97.5 % point of Student's t.
-fn student(freedom: f64) -> Option<f64> {
+pub fn student(freedom: f64) -> Option<f64> {
+    if !freedom.is_finite() || freedom <= 0.0 {
+        return None;
+    }
     if freedom < MANY {
         return Some(StudentsT::new(0.0, 1.0, freedom).ok()?.inverse_cdf(0.975));
     }
@@ -162,6 +165,7 @@ mod tests {
             parameters: &Parameters::default(),
             histograms: &MergedHistograms::default(),
             exact: None,
+            exact_ranking: None,
             due: (0, 0),
             whole_loss: f64::NAN,
         };

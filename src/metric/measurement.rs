@@ -30,7 +30,7 @@ pub struct Sample {
     /// By name; `None` if there was nothing to average.
     pub metrics: BTreeMap<String, Option<f64>>,
     pub intervals: BTreeMap<String, Interval>,
-    /// What a number is about, by metric: the groups that a gap is between.
+    /// Subject of a number, by metric: the groups that a gap is between.
     pub notes: BTreeMap<String, String>,
 }
 

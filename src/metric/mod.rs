@@ -31,7 +31,7 @@ use state::{Merge, Sum};
 /// A job's settings for its metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
-    /// What is predicted.
+    /// Kind of prediction.
     pub task: Task,
     /// Largest |e| of `within_tolerance`, in the target unit.
     pub tolerance: Option<f64>,
@@ -39,7 +39,7 @@ pub struct Parameters {
     pub huber_delta: Option<f64>,
     /// Share of the largest squared errors that `trimmed_mse` leaves out; from 0 to below 1.
     pub trim: f64,
-    /// True if percentiles are computed from all pairs of a window instead of its histogram.
+    /// True if percentiles and rankings are computed from all pairs of a window instead of its histograms.
     pub exact: bool,
     /// True if pairs have a weight, which is their first extra value.
     pub weighted: bool,
@@ -56,6 +56,8 @@ pub struct Sums<'a> {
     pub histograms: &'a MergedHistograms,
     /// Percentiles of |e| and e² computed from all pairs, if the job asks for exact ones.
     pub exact: Option<&'a ExactQuantiles>,
+    /// Scores of both classes in order, computed from all pairs, if the job asks for exact values.
+    pub exact_ranking: Option<&'a Ranking>,
     /// Predictions old enough that their labels are due, and how many of them have one.
     pub due: (i64, i64),
     /// Summed loss of the whole window, for the same versions; see [`family::loss`].
@@ -175,6 +177,9 @@ impl Sums<'_> {
 
     /// Returns the scores of both classes in order.
     pub fn ranking(&self) -> Ranking {
+        if let Some(exact) = self.exact_ranking {
+            return exact.clone();
+        }
         Ranking::new(self.histograms.get(HistogramKind::Positives), self.histograms.get(HistogramKind::Negatives))
     }
 
@@ -261,7 +266,7 @@ pub struct Metric {
     pub interval: Option<fn(&Sums<'_>) -> Option<Interval>>,
     /// Metrics that are always added with it: counts of the pairs that it leaves out.
     pub implies: &'static [&'static str],
-    /// What to look at first when it is out of bounds, for messages. Empty if that depends.
+    /// Advice for messages: the first thing to look at when it is out of bounds. Empty if that depends.
     pub advice: &'static str,
 }
 
@@ -400,7 +405,7 @@ impl JobMetric {
         }
     }
 
-    /// What to look at first when it is out of bounds.
+    /// Advice: the first thing to look at when it is out of bounds.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Catalogue(metric) => Some(metric.advice).filter(|advice| !advice.is_empty()),

@@ -10,12 +10,34 @@ use crate::metric::state::histogram::Histogram;
 use crate::metric::state::score;
 use crate::metric::task::Scores;
 
-/// Positive and negative labels of the scores in one bin.
-#[derive(Debug, Clone, Copy, Default)]
+/// Positive and negative labels of the scores in one bin, or of one score.
+#[derive(Debug, Clone, Copy)]
 struct Bin {
-    number: i32,
+    place: Place,
     positives: f64,
     negatives: f64,
+}
+
+/// Content of a bin: many scores, or one.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Bin(i32),
+    Score(f64),
+}
+
+impl Bin {
+    fn at(place: Place) -> Self {
+        Self { place, positives: 0.0, negatives: 0.0 }
+    }
+
+    /// Log-odds of its probability.
+    fn log_odds(&self) -> f64 {
+        let p = match self.place {
+            Place::Bin(number) => score::value_of(number, Scores::Probabilities),
+            Place::Score(score) => score.clamp(score::EDGE, 1.0 - score::EDGE),
+        };
+        (p / (1.0 - p)).ln()
+    }
 }
 
 /// Scores of two classes, in growing order of the score.
@@ -26,21 +48,35 @@ pub struct Ranking {
     negatives: f64,
 }
 
-/// Fewer of either class give no interval: simulated ones of 95 % held in 90 % with 21 positives, and in 66 % with 3.
-const FEWEST: f64 = 10.0;
+/// Fewer of either class give no interval: in simulations with ten positives and an area of 0.9 it held in 88 %.
+const FEWEST: f64 = 20.0;
 
 impl Ranking {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn new(positives: &Histogram, negatives: &Histogram) -> Self {
         let mut bins: BTreeMap<i32, Bin> = BTreeMap::new();
         for (number, count) in positives.bins() {
-            bins.entry(number).or_insert(Bin { number, ..Bin::default() }).positives += count as f64;
+            bins.entry(number).or_insert(Bin::at(Place::Bin(number))).positives += count as f64;
         }
         for (number, count) in negatives.bins() {
-            bins.entry(number).or_insert(Bin { number, ..Bin::default() }).negatives += count as f64;
+            bins.entry(number).or_insert(Bin::at(Place::Bin(number))).negatives += count as f64;
         }
         let (m, n) = (positives.total() as f64, negatives.total() as f64);
         Self { bins: bins.into_values().collect(), positives: m, negatives: n }
+    }
+
+    /// Builds it from distinct scores in growing order, each with the number of its positive and of its negative labels.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn exact(scores: impl IntoIterator<Item = (f64, i64, i64)>) -> Self {
+        let bin = |(score, positives, negatives): (f64, i64, i64)| Bin {
+            place: Place::Score(score),
+            positives: positives as f64,
+            negatives: negatives as f64,
+        };
+        let bins: Vec<Bin> = scores.into_iter().map(bin).collect();
+        let sum = |of: fn(&Bin) -> f64| bins.iter().map(of).sum::<f64>();
+        let (positives, negatives) = (sum(|bin| bin.positives), sum(|bin| bin.negatives));
+        Self { bins, positives, negatives }
     }
 
     /// Area under the ROC curve: the share of pairs of a positive and a negative in which the positive has the higher score, a tie
@@ -54,22 +90,27 @@ impl Ranking {
         ordered / (self.positives * self.negatives)
     }
 
-    /// 95 % interval of [`Ranking::auc`]: DeLong's variance, on the log-odds of the area so that it stays within 0 and 1. `None` with
-    /// fewer than ten of either class, or where the classes do not overlap.
+    /// 95 % interval of [`Ranking::auc`]: DeLong's variance, on the log-odds of the area so that it stays within 0 and 1, with a point
+    /// of Student's t by Satterthwaite's degrees of freedom. `None` with fewer than twenty of either class, or where the classes do
+    /// not overlap.
     pub fn auc_interval(&self) -> Option<Interval> {
         if self.positives < FEWEST || self.negatives < FEWEST {
             return None;
         }
         let area = self.auc();
-        let deviation = self.auc_variance().sqrt() / (area * (1.0 - area));
+        let (of_positives, of_negatives) = self.auc_variances();
+        let variance = of_positives + of_negatives;
+        let freedom = variance * variance
+            / (of_positives.powi(2) / (self.positives - 1.0) + of_negatives.powi(2) / (self.negatives - 1.0));
+        let deviation = variance.sqrt() / (area * (1.0 - area));
         let odds = (area / (1.0 - area)).ln();
         let share = |odds: f64| 1.0 / (1.0 + (-odds).exp());
-        let half = interval::Z * deviation;
+        let half = interval::student(freedom)? * deviation;
         interval::bounds(share(odds - half), share(odds + half))
     }
 
-    /// DeLong's variance of the area.
-    fn auc_variance(&self) -> f64 {
+    /// The two parts of DeLong's variance of the area: of the positives and of the negatives.
+    fn auc_variances(&self) -> (f64, f64) {
         let area = self.auc();
         let (mut below, mut above) = (0.0, self.positives);
         let (mut of_positives, mut of_negatives) = (0.0, 0.0);
@@ -82,7 +123,7 @@ impl Ranking {
             below += bin.negatives;
         }
         let (m, n) = (self.positives, self.negatives);
-        of_positives / (m - 1.0) / m + of_negatives / (n - 1.0) / n
+        (of_positives / (m - 1.0) / m, of_negatives / (n - 1.0) / n)
     }
 
     /// Average precision: Σ (recall gained at a score) · (precision of all scores from there up). NaN without positives.
@@ -131,21 +172,14 @@ impl Ranking {
         if self.positives * self.negatives == 0.0 {
             return None;
         }
-        let points: Vec<(f64, Bin)> = self
-            .bins
-            .iter()
-            .map(|bin| {
-                let p = score::value_of(bin.number, Scores::Probabilities);
-                ((p / (1.0 - p)).ln(), *bin)
-            })
-            .collect();
-        let (mut intercept, mut slope) = (0.0, 1.0);
+        let points: Vec<(f64, Bin)> = self.bins.iter().map(|bin| (bin.log_odds(), *bin)).collect();
+        let (mut intercept, mut slope) = (0.0, 0.0);
         for _ in 0..100 {
             let step = newton(&points, intercept, slope)?;
             // A long step would leave the region in which the quadratic is any good.
             let scale = 1.0_f64.min(5.0 / (step.0.abs() + step.1.abs()).max(1e-300));
             (intercept, slope) = (intercept + scale * step.0, slope + scale * step.1);
-            if step.0.abs() + step.1.abs() < 1e-10 {
+            if step.0.abs() + step.1.abs() < 1e-9 * (1.0 + intercept.abs() + slope.abs()) {
                 return Some((intercept, slope)).filter(|_| intercept.abs() < 1e3 && slope.abs() < 1e3);
             }
         }
@@ -197,6 +231,21 @@ mod tests {
         assert!((plain.average_precision() - 0.833_333_333_333_333_3).abs() < 1e-12);
         let ties = ranking(&[0.5, 0.5, 0.9, 0.1], &[1, 0, 1, 0]);
         assert!((ties.auc() - 0.875).abs() < 1e-12);
+    }
+
+    /// DeLong's variance from its definition over all pairs of the golden set: 0.009355…
+    #[test]
+    fn the_variance_of_the_area_is_that_of_delong() {
+        let scores =
+            [0.05, 0.1, 0.15, 0.2, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.5, 0.55, 0.6, 0.7, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0];
+        let ranking = ranking(&scores, &[0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 1]);
+        let (of_positives, of_negatives) = ranking.auc_variances();
+        assert!(
+            (ranking.auc() - 0.82).abs() < 1e-12
+                && (ranking.average_precision() - 0.829_987_920_576_155_8).abs() < 1e-12
+        );
+        assert!((of_positives + of_negatives - 0.009_355_555_555_555_554).abs() < 1e-12);
+        assert!((ranking.separation() - 0.5).abs() < 1e-12 && ranking.auc_interval().is_none());
     }
 
     #[test]

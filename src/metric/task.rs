@@ -1,4 +1,4 @@
-//! What a model predicts: numbers, or one of two classes.
+//! Kinds of prediction: numbers, one of two classes, or one of several.
 
 /// The kind of prediction, with the settings that its metrics need.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Multiclass {
 pub struct Binary {
     /// How a score becomes a decision.
     pub decision: Decision,
-    /// What scores are.
+    /// Meaning of scores.
     pub scores: Scores,
     pub cost: Option<Cost>,
     /// Other thresholds that rates of positive decisions are kept for.
@@ -43,7 +43,7 @@ pub enum Decision {
     Extra(usize),
 }
 
-/// What scores are.
+/// Meaning of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scores {
     /// Probabilities of the positive class, from 0 to 1.
@@ -52,7 +52,7 @@ pub enum Scores {
     Any,
 }
 
-/// What a wrong decision costs, in any one unit.
+/// Costs of wrong decisions, in any one unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     pub false_positive: f64,
@@ -108,7 +108,7 @@ impl Binary {
         }
     }
 
-    /// SQL that is true for a usable score; false or null for NULL, NaN and whatever is out of range.
+    /// SQL that is true for a usable score; false or null for NULL, NaN and numbers out of range.
     pub fn usable_sql(&self, score: &str) -> String {
         match self.scores {
             Scores::Probabilities => format!("{score} between 0 and 1"),

@@ -287,7 +287,7 @@ fn row(window_id: i64, m: &Measurement) -> NewMeasurement {
     }
 }
 
-/// What the numbers are about: notes by metric, and the confusion matrix of several classes as triples of predicted class, actual
+/// Subjects of the numbers: notes by metric, and the confusion matrix of several classes as triples of predicted class, actual
 /// class and number of pairs. Null if there is nothing to say.
 fn notes(m: &Measurement) -> Json {
     let of_metrics = m.sample.notes.iter().map(|(metric, note)| (metric.clone(), json!(note)));

@@ -194,10 +194,12 @@ impl PlannedJob {
 
     /// The comparisons of groups.
     fn gaps(&self) -> Vec<&Fairness> {
-        let gap = |metric| match metric {
-            &JobMetric::Fairness(ref fairness) => Some(fairness),
-            _ => None,
-        };
+        fn gap(metric: &JobMetric) -> Option<&Fairness> {
+            match metric {
+                JobMetric::Fairness(fairness) => Some(fairness),
+                _ => None,
+            }
+        }
         self.metrics.iter().filter_map(gap).collect()
     }
 

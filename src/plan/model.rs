@@ -1,4 +1,4 @@
-//! What the model predicts, as far as it decides how the source is read: which labels are positive.
+//! The kind of prediction, as far as it decides how the source is read: which labels are positive.
 
 use crate::domain::name::text_literal;
 use crate::metric::confusion;
@@ -16,7 +16,7 @@ pub enum Model {
     Multiclass,
 }
 
-/// Which labels are positive and which are negative.
+/// The labels that are positive, and those that are negative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
     pub positive: Vec<String>,

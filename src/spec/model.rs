@@ -1,11 +1,11 @@
-//! `[model]` of a job file: what is predicted.
+//! `[model]` of a job file: the kind of prediction.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What the model predicts.
+/// The kind of prediction, and its settings.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
@@ -40,7 +40,7 @@ pub enum TaskSpec {
     Multiclass,
 }
 
-/// What scores are.
+/// Meaning of scores.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScoresSpec {

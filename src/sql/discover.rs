@@ -1,11 +1,12 @@
 //! Statements that inspect tables which may become a job: how well they match, and how their rows are distributed.
 
-use crate::domain::name::Identifier;
+use crate::domain::name::{Identifier, text_literal};
+use crate::plan::propose::class::Classes;
 use crate::plan::propose::{Proposal, TableInfo};
 use crate::sql::PlannedSql;
 
 /// Maximum rows in a sample.
-const SAMPLE: u32 = 20_000;
+pub(super) const SAMPLE: u32 = 20_000;
 
 /// Counts the predictions of a sample, those with a label, and those beyond the first one with their key.
 pub fn matches(proposal: &Proposal) -> Result<PlannedSql, String> {
@@ -91,11 +92,23 @@ const COMPARED: usize = 200_000;
 /// Compares each of the values with each of the actuals, over rows that have both: `value` and `actual` as 1-based
 /// positions in the lists, `pairs`, Spearman's `rank` correlation, `distance` as defined in
 /// [`Agreement`](crate::plan::propose::agree::Agreement), and the shares `equal`, `inside` and `positive`.
-pub fn agreement(proposal: &Proposal, values: &[&str], actuals: &[&str]) -> Result<PlannedSql, String> {
+/// Actuals among `classes` are 1 for the positive class and 0 for the other.
+pub fn agreement(
+    proposal: &Proposal,
+    values: &[&str],
+    actuals: &[&str],
+    classes: &[Classes],
+) -> Result<PlannedSql, String> {
     let (p, l) = (name(&proposal.predictions)?, name(&proposal.labels)?);
     let (pk, lk) = (Identifier::new(&proposal.id.0)?, Identifier::new(&proposal.id.1)?);
     let rows = (COMPARED / (values.len() * actuals.len()).max(1)).clamp(200, 5_000);
-    let (x, y) = (unfolded("s", values)?, unfolded("l", actuals)?);
+    let float = |row: &str, column: &str| Ok(format!("{row}.{}::float8", Identifier::new(column)?));
+    let label = |column: &&str| match classes.iter().find(|two| two.column == **column) {
+        Some(classes) => class("l", classes),
+        None => float("l", column),
+    };
+    let x = values.iter().map(|column| float("s", column)).collect::<Result<Vec<_>, String>>()?.join(", ");
+    let y = actuals.iter().map(label).collect::<Result<Vec<_>, String>>()?.join(", ");
     Ok(PlannedSql::new(format!(
         "with s as (select * from {p} where {pk} is not null limit {SAMPLE}),
          m as materialized (
@@ -128,13 +141,18 @@ pub fn agreement(proposal: &Proposal, values: &[&str], actuals: &[&str]) -> Resu
     )))
 }
 
-/// Columns of a row as a list of floats.
-fn unfolded(row: &str, columns: &[&str]) -> Result<String, String> {
-    let columns: Result<Vec<String>, String> =
-        columns.iter().map(|column| Ok(format!("{row}.{}::float8", Identifier::new(column)?))).collect();
-    Ok(columns?.join(", "))
+/// SQL of a label as 1 for the positive class, 0 for any other and NULL.
+pub(super) fn class(row: &str, classes: &Classes) -> Result<String, String> {
+    let label = Identifier::new(&classes.column)?;
+    Ok(match classes.is_number() {
+        true => format!("{row}.{label}::float8"),
+        false => {
+            let positive = text_literal(&classes.positive);
+            format!("case when {row}.{label} is not null then ({row}.{label}::text = {positive})::int::float8 end")
+        }
+    })
 }
 
-fn name(table: &TableInfo) -> Result<String, String> {
+pub(super) fn name(table: &TableInfo) -> Result<String, String> {
     Ok(format!("{}.{}", Identifier::new(&table.schema)?, Identifier::new(&table.name)?))
 }

@@ -5,6 +5,7 @@
 pub mod classes;
 pub mod discover;
 pub mod import;
+pub mod labels;
 pub mod pairs;
 pub mod probe;
 pub mod sample;

@@ -147,7 +147,7 @@ fn with_labels(job: &PlannedJob, rows: &str, alias: &str, more: &str) -> String 
     )
 }
 
-/// A value as a number, whatever its type: of a class, 1 if it is positive.
+/// A value of any type as a number: of a class, 1 if it is positive.
 fn number(job: &PlannedJob, column: &str) -> String {
     match &job.model {
         Model::Regression => format!("{column}::float8"),

@@ -89,8 +89,52 @@ left join (select distinct version, model_version from numbered) as v on v.versi
 ///
 /// Columns: `no, cohort_set, cohort_values, is_other, model_version, abs_error, squared_error`.
 pub fn exact_quantiles(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
-    let rows = source::classified(job, facts, Selection::Range, Fence::of(facts));
     let quantiles = QUANTILES.map(|q| q.to_string()).join(", ");
+    PlannedSql::new(format!(
+        r"{pairs}
+select {KEY}, {version} as model_version, percentile_cont(array[{quantiles}]) within group (order by s.e) as abs_error,
+       percentile_cont(array[{quantiles}]) within group (order by case when s.e < 1e-70 then 0 else s.e * s.e end) as squared_error
+{FROM_PAIRS}
+group by {grouping}",
+        pairs = pairs_of_windows(job, facts),
+        version = version(job),
+        grouping = grouping(job),
+    ))
+}
+
+/// Distinct scores of the same windows in growing order, with their numbers of positive and negative labels; see
+/// [`exact_quantiles`] for the parameters.
+///
+/// Columns: `no, cohort_set, cohort_values, is_other, model_version, scores, positives, negatives`.
+pub fn exact_scores(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
+    PlannedSql::new(format!(
+        r"{pairs}
+select q.no, q.cohort_set, q.cohort_values, q.is_other, q.model_version, array_agg(q.p order by q.p) as scores,
+       array_agg(q.positives order by q.p) as positives, array_agg(q.negatives order by q.p) as negatives
+from (
+    select {KEY}, {version} as model_version, s.p, count(*) filter (where s.a = 1) as positives,
+           count(*) filter (where s.a = 0) as negatives
+    {FROM_PAIRS}
+    group by {grouping}
+) as q
+group by q.no, q.cohort_set, q.cohort_values, q.is_other, q.model_version",
+        pairs = pairs_of_windows(job, facts),
+        version = version(job),
+        grouping = match job.predictions.version {
+            Some(_) => format!("grouping sets (({KEY}, k.model_version, s.p), ({KEY}, s.p))"),
+            None => format!("{KEY}, s.p"),
+        },
+    ))
+}
+
+/// Pairs `s` of windows with the cohorts `k` that they count for.
+const FROM_PAIRS: &str = "from placed as s
+join kept as k
+    on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version";
+
+/// Common table expressions: the pairs of windows from the source (`placed`), and [`ranked`].
+fn pairs_of_windows(job: &PlannedJob, facts: &SourceFacts) -> String {
+    let rows = source::classified(job, facts, Selection::Range, Fence::of(facts));
     // Parameters of the parts follow those of the source.
     let ranked = ranked(job)
         .replace("$6::bool[]", "$9::bool[]")
@@ -98,30 +142,22 @@ pub fn exact_quantiles(job: &PlannedJob, facts: &SourceFacts) -> PlannedSql {
         .replace("$4::timestamptz[]", "$7::timestamptz[]")
         .replace("$3::int[]", "$6::int[]")
         .replace("$2::int[]", "$5::int[]");
-    PlannedSql::new(format!(
+    format!(
         r"{ranked}, pairs as (
-    select s.bucket_start, array[{dims}]::text[] as dimensions, s.model_version, abs(s.predicted - s.actual) as e
+    select s.bucket_start, array[{dims}]::text[] as dimensions, s.model_version, abs(s.predicted - s.actual) as e,
+           s.predicted as p, s.actual as a
     from {from}
     where s.class = 0
 ), placed as (
-    select w.no, c.cohort_set, c.cohort_values, n.model_version, n.e
+    select w.no, c.cohort_set, c.cohort_values, n.model_version, n.e, n.p, n.a
     from unnest($10::int[], $11::timestamptz[], $12::timestamptz[]) as w (no, starts, ends)
     join pairs as n on n.bucket_start >= w.starts and n.bucket_start < w.ends
     cross join lateral (values {sets}) as c (cohort_set, cohort_values)
-)
-select {key}, {version} as model_version, percentile_cont(array[{quantiles}]) within group (order by s.e) as abs_error,
-       percentile_cont(array[{quantiles}]) within group (order by case when s.e < 1e-70 then 0 else s.e * s.e end) as squared_error
-from placed as s
-join kept as k
-    on k.no = s.no and k.cohort_set = s.cohort_set and k.all_values = s.cohort_values and k.model_version = s.model_version
-group by {grouping}",
+)",
         dims = list(job.dimensions.len(), |n| format!("s.d{n}")),
         from = rows.from,
         sets = sets(job),
-        key = KEY,
-        version = version(job),
-        grouping = grouping(job),
-    ))
+    )
 }
 
 const KEY: &str = "k.no, k.cohort_set, k.cohort_values, k.is_other";

@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use crate::plan::propose::agree::Agreement;
+use crate::plan::propose::class::Classes;
 use crate::plan::propose::column::Profile;
 use crate::plan::propose::{ColumnInfo, ColumnKind, Proposal, TableInfo};
 use crate::sql::discover;
@@ -36,7 +37,8 @@ impl From<String> for LookError {
 pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<TableInfo>> {
     let rows = sqlx::query(
         r"
-        select n.nspname::text as schema, c.relname::text as name, c.reltuples::float8 as rows, a.attname::text as column_name, t.typname::text as type_name,
+        select n.nspname::text as schema, c.relname::text as name, c.reltuples::float8 as rows, a.attname::text as column_name,
+               case t.typtype when 'e' then 'enum' else t.typname::text end as type_name,
                exists (
                    select from pg_index i
                    where i.indrelid = c.oid and i.indisunique and i.indpred is null and i.indexprs is null
@@ -77,7 +79,7 @@ fn kind(type_name: &str) -> ColumnKind {
     match type_name {
         "int2" | "int4" | "int8" => ColumnKind::Integer,
         "float4" | "float8" | "numeric" => ColumnKind::Number,
-        "text" | "varchar" | "bpchar" => ColumnKind::Text,
+        "text" | "varchar" | "bpchar" | "enum" => ColumnKind::Text,
         "uuid" => ColumnKind::Uuid,
         "bool" => ColumnKind::Boolean,
         "timestamptz" => ColumnKind::Instant,
@@ -157,17 +159,18 @@ pub async fn profiles(
     rows.iter().zip(columns).map(profile).collect()
 }
 
-/// Compares each of the values with each of the actuals. Empty if there is nothing to compare.
+/// Compares each of the values with each of the actuals, of which some are classes. Empty if there is nothing to compare.
 pub async fn agreement(
     connection: &mut PgConnection,
     proposal: &Proposal,
     values: &[&str],
     actuals: &[&str],
+    classes: &[Classes],
 ) -> Result<Vec<Agreement>, LookError> {
     if values.is_empty() || actuals.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = session::fetch(connection, &discover::agreement(proposal, values, actuals)?, &[]).await?;
+    let rows = session::fetch(connection, &discover::agreement(proposal, values, actuals, classes)?, &[]).await?;
     let of = |row: &PgRow, list: &[&str], column: &str| -> sqlx::Result<String> {
         let place: i64 = row.try_get(column)?;
         let name = usize::try_from(place - 1).ok().and_then(|n| list.get(n));

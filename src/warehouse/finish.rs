@@ -7,6 +7,7 @@ use crate::domain::window::Slice;
 use crate::metric::family;
 use crate::metric::family::fairness::Group;
 use crate::metric::measurement::{Counts, Measurement, Sample};
+use crate::metric::ranking::Ranking;
 use crate::metric::{ExactQuantiles, JobMetric, MergedHistograms, Sums};
 use crate::plan::PlannedJob;
 
@@ -21,6 +22,7 @@ pub struct Merged {
     pub sums: Vec<f64>,
     pub histograms: MergedHistograms,
     pub exact: Option<ExactQuantiles>,
+    pub exact_ranking: Option<Ranking>,
     /// Number of predictions whose labels are due, and how many of those labels have arrived.
     pub due: (i64, i64),
     pub digest: String,
@@ -90,6 +92,7 @@ fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, whole_loss: f64) -> Sums<'a
         parameters: &job.parameters,
         histograms: &merged.histograms,
         exact: merged.exact.as_ref(),
+        exact_ranking: merged.exact_ranking.as_ref(),
         due: merged.due,
         whole_loss,
     }

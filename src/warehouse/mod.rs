@@ -10,6 +10,7 @@ mod finish;
 pub mod import;
 pub mod indexes;
 pub mod inspect;
+pub mod labels;
 pub mod pairs;
 pub mod rollups;
 pub mod session;

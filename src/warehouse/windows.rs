@@ -8,11 +8,12 @@ use sqlx::{PgConnection, Row};
 
 use crate::domain::window::{Slice, floor};
 use crate::metric::measurement::{Counts, Measurement};
+use crate::metric::ranking::Ranking;
 use crate::metric::state::kind::HistogramKind;
 use crate::metric::{ExactQuantiles, MergedHistograms};
 use crate::plan::source::SourceFacts;
 use crate::plan::{PlannedJob, rollup};
-use crate::sql::window;
+use crate::sql::{PlannedSql, window};
 use crate::warehouse::finish::{self, Merged};
 use crate::warehouse::session::{self, Bind};
 
@@ -48,18 +49,19 @@ pub async fn measure(
             histograms.entry(key).or_default().insert(kind, bins.into_iter());
         }
     }
-    let mut exact = match job.parameters.exact && kept.has(HistogramKind::Errors) {
-        true => exact_quantiles(connection, job, facts, plan_id, as_of, windows, &parts).await?,
-        false => HashMap::new(),
-    };
+    let pairs = FromPairs { job, facts, plan_id, as_of, windows, parts: &parts };
+    let wanted = |kind| job.parameters.exact && kept.has(kind);
+    let mut exact = if wanted(HistogramKind::Errors) { pairs.quantiles(connection).await? } else { HashMap::new() };
+    let mut rankings =
+        if wanted(HistogramKind::Positives) { pairs.rankings(connection).await? } else { HashMap::new() };
     let rows = session::fetch(connection, &window::merge(job), &binds).await?;
     let merged: Vec<Merged> = rows
         .iter()
         .map(|row| {
             let key = Key::of(row)?;
             let histograms = histograms.remove(&key).unwrap_or_default();
-            let exact = exact.remove(&key);
-            Ok(Merged { histograms, exact, ..merged(job, windows, row, key)? })
+            let (exact, exact_ranking) = (exact.remove(&key), rankings.remove(&key));
+            Ok(Merged { histograms, exact, exact_ranking, ..merged(job, windows, row, key)? })
         })
         .collect::<sqlx::Result<_>>()?;
     Ok(finish::finish(job, merged))
@@ -138,42 +140,65 @@ async fn bins_of(
         .collect()
 }
 
-/// Computes quantiles from all pairs of the windows, read from the source.
-async fn exact_quantiles(
-    connection: &mut PgConnection,
-    job: &PlannedJob,
-    facts: &SourceFacts,
+/// Reads all pairs of the windows from the source, for values that no histogram gives.
+struct FromPairs<'a> {
+    job: &'a PlannedJob,
+    facts: &'a SourceFacts,
     plan_id: i64,
     as_of: DateTime<Utc>,
-    windows: &[DueWindow],
-    parts: &Parts,
-) -> sqlx::Result<HashMap<Key, ExactQuantiles>> {
-    let starts: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.start).collect();
-    let ends: Vec<DateTime<Utc>> = windows.iter().map(|window| window.slice.end).collect();
-    let numbers: Vec<i32> = (0..).take(windows.len()).collect();
-    let (Some(first), Some(last)) = (starts.iter().min(), ends.iter().max()) else { return Ok(HashMap::new()) };
-    let binds = [
-        Bind::Id(plan_id),
-        Bind::Time(as_of),
-        Bind::Time(*first),
-        Bind::Time(*last),
-        Bind::Numbers(&parts.numbers),
-        Bind::Numbers(&parts.grains),
-        Bind::Times(&parts.starts),
-        Bind::Times(&parts.ends),
-        Bind::Flags(&parts.due),
-        Bind::Numbers(&numbers),
-        Bind::Times(&starts),
-        Bind::Times(&ends),
-    ];
-    let rows = session::fetch(connection, &window::exact_quantiles(job, facts), &binds).await?;
-    rows.iter()
-        .map(|row| {
-            let exact =
-                ExactQuantiles { abs_error: row.try_get("abs_error")?, squared_error: row.try_get("squared_error")? };
-            Ok((Key::of(row)?, exact))
-        })
-        .collect()
+    windows: &'a [DueWindow],
+    parts: &'a Parts,
+}
+
+impl FromPairs<'_> {
+    async fn rows(&self, connection: &mut PgConnection, sql: &PlannedSql) -> sqlx::Result<Vec<PgRow>> {
+        let starts: Vec<DateTime<Utc>> = self.windows.iter().map(|window| window.slice.start).collect();
+        let ends: Vec<DateTime<Utc>> = self.windows.iter().map(|window| window.slice.end).collect();
+        let numbers: Vec<i32> = (0..).take(self.windows.len()).collect();
+        let (Some(first), Some(last)) = (starts.iter().min(), ends.iter().max()) else { return Ok(Vec::new()) };
+        let binds = [
+            Bind::Id(self.plan_id),
+            Bind::Time(self.as_of),
+            Bind::Time(*first),
+            Bind::Time(*last),
+            Bind::Numbers(&self.parts.numbers),
+            Bind::Numbers(&self.parts.grains),
+            Bind::Times(&self.parts.starts),
+            Bind::Times(&self.parts.ends),
+            Bind::Flags(&self.parts.due),
+            Bind::Numbers(&numbers),
+            Bind::Times(&starts),
+            Bind::Times(&ends),
+        ];
+        session::fetch(connection, sql, &binds).await
+    }
+
+    async fn quantiles(&self, connection: &mut PgConnection) -> sqlx::Result<HashMap<Key, ExactQuantiles>> {
+        let rows = self.rows(connection, &window::exact_quantiles(self.job, self.facts)).await?;
+        rows.iter()
+            .map(|row| {
+                let exact = ExactQuantiles {
+                    abs_error: row.try_get("abs_error")?,
+                    squared_error: row.try_get("squared_error")?,
+                };
+                Ok((Key::of(row)?, exact))
+            })
+            .collect()
+    }
+
+    async fn rankings(&self, connection: &mut PgConnection) -> sqlx::Result<HashMap<Key, Ranking>> {
+        let rows = self.rows(connection, &window::exact_scores(self.job, self.facts)).await?;
+        rows.iter()
+            .map(|row| {
+                let (positives, negatives): (Vec<i64>, Vec<i64>) =
+                    (row.try_get("positives")?, row.try_get("negatives")?);
+                let scores: Vec<f64> = row.try_get("scores")?;
+                let labels = positives.into_iter().zip(negatives);
+                let scores = scores.into_iter().zip(labels).map(|(score, (one, zero))| (score, one, zero));
+                Ok((Key::of(row)?, Ranking::exact(scores)))
+            })
+            .collect()
+    }
 }
 
 fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sqlx::Result<Merged> {
@@ -195,6 +220,7 @@ fn merged(job: &PlannedJob, windows: &[DueWindow], row: &PgRow, key: Key) -> sql
         sums: row.try_get("sums")?,
         histograms: MergedHistograms::default(),
         exact: None,
+        exact_ranking: None,
         due: (row.try_get("due")?, row.try_get("received")?),
         digest: row.try_get("digest")?,
     })

@@ -60,6 +60,10 @@ async fn follow(name: &str, db: &TestDatabase, folder: &Folder) -> usize {
             "toml" if body.contains("[receivers.") => {
                 folder.write("trueup.toml", &body);
             }
+            "toml" if body.starts_with("[job]") => {
+                let name = body.split("name = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a name");
+                folder.write(&format!("jobs/{name}.toml"), &body);
+            }
             "sh" => {
                 for (line, arguments) in commands(&body) {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -90,6 +94,55 @@ async fn the_tutorial_works_as_it_is_written() {
     let days = "select count(*) from trueup.window_history where window_name = 'tumbling 1d' and cohort = 'all' and labeled > 0";
     assert!(db.scalar::<i64>(days).await >= 7, "a backfill of a week");
     assert_eq!(db.lines("select rule, state from trueup.alert where state = 'firing'").await, ["rmse-high | firing"]);
+}
+
+/// The example of the page is declared, measured and queried as it says, and the numbers that it gives are right.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_classes_works_as_it_is_written() {
+    let db = TestDatabase::new().await;
+    let folder = Folder::new("classes-page");
+    assert_eq!(follow("classes.md", &db, &folder).await, 3);
+    let checked = folder.run_on(&db.url(), &["check"]).ok().stdout;
+    assert!(checked.contains("`cancelled`") && checked.contains("[unknown-class]"), "{checked}");
+    for code in ["few-positives", "idle-threshold", "unusable-scores"] {
+        assert!(!checked.contains(code), "{checked}");
+    }
+    let text = page("classes.md");
+    let queries: Vec<String> = blocks(&text)
+        .into_iter()
+        .filter(|(kind, body)| kind == "sql" && body.starts_with("select"))
+        .map(|(_, body)| body)
+        .collect();
+    assert_eq!(queries.len(), 3);
+    for query in &queries {
+        assert!(!db.lines(query.trim_end_matches(';')).await.is_empty(), "{query}");
+    }
+    assert_eq!(db.lines(queries[2].trim_end_matches(';')).await.len(), 10);
+    let last = db
+        .lines(&format!(
+            "select labeled, positive_rate > 0, auc is null from ({}) as q",
+            queries[1].trim_end_matches(';')
+        ))
+        .await;
+    assert_eq!(last, ["0 | true | true"], "scores are known before any label");
+    // Every reason for which a pair is excluded is one of the view.
+    let outcomes = db.lines("select distinct outcome from trueup.residual_history where job = 'loans'").await;
+    assert!(outcomes.contains(&"unknown class".to_owned()), "{outcomes:?}");
+    // Both examples of scores that are known at once, and the share of amounts, have a value without labels.
+    let known = "select count(*) from trueup.metric_history where job = 'loans' and window_name = 'rolling 24h' and labeled = 0
+                 and metric in ('positive_rate', 'positive_rate_at_0_3', 'positive_rate_at_0_7', 'score_mean', 'declined_amount')
+                 and cohort = 'all' and model_version is null and value is not null";
+    assert_eq!(db.scalar::<i64>(known).await, 5);
+    // Objectives as the page lists them.
+    let job = std::fs::read_to_string(folder.0.join("jobs/loans.toml")).expect("the job");
+    let table = text.split("| objective | `good` |").nth(1).expect("objectives");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let goods: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(goods.len(), 3);
+    for good in goods {
+        folder.write("jobs/loans.toml", &job.replace("good = \"decision = label\"", &format!("good = \"{good}\"")));
+        folder.run_on(&db.url(), &["check"]).ok();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +264,7 @@ fn links_between_pages_lead_somewhere() {
     assert!(checked > 20, "{checked} links");
 }
 
-/// The six jobs of `jobs/`, each over its made-up data.
+/// The eight jobs of `jobs/`, each over its made-up data.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shipped_job_runs_over_its_data() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -235,10 +288,10 @@ async fn every_shipped_job_runs_over_its_data() {
         }
     }
     jobs.sort();
-    assert_eq!(jobs, ["canary", "demand-sku", "maintenance", "pricing", "ro-load", "spend"]);
+    assert_eq!(jobs, ["canary", "demand-sku", "fraud", "maintenance", "pricing", "ro-load", "spend", "tickets"]);
     let trueup = |arguments: &[&str]| Run::of(folder.trueup(arguments).env("DATABASE_URL", db.url()).output().unwrap());
     let checked = trueup(&["check"]).ok();
-    assert!(checked.stdout.contains("6 job files checked: 0 errors"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("8 job files checked: 0 errors"), "{}", checked.stdout);
     trueup(&["test"]).ok();
     for job in &jobs {
         trueup(&["run", job]).ok();
@@ -251,6 +304,19 @@ async fn every_shipped_job_runs_over_its_data() {
             .await;
         assert_eq!(odd, 0, "{job}");
     }
+    // Labels of three weeks ago are there, those that are neither class are counted, and no rule fires.
+    let complete = "select count(*) from trueup.classification_history where job = 'fraud' and status = 'final' and cohort = 'all'
+                    and model_version is null and window_name = 'tumbling 1d' and auc > 0.9 and coverage > 0.99 and cost > 1";
+    assert!(db.scalar::<i64>(complete).await > 7);
+    let disputed = "select count(*) from trueup.residual_history where job = 'fraud' and outcome = 'unknown class'";
+    assert!(db.scalar::<i64>(disputed).await > 0);
+    let firing = "select count(*) from trueup.alert_history where job = 'fraud' and to_state in ('pending', 'firing')";
+    assert_eq!(db.scalar::<i64>(firing).await, 0);
+    // Tickets in one language are routed worse than all together, which no rule about the whole would find.
+    let firing = db.lines("select distinct rule, cohort from trueup.alert_history where job = 'tickets' and to_state = 'firing'").await;
+    assert_eq!(firing, ["language-left-behind | language=hu"]);
+    let classes = "select count(distinct label) from trueup.confusion_history where job = 'tickets' and label in ('billing', 'delivery', 'returns', 'other')";
+    assert_eq!(db.scalar::<i64>(classes).await, 4);
     // The canary is worse than what is in production.
     let firing = db.lines("select distinct rule, model_version from trueup.alert_history where job = 'canary' and to_state in ('pending', 'firing') and rule = 'worse-than-production'").await;
     assert_eq!(firing, ["worse-than-production | v5"]);

@@ -31,6 +31,7 @@ mod guarded;
 mod history;
 mod hostile;
 mod init;
+mod init_classes;
 mod init_columns;
 mod init_csv;
 mod injection;

@@ -461,12 +461,7 @@ fn case_name() -> String {
     "metric-needs",
     "`model.probabilities`"
 )]
-#[case::page_on_proxy(
-    "value = \"actual\"",
-    "value = \"actual\"\nproxy = true",
-    "page-on-proxy",
-    "a second condition"
-)]
+#[case::page_on_proxy("value = \"actual\"", "value = \"actual\"\nproxy = true", "page-on-proxy", "a second condition")]
 #[case::rows_have_no_label(
     "[windows]",
     "[[metrics.custom]]\nname = \"x\"\nsum = \"error\"\nover = \"rows\"\n[windows]",

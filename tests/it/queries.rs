@@ -45,19 +45,7 @@ async fn every_documented_query_runs_and_answers() {
 
     world.db.execute("insert into trueup.annotation (job, kind, starts_at, ends_at, note) values ('load', 'incident', '2024-05-04Z', '2024-05-05Z', 'a sensor')").await;
 
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md")).unwrap();
-    let queries: Vec<(&str, String)> = page
-        .split("\n## ")
-        .filter(|section| section.starts_with(|c: char| c.is_ascii_digit()))
-        .map(|section| {
-            let title = section.lines().next().unwrap_or_default();
-            let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
-            let sql = sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';');
-            // RunRequest on the day that the story ends.
-            (title, sql.replace("now()", "timestamptz '2024-05-10 18:00+00'"))
-        })
-        .collect();
-    assert_eq!(queries.len(), 17);
+    let queries = documented("2024-05-10 18:00+00", 1..=17);
     for (title, sql) in &queries {
         let lines = world.db.lines(sql).await;
         assert!(!lines.is_empty(), "`{title}` has no answer");
@@ -69,6 +57,131 @@ async fn every_documented_query_runs_and_answers() {
         "the label took the breach back: {:?}",
         answer(14).await
     );
+}
+
+/// The queries of the page with these numbers: titles, and SQL that is asked at a moment.
+fn documented(moment: &str, numbers: std::ops::RangeInclusive<usize>) -> Vec<(String, String)> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queries.md")).unwrap();
+    let query = |section: &str| {
+        let title = section.lines().next().unwrap_or_default();
+        let sql = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+        let sql = sql.unwrap_or_else(|| panic!("`{title}` has no query")).trim().trim_end_matches(';');
+        (title.to_owned(), sql.replace("now()", &format!("timestamptz '{moment}'")))
+    };
+    let sections = page.split("\n## ").filter(|section| section.starts_with(|c: char| c.is_ascii_digit()));
+    let all: Vec<(String, String)> = sections.map(query).collect();
+    assert_eq!(all.len(), 23);
+    all[numbers.start() - 1..*numbers.end()].to_vec()
+}
+
+/// Three weeks of scores every quarter of an hour; labels come after 30 hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_query_about_classes_answers_what_the_source_says() {
+    let toml = "[job]\nname = \"fraud\"\n[schedule]\nevery = \"1h\"\n[model]\ntask = \"binary\"\npositive = \"fraud\"\nthresholds = [0.3, 0.7]\n\
+        [predictions]\ntable = \"public.p\"\nid = \"id\"\nat = \"at\"\nvalue = \"score\"\narrived_at = \"seen\"\n\
+        [labels]\ntable = \"public.l\"\nid = \"id\"\nvalue = \"outcome\"\narrived_at = \"seen\"\n\
+        [windows]\nrolling = [\"1h\"]\ntumbling = [\"1d\", \"1w\"]\nbucket = \"15m\"\nlabel_wait = \"36h\"\nhorizon = \"30d\"\n\
+        [[cohorts]]\nby = [\"country\"]\n[builtin]\noff = [\"all\"]\n\
+        [metrics]\ninclude = [\"auc\", \"precision\", \"recall\", \"ece\", \"positive_rate\", \"score_mean\"]\n";
+    let tables = "
+        create table public.p (id bigint primary key, at timestamptz not null, score float8 not null, country text not null, seen timestamptz not null);
+        create table public.l (id bigint primary key, outcome text not null, seen timestamptz not null);
+        create index on public.p (at); create index on public.p (seen); create index on public.l (seen);
+        insert into public.p select n, at, (n * 7919 % 1009) / 1009.0, (array['DE', 'FR'])[1 + n % 2], at
+            from generate_series(0, 2100) n, lateral (select timestamptz '2024-05-01Z' + n * interval '15 minutes' as at) as t;
+        insert into public.l select id, case when id * 104729 % 1013 < score * 1013 then 'fraud' else 'fine' end, at + interval '30 hours' from public.p;";
+    let world = World::new(tables, toml).await;
+    for moment in ["2024-05-13T10:00:00Z", "2024-05-15T10:00:00Z", "2024-05-22T10:00:00Z"] {
+        world.run_at(at(moment)).await;
+    }
+    let queries = documented("2024-05-22 10:00+00", 18..=23);
+    for (title, sql) in &queries {
+        assert!(!world.db.lines(sql).await.is_empty(), "`{title}` has no answer");
+    }
+    // Each answer of the page, with the columns that the source can give, and the same of the source.
+    let pairs = "(select p.*, outcome = 'fraud' as bad, score >= 0.5 as declined, l.seen as known from public.p p join public.l l using (id)) as q";
+    let known = "known <= timestamptz '2024-05-22T10:00Z'";
+    let yesterday = "at >= '2024-05-21Z' and at < '2024-05-22Z'";
+    let week = "at >= '2024-05-13Z' and at < '2024-05-20Z'";
+    let area = |when: &str| {
+        format!(
+            "select avg((b.score > g.score)::int + 0.5 * (b.score = g.score)::int) from {pairs_b} join {pairs_g} on b.bad and not g.bad
+             where b.at >= '2024-05-12Z' and b.at < '2024-05-13Z' and g.at >= '2024-05-12Z' and g.at < '2024-05-13Z' and b.known <= '{when}' and g.known <= '{when}'",
+            pairs_b = pairs.replace("as q", "as b"),
+            pairs_g = pairs.replace("as q", "as g")
+        )
+    };
+    for (number, columns, source) in [
+        (
+            18,
+            "cohort, true_positives::int, false_positives::int, false_negatives::int, true_negatives::int",
+            format!(
+                "select 'country=' || country, count(*) filter (where bad and declined), count(*) filter (where not bad and declined),
+                        count(*) filter (where bad and not declined), count(*) filter (where not bad and not declined)
+                 from {pairs} where {known} and {yesterday} group by 1 order by 1"
+            ),
+        ),
+        (
+            19,
+            "round(first_reported::numeric, 2), round(now::numeric, 2), labels_then < labels_now",
+            format!("select round(({})::numeric, 2), round(({})::numeric, 2), true", area("2024-05-13T10:00Z"), area("2024-05-22T10:00Z")),
+        ),
+        (
+            20,
+            "pairs, round(mean_score::numeric, 6), round(observed_rate::numeric, 6), status",
+            format!(
+                "select count(*), round(avg(score)::numeric, 6), round(avg(bad::int), 6), 'final'
+                 from {pairs} where {week} group by floor(score * 10) order by floor(score * 10)"
+            ),
+        ),
+        (
+            21,
+            "window_start::date, round(precision::numeric, 6)",
+            format!(
+                "select date_trunc('week', at, 'UTC')::date, round(avg(bad::int), 6) from {pairs}
+                 where declined and at < '2024-05-20Z' group by 1 having avg(bad::int) < 0.8 order by 1 desc"
+            ),
+        ),
+        (
+            22,
+            "round(positive_rate::numeric, 6), round(week_before::numeric, 6), labeled",
+            format!(
+                "select round(avg(declined::int) filter (where at >= '2024-05-22T09:00Z' and at < '2024-05-22T10:00Z'), 6),
+                        round(avg(declined::int) filter (where at >= '2024-05-15T09:00Z' and at < '2024-05-15T10:00Z'), 6), 0 from {pairs}"
+            ),
+        ),
+        (
+            23,
+            "round(threshold::numeric, 1), positive_decisions::int, round(precision::numeric, 6), round(recall::numeric, 6)",
+            format!(
+                "select t / 10.0, count(*), round(avg(bad::int), 6), round(count(*) filter (where bad) / max(all_bad)::numeric, 6)
+                 from generate_series(0, 9) t, (select *, count(*) filter (where bad) over () as all_bad from {pairs} where {week}) as q
+                 where floor(score * 10) >= t group by t order by t"
+            ),
+        ),
+    ] {
+        let (title, sql) = &queries[number - 18];
+        let chosen = match number {
+            19 => " where window_start = '2024-05-12Z'",
+            _ => "",
+        };
+        let found = world.db.lines(&format!("select {columns} from ({sql}) as answer{chosen}")).await;
+        let number_of = |lines: Vec<String>| lines.iter().map(|line| line.replace(".0 |", " |")).collect::<Vec<_>>();
+        let expected = world.db.lines(&source.replace("t / 10.0", "round(t / 10.0, 1)")).await;
+        assert_eq!(number_of(found), number_of(expected), "`{title}`");
+    }
+    // Shares of all predictions at the other thresholds of the job.
+    let rates = world
+        .db
+        .lines(
+            "select metric, round(value::numeric, 6) from trueup.metric_history where job = 'fraud' and window_name = 'tumbling 1w'
+             and cohort = 'all' and model_version is null and metric like 'positive_rate_at_%' and window_end = '2024-05-20Z' order by 1",
+        )
+        .await;
+    let source = format!(
+        "select 'positive_rate_at_0_' || t, round(avg((score >= t / 10.0)::int), 6) from public.p, unnest(array[3, 7]) as t where {week} group by t order by t"
+    );
+    assert_eq!(rates, world.db.lines(&source).await);
 }
 
 fn facts(sharded: bool) -> SourceFacts {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::commands::output;
-use crate::metric::task::Task;
+use crate::metric::task::{Binary, Decision, Scores, Task};
 use crate::metric::{Metric, Requirement, catalogue, default_of};
 use crate::spec::codes;
 
@@ -31,12 +31,18 @@ pub(in crate::commands) fn reference() -> Result<ExitCode> {
 pub fn page() -> String {
     let mut page = format!(
         "# Metrics\n\n\
-         Names for `[metrics] include`. By default a job keeps {}. `trueup explain --metrics` prints this page.\n\n\
+         Names for `[metrics] include`. `trueup explain --metrics` prints this page. By default a job keeps {}; with \
+         `[model] task = \"binary\"` it keeps {}. The column *task* says which jobs can keep a metric; \
+         [classes.md](classes.md) is about those of two classes.\n\n\
          `error` is predicted − actual, over the `labeled` pairs of a window: both sides finite and at most 1e70. Every \
          metric is computed from mergeable sums, so it is exact for any window, cohort and version; percentiles come from \
-         a histogram with log-spaced bins (DDSketch). Variances are population variances, merged by Chan's formula.\n\n\
+         a histogram with log-spaced bins (DDSketch). Variances are population variances, merged by Chan's formula. With two \
+         classes, n is the number of pairs; tp, fp, fn and tn count them by decision and label; a score is the predicted \
+         probability of the positive class. Ranking metrics come from histograms of scores, whose bins are at most 0.001 \
+         wide.\n\n\
          | metric | task | meaning | unit | better | needs | interval |\n|---|---|---|---|---|---|---|\n",
-        default_of(&Task::Regression).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        names(default_of(&Task::Regression)),
+        names(default_of(&Task::Binary(PROBABILITIES)))
     );
     for metric in catalogue() {
         let _infallible = writeln!(
@@ -53,6 +59,19 @@ pub fn page() -> String {
     }
     page.push_str(INTERVALS);
     page
+}
+
+/// Two classes whose scores are probabilities.
+const PROBABILITIES: Binary = Binary {
+    decision: Decision::Threshold(0.5),
+    scores: Scores::Probabilities,
+    cost: None,
+    thresholds: Vec::new(),
+    top: 0.01,
+};
+
+fn names(metrics: &[&str]) -> String {
+    metrics.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn needs(metric: &Metric) -> &'static str {
@@ -79,7 +98,8 @@ per = \"1\"                               # default: one per pair
 ```
 
 A custom metric is a ratio of two sums over pairs. A pair where either side is NULL, not finite or beyond 1e100 counts for
-neither.
+neither. Expressions of jobs with two classes also know `score`, `decision` (1 or 0) and `label` (1 or 0). With
+`over = \"rows\"` the sums are over all predictions, labeled or not, and may not use the label.
 
 ## Intervals
 
@@ -89,6 +109,8 @@ All intervals are at 95 % and assume independent pairs.
   from ν·mse/χ²(0.975; ν) to ν·mse/χ²(0.025; ν).
 - `mae`, `bias`: Student's t of the mean of |error| and of error.
 - shares: Wilson's score interval.
+- `auc`, `gini`: DeLong's variance, on the log-odds of the area. None with fewer than twenty labels of either class.
+- `log_loss`, `brier`, `cost`, `score_mean`: Student's t of a mean.
 
 Share of intervals that contain the true value, in 10,000 simulated windows each (`tests/it/fixtures/intervals.py`):
 

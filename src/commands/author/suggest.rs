@@ -17,6 +17,7 @@ use crate::domain::window::Window;
 use crate::evaluate::history::History;
 use crate::evaluate::replay::{self, AsOf, Firing};
 use crate::metric::name::MetricName;
+use crate::metric::{Better, JobMetric};
 use crate::plan::PlannedJob;
 use crate::plan::baseline::{Baseline, Kind};
 use crate::plan::rule::{Clearing, Condition, Excess, Limits, Rule, Test, When};
@@ -33,9 +34,9 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
     let first = job.rules.iter().find(|rule| !rule.built_in);
     let metric = args.metric.clone().or_else(|| first.map(|rule| rule.metric().name().to_owned()));
     let metric = metric.unwrap_or_else(|| "rmse".to_owned());
-    if !job.metrics.iter().any(|known| known.name() == metric) {
+    let Some(metric) = job.metrics.iter().find(|known| known.name() == metric) else {
         return Err(user_error(format!("`{}` has no metric `{metric}`", job.name)));
-    }
+    };
     let name = args.window.clone().or_else(|| first.map(|rule| rule.window.clone()));
     let window = match &name {
         Some(name) => job.windows.all.iter().find(|window| window.name == *name),
@@ -53,7 +54,7 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
         )));
     };
     let range = args.from.unwrap_or(oldest)..args.to.unwrap_or(newest + TimeDelta::seconds(1));
-    let frame = Frame { job: &job, metric: &metric, window, range: &range, first };
+    let frame = Frame { job: &job, metric, window, range: &range, first };
     let kinds = [
         ("fixed", None),
         ("rolling", Some(Baseline { kind: Kind::Rolling(30), min: 7, exclude: vec![] })),
@@ -70,9 +71,12 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
     if values.is_empty() {
         spinner.finish();
         return Err(user_error(format!(
-            "no stored {} window of `{}` has a {metric} that can be judged: `trueup history {}` shows the stored values, and \
+            "no stored {} window of `{}` has a {} that can be judged: `trueup history {}` shows the stored values, and \
              `trueup backfill` computes more of the past",
-            window.name, job.name, job.name
+            window.name,
+            job.name,
+            metric.name(),
+            job.name
         )));
     }
     let mut table =
@@ -84,8 +88,8 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
             let found = frame.find(&history, (baseline.as_ref(), &values), target, &mut tried);
             let Some((limit, firings)) = found else { continue };
             let setting = match baseline {
-                None => format!("above = {limit}"),
-                Some(_) => format!("above_baseline = \"{:.0}%\"", limit * 100.0),
+                None => format!("{} = {limit}", frame.side()),
+                Some(_) => format!("{}_baseline = \"{:.0}%\"", frame.side(), limit * 100.0),
             };
             table.push(vec![
                 Cell::from(format!("at most {target}")),
@@ -108,13 +112,15 @@ pub(in crate::commands) async fn run(global: &Global, args: &SuggestArgs) -> Res
         }
         let guards = first.map_or(String::new(), |rule| format!(" The other settings are those of `{}`.", rule.name));
         output::note(&format!(
-            "limits of {metric} of {} that would have paged this often from {} to {}, based on the latest values of {} \
-             measurements.{guards} Try one with `trueup backtest {} --set RULE.above=...`",
+            "limits of {} of {} that would have paged this often from {} to {}, based on the latest values of {} \
+             measurements.{guards} Try one with `trueup backtest {} --set RULE.{}=...`",
+            metric.name(),
             window.name,
             range.start.format("%Y-%m-%d"),
             range.end.format("%Y-%m-%d"),
             values.len(),
-            job.name
+            job.name,
+            frame.side()
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -129,7 +135,7 @@ fn firing_share(firings: &[Firing], range: &Range<DateTime<Utc>>) -> f64 {
 /// Context of a search for limits.
 struct Frame<'a> {
     job: &'a PlannedJob,
-    metric: &'a str,
+    metric: &'a JobMetric,
     window: &'a Window,
     range: &'a Range<DateTime<Utc>>,
     /// The rule that supplies the other settings.
@@ -142,19 +148,28 @@ impl Frame<'_> {
             || self.window.longest() <= TimeDelta::days(7)
     }
 
+    /// True if low values are the bad ones.
+    fn is_floor(&self) -> bool {
+        self.metric.better() == Better::Higher
+    }
+
+    /// The key of the limit in a rule.
+    fn side(&self) -> &'static str {
+        if self.is_floor() { "below" } else { "above" }
+    }
+
     fn rule(&self, baseline: Option<&Baseline>, limit: f64) -> Rule {
-        let limits = match baseline {
-            None => Limits::Fixed(Condition::Above(limit)),
-            Some(baseline) => Limits::Relative {
-                above: Some(Excess { share: Some(limit), ..Excess::default() }),
-                below: None,
-                baseline: baseline.clone(),
-            },
+        let excess = Some(Excess { share: Some(limit), ..Excess::default() });
+        let limits = match (baseline, self.is_floor()) {
+            (None, false) => Limits::Fixed(Condition::Above(limit)),
+            (None, true) => Limits::Fixed(Condition::Below(limit)),
+            (Some(baseline), false) => Limits::Relative { above: excess, below: None, baseline: baseline.clone() },
+            (Some(baseline), true) => Limits::Relative { above: None, below: excess, baseline: baseline.clone() },
         };
-        let when = When::Test(Test::new(MetricName::Named(self.metric.into()), &self.window.name, limits));
+        let when = When::Test(Test::new(MetricName::of(self.metric), &self.window.name, limits));
         let Some(first) = self.first else { return Rule::new("suggested", &self.window.name, when) };
         // Without an interval nothing would ever be significant.
-        let has_interval = self.job.metrics.iter().any(|known| known.name() == self.metric && known.has_interval());
+        let has_interval = self.metric.has_interval();
         Rule {
             when,
             window: self.window.name.clone(),
@@ -172,7 +187,7 @@ impl Frame<'_> {
         tried.entry(limit.to_bits()).or_insert_with(firings).clone()
     }
 
-    /// Finds, by bisection, the lowest limit that pages at most `most` times a week, to a few digits.
+    /// Finds, by bisection, the tightest limit that pages at most `most` times a week, to a few digits.
     fn find(
         &self,
         history: &History,
@@ -180,20 +195,22 @@ impl Frame<'_> {
         most: f64,
         tried: &mut Tried,
     ) -> Option<(f64, Vec<Firing>)> {
-        // A limit that is always exceeded also gives few alerts, so search only above the usual value.
-        let (mut low, mut high) = match baseline {
-            None => (median(values.to_vec())?, values.iter().copied().fold(f64::MIN, f64::max)),
-            Some(_) => (0.0, 8.0),
+        // A limit that is always exceeded also gives few alerts, so search only on the bad side of the usual value.
+        let (mut tight, mut loose) = match (baseline, self.is_floor()) {
+            (None, false) => (median(values.to_vec())?, values.iter().copied().fold(f64::MIN, f64::max)),
+            (None, true) => (median(values.to_vec())?, values.iter().copied().fold(f64::MAX, f64::min)),
+            (Some(_), false) => (0.0, 8.0),
+            (Some(_), true) => (0.0, 1.0),
         };
         let mut best = None;
         for _ in 0..10 {
-            let limit = few_digits(f64::midpoint(low, high), baseline.is_some());
+            let limit = self.few_digits(f64::midpoint(tight, loose), baseline.is_some());
             let firings = self.firings(history, baseline, limit, tried);
             if per_week(&firings, self.range) <= most {
-                high = limit;
+                loose = limit;
                 best = Some((limit, firings));
             } else {
-                low = limit;
+                tight = limit;
             }
         }
         best
@@ -201,17 +218,22 @@ impl Frame<'_> {
 
     /// Returns the values that are judged.
     fn values(&self, history: &History) -> Vec<f64> {
-        let open = self.rule(None, f64::INFINITY);
+        let open = self.rule(None, if self.is_floor() { f64::NEG_INFINITY } else { f64::INFINITY });
         let replay = replay::replay(&open, &self.job.windows, history, self.range, AsOf::Latest);
         let decided = replay.events.iter().filter(|event| event.judgement.verdict.is_decided());
         decided.filter_map(|event| event.judgement.value).collect()
+    }
+
+    /// Rounds to whole percents or three digits, to the looser side: users write no more into a job file.
+    fn few_digits(&self, value: f64, is_share: bool) -> f64 {
+        if self.is_floor() && !is_share { -few_digits(-value, false) } else { few_digits(value, is_share) }
     }
 }
 
 /// Firings by limit.
 type Tried = HashMap<u64, Vec<Firing>>;
 
-/// Rounds shares up to whole percents and values up to three digits: users write no more into a job file.
+/// Rounds shares up to whole percents and values up to three digits.
 fn few_digits(value: f64, is_share: bool) -> f64 {
     if is_share || value == 0.0 {
         return (value * 100.0).ceil() / 100.0;

@@ -9,7 +9,7 @@ use crate::metric::{Better, Sums};
 /// Fewer labels of the class that a share is of say nothing about a group.
 const FEWEST: f64 = 10.0;
 
-/// What is compared between groups.
+/// A quantity that is compared between groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// Greatest difference of recall.
@@ -55,7 +55,7 @@ pub struct Group<'a> {
     pub sums: Sums<'a>,
 }
 
-/// What a comparison found.
+/// Result of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gap {
     pub value: f64,
@@ -75,7 +75,7 @@ impl Comparison {
         }
     }
 
-    /// What it is, for explanations.
+    /// Its meaning, for explanations.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::TprGap => "greatest difference of recall between a group and the reference",
@@ -212,6 +212,7 @@ mod tests {
                     parameters: &parameters,
                     histograms: &histograms,
                     exact: None,
+                    exact_ranking: None,
                     due: (0, 0),
                     whole_loss: f64::NAN,
                 },

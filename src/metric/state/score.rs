@@ -1,4 +1,4 @@
-//! Bins of scores: fixed for ever, sparse, and fine at both ends, where scores of rare classes crowd.
+//! Bins of scores: fixed forever, sparse, and fine at both ends, where scores of rare classes crowd.
 //!
 //! A probability p is in bin ⌊10·ln(p/(1−p)) + 1000·p⌋: a thousand bins of equal width, and where they are too coarse, ten for each
 //! unit of log-odds. Other scores are in the bins of [`histogram`].
@@ -7,7 +7,7 @@ use super::histogram;
 use crate::metric::task::{Scores, Task};
 
 /// Probabilities closer to 0 or 1 count as this close.
-const EDGE: f64 = 1e-12;
+pub const EDGE: f64 = 1e-12;
 
 /// Returns the SQL for the bin of a score that is not null.
 pub fn bin_sql(score: &str, task: &Task) -> String {

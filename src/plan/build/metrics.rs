@@ -236,7 +236,7 @@ fn custom_metric(
     Some(CustomMetric { name: spec.name.as_str().into(), meaning, sum: place, per: place + 1, over_rows })
 }
 
-/// What an expression may name besides columns.
+/// Names that an expression may use besides columns.
 struct Names<'a> {
     task: &'a Task,
     /// It is of every prediction, which may have no label.

@@ -47,12 +47,21 @@ pub(super) enum Grade {
 impl Agreement {
     pub(super) fn grade(&self) -> Grade {
         let (Some(distance), true) = (self.distance, self.pairs >= ENOUGH) else { return Grade::Unknown };
-        let rank = self.rank.unwrap_or(0.0) / self.best_rank();
+        let rank = self.share_of_best();
         match (distance, rank) {
             (near, rank) if near < NEAR && rank >= FOLLOWS => Grade::Near,
             (distance, rank) if rank >= FOLLOWS || (distance < 1.1 && rank > 0.0) => Grade::Follows,
             _ => Grade::Apart,
         }
+    }
+
+    fn share_of_best(&self) -> f64 {
+        self.rank.unwrap_or(0.0) / self.best_rank()
+    }
+
+    /// Rank correlation as a share of the best possible one; 0 if there are too few rows.
+    pub(super) fn follows(&self) -> f64 {
+        if self.pairs >= ENOUGH { self.share_of_best() } else { 0.0 }
     }
 
     /// The rank correlation of a score that perfectly separates two label values: less than 1, because each value covers

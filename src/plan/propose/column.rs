@@ -146,7 +146,8 @@ pub(super) fn arrivals(table: &TableInfo, taken: &[&String]) -> Vec<String> {
 
 /// Columns with few short values that are not keys, the fewest values first.
 fn cohorts(proposal: &Proposal, profiles: &[Profile]) -> Vec<String> {
-    let taken = [&proposal.id.0, &proposal.at, &proposal.value];
+    // A copy of the label is no cohort.
+    let taken = [&proposal.id.0, &proposal.at, &proposal.value, &proposal.actual];
     let is_taken = |name: &String| taken.contains(&name) || proposal.version.as_ref() == Some(name);
     let mut found: Vec<(i64, &String)> = Vec::new();
     for column in &proposal.predictions.columns {

@@ -18,7 +18,11 @@ pub(super) const ESTIMATED: &str = "
     odhad erwart esperad atteso attendu verwacht scor punteggio";
 
 pub(super) const ESTIMATED_EXACTLY: &str = "
-    p fc est prob eta puntuacion punkte";
+    p fc est prob proba eta puntuacion punkte";
+
+/// Words for scores of a class that are features where a number is predicted.
+pub(super) const SCORED: &str = "
+    risk risks likelihood propensity odds pd risiko riesgo rischio risque";
 
 /// Words that add nothing to a word of the lists above.
 pub(super) const FILLING: &str = "

@@ -1,11 +1,13 @@
 //! Proposes the tables and columns of a database that look like predictions and labels: first from names, types and keys
-//! ([`pair`]), then from samples of the rows ([`agree`], [`mod@column`]).
+//! ([`pair`]), then from samples of the rows ([`agree`], [`mod@column`], [`class`], [`score`]).
 
 pub mod agree;
+pub mod class;
 pub mod column;
 pub mod decide;
 mod dictionary;
 mod label;
+pub mod score;
 mod value;
 pub mod words;
 
@@ -85,6 +87,8 @@ pub enum Misfit {
     Key(String, String),
     Time(String),
     Number(String),
+    /// No number and no column that may have two classes.
+    Label(String),
     Column(String, String, String),
 }
 
@@ -98,6 +102,9 @@ impl std::fmt::Display for Misfit {
             ),
             Self::Time(table) => write!(f, "`{table}` has no column of type `timestamptz`"),
             Self::Number(table) => write!(f, "`{table}` has no numeric column other than its key"),
+            Self::Label(table) => {
+                write!(f, "`{table}` has no numeric column other than its key, and no column of two classes")
+            }
             Self::Column(table, column, known) => write!(f, "`{table}` has no column `{column}`; it has {known}"),
         }
     }
@@ -154,7 +161,7 @@ pub fn pair(predictions: &TableInfo, labels: &TableInfo, named: &Named) -> Resul
         None => time(predictions)?,
     };
     let (value, value_score) = likely(predictions, &id.0, &named.value, words::prediction)?;
-    let (actual, actual_score) = likely(labels, &id.1, &named.actual, words::label)?;
+    let (actual, actual_score) = likely_label(labels, &id.1, named)?;
     let says = |name: &str| words::of_predictions(name) - words::of_labels(name);
     let is_hinted =
         [words::of_predictions(&predictions.name), words::of_predictions(&value), words::of_labels(&labels.name)]
@@ -195,6 +202,21 @@ fn likely(
     let best = best.ok_or_else(|| Misfit::Number(table.written()))?;
     let weight = 4 * i32::from(says(best) > Says::Nothing) + rank(best).1 - 9 * i32::from(words::is_key(best));
     Ok((best.to_owned(), weight))
+}
+
+/// The column with the most likely name of a label, and a weight for it: a number, or classes if no number is as likely.
+fn likely_label(table: &TableInfo, key: &str, named: &Named) -> Result<(String, i32), Misfit> {
+    let number = likely(table, key, &named.actual, words::label);
+    if named.actual.is_some() {
+        return number;
+    }
+    let classes = table.columns.iter().filter(|c| c.name != key && class::may_be_words(c)).map(|c| c.name.as_str());
+    let classes = classes.reduce(|best, one| if words::label(one) > words::label(best) { one } else { best });
+    match (number, classes.map(|name| (name, words::label(name)))) {
+        (Ok((number, _)), Some((name, says))) if says > words::label(&number) => Ok((name.to_owned(), 4)),
+        (Err(_), Some((name, says))) => Ok((name.to_owned(), if says > Says::Nothing { 4 } else { -4 })),
+        (number, _) => number.map_err(|_| Misfit::Label(table.written())),
+    }
 }
 
 /// The time that predictions are about, other times that are as likely, and a weight for it.

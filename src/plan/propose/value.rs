@@ -12,12 +12,16 @@ struct Candidate<'a> {
     says: Says,
     agreement: Option<&'a Agreement>,
     grade: Grade,
+    /// The label is a word: any scale is as good as another.
+    is_of_words: bool,
 }
 
 impl<'a> Candidate<'a> {
-    fn new(name: &'a str, actual: &str, agreement: Option<&'a Agreement>) -> Self {
+    fn new(name: &'a str, actual: &str, agreement: Option<&'a Agreement>, is_of_words: bool) -> Self {
         let grade = agreement.map_or(Grade::Unknown, Agreement::grade);
-        let mut candidate = Self { name, says: words::prediction(name), agreement, grade };
+        let is_probability = agreement.is_some_and(Agreement::is_probability);
+        let says = if is_probability { words::score(name) } else { words::prediction(name) };
+        let mut candidate = Self { name, says, agreement, grade, is_of_words };
         candidate.says = match candidate.says {
             // `expected_price` predicts `price`, unless it is on another scale.
             Says::Weakly if shared(name, actual) && candidate.is_on_scale() => Says::Rather,
@@ -41,6 +45,11 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// True if it can be a prediction of the label: on its scale, or in its order if the label has no scale.
+    fn can_predict(&self) -> bool {
+        self.is_on_scale() || (self.is_of_words && self.grade == Grade::Follows)
+    }
+
     fn describe(&self) -> String {
         match self.agreement {
             Some(agreement) => format!("`{}` ({agreement})", self.name),
@@ -58,14 +67,14 @@ struct Field<'a> {
     left_out: Vec<String>,
 }
 
-/// Chooses the prediction of a label among the candidate columns.
+/// Chooses the prediction of a label, which may be a word, among the candidate columns.
 pub(super) fn choose(
     proposal: &Proposal,
     values: &[&str],
-    actual: &str,
+    (actual, is_word): (&str, bool),
     evidence: &[Agreement],
 ) -> Result<Choice, Doubt> {
-    let field = Field::new(&proposal.predictions, values, actual, evidence);
+    let field = Field::new(&proposal.predictions, values, (actual, is_word), evidence);
     let candidates = &field.candidates;
     let top = candidates.iter().map(|c| c.says).filter(|says| *says >= Says::Rather).max();
     if top.is_none()
@@ -90,14 +99,19 @@ pub(super) fn choose(
 }
 
 impl<'a> Field<'a> {
-    fn new(table: &'a TableInfo, values: &[&'a str], actual: &'a str, evidence: &'a [Agreement]) -> Self {
+    fn new(
+        table: &'a TableInfo,
+        values: &[&'a str],
+        (actual, is_word): (&'a str, bool),
+        evidence: &'a [Agreement],
+    ) -> Self {
         let found = |name: &str| evidence.iter().find(|a| a.value == name && a.actual == actual);
         let is_label = |name: &str| words::label(name) == Says::Plainly && name != actual;
         let only_labels = values.iter().all(|name| is_label(name));
         let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
         for name in values {
             let agreement = found(name);
-            let candidate = Candidate::new(name, actual, agreement);
+            let candidate = Candidate::new(name, actual, agreement, is_word);
             let is_named = candidate.says >= Says::Rather;
             if !is_named && agreement.is_some_and(Agreement::is_copy) {
                 left_out.push(format!(
@@ -142,7 +156,7 @@ impl<'a> Field<'a> {
         if let Some(second) = self.candidates.iter().find(|other| other.name != chosen.name) {
             notes.push(format!("the runner-up is {}", second.describe()));
         }
-        if !chosen.is_on_scale() {
+        if !chosen.can_predict() {
             notes.push(format!(
                 "`{}` is not close to `{}`: check that it is the prediction, or set another with `--value`",
                 chosen.name, self.actual
@@ -183,7 +197,7 @@ fn by_name<'a, 'b>(candidates: &'a [Candidate<'b>], top: Says, actual: &str) -> 
 
 /// The only candidate with a word that features have too, if it is near the label or nothing contradicts it.
 fn by_weak_name<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Picked<'a, 'b> {
-    let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == Says::Weakly && c.is_on_scale()).collect();
+    let called: Vec<&Candidate> = candidates.iter().filter(|c| c.says == Says::Weakly && c.can_predict()).collect();
     let picked = match called.as_slice() {
         [only] => Some(*only),
         several => nearest(several, CLEARLY),

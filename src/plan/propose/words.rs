@@ -3,7 +3,7 @@
 
 use super::dictionary::{
     ABOUT_ARRIVAL, ACTUAL, ACTUAL_EXACTLY, ARRIVAL, BESIDE, ESTIMATED, ESTIMATED_EXACTLY, EVENT, EVENT_ALONE, FILLING,
-    HISTORY, KNOWN_LATER, NOT_PREDICTED, PREDICTED, PREDICTED_EXACTLY,
+    HISTORY, KNOWN_LATER, NOT_PREDICTED, PREDICTED, PREDICTED_EXACTLY, SCORED,
 };
 
 /// How clearly a name says what a column is.
@@ -81,7 +81,7 @@ pub fn prediction(name: &str) -> Says {
             || ["predicted", "prediction", "prognose", "vorhersage", "forecast"].iter().any(|end| word.ends_with(end))
     };
     let hat = words.len() > 1 && words.last().is_some_and(|word| word == "hat");
-    let estimated = |word: &String| is_one_of(word, ESTIMATED_EXACTLY) || begins(word, ESTIMATED);
+    let estimated = |word: &String| is_estimated(word);
     let is_plain = hat || words.iter().any(predicted);
     if !is_plain && !words.iter().any(estimated) {
         return Says::Nothing;
@@ -96,6 +96,25 @@ pub fn prediction(name: &str) -> Says {
         (false, 0) => Says::Rather,
         (false, _) => Says::Weakly,
     }
+}
+
+/// How clearly a name suggests a score of a class: like a prediction, or by words that are features elsewhere, such as `risk`.
+pub fn score(name: &str) -> Says {
+    let (words, says) = (tokens(name), prediction(name));
+    let scored = |word: &String| is_one_of(word, SCORED);
+    if says > Says::Weakly || says == Says::Beside || !words.iter().any(scored) {
+        return says;
+    }
+    let whole = |word: &String| scored(word) || is_estimated(word) || is_one_of(word, FILLING);
+    match (is_beside(&words), words.iter().all(whole)) {
+        (true, _) => Says::Beside,
+        (false, true) => Says::Rather,
+        (false, false) => Says::Weakly,
+    }
+}
+
+fn is_estimated(word: &str) -> bool {
+    is_one_of(word, ESTIMATED_EXACTLY) || begins(word, ESTIMATED)
 }
 
 /// True if a name belongs to a prediction but is not one: `yhat_lower`, `previous_forecast`, `pred_q10`.
@@ -230,6 +249,19 @@ mod tests {
         }
         for name in ["score", "SCORE", "model_score", "estimate", "probability", "Schätzung", "stima", "estimacion"] {
             assert_eq!(prediction(name), Says::Rather, "{name}");
+        }
+        for (name, says) in [
+            ("risk", Says::Rather),
+            ("risk_score", Says::Rather),
+            ("proba", Says::Rather),
+            ("fraud_risk", Says::Weakly),
+            ("p_fraud", Says::Weakly),
+            ("risk_std", Says::Beside),
+            ("yhat", Says::Plainly),
+            ("age", Says::Nothing),
+            ("model", Says::Nothing),
+        ] {
+            assert_eq!(score(name), says, "{name}");
         }
         for name in ["credit_score", "p_fraud", "p_value", "expected_days", "estimated_mileage"] {
             assert_eq!(prediction(name), Says::Weakly, "{name}");

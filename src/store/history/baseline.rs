@@ -49,7 +49,7 @@ pub struct SampleRow {
     pub duplicates: i64,
     pub ambiguous: i64,
     pub numbers: Numbers,
-    /// What a number is about, by metric.
+    /// Subject of a number, by metric.
     pub notes: Option<serde_json::Value>,
 }
 

@@ -22,7 +22,7 @@ pub struct NewMeasurement {
     pub duplicates: i64,
     pub ambiguous: i64,
     pub numbers: Numbers,
-    /// What a number is about, by metric. Null if there is nothing to say.
+    /// Subject of a number, by metric. Null if there is nothing to say.
     pub notes: Json,
     /// Decimal text.
     pub digest: String,

@@ -4,9 +4,11 @@ use anyhow::Result;
 use sqlx::PgConnection;
 
 use super::ask::Asker;
-use super::{Found, choose, look_failed, output, user_error};
+use super::{Found, choose, classes, look_failed, output, user_error};
 use crate::plan::propose::agree::{self, Choice, Doubt};
+use crate::plan::propose::class::Classes;
 use crate::plan::propose::decide::{self, Decided};
+use crate::plan::propose::score::Target;
 use crate::plan::propose::{self, Named, Proposal, TableInfo, column};
 use crate::warehouse::discover::{self, LookError};
 
@@ -42,8 +44,8 @@ async fn decided(
     mut proposal: Proposal,
     named: &Named,
 ) -> Result<(Proposal, Vec<Doubt>, Vec<String>)> {
-    let evidence = evidence(connection, &proposal, named).await?;
-    let Decided { value, actual } = decide::decide(&proposal, named, &evidence);
+    let (two_valued, evidence) = evidence(connection, &proposal, named).await?;
+    let Decided { value, actual } = decide::decide(&proposal, named, &two_valued, &evidence);
     let (mut doubts, mut notes) = (Vec::new(), Vec::new());
     for (what, decided, place) in [("label", actual, 1), ("value", value, 0)] {
         match decided {
@@ -65,10 +67,32 @@ fn reason(what: &str, choice: &Choice) -> String {
     format!("{what} `{}`: {}", choice.column, parts.join("; "))
 }
 
-async fn evidence(connection: &mut PgConnection, proposal: &Proposal, named: &Named) -> Result<Vec<agree::Agreement>> {
+/// Returns the columns of labels with two values, and how predictions agree with all columns that could be labels.
+async fn evidence(
+    connection: &mut PgConnection,
+    proposal: &Proposal,
+    named: &Named,
+) -> Result<(Vec<Classes>, Vec<agree::Agreement>)> {
+    let mut two_valued = classes::candidates(connection, proposal, named).await?;
+    let found = compared(connection, proposal, named, &two_valued).await?;
+    let turned = two_valued.iter_mut().filter_map(|two| two.turn(&found).then_some(())).count();
+    match turned > 0 {
+        true => compared(connection, proposal, named, &two_valued).await.map(|found| (two_valued, found)),
+        false => Ok((two_valued, found)),
+    }
+}
+
+async fn compared(
+    connection: &mut PgConnection,
+    proposal: &Proposal,
+    named: &Named,
+    two_valued: &[Classes],
+) -> Result<Vec<agree::Agreement>> {
     let values = decide::numbers(&proposal.predictions, &proposal.id.0, named.value.as_deref());
-    let actuals = decide::numbers(&proposal.labels, &proposal.id.1, named.actual.as_deref());
-    match discover::agreement(connection, proposal, &values, &actuals).await {
+    let mut actuals = decide::numbers(&proposal.labels, &proposal.id.1, named.actual.as_deref());
+    let words = two_valued.iter().map(|two| two.column.as_str()).filter(|column| !actuals.contains(column));
+    actuals.extend(words.collect::<Vec<_>>());
+    match discover::agreement(connection, proposal, &values, &actuals, two_valued).await {
         // Numbers that are too large for a float cannot be compared; only names can decide.
         Err(LookError::Database(error)) if error.as_database_error().is_some() => {
             output::note(&format!("note: the values could not be compared with the labels: {error}"));
@@ -91,9 +115,13 @@ async fn refine(connection: &mut PgConnection, proposal: &mut Proposal) -> Resul
 /// Adds what the rows show about a pair: times, usual error and matches.
 async fn looked_at(connection: &mut PgConnection, proposal: Proposal) -> Result<Found> {
     let times = discover::times(connection, &proposal).await.map_err(look_failed)?;
-    let usual_error = discover::usual_error(connection, &proposal).await.map_err(look_failed)?;
+    let target = classes::target(connection, &proposal, &times).await?;
+    let usual_error = match target {
+        Target::Number | Target::Unscored => discover::usual_error(connection, &proposal).await.map_err(look_failed)?,
+        Target::Binary(_) => None,
+    };
     let matches = discover::matches(connection, &proposal).await.map_err(look_failed)?;
-    Ok(Found { proposal, matches, times, usual_error })
+    Ok(Found { proposal, matches, times, usual_error, target })
 }
 
 /// Prints the role of each table and column.
@@ -103,6 +131,7 @@ fn shown(found: Found, notes: &[String]) -> Found {
     output::note(&format!("predictions: {predictions} (key {}, time {}, value {})", p.id.0, p.at, p.value));
     output::note(&format!("labels:      {labels} (key {}, value {})", p.id.1, p.actual));
     notes.iter().for_each(|note| output::note(note));
+    classes::show(&found.target, &p.value);
     let beside = [
         p.version.as_ref().map(|name| format!("version `{name}`")),
         p.arrived_at.as_ref().map(|name| format!("predictions arrive at `{name}`")),

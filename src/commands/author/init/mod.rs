@@ -2,8 +2,11 @@
 
 mod ask;
 mod choose;
+mod classes;
 mod confirm;
 mod csv;
+mod literal;
+mod model;
 mod write;
 
 use std::process::ExitCode;
@@ -16,6 +19,7 @@ use crate::commands::operate::run;
 use crate::commands::output::{self, progress};
 use crate::commands::shared::{database, jobs};
 use crate::commands::user_error;
+use crate::plan::propose::score::Target;
 use crate::plan::propose::{Named, Proposal};
 use crate::warehouse::discover::{self, LookError, Matches, Times};
 use ask::Asker;
@@ -25,7 +29,9 @@ struct Found {
     proposal: Proposal,
     matches: Matches,
     times: Times,
+    /// Of labels that are numbers.
     usual_error: Option<(f64, i64)>,
+    target: Target,
 }
 
 /// Returns the columns named on the command line.
@@ -73,7 +79,8 @@ pub(in crate::commands) async fn run(global: &Global, args: &InitArgs) -> Result
     }
     let proposal = proposal?;
     let asker = Asker::new(args.yes || args.csv.is_some())?;
-    let found = confirm::columns(&mut connection, &tables, proposal, &named(&args), &asker).await?;
+    let mut found = confirm::columns(&mut connection, &tables, proposal, &named(&args), &asker).await?;
+    classes::confirm(&mut connection, &mut found, &asker).await?;
     if args.csv.is_some() {
         csv::index(&mut connection, &found.proposal).await?;
     }
