@@ -29,7 +29,7 @@ use crate::web::{Shared, reading};
 
 /// Cohorts and versions that the filters offer, and groups that are listed.
 const MOST_NAMES: i64 = 200;
-pub(in crate::web) const MOST_GROUPS: i64 = 100;
+const MOST_GROUPS: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "classes.html")]
