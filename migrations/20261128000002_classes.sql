@@ -34,7 +34,8 @@ select j.name as job, r.key as prediction_key, nullif(r.model_version, '') as mo
        coalesce(p.row_by_row and r.extras[array_upper(r.extras, 1)] = 1, false) as expression_failed,
        predicted.name as predicted_class, actual.name as actual_class
 from trueup.residual r
-join trueup.cell c on c.id = r.cell_id
+-- Its plan again: joined with the plan of another job, its dimensions would not have as many names as values.
+join trueup.cell c on c.id = r.cell_id and c.plan_id = r.plan_id
 join trueup.plan p on p.id = r.plan_id
 join trueup.job j on j.id = p.job_id
 left join trueup.class predicted
@@ -274,7 +275,7 @@ begin
         ('fnr', 'Share of positive labels with a negative decision: fn / (fn + tp) (a ratio, 1 is the whole).'),
         ('fnr_ci_low', 'Lower bound of the 95 % interval of fnr; pairs are taken as independent.'),
         ('fnr_ci_high', 'Upper bound of the 95 % interval of fnr; pairs are taken as independent.'),
-        ('mcc', 'Matthews correlation of decision and label, from -1 to 1; none with one class of either (a ratio, 1 is the whole).'),
+        ('mcc', 'Matthews correlation of decision and label, from -1 to 1; none with one class of either (a number).'),
         ('base_rate', 'Share of positive labels (a ratio, 1 is the whole).'),
         ('base_rate_ci_low', 'Lower bound of the 95 % interval of base_rate; pairs are taken as independent.'),
         ('base_rate_ci_high', 'Upper bound of the 95 % interval of base_rate; pairs are taken as independent.'),
@@ -294,7 +295,7 @@ begin
         ('pr_auc', 'Average precision: precision at each score, weighted by the recall gained there (a ratio, 1 is the whole).'),
         ('ks_separation', 'Greatest difference of the two classes'' shares of scores below any value (a ratio, 1 is the whole).'),
         ('precision_at_top', 'Share of positive labels among the `top` share of scores, ties taken in part (a ratio, 1 is the whole).'),
-        ('lift_at_top', 'Precision_at_top / base_rate (a ratio, 1 is the whole).'),
+        ('lift_at_top', 'Precision_at_top / base_rate (a number).'),
         ('loss_share', 'Log loss of the cohort / log loss of the whole window; of wrong decisions where scores are no probabilities (a ratio, 1 is the whole). Of several classes: Wrong classes of the cohort / wrong classes of the whole window (a ratio, 1 is the whole).'),
         ('positive_rate', 'Share of predictions, labeled or not, with a positive decision (a ratio, 1 is the whole).'),
         ('positive_rate_ci_low', 'Lower bound of the 95 % interval of positive_rate; pairs are taken as independent.'),
@@ -302,7 +303,7 @@ begin
         ('score_mean', 'Mean score of predictions, labeled or not (a ratio, 1 is the whole).'),
         ('score_mean_ci_low', 'Lower bound of the 95 % interval of score_mean; pairs are taken as independent.'),
         ('score_mean_ci_high', 'Upper bound of the 95 % interval of score_mean; pairs are taken as independent.'),
-        ('score_entropy', 'Mean of -(p ln p + (1 - p) ln(1 - p)) over the scores of predictions, in nats: 0 for sure ones, 0.693 for 0.5 (a ratio, 1 is the whole).'),
+        ('score_entropy', 'Mean of -(p ln p + (1 - p) ln(1 - p)) over the scores of predictions, in nats: 0 for sure ones, 0.693 for 0.5 (a number).'),
         ('coverage_of_positive', 'Share of predictions with a positive decision that have a usable label: decisions may choose what gets one (a ratio, 1 is the whole).'),
         ('coverage_of_positive_ci_low', 'Lower bound of the 95 % interval of coverage_of_positive; pairs are taken as independent.'),
         ('coverage_of_positive_ci_high', 'Upper bound of the 95 % interval of coverage_of_positive; pairs are taken as independent.'),
@@ -315,19 +316,19 @@ begin
         ('score_p75', '75th percentile of the score, within 0.0005 of a probability (a ratio, 1 is the whole).'),
         ('score_p95', '95th percentile of the score, within 0.0005 of a probability (a ratio, 1 is the whole).'),
         ('unusable_scores', 'Predictions whose score is NULL, not a number, or not a probability where it should be one (a count).'),
-        ('log_loss', 'Mean of -ln(probability given to the label), in nats; a probability below 1e-15 counts as 1e-15 (a ratio, 1 is the whole). Of several classes: Mean of -ln(probability given to the label), in nats, over pairs whose class has a probability (a ratio, 1 is the whole).'),
+        ('log_loss', 'Mean of -ln(probability given to the label), in nats; a probability below 1e-15 counts as 1e-15 (a number). Of several classes: Mean of -ln(probability given to the label), in nats, over pairs whose class has a probability (a number).'),
         ('log_loss_ci_low', 'Lower bound of the 95 % interval of log_loss; pairs are taken as independent.'),
         ('log_loss_ci_high', 'Upper bound of the 95 % interval of log_loss; pairs are taken as independent.'),
-        ('brier', 'Mean of (score - label)^2 (a ratio, 1 is the whole).'),
+        ('brier', 'Mean of (score - label)^2 (a number).'),
         ('brier_ci_low', 'Lower bound of the 95 % interval of brier; pairs are taken as independent.'),
         ('brier_ci_high', 'Upper bound of the 95 % interval of brier; pairs are taken as independent.'),
         ('brier_skill', '1 - brier / (base_rate * (1 - base_rate)): 0 for a constant score, 1 for perfect ones; none with one class (a ratio, 1 is the whole).'),
         ('ece', 'Expected calibration error: sum over 10 equal bins of |sum of scores - positive labels| / n (a ratio, 1 is the whole).'),
         ('ece_by_chance', 'The ece that calibrated scores would have by chance: sum over bins of sqrt(2 / pi * n p (1 - p)) / n (a ratio, 1 is the whole).'),
         ('mce', 'Greatest |mean score - share of positive labels| of 10 equal bins (a ratio, 1 is the whole).'),
-        ('calibration_slope', 'Slope of a logistic regression of the label on the log-odds of the score: below 1 where scores are too extreme (a ratio, 1 is the whole).'),
-        ('calibration_intercept', 'Intercept of that regression: above 0 where scores are too low (a ratio, 1 is the whole).'),
-        ('calibration_z', 'Spiegelhalter''s z: beyond 1.96 on either side, scores are not calibrated (a ratio, 1 is the whole).'),
+        ('calibration_slope', 'Slope of a logistic regression of the label on the log-odds of the score: below 1 where scores are too extreme (a number).'),
+        ('calibration_intercept', 'Intercept of that regression: above 0 where scores are too low (a number).'),
+        ('calibration_z', 'Spiegelhalter''s z: beyond 1.96 on either side, scores are not calibrated (a number).'),
         ('macro_precision', 'Mean of the precision of each class; 0 for a class that is never predicted (a ratio, 1 is the whole).'),
         ('macro_recall', 'Mean of the recall of each class, also called balanced accuracy (a ratio, 1 is the whole).'),
         ('macro_f1', 'Mean of the f1 of each class (a ratio, 1 is the whole).'),

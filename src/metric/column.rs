@@ -83,6 +83,7 @@ fn words(unit: Unit) -> &'static str {
         Unit::Ratio => "a ratio, 1 is the whole",
         Unit::Count => "a count",
         Unit::Seconds => "in seconds",
+        Unit::Number => "a number",
         Unit::Own => "in its own unit",
     }
 }

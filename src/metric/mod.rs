@@ -225,6 +225,8 @@ pub enum Unit {
     Ratio,
     Count,
     Seconds,
+    /// A plain number, which is no share: a logarithm, a slope, a correlation.
+    Number,
     /// The unit of the job's own expressions.
     Own,
 }
@@ -511,6 +513,7 @@ impl Unit {
             Self::Ratio => "ratio",
             Self::Count => "count",
             Self::Seconds => "seconds",
+            Self::Number => "number",
             Self::Own => "as defined by the job's expressions",
         }
     }

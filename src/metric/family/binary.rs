@@ -170,6 +170,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "mcc",
         meaning: "Matthews correlation of decision and label, from -1 to 1; none with one class of either",
+        unit: Unit::Number,
         sums: DECISIONS,
         finish: |s| Decisions::of(s).correlation(),
         ..SHARE
@@ -266,6 +267,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "lift_at_top",
         meaning: "precision_at_top / base_rate",
+        unit: Unit::Number,
         histograms: BY_CLASS,
         sums: &[Sum::Positives],
         finish: |s| s.ranking().precision_at_top(top(s)) / s.mean(Sum::Positives),
@@ -301,6 +303,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "score_entropy",
         meaning: "mean of -(p ln p + (1 - p) ln(1 - p)) over the scores of predictions, in nats: 0 for sure ones, 0.693 for 0.5",
+        unit: Unit::Number,
         task: Applies::Probabilities,
         sums: &[Sum::ScoreEntropy, Sum::ScoreMoments],
         finish: |s| s.get(Sum::ScoreEntropy) / s.moments(Sum::ScoreMoments).count,

@@ -113,6 +113,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "log_loss",
         meaning: "mean of -ln(probability given to the label), in nats; a probability below 1e-15 counts as 1e-15",
+        unit: Unit::Number,
         sums: &[Sum::LogLossMoments],
         finish: |s| s.moments(Sum::LogLossMoments).mean(),
         interval: Some(|s| {
@@ -125,6 +126,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "brier",
         meaning: "mean of (score - label)^2",
+        unit: Unit::Number,
         sums: &[Sum::SquaredError, Sum::FourthPower],
         finish: |s| s.mean(Sum::SquaredError),
         interval: Some(interval::of_mse),
@@ -166,6 +168,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "calibration_slope",
         meaning: "slope of a logistic regression of the label on the log-odds of the score: below 1 where scores are too extreme",
+        unit: Unit::Number,
         better: Better::Neither,
         histograms: &[HistogramKind::Positives, HistogramKind::Negatives],
         finish: |s| s.ranking().logistic().map_or(f64::NAN, |(_, slope)| slope),
@@ -174,6 +177,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "calibration_intercept",
         meaning: "intercept of that regression: above 0 where scores are too low",
+        unit: Unit::Number,
         better: Better::Zero,
         histograms: &[HistogramKind::Positives, HistogramKind::Negatives],
         finish: |s| s.ranking().logistic().map_or(f64::NAN, |(intercept, _)| intercept),
@@ -182,6 +186,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "calibration_z",
         meaning: "Spiegelhalter's z: beyond 1.96 on either side, scores are not calibrated",
+        unit: Unit::Number,
         better: Better::Zero,
         sums: &[Sum::SpiegelhalterDifference, Sum::SpiegelhalterVariance],
         finish: |s| s.get(Sum::SpiegelhalterDifference) / s.get(Sum::SpiegelhalterVariance).sqrt(),

@@ -50,6 +50,7 @@ pub const FAMILY: &[Metric] = &[
     Metric {
         name: "log_loss",
         meaning: "mean of -ln(probability given to the label), in nats, over pairs whose class has a probability",
+        unit: Unit::Number,
         better: Better::Lower,
         needs: Requirement::Probabilities,
         histograms: &[],
