@@ -313,7 +313,9 @@ async fn every_shipped_job_runs_over_its_data() {
     let firing = "select count(*) from trueup.alert_history where job = 'fraud' and to_state in ('pending', 'firing')";
     assert_eq!(db.scalar::<i64>(firing).await, 0);
     // Tickets in one language are routed worse than all together, which no rule about the whole would find.
-    let firing = db.lines("select distinct rule, cohort from trueup.alert_history where job = 'tickets' and to_state = 'firing'").await;
+    let firing = db
+        .lines("select distinct rule, cohort from trueup.alert_history where job = 'tickets' and to_state = 'firing'")
+        .await;
     assert_eq!(firing, ["language-left-behind | language=hu"]);
     let classes = "select count(distinct label) from trueup.confusion_history where job = 'tickets' and label in ('billing', 'delivery', 'returns', 'other')";
     assert_eq!(db.scalar::<i64>(classes).await, 4);
