@@ -60,7 +60,7 @@ pub struct Sums<'a> {
     pub exact_ranking: Option<&'a Ranking>,
     /// Predictions old enough that their labels are due, and how many of them have one.
     pub due: (i64, i64),
-    /// Summed loss of the whole window, for the same versions; see [`family::loss`].
+    /// Summed loss of the whole window, for the same versions; see [`family::total_loss`].
     pub whole_loss: f64,
 }
 

@@ -39,7 +39,7 @@ pub struct Binary {
     pub classes: Classes,
     pub scores: Scores,
     pub history: History,
-    /// 5th percentile of the AUC of the windows of [`Binary::window`] and the number of these windows.
+    /// 5th percentile of the AUC of the windows of the chosen length and the number of these windows.
     pub usual_auc: Option<(f64, i64)>,
 }
 
