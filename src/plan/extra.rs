@@ -23,7 +23,18 @@ pub fn columns(extras: &[Extra]) -> Vec<String> {
     all.into_iter().filter(|name| !PAIR_NAMES.contains(&name.as_str())).collect()
 }
 
+/// SQL that is true for a row whose prediction counts, labeled or not: copies of a key have no value of their own, and a row that
+/// the filter fails on may not belong to the job.
+pub fn counts_sql(row: &str) -> String {
+    format!("{row}.class not in (5, 8)")
+}
+
 impl Extra {
+    /// SQL that is true for a row that has the value.
+    pub fn is_of_sql(&self, row: &str) -> String {
+        if self.over_rows { counts_sql(row) } else { format!("{row}.class = 0") }
+    }
+
     /// The value as SQL. `columns` are those of [`columns`], which the row `row` has as `c1 …` next to `predicted` and
     /// `actual`. The value is null where it is not finite or too large to be summed.
     pub fn sql(&self, columns: &[String], row: &str) -> String {

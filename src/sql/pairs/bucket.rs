@@ -1,8 +1,8 @@
 //! Statements of the second stage: sums per bucket, cohort and version, always of whole buckets.
 
 use crate::metric::state::kind::{HistogramKind, Histograms};
-use crate::plan::PlannedJob;
 use crate::plan::source::SourceFacts;
+use crate::plan::{PlannedJob, extra};
 use crate::sql::pairs::cell;
 use crate::sql::pairs::source::{self, Fence, Selection};
 use crate::sql::{PlannedSql, appended, continued, list, state};
@@ -278,17 +278,16 @@ fn pairs(job: &PlannedJob, columns: &str, from: &str, fence: Fence) -> String {
             .collect::<String>(),
         scores = job.parameters.task.binary().map_or(String::new(), |binary| {
             let usable = binary.usable_sql("s.predicted");
-            // Copies of a key have no score of their own, and a row that the filter fails on may not belong to the job.
+            let counts = extra::counts_sql("s");
             format!(
-                ", case when s.class not in (5, 8) and {usable} then s.predicted end as v, \
-                 case when s.class not in (5, 8) and coalesce(not ({usable}), true) then 1 end as u"
+                ", case when {counts} and {usable} then s.predicted end as v, \
+                 case when {counts} and coalesce(not ({usable}), true) then 1 end as u"
             )
         }),
         extras = appended(job.extra_values(), |n| match n > job.extras.len() {
             // Failures are counted for every row, averaged or not.
             true => format!("s.x{n}"),
-            false if job.extras[n - 1].over_rows => format!("case when s.class not in (5, 8) then s.x{n} end as x{n}"),
-            false => format!("case when s.class = 0 then s.x{n} end as x{n}"),
+            false => format!("case when {} then s.x{n} end as x{n}", job.extras[n - 1].is_of_sql("s")),
         }),
         latency = if kept.has(HistogramKind::Latency) {
             ", case when s.class = 0 and isfinite(s.label_at) \

@@ -61,7 +61,7 @@ pub fn failures(job: &PlannedJob, facts: &SourceFacts) -> String {
     let columns = extra::columns(&job.extras);
     let extras = job.extras.iter().map(|extra| {
         let failed = Row::of_pair(&columns, types).fails(&extra.sql(&columns, "c"));
-        let counts = if extra.over_rows { "c.class not in (5, 8)" } else { "c.class = 0" };
+        let counts = extra.is_of_sql("c");
         format!("or {counts} and {failed}")
     });
     let extras = extras.collect::<Vec<_>>().join(" ");

@@ -127,7 +127,7 @@ fn finished(job: &PlannedJob, facts: &SourceFacts, joined: &str, hash_of_cell: &
     let failures = job.row_by_row.then(|| format!(", {} as x{}", guard::failures(job, facts), job.extra_values()));
     let extras = (0..job.extras.len())
         .map(|n| {
-            let counts = if job.extras[n].over_rows { "c.class not in (5, 8)" } else { "c.class = 0" };
+            let counts = job.extras[n].is_of_sql("c");
             format!(", case when {counts} then {} end as x{}", guard::extra(job, facts, n), n + 1)
         })
         .chain(failures);
