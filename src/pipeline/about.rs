@@ -2,6 +2,7 @@
 
 use crate::domain::about::{About, AboutBetter, AboutBurn, AboutGap, AboutMetric, AboutRule, AboutSlo, AboutWindow};
 use crate::domain::window::WindowKind;
+use crate::metric::family::fairness::Fairness;
 use crate::metric::{Better, JobMetric, Unit};
 use crate::plan::PlannedJob;
 use crate::plan::objective::{Indicator, Slo};
@@ -27,7 +28,7 @@ pub(super) fn describe(job: &PlannedJob) -> About {
         metrics: job.metrics.iter().filter(|known| !known.is_detail()).map(|known| metric(job, known)).collect(),
         rules: job.rules.iter().map(rule).collect(),
         slos: job.slos.iter().map(slo).collect(),
-        gaps: job.metrics.iter().filter_map(gap).collect(),
+        gaps: job.gaps().map(gap).collect(),
     }
 }
 
@@ -53,9 +54,8 @@ fn metric(job: &PlannedJob, metric: &JobMetric) -> AboutMetric {
     }
 }
 
-fn gap(metric: &JobMetric) -> Option<AboutGap> {
-    let JobMetric::Fairness(fairness) = metric else { return None };
-    Some(AboutGap { metric: fairness.name.to_string(), by: fairness.by.clone(), min_group: fairness.min_group })
+fn gap(fairness: &Fairness) -> AboutGap {
+    AboutGap { metric: fairness.name.to_string(), by: fairness.by.clone(), min_group: fairness.min_group }
 }
 
 fn rule(rule: &Rule) -> AboutRule {

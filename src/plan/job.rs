@@ -183,7 +183,7 @@ impl PlannedJob {
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             self.predictions,
             self.labels,
-            (&self.model, &self.parameters.task, self.gaps()),
+            (&self.model, &self.parameters.task, self.gaps().collect::<Vec<_>>()),
             crate::plan::rollup::grains(&self.windows),
             self.dimensions,
             self.cohort_sets.iter().map(|set| &set.dimensions).collect::<Vec<_>>(),
@@ -192,15 +192,12 @@ impl PlannedJob {
         hexadecimal(Sha256::digest(meaning.as_bytes()).as_slice())
     }
 
-    /// The comparisons of groups.
-    fn gaps(&self) -> Vec<&Fairness> {
-        fn gap(metric: &JobMetric) -> Option<&Fairness> {
-            match metric {
-                JobMetric::Fairness(fairness) => Some(fairness),
-                _ => None,
-            }
-        }
-        self.metrics.iter().filter_map(gap).collect()
+    /// The comparisons of groups that it keeps.
+    pub fn gaps(&self) -> impl Iterator<Item = &Fairness> {
+        self.metrics.iter().filter_map(|metric| match metric {
+            JobMetric::Fairness(fairness) => Some(fairness),
+            _ => None,
+        })
     }
 
     /// Identifies the rows that are read, independent of the metrics.

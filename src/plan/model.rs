@@ -11,31 +11,31 @@ pub enum Model {
     #[default]
     Regression,
     /// One of two classes.
-    Binary(Labels),
+    Binary(ClassLabels),
     /// One of several classes.
     Multiclass,
 }
 
 /// The labels that are positive, and those that are negative.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels {
+pub struct ClassLabels {
     pub positive: Vec<String>,
-    /// Labels that are negative. `None`: every other one.
+    /// ClassLabels that are negative. `None`: every other one.
     pub negative: Option<Vec<String>>,
 }
 
-/// Labels that are positive, and negative, unless the job says which.
+/// ClassLabels that are positive, and negative, unless the job says which.
 const POSITIVE: [&str; 5] = ["1", "true", "t", "yes", "y"];
 const NEGATIVE: [&str; 5] = ["0", "false", "f", "no", "n"];
 
-impl Default for Labels {
+impl Default for ClassLabels {
     fn default() -> Self {
         let owned = |words: [&str; 5]| words.map(str::to_owned).to_vec();
         Self { positive: owned(POSITIVE), negative: Some(owned(NEGATIVE)) }
     }
 }
 
-impl Labels {
+impl ClassLabels {
     /// SQL of a column as 1 (positive), 0 (negative), NaN (neither) or NULL.
     pub fn number(&self, column: &str, of: ValueType) -> String {
         let is = |words: &[String]| is_one_of(column, of, words);
@@ -90,10 +90,10 @@ mod tests {
 
     #[test]
     fn labels_are_compared_in_the_type_of_their_column() {
-        let usual = Labels::default();
+        let usual = ClassLabels::default();
         assert!(usual.number("a.y", ValueType::Boolean).contains("when a.y in (true) then 1"));
         assert!(usual.number("a.y", ValueType::Numeric).contains("when a.y in (1e0) then 1"));
-        let fraud = Labels { positive: vec!["fraud".into(), "it's".into()], negative: None };
+        let fraud = ClassLabels { positive: vec!["fraud".into(), "it's".into()], negative: None };
         let sql = fraud.number("a.y", ValueType::Text);
         assert!(sql.contains("a.y::text in ('fraud', 'it''s') then 1") && sql.contains("when true then 0"), "{sql}");
         // A word that is no number is none of the numbers.

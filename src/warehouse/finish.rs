@@ -28,53 +28,60 @@ pub struct Merged {
     pub digest: String,
 }
 
-/// Finishes the metrics of a job. All cohorts of a window are finished together: some metrics compare them.
-pub fn finish(job: &PlannedJob, merged: Vec<Merged>) -> Vec<Measurement> {
-    let loss = |m: &Merged| family::total_loss(&sums(job, m, f64::NAN));
-    let whole: HashMap<(String, Slice, Option<String>), f64> = merged
-        .iter()
-        .filter(|m| m.cohort == Cohort::All)
-        .map(|m| ((m.window.clone(), m.slice, m.model_version.clone()), loss(m)))
-        .collect();
-    let total = |m: &Merged| whole.get(&(m.window.clone(), m.slice, m.model_version.clone())).copied();
-    merged
-        .iter()
-        .map(|m| {
-            let sums = sums(job, m, total(m).unwrap_or(f64::NAN));
-            let metrics = job.metrics.iter().map(|metric| (metric.name().to_owned(), metric.finish(&sums))).collect();
-            let interval = |metric: &JobMetric| Some((metric.name().to_owned(), metric.interval(&sums)?));
-            let intervals = job.metrics.iter().filter_map(interval).collect();
-            let mut sample = Sample { counts: m.counts, metrics, intervals, notes: BTreeMap::new() };
-            add_gaps(job, m, &merged, &mut sample);
-            Measurement {
-                window: m.window.clone(),
-                slice: m.slice,
-                cohort: m.cohort.clone(),
-                model_version: m.model_version.clone(),
-                sample,
-                confusion: m.histograms.confusion.clone(),
-                digest: m.digest.clone(),
-            }
-        })
-        .collect()
+/// All cohorts of one window and version: some metrics compare a cohort with the whole, or cohorts with each other.
+#[derive(Default)]
+struct Family<'a> {
+    members: Vec<&'a Merged>,
+    /// Summed loss of all cohorts together. `None` if the whole is not there.
+    loss: Option<f64>,
 }
 
-/// Adds the gaps between groups to the cohort of everything.
-fn add_gaps(job: &PlannedJob, whole: &Merged, merged: &[Merged], sample: &mut Sample) {
-    if whole.cohort != Cohort::All {
-        return;
+/// Window, slice and version.
+type FamilyKey<'a> = (&'a str, Slice, Option<&'a str>);
+
+impl Merged {
+    fn family(&self) -> FamilyKey<'_> {
+        (&self.window, self.slice, self.model_version.as_deref())
     }
-    for metric in &job.metrics {
-        let JobMetric::Fairness(fairness) = metric else { continue };
-        let groups: Vec<Group<'_>> = merged
-            .iter()
-            .filter(|m| (&m.window, m.slice, &m.model_version) == (&whole.window, whole.slice, &whole.model_version))
-            .filter_map(|m| {
-                let Cohort::Values(values) = &m.cohort else { return None };
-                let [(name, value)] = values.as_slice() else { return None };
-                (*name == fairness.by).then(|| Group { value: value.clone(), sums: sums(job, m, f64::NAN) })
-            })
-            .collect();
+}
+
+/// Finishes the metrics of a job. All cohorts of a window are finished together.
+pub fn finish(job: &PlannedJob, merged: &[Merged]) -> Vec<Measurement> {
+    let mut families: HashMap<FamilyKey<'_>, Family<'_>> = HashMap::new();
+    for m in merged {
+        let family = families.entry(m.family()).or_default();
+        family.members.push(m);
+        if m.cohort == Cohort::All {
+            family.loss = Some(family::total_loss(&sums(job, m, f64::NAN)));
+        }
+    }
+    merged.iter().map(|m| measurement(job, m, &families[&m.family()])).collect()
+}
+
+fn measurement(job: &PlannedJob, m: &Merged, family: &Family<'_>) -> Measurement {
+    let sums = sums(job, m, family.loss.unwrap_or(f64::NAN));
+    let metrics = job.metrics.iter().map(|metric| (metric.name().to_owned(), metric.finish(&sums))).collect();
+    let interval = |metric: &JobMetric| Some((metric.name().to_owned(), metric.interval(&sums)?));
+    let intervals = job.metrics.iter().filter_map(interval).collect();
+    let mut sample = Sample { counts: m.counts, metrics, intervals, notes: BTreeMap::new() };
+    if m.cohort == Cohort::All {
+        add_gaps(job, family, &mut sample);
+    }
+    Measurement {
+        window: m.window.clone(),
+        slice: m.slice,
+        cohort: m.cohort.clone(),
+        model_version: m.model_version.clone(),
+        sample,
+        confusion: m.histograms.confusion.clone(),
+        digest: m.digest.clone(),
+    }
+}
+
+/// Adds the gaps between the groups of a window.
+fn add_gaps(job: &PlannedJob, family: &Family<'_>, sample: &mut Sample) {
+    for fairness in job.gaps() {
+        let groups: Vec<Group<'_>> = family.members.iter().filter_map(|m| group(job, m, &fairness.by)).collect();
         if let Some(gap) = fairness.compare(&groups) {
             let name = || fairness.name.to_string();
             sample.metrics.insert(name(), Some(gap.value));
@@ -82,6 +89,13 @@ fn add_gaps(job: &PlannedJob, whole: &Merged, merged: &[Merged], sample: &mut Sa
             sample.notes.insert(name(), gap.note);
         }
     }
+}
+
+/// The merged sums of a cohort as a group, if it is a value of this dimension alone.
+fn group<'a>(job: &'a PlannedJob, m: &'a Merged, by: &str) -> Option<Group<'a>> {
+    let Cohort::Values(values) = &m.cohort else { return None };
+    let [(name, value)] = values.as_slice() else { return None };
+    (*name == by).then(|| Group { value: value.clone(), sums: sums(job, m, f64::NAN) })
 }
 
 fn sums<'a>(job: &'a PlannedJob, merged: &'a Merged, whole_loss: f64) -> Sums<'a> {

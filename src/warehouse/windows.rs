@@ -64,7 +64,7 @@ pub async fn measure(
             Ok(Merged { histograms, exact, exact_ranking, ..merged(job, windows, row, key)? })
         })
         .collect::<sqlx::Result<_>>()?;
-    Ok(finish::finish(job, merged))
+    Ok(finish::finish(job, &merged))
 }
 
 /// Windows split into runs of whole buckets, as parallel arrays.

@@ -266,10 +266,9 @@ impl Names<'_> {
     /// Replaces the names of classes: `score` is what was predicted, `label` is 1 or 0, and so is `decision`.
     fn resolve(&self, expression: Expression) -> Result<Expression, String> {
         let named = expression.columns();
-        if self.over_rows && ["actual", "error"].iter().any(|name| named.contains(*name)) {
-            return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
-        }
-        if self.over_rows && self.task.has_classes() && named.contains("label") {
+        let of_labels: &[&str] =
+            if self.task.has_classes() { &["actual", "error", "label"] } else { &["actual", "error"] };
+        if self.over_rows && of_labels.iter().any(|name| named.contains(*name)) {
             return Err("`over = \"rows\"` also sums over predictions without a label".to_owned());
         }
         let decision = match self.task {

@@ -7,7 +7,7 @@ use crate::metric::confusion;
 use crate::metric::task::{Binary, Cost, Decision, Multiclass, Scores, Task};
 use crate::plan::expression::Expression;
 use crate::plan::extra::Extra;
-use crate::plan::model::{Labels, Model};
+use crate::plan::model::{ClassLabels, Model};
 use crate::spec::JobSpec;
 use crate::spec::model::{ModelSection, ScoresSpec, TaskSpec};
 
@@ -113,14 +113,14 @@ fn log_loss(section: &ModelSection, findings: &mut Findings<'_>) -> Option<Extra
     Some(Extra { expression, is_weight: false, over_rows: false })
 }
 
-fn labels(section: &ModelSection, findings: &mut Findings<'_>) -> Labels {
+fn labels(section: &ModelSection, findings: &mut Findings<'_>) -> ClassLabels {
     let Some(positive) = &section.positive else {
         if section.negative.is_some() {
             findings
                 .error("model.negative", "needs-classes", "`negative` is set, but `positive` is not")
                 .hint("say which labels are positive, too");
         }
-        return Labels::default();
+        return ClassLabels::default();
     };
     let (positive, negative) = (positive.words(), section.negative.as_ref().map(|negative| negative.words()));
     if positive.is_empty() {
@@ -133,11 +133,11 @@ fn labels(section: &ModelSection, findings: &mut Findings<'_>) -> Labels {
             .error("model.negative", "repeated-entry", format!("`{word}` is both positive and negative"))
             .hint("remove it from one of them");
     }
-    Labels { positive, negative }
+    ClassLabels { positive, negative }
 }
 
 /// 1 where the column is a positive label or true, else 0.
-fn decision_column(column: &str, labels: &Labels, findings: &mut Findings<'_>) -> Option<Extra> {
+fn decision_column(column: &str, labels: &ClassLabels, findings: &mut Findings<'_>) -> Option<Extra> {
     let column = match Identifier::new(column) {
         Ok(column) => column,
         Err(message) => {
@@ -145,8 +145,12 @@ fn decision_column(column: &str, labels: &Labels, findings: &mut Findings<'_>) -
             return None;
         }
     };
-    let words =
-        labels.positive.iter().chain(&Labels::default().positive).map(|word| text_literal(word)).collect::<Vec<_>>();
+    let words = labels
+        .positive
+        .iter()
+        .chain(&ClassLabels::default().positive)
+        .map(|word| text_literal(word))
+        .collect::<Vec<_>>();
     let sql = format!("case when {column}::text in ({}) then 1 else 0 end", words.join(", "));
     let expression = Expression::parse(&sql).ok()?;
     Some(Extra { expression, is_weight: false, over_rows: true })

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 
 use crate::domain::name::Identifier;
 use crate::plan::PlannedJob;
-use crate::plan::model::{Labels, Model};
+use crate::plan::model::{ClassLabels, Model};
 use crate::plan::source::{Relation, SourceFacts, ValueType};
 use crate::plan::syntax::Granted;
 use crate::spec::diagnostic::did_you_mean;
@@ -329,7 +329,7 @@ fn may_be(job: &PlannedJob, path: &str, of: ValueType) -> bool {
         (Model::Binary(_), _) if path.starts_with("labels") => true,
         (Model::Binary(_), ValueType::Boolean) => true,
         // A text is a decision if the job says which of them is the positive one.
-        (Model::Binary(labels), ValueType::Text) => *labels != Labels::default(),
+        (Model::Binary(labels), ValueType::Text) => *labels != ClassLabels::default(),
     }
 }
 
